@@ -1,0 +1,1 @@
+//! Files, threads and the real clock.

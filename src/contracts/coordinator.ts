@@ -1,0 +1,154 @@
+import type { EventInput, OrderedEvent } from './event.js';
+import type { Lane, Level } from './levels.js';
+
+/** Whether something that failed has nevertheless been committed (rule R4). */
+export type Committed = 'yes' | 'no' | 'unknown';
+
+/** What a publish achieved (rules R1, R2). */
+export interface Receipt {
+  readonly eventId: string;
+  /** The level that was reached; never more than was achieved. */
+  readonly level: Level;
+  readonly requestedLevel: Level;
+  readonly lane: Lane;
+  readonly group: number;
+  /** Raft index of the entry that holds the event; events of one entry share it and differ in `offset`. */
+  readonly index: bigint;
+  /** Position of the event within its entry, from 0. */
+  readonly offset: number;
+  readonly term: bigint;
+  /** Opaque position of the event; `subscribe({ from: cursor })` goes on right after it. */
+  readonly cursor: string;
+  /** Members known to have the event on disk when the receipt was made. */
+  readonly durableMembers: number;
+  /** Vector clock of the causal lane; null on the ordered lane. */
+  readonly clock: { readonly [actor: string]: string } | null;
+  readonly hlc: bigint;
+  readonly degraded: boolean;
+  /** Name of the policy rule that chose the level, or null. */
+  readonly rule: string | null;
+  readonly certificate: string | null;
+  /** True when this is the receipt of an earlier attempt at the same event. */
+  readonly duplicate: boolean;
+  /** Microseconds from the call to the receipt, by the monotonic clock of the node that took the publish. */
+  readonly latencyUs: number;
+}
+
+export interface PublishOptions {
+  /** Default `linearizable`. */
+  readonly consistency?: Level;
+  readonly critical?: boolean;
+  /** Ordered group; 0 is the only one so far. */
+  readonly group?: number;
+  /** Default 10,000. After it the promise rejects with `TIMEOUT` and `committed`. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+  /** Session to publish through; `null` for none (suppression by event id only). Default: the node's own session. */
+  readonly session?: Session | null;
+  /** For `strong`: voters that must have applied the event; default a majority. */
+  readonly quorumSize?: number | 'all';
+}
+
+/** Publishes made through one session are ordered and suppressed as one (rule R3). */
+export interface Session {
+  readonly id: string;
+  publish(event: EventInput, options?: Omit<PublishOptions, 'session'>): Promise<Receipt>;
+  publishBatch(events: readonly EventInput[], options?: Omit<PublishOptions, 'session'>): Promise<Receipt[]>;
+}
+
+/** What a subscription lets through: every given condition must hold; within one, any of its values. */
+export interface Where {
+  /** Type names, codes, or categories (`filesystem`, `graph`, …). */
+  readonly type?: string | number | readonly (string | number)[];
+  /** Globs over `path` or `to`: `*` within a segment, `**` across segments, `?`, `[a-z]`, `{a,b}`. */
+  readonly path?: string | readonly string[];
+}
+
+export interface SubscribeOptions {
+  /** Default `latest`, or where the named consumer stands. */
+  readonly from?: 'first' | 'latest' | string;
+  readonly where?: Where;
+  /** Named consumer: its position is replicated, what it did not acknowledge is delivered again (rule R8). */
+  readonly consumer?: string;
+  readonly group?: number;
+  readonly signal?: AbortSignal;
+  /** Bytes read ahead of the consumer at most; default 1 MiB. */
+  readonly bufferBytesMax?: number;
+}
+
+export interface Delivery {
+  readonly cursor: string;
+  readonly index: bigint;
+  readonly offset: number;
+  readonly term: bigint;
+  readonly group: number;
+  readonly lane: Lane;
+  /** Level the event was published at. */
+  readonly level: Level;
+  /** True when this consumer may have seen the event before. */
+  readonly redelivered: boolean;
+  /** Grows with every new holder of the consumer's name; null without a named consumer. */
+  readonly fencingToken: bigint | null;
+  readonly clock: { readonly [actor: string]: string } | null;
+  readonly event: OrderedEvent;
+  /** Marks this event and all before it as done, for a named consumer; a no-op otherwise. */
+  ack(): Promise<void>;
+}
+
+export interface Outcome {
+  readonly state: 'committed' | 'absent' | 'unknown';
+  readonly receipt?: Receipt;
+}
+
+export type Role = 'leader' | 'follower' | 'candidate' | 'learner';
+
+export interface MemberStatus {
+  readonly id: string;
+  readonly address: string | null;
+  readonly role: 'voter' | 'learner' | 'removed';
+  readonly health: 'ok' | 'suspect' | 'unreachable';
+  /** Highest index known to be on the member's disk; null where this node cannot know (it is not the leader). */
+  readonly matchIndex: bigint | null;
+  /** Why the last connection to it was refused, or null. */
+  readonly refused: string | null;
+}
+
+export interface GroupStatus {
+  readonly group: number;
+  readonly role: Role;
+  readonly leader: string | null;
+  readonly term: bigint;
+  readonly commitIndex: bigint;
+  readonly appliedIndex: bigint;
+  readonly applyHash: string;
+  /** Events in the group's journal. */
+  readonly events: bigint;
+}
+
+export interface Status {
+  readonly nodeId: string;
+  readonly clusterId: string;
+  readonly version: string;
+  /** These describe group 0; `groups` has them all. */
+  readonly role: Role;
+  readonly leader: string | null;
+  readonly term: bigint;
+  readonly commitIndex: bigint;
+  readonly appliedIndex: bigint;
+  /** Running hash of everything applied, 16 hex digits: equal at equal `appliedIndex` on every member. */
+  readonly applyHash: string;
+  readonly groups: readonly GroupStatus[];
+  readonly members: readonly MemberStatus[];
+  readonly lanes: { readonly ordered: 'ready' | 'no-quorum' | 'recovering'; readonly causal: null; readonly critical: null };
+  readonly disk: {
+    readonly dataDir: string;
+    readonly logBytes: bigint;
+    readonly segments: number;
+    /** Bytes of a torn last batch that recovery cut off at this start. */
+    readonly tornBytes: bigint;
+    readonly syncP50Us: number;
+  };
+  readonly health: { readonly state: 'ok' | 'degraded' | 'failed'; readonly reasons: readonly string[] };
+  /** Elections this node has seen since its start; connections refused; bytes waiting to be published. */
+  readonly counters: { readonly [name: string]: number };
+}
