@@ -2,3 +2,5 @@ export * from './coordinator.js';
 export * from './event.js';
 export * from './levels.js';
 export * from './limits.js';
+export * from './logscan.js';
+export * from './node.js';

@@ -3,5 +3,14 @@
 //! Everything here is a pure state machine over bytes, ticks and finished writes. What a storey above owes between
 //! two calls is said at the head of each module. Left out on purpose: files, sockets, threads, clocks, OS randomness.
 
+mod bytes_le;
+pub mod clock;
+pub mod entry;
+pub mod event;
+pub mod filter;
 pub mod ids;
+pub mod journal;
 pub mod log;
+pub mod machine;
+pub mod ordered;
+pub mod peer;

@@ -1,1 +1,10 @@
-//! Files, threads and the real clock.
+//! Files, threads and the real clock under the coordinator's core.
+
+pub mod disk;
+pub mod ends;
+pub mod links;
+pub mod node;
+pub mod offline;
+pub mod protocol;
+pub mod wake;
+pub mod writer;

@@ -1,1 +1,41 @@
-//! The durable log.
+//! The durable log (docs/formats.md, "Log files"; rules L1 to L4 and L7 of the design).
+//!
+//! All groups of a member share one sequence of segment files. Everything queued becomes one batch: one write, one
+//! fdatasync, padded to whole blocks so that an acknowledged block is never written again. Sealed segments end with an
+//! index footer, so that opening reads footers and scans at most the newest segment. Two superblock copies name the
+//! segments there must be, so that a missing one is noticed, the newest included.
+//!
+//! A failed write or fdatasync poisons the log for good: what a cache answers after it proves nothing about the disk.
+//!
+//! Left out on purpose: files and locks (the `Disk` port), threads (`SparePool` is called from one that the owner
+//! runs), randomness (salts come from the caller), and the repair of damage, which needs other members.
+
+mod batch;
+mod cache;
+mod disk;
+mod error;
+mod footer;
+mod index;
+mod layout;
+mod reader;
+mod record;
+mod recover;
+mod scan;
+mod segment_scan;
+mod spare;
+mod state;
+mod superblock;
+mod types;
+mod walk;
+mod writer;
+
+pub use disk::{Disk, DiskFile};
+pub use error::{LogError, LostRange};
+pub use layout::BLOCK_BYTES;
+pub use reader::LogReader;
+pub use record::ENTRY_BYTES_MAX;
+pub use scan::{scan, ScanItem, ScanSummary, ScannedRecord};
+pub use spare::SparePool;
+pub use superblock::NAME_BYTES_MAX;
+pub use types::{AppendStats, GroupRecovery, HardState, Identity, LogEntry, LogOptions, LogStats, Op, Recovery, Wanted};
+pub use writer::{Log, BATCH_BYTES_MAX};

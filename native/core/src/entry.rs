@@ -1,0 +1,51 @@
+//! The `data` of an ordered entry: one packed batch of submissions (docs/formats.md, "Ordered entry").
+
+use crate::bytes_le::u32_at;
+use crate::event::{Malformed, Submission, SUBMISSION_HEADER_BYTES};
+use bytes::Bytes;
+
+pub const ENTRY_VERSION: u8 = 1;
+const ENTRY_BATCH: u8 = 1;
+const ENTRY_HEADER_BYTES: usize = 8;
+
+/// Packs submissions into one entry; the only copy between a publisher's buffer and the log.
+pub fn pack(submissions: &[Submission]) -> Vec<u8> {
+    let size = submissions.iter().map(|s| s.bytes().len()).sum::<usize>();
+    let mut data = Vec::with_capacity(ENTRY_HEADER_BYTES + size);
+    data.extend_from_slice(&[ENTRY_VERSION, ENTRY_BATCH, 0, 0]);
+    data.extend_from_slice(&(submissions.len() as u32).to_le_bytes());
+    for submission in submissions {
+        data.extend_from_slice(submission.bytes());
+    }
+    data
+}
+
+/// Opens an entry. Empty data (a new leader's first entry) holds no submissions.
+pub fn unpack(data: &Bytes) -> Result<Vec<Submission>, Malformed> {
+    if data.is_empty() {
+        return Ok(Vec::new());
+    }
+    if data.len() < ENTRY_HEADER_BYTES || data[0] != ENTRY_VERSION || data[1] != ENTRY_BATCH {
+        return Err(Malformed { at: 0, what: "unknown entry version or kind" });
+    }
+    let count = u32_at(data, 4) as usize;
+    if count > data.len() / SUBMISSION_HEADER_BYTES {
+        return Err(Malformed { at: 4, what: "more submissions than would fit" });
+    }
+    let mut submissions = Vec::with_capacity(count);
+    let mut at = ENTRY_HEADER_BYTES;
+    for _ in 0..count {
+        let length = u32_at(data, at + 4) as usize;
+        if length < SUBMISSION_HEADER_BYTES || at + length > data.len() {
+            return Err(Malformed { at, what: "submission length out of range" });
+        }
+        let submission = Submission::parse(data.slice(at..at + length))
+            .map_err(|error| Malformed { at: at + error.at, what: error.what })?;
+        submissions.push(submission);
+        at += length;
+    }
+    if at != data.len() {
+        return Err(Malformed { at, what: "bytes after the last submission" });
+    }
+    Ok(submissions)
+}

@@ -1,0 +1,141 @@
+//! The event journal: the committed prefix of a group's log as subscribers read it, packed for the way across
+//! (docs/formats.md, "Packed deliveries"). Payloads are stored once; this reads them where the log has them.
+
+use crate::entry;
+use crate::event::{Submission, SubmissionKind};
+use crate::filter::Filter;
+use crate::ids::{GroupId, Index};
+use crate::ordered::store::EntryReader;
+use std::collections::BTreeMap;
+use thiserror::Error;
+
+pub const DELIVERIES_HEADER_BYTES: usize = 24;
+const ITEM_HEADER_BYTES: usize = 60;
+/// Log bytes looked through by one read at most, so that a filter that matches nothing does not hold its caller.
+const SCAN_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+#[derive(Debug, Error)]
+pub enum JournalError {
+    #[error("entry {index} cannot be read: {reason}")]
+    Unreadable { index: Index, reason: String },
+}
+
+/// How far the journal goes, and what in it does not count.
+///
+/// Invariant: `suppressed` holds, in ascending order, every offset at or below `applied` that was not accepted.
+#[derive(Debug, Default)]
+pub struct Published {
+    applied: Index,
+    suppressed: BTreeMap<Index, Vec<u32>>,
+}
+
+impl Published {
+    pub fn advance(&mut self, applied: Index, suppressed: impl IntoIterator<Item = (Index, u32)>) {
+        for (index, offset) in suppressed {
+            self.suppressed.entry(index).or_default().push(offset);
+        }
+        self.applied = applied;
+    }
+
+    pub fn applied(&self) -> Index {
+        self.applied
+    }
+
+    fn counts(&self, index: Index, offset: u32) -> bool {
+        self.suppressed.get(&index).is_none_or(|offsets| offsets.binary_search(&offset).is_err())
+    }
+}
+
+/// Where to go on, and how much to bring.
+#[derive(Clone, Copy, Debug)]
+pub struct Window {
+    pub index: Index,
+    pub offset: u32,
+    /// Bytes of packed events, exceeded by at most one event.
+    pub bytes_max: usize,
+    pub events_max: u32,
+}
+
+/// Packs accepted events from (`index`, `offset`) on.
+pub fn read<R: EntryReader>(
+    reader: &R,
+    group: GroupId,
+    published: &Published,
+    window: Window,
+    filter: Option<&Filter>,
+) -> Result<Vec<u8>, JournalError> {
+    let mut out = vec![0; DELIVERIES_HEADER_BYTES];
+    let full = DELIVERIES_HEADER_BYTES + window.bytes_max.max(1);
+    let (mut next, mut first_offset, mut count, mut scanned) = (window.index.max(Index(1)), window.offset, 0u32, 0u64);
+    'pages: while next <= published.applied && scanned < SCAN_BYTES_MAX {
+        let page = window.bytes_max.clamp(64 * 1024, SCAN_BYTES_MAX as usize) as u64;
+        let entries = reader
+            .entries(group, next, Index(published.applied.0 + 1), page)
+            .map_err(|reason| JournalError::Unreadable { index: next, reason })?;
+        if entries.is_empty() {
+            return Err(JournalError::Unreadable { index: next, reason: "the log does not have it".to_string() });
+        }
+        for log_entry in entries {
+            scanned += log_entry.data.len() as u64 + 64;
+            let submissions = match log_entry.kind {
+                0 => entry::unpack(&log_entry.data).map_err(|error| JournalError::Unreadable {
+                    index: log_entry.index,
+                    reason: error.to_string(),
+                })?,
+                _ => Vec::new(),
+            };
+            let mut offset = 0;
+            for submission in submissions.iter().filter(|submission| submission.kind() == SubmissionKind::Events) {
+                for (position, event) in submission.events().enumerate() {
+                    let here = offset;
+                    offset += 1;
+                    if here < first_offset || !published.counts(log_entry.index, here) {
+                        continue;
+                    }
+                    if count >= window.events_max || out.len() >= full {
+                        (next, first_offset) = (log_entry.index, here);
+                        break 'pages;
+                    }
+                    if filter.is_none_or(|filter| filter.admits(&event)) {
+                        pack_item(&mut out, submission, position as u64, here, log_entry.index, log_entry.term.0, event.bytes());
+                        count += 1;
+                    }
+                }
+            }
+            (next, first_offset) = (Index(log_entry.index.0 + 1), 0);
+            if count >= window.events_max || out.len() >= full {
+                break 'pages;
+            }
+        }
+    }
+    out[0..8].copy_from_slice(&next.0.to_le_bytes());
+    out[8..12].copy_from_slice(&first_offset.to_le_bytes());
+    out[12..16].copy_from_slice(&count.to_le_bytes());
+    out[16..24].copy_from_slice(&published.applied.0.to_le_bytes());
+    Ok(out)
+}
+
+fn pack_item(
+    out: &mut Vec<u8>,
+    submission: &Submission,
+    position: u64,
+    offset: u32,
+    index: Index,
+    term: u64,
+    event: &[u8],
+) {
+    let origin = submission.origin_name();
+    let length = ITEM_HEADER_BYTES + origin.len() + event.len();
+    out.reserve(length);
+    out.extend_from_slice(&(length as u32).to_le_bytes());
+    out.extend_from_slice(&offset.to_le_bytes());
+    out.extend_from_slice(&index.0.to_le_bytes());
+    out.extend_from_slice(&term.to_le_bytes());
+    out.extend_from_slice(&(submission.hlc() + position).to_le_bytes());
+    let sequence = if submission.session().is_none() { 0 } else { submission.first_sequence() + position };
+    out.extend_from_slice(&sequence.to_le_bytes());
+    out.extend_from_slice(&submission.session().0.to_be_bytes());
+    out.extend_from_slice(&[submission.level(), origin.len() as u8, 0, 0]);
+    out.extend_from_slice(origin);
+    out.extend_from_slice(event);
+}

@@ -1,0 +1,89 @@
+//! A whole, read-only pass over a log, for `log verify` and `log dump`.
+
+use super::disk::Disk;
+use super::layout::segment_name;
+use super::record::{owned_entry, RecordRef};
+use super::recover::{open_segment, read_superblock, sequences};
+use super::segment_scan::scan_segment;
+use super::types::{HardState, Identity, LogEntry, Op};
+use super::LogError;
+use crate::ids::{GroupId, Index};
+
+/// A record as it lies in the log, also one that a later record takes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScannedRecord {
+    Entry { group: GroupId, entry: LogEntry },
+    Truncate { group: GroupId, from: Index },
+    HardState { group: GroupId, state: HardState },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanItem {
+    /// File name.
+    pub segment: String,
+    /// Byte position in it.
+    pub offset: u64,
+    pub record: ScannedRecord,
+}
+
+impl ScanItem {
+    /// The record as the operation that wrote it; `None` for records that no operation writes.
+    pub fn op(self) -> Option<Op> {
+        Some(match self.record {
+            ScannedRecord::Entry { group, entry } => Op::Entries { group, entries: vec![entry] },
+            ScannedRecord::Truncate { group, from } => Op::Truncate { group, from },
+            ScannedRecord::HardState { group, state } => Op::HardState { group, state },
+        })
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanSummary {
+    pub identity: Identity,
+    pub segments: usize,
+    /// Bytes of their batches and headers.
+    pub bytes: u64,
+    /// Bytes of a torn last batch that recovery would cut off.
+    pub torn_bytes: u64,
+}
+
+/// Reads every segment whole, footers aside, checks everything and visits each record in order, batch by batch. Takes
+/// no part in the log and changes nothing; whoever calls sees to it that nobody writes.
+///
+/// Errors: as opening would answer. What lies before a damaged place has been visited by then.
+pub fn scan<D: Disk>(disk: &D, visit: &mut dyn FnMut(ScanItem)) -> Result<ScanSummary, LogError> {
+    let (superblock, names) = read_superblock(disk)?;
+    let mut rest = sequences(&superblock, &names)?.into_iter();
+    let mut summary = ScanSummary { identity: superblock.identity.clone(), segments: 0, bytes: 0, torn_bytes: 0 };
+    let mut current = match rest.next() {
+        Some(first) => Some(open_segment(disk, &superblock, first, None)?),
+        None => None,
+    };
+    while let Some((file, header)) = current {
+        let ahead = match rest.next() {
+            Some(next) => Some(open_segment(disk, &superblock, next, Some(&header))?),
+            None => None,
+        };
+        let next_batch = ahead.as_ref().map(|(_, next)| next.first_batch);
+        let segment = segment_name(header.sequence);
+        let scanned = scan_segment(&file, &header, next_batch, &mut |offset, record| {
+            visit(ScanItem { segment: segment.clone(), offset, record: owned(record) });
+        })?;
+        summary.segments += 1;
+        summary.bytes += scanned.end;
+        // Behind the end of a sealed segment there is its footer only, which a pass over all batches can do without.
+        summary.torn_bytes = scanned.torn_bytes;
+        current = ahead;
+    }
+    Ok(summary)
+}
+
+fn owned(record: &RecordRef<'_>) -> ScannedRecord {
+    match *record {
+        RecordRef::Entry { group, index, term, kind, data, context } => {
+            ScannedRecord::Entry { group, entry: owned_entry(index, term, kind, data, context) }
+        }
+        RecordRef::Truncate { group, from } => ScannedRecord::Truncate { group, from },
+        RecordRef::HardState { group, state } => ScannedRecord::HardState { group, state },
+    }
+}

@@ -1,0 +1,123 @@
+//! Files that are zero-filled before they are needed. Writing into blocks that were written before is several times
+//! quicker than into fresh or merely reserved ones, whose every first write changes the file system's own records.
+
+use super::disk::{Disk, DiskFile};
+use super::layout::{SPARE_PREFIX, UNFINISHED_SUFFIX};
+use super::LogError;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+const ZERO_BYTES: usize = 1024 * 1024;
+static ZEROS: [u8; ZERO_BYTES] = [0; ZERO_BYTES];
+
+/// Prepares segment files ahead of need, from a thread of the owner's. The owner stops that thread before it gives
+/// the directory up.
+pub struct SparePool<D: Disk> {
+    inner: Arc<Inner<D>>,
+}
+
+impl<D: Disk> Clone for SparePool<D> {
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+struct Inner<D: Disk> {
+    disk: Arc<D>,
+    segment_bytes: u64,
+    wanted: usize,
+    ready: Mutex<Vec<String>>,
+    /// One filling at a time, so that two callers do not both make the last missing spare.
+    filling: Mutex<()>,
+    next_name: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl<D: Disk> SparePool<D> {
+    /// Takes over the finished spares among the directory's files, removes the unfinished and the misfits.
+    pub(super) fn open(disk: Arc<D>, names: &[String], segment_bytes: u64, wanted: usize) -> Result<Self, LogError> {
+        let mut ready = Vec::new();
+        let mut next_name = 1;
+        for name in names.iter().filter(|name| name.starts_with(SPARE_PREFIX)) {
+            let number = name[SPARE_PREFIX.len()..].trim_end_matches(UNFINISHED_SUFFIX).parse().unwrap_or(0);
+            next_name = next_name.max(number + 1);
+            let fits = !name.ends_with(UNFINISHED_SUFFIX) && {
+                let file = disk.open(name).map_err(LogError::io("open", name))?;
+                file.len().map_err(LogError::io("read", name))? == segment_bytes
+            };
+            if fits {
+                ready.push(name.clone());
+            } else {
+                disk.remove(name).map_err(LogError::io("remove", name))?;
+            }
+        }
+        let (ready, filling, next_name) = (Mutex::new(ready), Mutex::new(()), AtomicU64::new(next_name));
+        Ok(Self { inner: Arc::new(Inner { disk, segment_bytes, wanted, ready, filling, next_name }) })
+    }
+
+    /// Makes one spare if fewer than wanted stand by; true if it did. Every MiB is synced by itself and followed by a
+    /// pause, so that the appends' own syncs are not kept waiting behind it.
+    pub fn prepare_one(&self) -> Result<bool, LogError> {
+        let _one = lock(&self.inner.filling);
+        if lock(&self.inner.ready).len() >= self.inner.wanted {
+            return Ok(false);
+        }
+        let name = self.prepare(self.inner.segment_bytes, true)?;
+        lock(&self.inner.ready).push(name);
+        Ok(true)
+    }
+
+    /// Spares that stand by.
+    pub fn ready(&self) -> usize {
+        lock(&self.inner.ready).len()
+    }
+
+    /// Name of a zero-filled file of at least `capacity` bytes: a spare, or one made on the spot.
+    pub(super) fn take(&self, capacity: u64) -> Result<String, LogError> {
+        let spare = if capacity <= self.inner.segment_bytes { lock(&self.inner.ready).pop() } else { None };
+        spare.map_or_else(|| self.prepare(capacity.max(self.inner.segment_bytes), false), Ok)
+    }
+
+    fn prepare(&self, capacity: u64, background: bool) -> Result<String, LogError> {
+        let name = format!("{SPARE_PREFIX}{}", self.inner.next_name.fetch_add(1, Ordering::Relaxed));
+        let unfinished = format!("{name}{UNFINISHED_SUFFIX}");
+        let made = self.write_zeros(&unfinished, capacity, background).and_then(|()| {
+            self.inner.disk.rename(&unfinished, &name).map_err(LogError::io("rename", &unfinished))
+        });
+        if made.is_err() {
+            // The space goes back where it can; the error that counts is the first.
+            let _ = self.inner.disk.remove(&unfinished);
+        }
+        made.map(|()| name)
+    }
+
+    fn write_zeros(&self, name: &str, capacity: u64, background: bool) -> Result<(), LogError> {
+        let file = self.inner.disk.create(name).map_err(LogError::io("create", name))?;
+        file.allocate(capacity).map_err(LogError::io("allocate", name))?;
+        let mut at = 0;
+        while at < capacity {
+            let bytes = (capacity - at).min(ZERO_BYTES as u64);
+            zero(&file, name, at, at + bytes)?;
+            at += bytes;
+            if background {
+                file.sync_data().map_err(LogError::io("sync", name))?;
+                self.inner.disk.pause();
+            }
+        }
+        file.sync_data().map_err(LogError::io("sync", name))
+    }
+}
+
+/// Writes zeros over `from..to`; the caller syncs.
+pub(super) fn zero<F: DiskFile>(file: &F, name: &str, from: u64, to: u64) -> Result<(), LogError> {
+    let mut at = from;
+    while at < to {
+        let bytes = (to - at).min(ZERO_BYTES as u64);
+        file.write_at(&ZEROS[..bytes as usize], at).map_err(LogError::io("write", name))?;
+        at += bytes;
+    }
+    Ok(())
+}

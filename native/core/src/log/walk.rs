@@ -1,0 +1,33 @@
+//! Reading a segment front to back through a buffer.
+
+use super::disk::{read_full, DiskFile};
+use std::io;
+
+/// A stretch of a file in memory, moved forward as reads ask for it.
+pub(super) struct Window<'a, F> {
+    file: &'a F,
+    buffer: Vec<u8>,
+    start: u64,
+    filled: usize,
+    read_bytes: usize,
+}
+
+impl<'a, F: DiskFile> Window<'a, F> {
+    /// `read_bytes` are read at a time, more where one request is longer.
+    pub fn new(file: &'a F, read_bytes: usize) -> Self {
+        Self { file, buffer: Vec::new(), start: 0, filled: 0, read_bytes }
+    }
+
+    /// The bytes at `offset`, fewer than `length` only where the file ends.
+    pub fn get(&mut self, offset: u64, length: usize) -> io::Result<&[u8]> {
+        let held = offset >= self.start && offset + length as u64 <= self.start + self.filled as u64;
+        if !held {
+            self.filled = 0;
+            self.buffer.resize(length.max(self.read_bytes), 0);
+            self.filled = read_full(self.file, &mut self.buffer, offset)?;
+            self.start = offset;
+        }
+        let from = (offset - self.start) as usize;
+        Ok(&self.buffer[from..(from + length).min(self.filled)])
+    }
+}

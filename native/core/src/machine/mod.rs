@@ -1,0 +1,295 @@
+//! The replicated state of an ordered group: what decides, alike on every member, which events of an entry count.
+//!
+//! Deterministic by construction: its inputs are entries in log order, nothing else. What the caller owes: entries
+//! are applied once each, in index order, without a gap.
+//! Left out: payloads (the log holds them) and who waits for an answer (`ordered::pending`).
+
+pub mod consumer;
+pub mod session;
+pub mod window;
+
+use crate::entry;
+use crate::event::{Malformed, Submission, SubmissionKind};
+use crate::ids::{EventId, Index, Term};
+use bytes::Bytes;
+use consumer::{Consumer, Consumers, Position};
+use session::{Sessions, Standing};
+use std::collections::BTreeSet;
+use window::{IdWindow, Place};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// Limits that are part of the replicated state: they must be equal on every member.
+#[derive(Clone, Copy, Debug)]
+pub struct MachineLimits {
+    pub window_events: usize,
+    pub sessions: usize,
+    pub fences: usize,
+    pub consumers: usize,
+}
+
+impl Default for MachineLimits {
+    fn default() -> Self {
+        Self { window_events: 1_000_000, sessions: 10_000, fences: 100_000, consumers: 10_000 }
+    }
+}
+
+/// What became of one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventOutcome {
+    Accepted { offset: u32 },
+    /// Accepted before, at this place; its receipt is this one's answer.
+    Duplicate { index: Index, offset: u32 },
+    /// The id belongs to an event with other bytes.
+    IdReused { index: Index, offset: u32 },
+    /// `outcome` has promised that this id never commits.
+    Fenced,
+    SessionExpired,
+    /// An earlier sequence of its session is missing: to be handed in again, in order.
+    Early,
+    /// Its sequence was used before, but the window no longer knows how it ended.
+    Forgotten,
+}
+
+/// What became of one submission.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All events accepted, at consecutive offsets from this one.
+    Accepted { first_offset: u32, count: u32 },
+    /// One outcome an event.
+    Mixed(Vec<EventOutcome>),
+    Skipped,
+    /// Of a fence: where the id stands, or `None`: it can never commit; `certain` is false where the window has
+    /// forgotten events, or no more fences fit, so that nothing was proved.
+    Fence { found: Option<Place>, certain: bool },
+    Consumer(Consumer),
+    ConsumerFenced { epoch: u64 },
+    ConsumersFull,
+}
+
+/// A submission and what became of it.
+pub struct Applied {
+    pub submission: Submission,
+    pub outcome: Outcome,
+}
+
+pub struct Machine {
+    limits: MachineLimits,
+    window: IdWindow,
+    sessions: Sessions,
+    fences: BTreeSet<EventId>,
+    consumers: Consumers,
+    /// Events applied since the last `take_suppressed` that do not count: readers of the journal pass them over.
+    suppressed: Vec<(Index, u32)>,
+    applied: Index,
+    hash: u64,
+    events: u64,
+    hlc: u64,
+}
+
+impl Machine {
+    /// `key` seeds the window's hash table and influences nothing that can be observed.
+    pub fn new(limits: MachineLimits, key: u64) -> Self {
+        Self {
+            limits,
+            window: IdWindow::new(limits.window_events, key),
+            sessions: Sessions::new(limits.sessions),
+            fences: BTreeSet::new(),
+            consumers: Consumers::new(limits.consumers),
+            suppressed: Vec::new(),
+            applied: Index(0),
+            hash: 0,
+            events: 0,
+            hlc: 0,
+        }
+    }
+
+    pub fn applied(&self) -> Index {
+        self.applied
+    }
+
+    /// Running hash over everything applied and every exceptional decision: equal at equal `applied` on all members.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Events accepted so far.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Highest hybrid logical clock seen.
+    pub fn hlc(&self) -> u64 {
+        self.hlc
+    }
+
+    pub fn find(&self, id: EventId) -> Option<&Place> {
+        self.window.find(id)
+    }
+
+    pub fn consumer(&self, name: &str) -> Option<&Consumer> {
+        self.consumers.get(name)
+    }
+
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Events that were not accepted since the last call, in order: (index, offset).
+    pub fn take_suppressed(&mut self) -> Vec<(Index, u32)> {
+        std::mem::take(&mut self.suppressed)
+    }
+
+    /// Takes one entry. An error means that a member wrote an entry no member can read: the node must stop rather
+    /// than go on with a different state.
+    pub fn apply(&mut self, index: Index, term: Term, data: &Bytes) -> Result<Vec<Applied>, Malformed> {
+        debug_assert_eq!(index.0, self.applied.0 + 1, "entries are applied in order, without a gap");
+        let submissions = entry::unpack(data)?;
+        self.hash = xxh3_64_with_seed(data, self.hash ^ term.0.rotate_left(32));
+        let mut offset = 0;
+        let mut applied = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            let outcome = match submission.kind() {
+                SubmissionKind::Events => self.apply_events(index, &mut offset, &submission),
+                SubmissionKind::Skip => self.apply_skip(index, &submission),
+                SubmissionKind::Fence => self.apply_fence(submission.fenced()),
+                SubmissionKind::ConsumerAttach
+                | SubmissionKind::ConsumerClaim
+                | SubmissionKind::ConsumerAcknowledge => self.apply_consumer(&submission),
+            };
+            self.hlc = self.hlc.max(submission.hlc().saturating_add(u64::from(submission.count().saturating_sub(1))));
+            applied.push(Applied { submission, outcome });
+        }
+        self.applied = index;
+        Ok(applied)
+    }
+
+    fn apply_events(&mut self, index: Index, offset: &mut u32, submission: &Submission) -> Outcome {
+        let (session, first) = (submission.session(), submission.first_sequence());
+        let first_offset = *offset;
+        let mut exceptions: Option<Vec<EventOutcome>> = None;
+        for (at, event) in submission.events().enumerate() {
+            let here = *offset;
+            *offset += 1;
+            let standing = if session.is_none() {
+                Standing::Next
+            } else {
+                self.sessions.standing(session, first + at as u64, submission.acknowledged_through())
+            };
+            let outcome = match standing {
+                Standing::Next => {
+                    let place = Place { id: event.id(), fingerprint: event.fingerprint(), index, offset: here };
+                    let outcome = self.admit(place);
+                    if !session.is_none() {
+                        self.sessions.advance(session, first + at as u64, index);
+                    }
+                    outcome
+                }
+                Standing::Repeated => self.repeat(event.id(), event.fingerprint()),
+                Standing::Early => EventOutcome::Early,
+                Standing::Expired => EventOutcome::SessionExpired,
+            };
+            let accepted = matches!(outcome, EventOutcome::Accepted { .. });
+            if !accepted && exceptions.is_none() {
+                exceptions = Some((first_offset..here).map(|offset| EventOutcome::Accepted { offset }).collect());
+            }
+            if let Some(list) = &mut exceptions {
+                list.push(outcome);
+            }
+            if !accepted {
+                self.suppressed.push((index, here));
+                self.fold(here, outcome);
+            }
+        }
+        match exceptions {
+            None => Outcome::Accepted { first_offset, count: submission.count() },
+            Some(list) => Outcome::Mixed(list),
+        }
+    }
+
+    fn admit(&mut self, place: Place) -> EventOutcome {
+        match self.window.find(place.id) {
+            Some(known) if known.fingerprint == place.fingerprint => {
+                EventOutcome::Duplicate { index: known.index, offset: known.offset }
+            }
+            Some(known) => EventOutcome::IdReused { index: known.index, offset: known.offset },
+            None if self.fences.contains(&place.id) => EventOutcome::Fenced,
+            None => {
+                self.window.insert(place);
+                self.events += 1;
+                EventOutcome::Accepted { offset: place.offset }
+            }
+        }
+    }
+
+    fn repeat(&self, id: EventId, fingerprint: u64) -> EventOutcome {
+        match self.window.find(id) {
+            Some(known) if known.fingerprint == fingerprint => {
+                EventOutcome::Duplicate { index: known.index, offset: known.offset }
+            }
+            Some(known) => EventOutcome::IdReused { index: known.index, offset: known.offset },
+            None if self.fences.contains(&id) => EventOutcome::Fenced,
+            None => EventOutcome::Forgotten,
+        }
+    }
+
+    /// A skip moves its session over those of its sequences that come next; what was applied before stays.
+    fn apply_skip(&mut self, index: Index, submission: &Submission) -> Outcome {
+        let first = submission.first_sequence();
+        for sequence in first..first + u64::from(submission.count()) {
+            match self.sessions.standing(submission.session(), sequence, submission.acknowledged_through()) {
+                Standing::Next => self.sessions.advance(submission.session(), sequence, index),
+                Standing::Repeated => {}
+                Standing::Early => return Outcome::Mixed(vec![EventOutcome::Early]),
+                Standing::Expired => return Outcome::Mixed(vec![EventOutcome::SessionExpired]),
+            }
+        }
+        Outcome::Skipped
+    }
+
+    fn apply_fence(&mut self, id: EventId) -> Outcome {
+        if let Some(place) = self.window.find(id) {
+            return Outcome::Fence { found: Some(*place), certain: true };
+        }
+        let fits = self.fences.contains(&id) || self.fences.len() < self.limits.fences;
+        let certain = fits && self.window.forgotten() == 0;
+        if certain {
+            self.fences.insert(id);
+        }
+        Outcome::Fence { found: None, certain }
+    }
+
+    fn apply_consumer(&mut self, submission: &Submission) -> Outcome {
+        let command = submission.consumer();
+        let position = Position { index: Index(command.index), offset: command.offset };
+        let result = match submission.kind() {
+            SubmissionKind::ConsumerAttach => match self.consumers.attach(command.name, command.epoch, position) {
+                Some(consumer) => Ok(consumer),
+                None => return Outcome::ConsumersFull,
+            },
+            SubmissionKind::ConsumerClaim => self.consumers.claim(&command.name, command.epoch, position),
+            _ => self.consumers.acknowledge(&command.name, command.epoch, position),
+        };
+        match result {
+            Ok(consumer) => Outcome::Consumer(consumer),
+            Err(fenced) => Outcome::ConsumerFenced { epoch: fenced.epoch },
+        }
+    }
+
+    /// Decisions that the entry's bytes alone do not show go into the hash too.
+    fn fold(&mut self, offset: u32, outcome: EventOutcome) {
+        let code: u8 = match outcome {
+            EventOutcome::Accepted { .. } => 0,
+            EventOutcome::Duplicate { .. } => 1,
+            EventOutcome::IdReused { .. } => 2,
+            EventOutcome::Fenced => 3,
+            EventOutcome::SessionExpired => 4,
+            EventOutcome::Early => 5,
+            EventOutcome::Forgotten => 6,
+        };
+        let mut note = [0; 13];
+        note[..8].copy_from_slice(&self.hash.to_le_bytes());
+        note[8..12].copy_from_slice(&offset.to_le_bytes());
+        note[12] = code;
+        self.hash = xxh3_64(&note);
+    }
+}

@@ -1,0 +1,54 @@
+//! What a group asks of its caller after each flush.
+
+use crate::ids::{GroupId, Index, MemberId, RequestId, Term};
+use crate::log::Op;
+use crate::machine::Outcome;
+use crate::peer::frame::Channel;
+
+/// A write the log owes: once all of it is on disk, `Group::persisted(number)`.
+#[derive(Debug)]
+pub struct Write {
+    pub group: GroupId,
+    pub number: u64,
+    pub ops: Vec<Op>,
+}
+
+/// The end of one request.
+#[derive(Debug)]
+pub struct Completion {
+    pub group: GroupId,
+    pub request: RequestId,
+    pub end: End,
+    pub latency_us: u64,
+}
+
+#[derive(Debug)]
+pub enum End {
+    Applied {
+        index: Index,
+        term: Term,
+        outcome: Outcome,
+        /// Hybrid logical clock of the submission's first event.
+        hlc: u64,
+        /// Voters known to have it on disk.
+        durable_members: u32,
+        /// Voters known to have applied it.
+        applied_members: u32,
+    },
+    /// A barrier: everything up to here is applied.
+    Barrier { applied: Index },
+    /// Taken back before any leader saw it.
+    Withdrawn,
+}
+
+/// Filled by `Group::flush`; the caller empties it. Order within each list is to be kept.
+#[derive(Default)]
+pub struct Effects {
+    pub frames: Vec<(MemberId, Channel, Vec<u8>)>,
+    pub writes: Vec<Write>,
+    pub completions: Vec<Completion>,
+    /// Entries were applied: subscribers have something to read.
+    pub applied: bool,
+    /// Events among them that readers of the journal pass over: (index, offset).
+    pub suppressed: Vec<(Index, u32)>,
+}

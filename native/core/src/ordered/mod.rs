@@ -1,0 +1,456 @@
+//! The ordered lane: one group's Raft, its replicated state and the requests of this member, as one state machine.
+//!
+//! Inputs: ticks, peers' frames, finished writes, requests. Effects: frames, writes, completions. What the caller owes:
+//! - `flush` after any inputs, and its effects carried out in order: frames may go before the writes of the same
+//!   flush (messages that must wait are held back here), writes go to disk in the order of their numbers;
+//! - `persisted` for each write, in order, after it is on disk, and never for one that is not;
+//! - an `Err` of any call ends the node: its state can no longer be trusted.
+//!
+//! Left out until snapshots exist: log compaction and membership changes.
+
+pub mod barrier;
+pub mod effects;
+pub mod pending;
+pub mod persistence;
+pub mod receive;
+pub mod replicate;
+pub mod status;
+pub mod store;
+
+use crate::event::Submission;
+use crate::ids::{EventId, GroupId, Index, MemberId, RequestId, Term};
+use crate::log::{HardState, Op};
+use crate::machine::{Machine, MachineLimits, Outcome};
+use crate::ordered::barrier::Barriers;
+use crate::ordered::effects::{Completion, Effects, End, Write};
+use crate::ordered::pending::{Pending, Progress, Request};
+use crate::ordered::persistence::{Persistence, Released};
+use crate::ordered::store::{entry_from_raft, EntryReader, Store};
+use crate::peer::frame::Channel;
+use raft::eraftpb::{Entry, EntryType, MessageType};
+use raft::{RawNode, StateRole};
+use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
+use thiserror::Error;
+
+/// Why a group cannot go on.
+#[derive(Debug, Error)]
+pub enum GroupError {
+    #[error("raft: {0}")]
+    Raft(#[from] raft::Error),
+    #[error("entry {index} is on disk but cannot be read")]
+    Unreadable { index: Index },
+    #[error("entry {index} cannot be applied: {source}")]
+    Unappliable { index: Index, source: crate::event::Malformed },
+}
+
+#[derive(Clone, Debug)]
+pub struct GroupConfig {
+    pub group: GroupId,
+    pub me: MemberId,
+    /// Counts the opens of the data directory: makes request numbers and contexts unique.
+    pub incarnation: u64,
+    pub voters: Vec<MemberId>,
+    /// Election timeouts are drawn from `[min, max)` ticks.
+    pub election_ticks: (usize, usize),
+    pub heartbeat_ticks: usize,
+    /// Appends in flight to one follower at most.
+    pub inflight_messages: usize,
+    /// Forwarded and own submissions waiting for a proposal at most, in bytes.
+    pub intake_bytes_max: usize,
+    pub limits: MachineLimits,
+    /// Everything random comes from here.
+    pub seed: u64,
+}
+
+/// Largest entry made of several submissions; a single larger one travels alone.
+const ENTRY_BYTES: usize = 1024 * 1024;
+/// Largest append message, in bytes.
+const APPEND_BYTES: u64 = 1024 * 1024;
+/// Ticks without a write after which an advanced commit mark is written by itself.
+const IDLE_COMMIT_TICKS: u32 = 50;
+
+pub struct Group<R: EntryReader> {
+    config: GroupConfig,
+    raw: RawNode<Store<R>>,
+    machine: Machine,
+    pending: Pending,
+    barriers: Barriers,
+    persistence: Persistence,
+    /// Submissions to propose while this member leads, own and forwarded, in order.
+    intake: Vec<Submission>,
+    intake_bytes: usize,
+    /// Highest applied index each other member has told of.
+    applied_of: BTreeMap<MemberId, Index>,
+    /// What others want to hear of: they are answered when this much is applied here.
+    asked: BTreeMap<MemberId, Index>,
+    outbox: Vec<(MemberId, Channel, Vec<u8>)>,
+    rng: ChaCha8Rng,
+    timeout_ticks: usize,
+    leader: Option<MemberId>,
+    term: Term,
+    persisted_commit: Index,
+    idle_ticks: u32,
+    elections: u64,
+    /// The leader took none of what was handed in: again at the next tick, not at once, lest the two spin.
+    refusals_pending: bool,
+}
+
+impl<R: EntryReader> Group<R> {
+    /// Takes up what recovery found. Applying the committed prefix starts with the first flushes.
+    pub fn new(
+        config: GroupConfig,
+        hard: HardState,
+        last: Index,
+        terms: Vec<(Index, Term)>,
+        reader: R,
+    ) -> Result<Self, GroupError> {
+        let persisted_commit = Index(hard.commit.0.min(last.0));
+        let store = Store::new(config.group, reader, hard, last, terms, &config.voters);
+        let raft_config = raft::Config {
+            id: config.me.0,
+            election_tick: config.election_ticks.0,
+            min_election_tick: config.election_ticks.0,
+            max_election_tick: config.election_ticks.1,
+            heartbeat_tick: config.heartbeat_ticks,
+            applied: 0,
+            max_size_per_msg: APPEND_BYTES,
+            max_inflight_msgs: config.inflight_messages,
+            check_quorum: true,
+            pre_vote: true,
+            max_uncommitted_size: config.intake_bytes_max as u64,
+            max_committed_size_per_ready: 4 * APPEND_BYTES,
+            ..Default::default()
+        };
+        let logger = slog::Logger::root(slog::Discard, slog::o!());
+        let raw = RawNode::new(&raft_config, store, &logger)?;
+        let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
+        let machine = Machine::new(config.limits, rng.next_u64());
+        let mut group = Self {
+            barriers: Barriers::new(config.me, config.incarnation),
+            config,
+            raw,
+            machine,
+            pending: Pending::default(),
+            persistence: Persistence::default(),
+            intake: Vec::new(),
+            intake_bytes: 0,
+            applied_of: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            outbox: Vec::new(),
+            rng,
+            timeout_ticks: 0,
+            leader: None,
+            term: hard.term,
+            persisted_commit,
+            idle_ticks: 0,
+            elections: 0,
+            refusals_pending: false,
+        };
+        group.draw_timeout();
+        Ok(group)
+    }
+
+    /// Raft draws its election timeouts from thread randomness at every reset; ours replace them.
+    fn draw_timeout(&mut self) {
+        if self.raw.raft.randomized_election_timeout() != self.timeout_ticks {
+            let (min, max) = self.config.election_ticks;
+            self.timeout_ticks = min + (self.rng.next_u64() % (max - min).max(1) as u64) as usize;
+            self.raw.raft.set_randomized_election_timeout(self.timeout_ticks);
+        }
+    }
+
+    pub fn tick(&mut self) {
+        self.raw.tick();
+        self.draw_timeout();
+        self.barriers.tick();
+        if std::mem::take(&mut self.refusals_pending) {
+            self.pending.hand_in_again();
+        }
+        self.idle_ticks = self.idle_ticks.saturating_add(1);
+        if self.idle_ticks % self.config.heartbeat_ticks as u32 == 0 {
+            self.ask_applied();
+        }
+    }
+
+    /// Takes a request of this member. `applied_quorum`: voters that must have applied it (1: this one).
+    pub fn submit(&mut self, submission: Submission, applied_quorum: u32, now_us: u64) {
+        let id = submission.request();
+        let request =
+            Request { submission, taken_at_us: now_us, applied_quorum, progress: Progress::Waiting, handed: false };
+        self.pending.insert(id, request);
+    }
+
+    pub fn barrier(&mut self, request: RequestId, now_us: u64) {
+        self.barriers.add(request, now_us);
+    }
+
+    /// Gives a request up. `true`: no leader has seen it and none ever will; its sequences are skipped.
+    pub fn withdraw(&mut self, request: RequestId) -> bool {
+        self.barriers.remove(request);
+        let Some(pending) = self.pending.get_mut(request) else { return false };
+        if !matches!(pending.progress, Progress::Waiting) {
+            self.pending.remove(request);
+            return false;
+        }
+        let (handed, in_session) = (pending.handed, !pending.submission.session().is_none());
+        match (handed, in_session) {
+            // Later publishes of the session wait behind this one: it goes on, unattended.
+            (true, true) => {}
+            (false, true) => {
+                let skip = pending.submission.skipped();
+                self.pending.replace(request, skip);
+            }
+            (_, false) => drop(self.pending.remove(request)),
+        }
+        !handed
+    }
+
+    /// A write is on disk (rule R1: not earlier).
+    pub fn persisted(&mut self, number: u64) {
+        if let Some(released) = self.persistence.persisted(number) {
+            self.release(released);
+        }
+    }
+
+    fn release(&mut self, released: Released) {
+        if let Some(durable) = released.durable {
+            self.raw.mut_store().made_durable(durable);
+        }
+        self.raw.on_persist_ready(released.number);
+        self.send(released.messages);
+    }
+
+    /// Runs until nothing is left to do without further inputs.
+    pub fn flush(&mut self, now_us: u64, effects: &mut Effects) -> Result<(), GroupError> {
+        loop {
+            self.hand_in();
+            self.propose();
+            if let Some(context) = self.barriers.due() {
+                self.raw.read_index(context.to_vec());
+            }
+            if !self.raw.has_ready() {
+                break;
+            }
+            self.take_ready(now_us, effects)?;
+            self.notice_leader();
+        }
+        for (request, since_us) in self.barriers.passed(self.machine.applied()) {
+            self.complete(effects, request, since_us, now_us, End::Barrier { applied: self.machine.applied() });
+        }
+        self.answer_applied();
+        self.write_idle_commit(effects);
+        effects.frames.append(&mut self.outbox);
+        Ok(())
+    }
+
+    fn take_ready(&mut self, now_us: u64, effects: &mut Effects) -> Result<(), GroupError> {
+        let mut ready = self.raw.ready();
+        let number = ready.number();
+        let at_once = ready.take_messages();
+        self.send(at_once);
+        for state in ready.take_read_states() {
+            self.barriers.answered(&state.request_ctx, Index(state.index));
+        }
+        let entries = ready.take_entries();
+        let hard = ready.hs().cloned();
+        let committed = ready.take_committed_entries();
+
+        let known = self.raw.raft.hard_state();
+        let mut ops = Vec::new();
+        let cut = self.raw.mut_store().append(&entries);
+        if let Some(from) = cut {
+            ops.push(Op::Truncate { group: self.config.group, from });
+        }
+        let last = entries.last().map(|entry| Index(entry.index));
+        if !entries.is_empty() {
+            let entries = entries.iter().map(entry_from_raft).collect();
+            ops.push(Op::Entries { group: self.config.group, entries });
+        }
+        let changes_vote = ready.must_sync() && hard.as_ref().is_some_and(|_| self.vote_changed(&known));
+        if changes_vote || !ops.is_empty() {
+            ops.push(self.hard_state_op(&known));
+        }
+        if let Some(hard) = hard {
+            self.raw.mut_store().set_hard_state(hard);
+        }
+
+        let waiting = ready.take_persisted_messages();
+        let (early, waiting) = self.persistence.speak_early(waiting, changes_vote);
+        self.send(early);
+        let writes = !ops.is_empty();
+        let released = self.persistence.hold(number, writes, last, cut, changes_vote, waiting);
+        if writes {
+            self.idle_ticks = 0;
+            effects.writes.push(Write { group: self.config.group, number, ops });
+        }
+        self.raw.advance_append_async(ready);
+        if let Some(released) = released {
+            self.release(released);
+        }
+        self.apply(committed, now_us, effects)
+    }
+
+    fn vote_changed(&self, new: &raft::eraftpb::HardState) -> bool {
+        use raft::Storage;
+        match self.raw.store().initial_state() {
+            Ok(state) => (state.hard_state.term, state.hard_state.vote) != (new.term, new.vote),
+            Err(_) => true,
+        }
+    }
+
+    fn hard_state_op(&mut self, hard: &raft::eraftpb::HardState) -> Op {
+        self.persisted_commit = Index(hard.commit);
+        let state =
+            HardState { term: Term(hard.term), vote: MemberId(hard.vote), commit: Index(hard.commit) };
+        Op::HardState { group: self.config.group, state }
+    }
+
+    /// The commit mark rides along with other writes; a quiet group writes it once by itself, so that a restart
+    /// knows how far the journal goes.
+    fn write_idle_commit(&mut self, effects: &mut Effects) {
+        let hard = self.raw.raft.hard_state();
+        if self.idle_ticks >= IDLE_COMMIT_TICKS && hard.commit > self.persisted_commit.0 && self.persistence.is_idle() {
+            self.write_commit(effects);
+        }
+    }
+
+    /// Writes the commit mark as it stands, in no hurry: nothing waits for it.
+    pub fn write_commit(&mut self, effects: &mut Effects) {
+        let hard = self.raw.raft.hard_state();
+        if hard.commit > self.persisted_commit.0 {
+            let op = self.hard_state_op(&hard);
+            effects.writes.push(Write { group: self.config.group, number: 0, ops: vec![op] });
+        }
+    }
+
+    fn apply(&mut self, entries: Vec<Entry>, now_us: u64, effects: &mut Effects) -> Result<(), GroupError> {
+        let Some(through) = entries.last().map(|entry| entry.index) else { return Ok(()) };
+        if let Some(index) = self.raw.store().failed() {
+            return Err(GroupError::Unreadable { index });
+        }
+        for entry in entries {
+            let (index, term) = (Index(entry.index), Term(entry.term));
+            let data = match entry.get_entry_type() {
+                EntryType::EntryNormal => entry.data,
+                // Nobody proposes these yet; one in the log is applied as empty, by every member alike.
+                EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => bytes::Bytes::new(),
+            };
+            let applied = self
+                .machine
+                .apply(index, term, &data)
+                .map_err(|source| GroupError::Unappliable { index, source })?;
+            let durable_members = self.durable_members(index);
+            for one in applied {
+                if one.submission.origin() == self.config.me {
+                    self.settle(one.submission, one.outcome, index, term, durable_members, now_us, effects);
+                }
+            }
+        }
+        self.raw.advance_apply_to(through);
+        effects.suppressed.append(&mut self.machine.take_suppressed());
+        effects.applied = true;
+        Ok(())
+    }
+
+    /// Voters with the entry on disk: what the leader has been told, elsewhere what commitment proves.
+    fn durable_members(&self, index: Index) -> u32 {
+        let majority = self.config.voters.len() / 2 + 1;
+        if self.raw.raft.state != StateRole::Leader {
+            return majority as u32;
+        }
+        let told = self.raw.raft.prs().iter().filter(|(_, progress)| progress.matched >= index.0).count();
+        told.max(majority) as u32
+    }
+
+    fn complete(&self, effects: &mut Effects, request: RequestId, since_us: u64, now_us: u64, end: End) {
+        let latency_us = now_us.saturating_sub(since_us);
+        effects.completions.push(Completion { group: self.config.group, request, end, latency_us });
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn settle(
+        &mut self,
+        submission: Submission,
+        outcome: Outcome,
+        index: Index,
+        term: Term,
+        durable_members: u32,
+        now_us: u64,
+        effects: &mut Effects,
+    ) {
+        let id = submission.request();
+        let again = replicate::is_early(&outcome)
+            && self.pending.has_earlier(submission.session(), submission.first_sequence());
+        let Some(request) = self.pending.get_mut(id) else { return };
+        if !matches!(request.progress, Progress::Waiting) {
+            return;
+        }
+        if again {
+            self.pending.hand_in_again();
+            return;
+        }
+        if request.submission.kind() != submission.kind() {
+            // Withdrawn after all: its skip, handed in since, is what ends it.
+            return;
+        }
+        if request.applied_quorum > 1 {
+            request.progress = Progress::Applied { index, term, outcome };
+            self.ask_applied_for(index);
+            self.settle_strong(now_us, effects);
+            return;
+        }
+        let since_us = request.taken_at_us;
+        self.pending.remove(id);
+        let hlc = submission.hlc();
+        let end = match submission.kind() {
+            crate::event::SubmissionKind::Skip => End::Withdrawn,
+            _ => End::Applied { index, term, outcome, hlc, durable_members, applied_members: 1 },
+        };
+        self.complete(effects, id, since_us, now_us, end);
+    }
+
+    fn notice_leader(&mut self) {
+        let leader = Some(MemberId(self.raw.raft.leader_id)).filter(|leader| leader.0 != 0);
+        let term = Term(self.raw.raft.term);
+        if (leader, term) != (self.leader, self.term) {
+            if self.leader != leader && leader.is_some() {
+                self.elections += 1;
+            }
+            (self.leader, self.term) = (leader, term);
+            self.intake.clear();
+            self.intake_bytes = 0;
+            self.pending.hand_in_again();
+            self.barriers.ask_again();
+        }
+        self.draw_timeout();
+    }
+
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    pub fn find(&self, id: EventId) -> Option<&crate::machine::window::Place> {
+        self.machine.find(id)
+    }
+
+    pub fn term_of(&self, index: Index) -> Option<Term> {
+        self.raw.store().term_of(index)
+    }
+
+    /// Bytes of requests waiting here for their end.
+    pub fn pending_bytes(&self) -> usize {
+        self.pending.bytes()
+    }
+
+    fn send(&mut self, messages: Vec<raft::eraftpb::Message>) {
+        for message in messages {
+            let channel = match message.get_msg_type() {
+                MessageType::MsgAppend => Channel::Bulk,
+                _ => Channel::Urgent,
+            };
+            self.push_raft(channel, &message);
+        }
+    }
+}

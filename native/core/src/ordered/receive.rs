@@ -1,0 +1,140 @@
+//! Frames from peers, checked against this member's state before the engine sees them: it panics on what cannot
+//! happen among members that keep their promises, and a peer whose disk lied must not take this node with it.
+
+use super::Group;
+use crate::bytes_le::{u32_at, u64_at};
+use crate::event::{Submission, SUBMISSION_HEADER_BYTES};
+use crate::ids::{Index, MemberId, Term};
+use crate::ordered::effects::Effects;
+use crate::ordered::store::EntryReader;
+use crate::peer::frame::{self, Channel, Frame, FrameKind};
+use crate::peer::raft_message;
+use raft::eraftpb::{Message, MessageType};
+use raft::StateRole;
+use thiserror::Error;
+
+/// A frame that was refused; the node is unharmed. Those of `is_violation` come from a member that breaks the rules.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Refused {
+    #[error("{0}")]
+    Message(#[from] raft_message::MessageError),
+    #[error("{0}")]
+    Submission(#[from] crate::event::Malformed),
+    #[error("message claims to come from {claimed} or to go to {to}, on a connection of {from}")]
+    Misaddressed { from: MemberId, claimed: MemberId, to: MemberId },
+    #[error("sender {0} is not a member")]
+    Stranger(MemberId),
+    #[error("leader {from} counts on entry {commit} here, but this log ends at {last}: it has lost entries it acknowledged")]
+    Regressed { from: MemberId, commit: Index, last: Index },
+    #[error("leader {from} sends another entry {index} than the one committed here")]
+    Conflicts { from: MemberId, index: Index },
+    #[error("body of {0} bytes for its kind")]
+    Length(usize),
+}
+
+impl<R: EntryReader> Group<R> {
+    /// Takes a frame that came on a connection of `from`.
+    pub fn receive(
+        &mut self,
+        from: MemberId,
+        frame: Frame,
+        now_us: u64,
+        effects: &mut Effects,
+    ) -> Result<(), Refused> {
+        if from == self.config.me || !self.config.voters.contains(&from) {
+            return Err(Refused::Stranger(from));
+        }
+        match frame.kind {
+            FrameKind::Raft => self.receive_raft(from, raft_message::decode(&frame.body)?),
+            FrameKind::Forward => self.receive_forward(from, frame),
+            FrameKind::ForwardRefused => {
+                self.refusals_pending = true;
+                Ok(())
+            }
+            FrameKind::AppliedQuery => {
+                let index = self.index_of(&frame)?;
+                let asked = self.asked.entry(from).or_default();
+                *asked = index.max(*asked);
+                Ok(())
+            }
+            FrameKind::AppliedAnswer => {
+                let index = self.index_of(&frame)?;
+                let applied = self.applied_of.entry(from).or_default();
+                *applied = index.max(*applied);
+                self.settle_strong(now_us, effects);
+                Ok(())
+            }
+        }
+    }
+
+    fn index_of(&self, frame: &Frame) -> Result<Index, Refused> {
+        match frame.body.len() {
+            8 => Ok(Index(u64_at(&frame.body, 0))),
+            other => Err(Refused::Length(other)),
+        }
+    }
+
+    fn receive_raft(&mut self, from: MemberId, message: Message) -> Result<(), Refused> {
+        // A forwarded read keeps the address of the follower that asked.
+        if message.from != from.0 || message.to != self.config.me.0 {
+            let (claimed, to) = (MemberId(message.from), MemberId(message.to));
+            return Err(Refused::Misaddressed { from, claimed, to });
+        }
+        let last = self.raw.store().last().max(Index(self.raw.raft.raft_log.last_index()));
+        match message.get_msg_type() {
+            MessageType::MsgHeartbeat if message.commit > last.0 && message.term >= self.raw.raft.term => {
+                return Err(Refused::Regressed { from, commit: Index(message.commit), last });
+            }
+            MessageType::MsgAppend => {
+                let committed = self.raw.raft.raft_log.committed;
+                for entry in message.entries.iter().take_while(|entry| entry.index <= committed) {
+                    if self.raw.store().term_of(Index(entry.index)) != Some(Term(entry.term)) {
+                        return Err(Refused::Conflicts { from, index: Index(entry.index) });
+                    }
+                }
+            }
+            _ => {}
+        }
+        // What raft answers with an error (a vote from a stranger, a dropped proposal) concerns the sender alone.
+        let _ = self.raw.step(message);
+        self.draw_timeout();
+        Ok(())
+    }
+
+    fn receive_forward(&mut self, from: MemberId, frame: Frame) -> Result<(), Refused> {
+        let mut submissions = Vec::new();
+        let mut at = 0;
+        while at < frame.body.len() {
+            let length = u32_at(&frame.body, at + 4) as usize;
+            if length < SUBMISSION_HEADER_BYTES || at + length > frame.body.len() {
+                return Err(Refused::Length(length));
+            }
+            submissions.push(Submission::parse(frame.body.slice(at..at + length))?);
+            at += length;
+        }
+        let full = self.intake_bytes + frame.body.len() > self.config.intake_bytes_max;
+        if self.raw.raft.state != StateRole::Leader || full {
+            let refused = frame::build(FrameKind::ForwardRefused, self.config.group, 0, |_| {});
+            self.outbox.push((from, Channel::Urgent, refused));
+            return Ok(());
+        }
+        self.intake_bytes += frame.body.len();
+        self.intake.append(&mut submissions);
+        Ok(())
+    }
+
+    /// A dialled connection is up: what may have been lost with the one before is handed in again.
+    pub fn link_up(&mut self, member: MemberId) {
+        if self.leader == Some(member) {
+            self.pending.hand_in_again();
+            self.barriers.ask_again();
+        }
+    }
+
+    /// A dialled connection is gone: raft probes instead of streaming until the member answers.
+    pub fn link_down(&mut self, member: MemberId) {
+        if self.raw.raft.state == StateRole::Leader {
+            self.raw.report_unreachable(member.0);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What a group tells of itself.
+
+use super::Group;
+use crate::ids::{GroupId, Index, MemberId, Term};
+use crate::ordered::store::EntryReader;
+use raft::StateRole;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Role {
+    Leader,
+    Candidate,
+    #[default]
+    Follower,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupStatus {
+    pub group: GroupId,
+    pub role: Role,
+    pub leader: Option<MemberId>,
+    pub term: Term,
+    pub last: Index,
+    pub commit: Index,
+    pub applied: Index,
+    pub apply_hash: u64,
+    pub events: u64,
+    pub elections: u64,
+    pub pending: usize,
+    pub pending_bytes: usize,
+    pub sessions: usize,
+    /// At the leader: what each voter has on disk, and whether it was heard of within the last election timeout.
+    pub members: Vec<(MemberId, Index, bool)>,
+}
+
+impl<R: EntryReader> Group<R> {
+    pub fn status(&self) -> GroupStatus {
+        let raft = &self.raw.raft;
+        let leads = raft.state == StateRole::Leader;
+        let members = raft
+            .prs()
+            .iter()
+            .filter(|_| leads)
+            .map(|(id, progress)| {
+                (MemberId(*id), Index(progress.matched), progress.recent_active || *id == self.config.me.0)
+            })
+            .collect();
+        GroupStatus {
+            group: self.config.group,
+            role: match raft.state {
+                StateRole::Leader => Role::Leader,
+                StateRole::Candidate | StateRole::PreCandidate => Role::Candidate,
+                StateRole::Follower => Role::Follower,
+            },
+            leader: self.leader,
+            term: Term(raft.term),
+            last: Index(raft.raft_log.last_index()),
+            commit: Index(raft.raft_log.committed),
+            applied: self.machine.applied(),
+            apply_hash: self.machine.hash(),
+            events: self.machine.events(),
+            elections: self.elections,
+            pending: self.pending.len(),
+            pending_bytes: self.pending.bytes(),
+            sessions: self.machine.sessions(),
+            members,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Frames between members (docs/formats.md, "Peer connections"): built here, taken apart here, checked in between.
+
+use crate::bytes_le::{u16_at, u32_at};
+use crate::ids::GroupId;
+use bytes::{Bytes, BytesMut};
+use thiserror::Error;
+
+pub const FRAME_HEADER_BYTES: usize = 16;
+pub const FRAME_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Connections of a pair of members: small messages that keep the cluster alive never queue behind large ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Channel {
+    Urgent = 0,
+    Bulk = 1,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FrameKind {
+    Raft = 1,
+    Forward = 2,
+    ForwardRefused = 3,
+    AppliedQuery = 4,
+    AppliedAnswer = 5,
+}
+
+#[derive(Clone, Debug)]
+pub struct Frame {
+    pub kind: FrameKind,
+    pub group: GroupId,
+    pub body: Bytes,
+}
+
+/// Bytes that no member of this version sends: the connection they came on is to be closed.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum FrameError {
+    #[error("frame of {0} bytes, allowed are 16 to 16,777,216")]
+    Length(usize),
+    #[error("frame checksum does not match")]
+    Checksum,
+    #[error("unknown frame kind {0}")]
+    Kind(u8),
+    #[error("reserved frame bits are set")]
+    Reserved,
+}
+
+/// A frame around the body that `write` appends.
+pub fn build(kind: FrameKind, group: GroupId, body_hint: usize, write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(FRAME_HEADER_BYTES + body_hint);
+    frame.extend_from_slice(&[0; 8]);
+    frame.extend_from_slice(&[kind as u8, 0, 0, 0]);
+    frame.extend_from_slice(&group.0.to_le_bytes());
+    write(&mut frame);
+    let length = frame.len() as u32;
+    let check = crc32c::crc32c(&frame[8..]);
+    frame[0..4].copy_from_slice(&length.to_le_bytes());
+    frame[4..8].copy_from_slice(&check.to_le_bytes());
+    frame
+}
+
+/// Puts the frames of one connection together from the pieces they arrive in. Memory: at most one frame and a piece.
+#[derive(Default)]
+pub struct Assembler {
+    partial: BytesMut,
+}
+
+impl Assembler {
+    /// Appends every frame that `chunk` completes to `frames`. After an error the assembler is of no further use.
+    pub fn push(&mut self, chunk: &[u8], frames: &mut Vec<Frame>) -> Result<(), FrameError> {
+        self.partial.extend_from_slice(chunk);
+        while self.partial.len() >= 4 {
+            let length = u32_at(&self.partial, 0) as usize;
+            if !(FRAME_HEADER_BYTES..=FRAME_BYTES_MAX).contains(&length) {
+                return Err(FrameError::Length(length));
+            }
+            if self.partial.len() < length {
+                // One growth for a large frame instead of a doubling chain.
+                self.partial.reserve(length - self.partial.len());
+                break;
+            }
+            frames.push(Self::open(self.partial.split_to(length).freeze())?);
+        }
+        Ok(())
+    }
+
+    fn open(frame: Bytes) -> Result<Frame, FrameError> {
+        if crc32c::crc32c(&frame[8..]) != u32_at(&frame, 4) {
+            return Err(FrameError::Checksum);
+        }
+        if frame[9] != 0 || u16_at(&frame, 10) != 0 {
+            return Err(FrameError::Reserved);
+        }
+        let kind = match frame[8] {
+            1 => FrameKind::Raft,
+            2 => FrameKind::Forward,
+            3 => FrameKind::ForwardRefused,
+            4 => FrameKind::AppliedQuery,
+            5 => FrameKind::AppliedAnswer,
+            other => return Err(FrameError::Kind(other)),
+        };
+        Ok(Frame { kind, group: GroupId(u32_at(&frame, 12)), body: frame.slice(FRAME_HEADER_BYTES..) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn frames_survive_any_cutting(bodies in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 1..8), cut in 1usize..97) {
+            let stream: Vec<u8> = bodies.iter()
+                .flat_map(|body| build(FrameKind::Forward, GroupId(3), body.len(), |out| out.extend_from_slice(body)))
+                .collect();
+            let (mut assembler, mut frames) = (Assembler::default(), Vec::new());
+            for chunk in stream.chunks(cut) {
+                assembler.push(chunk, &mut frames).unwrap();
+            }
+            prop_assert_eq!(frames.len(), bodies.len());
+            for (frame, body) in frames.iter().zip(&bodies) {
+                prop_assert_eq!(frame.body.as_ref(), body.as_slice());
+                prop_assert_eq!(frame.group, GroupId(3));
+            }
+        }
+
+        #[test]
+        fn a_flipped_bit_never_passes(body in proptest::collection::vec(any::<u8>(), 0..200), bit in 0usize..1600) {
+            let mut frame = build(FrameKind::Raft, GroupId(0), body.len(), |out| out.extend_from_slice(&body));
+            let bit = bit % (frame.len() * 8);
+            frame[bit / 8] ^= 1 << (bit % 8);
+            let mut frames = Vec::new();
+            let result = Assembler::default().push(&frame, &mut frames);
+            prop_assert!(result.is_err() || frames.is_empty());
+        }
+
+        #[test]
+        fn garbage_is_an_error_or_waits(garbage in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let mut frames = Vec::new();
+            let _ = Assembler::default().push(&garbage, &mut frames);
+            prop_assert!(frames.is_empty());
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! What members say to each other: frames, and the raft messages in them. Bytes in, bytes out; sockets are elsewhere.
+
+pub mod frame;
+pub mod raft_message;

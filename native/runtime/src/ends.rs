@@ -1,0 +1,158 @@
+//! Ends of requests, packed for the way across (docs/formats.md, "Packed ends").
+
+use vexfs_core::ids::Index;
+use vexfs_core::machine::{EventOutcome, Outcome};
+use vexfs_core::ordered::effects::{Completion, End};
+
+const HEADER_BYTES: usize = 56;
+
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Kind {
+    Accepted = 1,
+    Mixed = 2,
+    Withdrawn = 3,
+    Barrier = 4,
+    Fence = 5,
+    Consumer = 6,
+    ConsumerFenced = 7,
+    ConsumersFull = 8,
+    Place = 9,
+    Applied = 10,
+    Failed = 11,
+    Refused = 12,
+}
+
+#[derive(Default)]
+struct Header {
+    request: u32,
+    latency_us: u32,
+    index: u64,
+    term: u64,
+    hlc: u64,
+    first_offset: u32,
+    count: u32,
+    durable_members: u32,
+    applied_members: u16,
+}
+
+fn record(out: &mut Vec<u8>, kind: Kind, header: &Header, body: impl FnOnce(&mut Vec<u8>)) {
+    let start = out.len();
+    out.extend_from_slice(&[0, 0, 0, 0, kind as u8, 0]);
+    out.extend_from_slice(&header.applied_members.to_le_bytes());
+    out.extend_from_slice(&header.request.to_le_bytes());
+    out.extend_from_slice(&header.latency_us.to_le_bytes());
+    out.extend_from_slice(&header.index.to_le_bytes());
+    out.extend_from_slice(&header.term.to_le_bytes());
+    out.extend_from_slice(&header.hlc.to_le_bytes());
+    out.extend_from_slice(&header.first_offset.to_le_bytes());
+    out.extend_from_slice(&header.count.to_le_bytes());
+    out.extend_from_slice(&header.durable_members.to_le_bytes());
+    out.extend_from_slice(&[0; 4]);
+    debug_assert_eq!(out.len() - start, HEADER_BYTES);
+    body(out);
+    let length = (out.len() - start) as u32;
+    out[start..start + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+fn event_outcome(out: &mut Vec<u8>, outcome: EventOutcome) {
+    let (code, index, offset) = match outcome {
+        EventOutcome::Accepted { offset } => (0u8, Index(0), offset),
+        EventOutcome::Duplicate { index, offset } => (1, index, offset),
+        EventOutcome::IdReused { index, offset } => (2, index, offset),
+        EventOutcome::Fenced => (3, Index(0), 0),
+        EventOutcome::SessionExpired => (4, Index(0), 0),
+        EventOutcome::Early => (5, Index(0), 0),
+        EventOutcome::Forgotten => (6, Index(0), 0),
+    };
+    out.extend_from_slice(&[code, 0, 0, 0]);
+    out.extend_from_slice(&offset.to_le_bytes());
+    out.extend_from_slice(&index.0.to_le_bytes());
+}
+
+/// Appends one completion.
+pub fn completion(out: &mut Vec<u8>, completion: &Completion) {
+    let mut header = Header {
+        // The upper half is the incarnation, which the other side knows.
+        request: completion.request.0 as u32,
+        latency_us: completion.latency_us.min(u64::from(u32::MAX)) as u32,
+        ..Default::default()
+    };
+    match &completion.end {
+        End::Applied { index, term, outcome, hlc, durable_members, applied_members } => {
+            (header.index, header.term, header.hlc) = (index.0, term.0, *hlc);
+            header.durable_members = *durable_members;
+            header.applied_members = *applied_members as u16;
+            applied(out, header, outcome);
+        }
+        End::Barrier { applied } => {
+            header.index = applied.0;
+            record(out, Kind::Barrier, &header, |_| {});
+        }
+        End::Withdrawn => record(out, Kind::Withdrawn, &header, |_| {}),
+    }
+}
+
+fn applied(out: &mut Vec<u8>, mut header: Header, outcome: &Outcome) {
+    match outcome {
+        Outcome::Accepted { first_offset, count } => {
+            (header.first_offset, header.count) = (*first_offset, *count);
+            record(out, Kind::Accepted, &header, |_| {});
+        }
+        Outcome::Mixed(list) => {
+            header.count = list.len() as u32;
+            record(out, Kind::Mixed, &header, |out| list.iter().for_each(|one| event_outcome(out, *one)));
+        }
+        Outcome::Skipped => record(out, Kind::Withdrawn, &header, |_| {}),
+        Outcome::Fence { found, certain } => {
+            if let Some(place) = found {
+                (header.index, header.first_offset) = (place.index.0, place.offset);
+            }
+            // count: 2 committed, 1 absent for good, 0 nothing proved.
+            header.count = if found.is_some() { 2 } else { u32::from(*certain) };
+            record(out, Kind::Fence, &header, |_| {});
+        }
+        Outcome::Consumer(consumer) => record(out, Kind::Consumer, &header, |out| {
+            out.extend_from_slice(&consumer.epoch.to_le_bytes());
+            out.extend_from_slice(&consumer.acknowledged.index.0.to_le_bytes());
+            out.extend_from_slice(&consumer.claimed.index.0.to_le_bytes());
+            out.extend_from_slice(&consumer.acknowledged.offset.to_le_bytes());
+            out.extend_from_slice(&consumer.claimed.offset.to_le_bytes());
+        }),
+        Outcome::ConsumerFenced { epoch } => {
+            record(out, Kind::ConsumerFenced, &header, |out| out.extend_from_slice(&epoch.to_le_bytes()));
+        }
+        Outcome::ConsumersFull => record(out, Kind::ConsumersFull, &header, |_| {}),
+    }
+}
+
+/// Where an event id stands, for a reader that knows only the id; index 0: not in the window.
+pub fn place(out: &mut Vec<u8>, request: u32, found: Option<(Index, u32, u64)>) {
+    let (index, offset, term) = found.unwrap_or_default();
+    let header = Header { request, index: index.0, first_offset: offset, term, ..Default::default() };
+    record(out, Kind::Place, &header, |_| {});
+}
+
+/// The journal has grown to here.
+pub fn journal_grown(out: &mut Vec<u8>, applied: Index) {
+    record(out, Kind::Applied, &Header { index: applied.0, ..Default::default() }, |_| {});
+}
+
+/// The node has ended, and why: `code` is one of the public error codes.
+pub fn failed(out: &mut Vec<u8>, code: &str, reason: &str) {
+    let header = Header { first_offset: code.len() as u32, ..Default::default() };
+    record(out, Kind::Failed, &header, |out| {
+        out.extend_from_slice(code.as_bytes());
+        out.extend_from_slice(reason.as_bytes());
+    });
+}
+
+/// A request that was taken back; `clean` (count 1): no leader has seen it and none will.
+pub fn withdrawn(out: &mut Vec<u8>, request: u32, clean: bool) {
+    record(out, Kind::Withdrawn, &Header { request, count: u32::from(clean), ..Default::default() }, |_| {});
+}
+
+/// A request that was not understood.
+pub fn refused(out: &mut Vec<u8>, request: u32, reason: &str) {
+    record(out, Kind::Refused, &Header { request, ..Default::default() }, |out| out.extend_from_slice(reason.as_bytes()));
+}

@@ -1,0 +1,152 @@
+//! Between the protocol thread and the peer network: frames out, bounded by bytes a link; bytes in, put together.
+
+use crate::wake::Waker;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use vexfs_core::ids::MemberId;
+use vexfs_core::peer::frame::{Assembler, Channel, Frame, FrameError};
+
+/// Bytes handed to the network in one call at most, so that its loop keeps turning.
+const BATCH_BYTES: usize = 4 * 1024 * 1024;
+
+#[derive(Default)]
+struct Link {
+    up: bool,
+    blocked: bool,
+    frames: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+/// Outbound side. Slots are positions in the configured list of peers.
+pub struct Outbox {
+    peers: Vec<MemberId>,
+    links: Mutex<Vec<[Link; 2]>>,
+    bytes_max: usize,
+    pub waker: Waker,
+    pub dropped_frames: AtomicU64,
+}
+
+impl Outbox {
+    pub fn new(peers: Vec<MemberId>, bytes_max: usize) -> Self {
+        let links = peers.iter().map(|_| Default::default()).collect();
+        Self { peers, links: Mutex::new(links), bytes_max, waker: Waker::default(), dropped_frames: AtomicU64::new(0) }
+    }
+
+    pub fn member(&self, slot: u32) -> Option<MemberId> {
+        self.peers.get(slot as usize).copied()
+    }
+
+    /// Queues frames in order; what a link that is down or full cannot take is dropped, as a network may.
+    /// Answers the members whose link was full: raft has to know that a stream to them has a hole.
+    pub fn push(&self, frames: impl IntoIterator<Item = (MemberId, Channel, Vec<u8>)>) -> Vec<MemberId> {
+        let mut full = Vec::new();
+        let mut queued = false;
+        let mut links = self.links.lock();
+        for (member, channel, frame) in frames {
+            let Some(slot) = self.peers.iter().position(|peer| *peer == member) else { continue };
+            let link = &mut links[slot][channel as usize];
+            if !link.up || link.bytes + frame.len() > self.bytes_max {
+                self.dropped_frames.fetch_add(1, Ordering::Relaxed);
+                if link.up && !full.contains(&member) {
+                    full.push(member);
+                }
+                continue;
+            }
+            link.bytes += frame.len();
+            link.frames.push(frame);
+            queued |= !link.blocked;
+        }
+        drop(links);
+        if queued {
+            self.waker.wake();
+        }
+        full
+    }
+
+    /// Everything that may be written now (docs/formats.md, "Outbound batches"), urgent first.
+    pub fn take(&self) -> Vec<u8> {
+        self.waker.fetched();
+        let mut links = self.links.lock();
+        let mut batch = Vec::new();
+        let mut more = false;
+        for channel in [Channel::Urgent, Channel::Bulk] {
+            for (slot, pair) in links.iter_mut().enumerate() {
+                let link = &mut pair[channel as usize];
+                if link.blocked || link.frames.is_empty() {
+                    continue;
+                }
+                if batch.len() >= BATCH_BYTES {
+                    more = true;
+                    continue;
+                }
+                batch.reserve(8 + link.bytes);
+                batch.extend_from_slice(&[channel as u8, 0]);
+                batch.extend_from_slice(&(slot as u16).to_le_bytes());
+                batch.extend_from_slice(&(link.bytes as u32).to_le_bytes());
+                for frame in link.frames.drain(..) {
+                    batch.extend_from_slice(&frame);
+                }
+                link.bytes = 0;
+            }
+        }
+        drop(links);
+        if more {
+            self.waker.wake();
+        }
+        batch
+    }
+
+    /// The link's new state; answers whether it exists.
+    pub fn set_up(&self, slot: u32, channel: Channel, up: bool) -> bool {
+        let mut links = self.links.lock();
+        let Some(pair) = links.get_mut(slot as usize) else { return false };
+        // What was queued for the old connection may have been half sent: the new one starts clean.
+        pair[channel as usize] = Link { up, ..Default::default() };
+        true
+    }
+
+    pub fn set_blocked(&self, slot: u32, channel: Channel, blocked: bool) {
+        if let Some(pair) = self.links.lock().get_mut(slot as usize) {
+            pair[channel as usize].blocked = blocked;
+        }
+        if !blocked {
+            self.waker.wake();
+        }
+    }
+
+    /// Bytes waiting on all links.
+    pub fn bytes(&self) -> usize {
+        self.links.lock().iter().flatten().map(|link| link.bytes).sum()
+    }
+}
+
+/// Inbound side: one assembler a connection.
+#[derive(Default)]
+pub struct Inbox {
+    connections: Mutex<HashMap<u32, (MemberId, Assembler)>>,
+}
+
+impl Inbox {
+    pub fn open(&self, connection: u32, member: MemberId) {
+        self.connections.lock().insert(connection, (member, Assembler::default()));
+    }
+
+    pub fn close(&self, connection: u32) {
+        self.connections.lock().remove(&connection);
+    }
+
+    /// Frames that `chunk` completes. After an error the connection is forgotten; an unknown one gives nothing.
+    pub fn data(&self, connection: u32, chunk: &[u8]) -> Result<Option<(MemberId, Vec<Frame>)>, FrameError> {
+        let mut connections = self.connections.lock();
+        let Some((member, assembler)) = connections.get_mut(&connection) else { return Ok(None) };
+        let mut frames = Vec::new();
+        match assembler.push(chunk, &mut frames) {
+            Ok(()) => Ok(Some((*member, frames))),
+            Err(error) => {
+                connections.remove(&connection);
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,125 @@
+import { type ClientDuplexStream, Client, credentials, type ServiceError } from '@grpc/grpc-js';
+import type { Delivery, EventInput, Outcome, Receipt, Status } from '../contracts/index.js';
+import type { CoordinatorError } from '../errors/index.js';
+import { decodeDelivery } from './codec-delivery.js';
+import { fromStatus } from './codec-error.js';
+import { encodeEvent } from './codec-event.js';
+import { decodeReceipt, decodeResult, encodePublishOptions, type RemotePublishOptions } from './codec-publish.js';
+import { decodeStatus } from './codec-status.js';
+import { clientMethod, MESSAGE_BYTES_MAX, type MethodName } from './schema.js';
+import { type RemoteSubscribeOptions, RemoteSubscription } from './subscription.js';
+import type {
+  WireOutcomeResponse,
+  WirePublishResponse,
+  WirePublishResults,
+  WirePublishStreamRequest,
+  WireReadBarrierResponse,
+  WireReadResponse,
+  WireStatus,
+  WireSubscribeRequest,
+  WireSubscribeResponse,
+} from './wire.js';
+
+/** Over the request's own time, so that the node's answer comes before the deadline cuts the call. */
+const DEADLINE_SLACK_MS = 1000;
+const QUERY_TIMEOUT_MS = 10_000;
+
+export interface CallOptions {
+  readonly signal?: AbortSignal;
+  /** Default 10,000. */
+  readonly timeoutMs?: number;
+}
+
+export type PublishStreamCall = ClientDuplexStream<WirePublishStreamRequest, WirePublishResults>;
+
+/** One node's API seen from another process: contract types in and out, errors as `CoordinatorError`. */
+export class ApiClient {
+  readonly address: string;
+  readonly #client: Client;
+
+  /** `address` is `HOST:PORT`. Nothing is connected before the first call. */
+  constructor(address: string) {
+    this.address = address;
+    this.#client = new Client(address, credentials.createInsecure(), {
+      'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
+      'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
+      'grpc.initial_reconnect_backoff_ms': 50,
+      'grpc.max_reconnect_backoff_ms': 500,
+      'grpc.enable_retries': 0,
+      'grpc.enable_http_proxy': 0,
+      'grpc.use_local_subchannel_pool': 1,
+    });
+  }
+
+  async publish(event: EventInput, options: RemotePublishOptions & CallOptions = {}): Promise<Receipt> {
+    const { signal, ...remote } = options;
+    const request = { event: encodeEvent(event), options: encodePublishOptions(remote) };
+    const answer = await this.#unary<WirePublishResponse>('Publish', request, options);
+    if (answer.receipt === null) throw fromStatus(new Error('the node answered without a receipt'));
+    return decodeReceipt(answer.receipt);
+  }
+
+  async publishBatch(
+    events: readonly EventInput[],
+    options: RemotePublishOptions & CallOptions = {},
+  ): Promise<(Receipt | CoordinatorError)[]> {
+    const { signal, ...remote } = options;
+    const request = { events: events.map(encodeEvent), options: encodePublishOptions(remote) };
+    const answer = await this.#unary<WirePublishResults>('PublishBatch', request, options);
+    return answer.results.map(decodeResult);
+  }
+
+  /** The raw stream; `OrderedPublisher` makes it convenient. */
+  publishStream(): PublishStreamCall {
+    const { path, requestSerialize, responseDeserialize } = clientMethod<WirePublishStreamRequest, WirePublishResults>('PublishStream');
+    return this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
+  }
+
+  subscribe(options: RemoteSubscribeOptions = {}): RemoteSubscription {
+    const { path, requestSerialize, responseDeserialize } = clientMethod<WireSubscribeRequest, WireSubscribeResponse>('Subscribe');
+    return new RemoteSubscription(this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize), options);
+  }
+
+  async read(cursorOrEventId: string, options: CallOptions & { readonly group?: number } = {}): Promise<Delivery> {
+    const answer = await this.#unary<WireReadResponse>('Read', { key: cursorOrEventId, group: options.group ?? 0 }, options);
+    if (answer.delivery === null) throw fromStatus(new Error('the node answered without a delivery'));
+    return decodeDelivery(answer.delivery, async () => {});
+  }
+
+  async readBarrier(options: CallOptions & { readonly group?: number } = {}): Promise<bigint> {
+    const request = { group: options.group ?? 0, timeoutMs: options.timeoutMs ?? 0 };
+    return BigInt((await this.#unary<WireReadBarrierResponse>('ReadBarrier', request, options)).appliedIndex);
+  }
+
+  async outcome(eventId: string, options: CallOptions & { readonly group?: number } = {}): Promise<Outcome> {
+    const request = { eventId, group: options.group ?? 0, timeoutMs: options.timeoutMs ?? 0 };
+    const answer = await this.#unary<WireOutcomeResponse>('Outcome', request, options);
+    const state = answer.state === 'STATE_COMMITTED' ? 'committed' : answer.state === 'STATE_ABSENT' ? 'absent' : 'unknown';
+    return answer.receipt === null ? { state } : { state, receipt: decodeReceipt(answer.receipt) };
+  }
+
+  async status(options: CallOptions = {}): Promise<Status> {
+    return decodeStatus(await this.#unary<WireStatus>('Status', {}, options));
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  #unary<R>(name: MethodName, request: object, options: CallOptions): Promise<R> {
+    const { path, requestSerialize, responseDeserialize } = clientMethod<object, R>(name);
+    return new Promise((resolve, reject) => {
+      const answered = (error: ServiceError | null, answer?: R): void => {
+        options.signal?.removeEventListener('abort', cancel);
+        if (error === null && answer !== undefined) resolve(answer);
+        else reject(fromStatus(error));
+      };
+      const deadline = Date.now() + (options.timeoutMs ?? QUERY_TIMEOUT_MS) + DEADLINE_SLACK_MS;
+      const call = this.#client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, { deadline }, answered);
+      const cancel = (): void => call.cancel();
+      if (options.signal?.aborted) cancel();
+      else options.signal?.addEventListener('abort', cancel, { once: true });
+    });
+  }
+}
+

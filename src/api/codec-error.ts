@@ -1,0 +1,67 @@
+import { Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import type { Committed } from '../contracts/index.js';
+import { CoordinatorError, ERROR_CODES, type ErrorCode, isErrorCode } from '../errors/index.js';
+
+const CODE_KEY = 'vexfs-code';
+const COMMITTED_KEY = 'vexfs-committed';
+/** Status messages travel in a header block, which has little room. */
+const MESSAGE_CHARACTERS_MAX = 1000;
+
+/** What grpc-js wants a handler to fail with. */
+export interface CallStatus extends Error {
+  readonly code: number;
+  readonly details: string;
+  readonly metadata: Metadata;
+}
+
+export function toStatus(thrown: unknown): CallStatus {
+  const error = CoordinatorError.from(thrown);
+  const metadata = new Metadata();
+  metadata.set(CODE_KEY, error.code);
+  metadata.set(COMMITTED_KEY, error.committed);
+  const details = error.message.slice(0, MESSAGE_CHARACTERS_MAX);
+  return Object.assign(new Error(details), { code: status[ERROR_CODES[error.code].grpc], details, metadata });
+}
+
+/** What a client makes of a failed call: the server's own error where it sent one, else what the gRPC status means. */
+export function fromStatus(thrown: unknown): CoordinatorError {
+  if (thrown instanceof CoordinatorError) return thrown;
+  const failure = thrown as Partial<ServiceError>;
+  const message = failure.details || failure.message || String(thrown);
+  const code = failure.metadata?.get(CODE_KEY)[0];
+  if (typeof code === 'string') {
+    const committed = failure.metadata?.get(COMMITTED_KEY)[0];
+    return errorOf(code, message, committed === 'yes' || committed === 'no' ? committed : 'unknown');
+  }
+  return new CoordinatorError(codeOfStatus(failure), message, { cause: thrown, committed: 'unknown' });
+}
+
+/** An error read from the wire. A code of a newer release keeps its name in the message. */
+export function errorOf(code: string, message: string, committed: Committed): CoordinatorError {
+  return isErrorCode(code)
+    ? new CoordinatorError(code, message, { committed })
+    : new CoordinatorError('INTERNAL', `${code}: ${message}`, { committed });
+}
+
+function codeOfStatus(failure: Partial<ServiceError>): ErrorCode {
+  switch (failure.code) {
+    case status.DEADLINE_EXCEEDED:
+      return 'TIMEOUT';
+    case status.CANCELLED:
+      return 'ABORTED';
+    case status.RESOURCE_EXHAUSTED:
+      return 'BATCH_TOO_LARGE';
+    case status.INVALID_ARGUMENT:
+      return 'INVALID_EVENT';
+    case status.NOT_FOUND:
+      return 'NOT_FOUND';
+    case status.UNAVAILABLE:
+    // A connection cut in the middle of an answer, or another protocol on the port.
+    case status.INTERNAL:
+    case status.UNKNOWN:
+    case status.UNIMPLEMENTED:
+      return 'UNAVAILABLE';
+    default:
+      return 'INTERNAL';
+  }
+}

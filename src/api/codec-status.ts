@@ -1,0 +1,103 @@
+import type { GroupStatus, MemberStatus, Role, Status } from '../contracts/index.js';
+import type { WireGroupStatus, WireMemberStatus, WireStatus } from './wire.js';
+
+export function encodeStatus(status: Status): WireStatus {
+  return {
+    nodeId: status.nodeId,
+    clusterId: status.clusterId,
+    version: status.version,
+    role: status.role,
+    ...(status.leader === null ? {} : { leader: status.leader }),
+    term: status.term.toString(),
+    commitIndex: status.commitIndex.toString(),
+    appliedIndex: status.appliedIndex.toString(),
+    applyHash: status.applyHash,
+    groups: status.groups.map(encodeGroup),
+    members: status.members.map(encodeMember),
+    orderedLane: status.lanes.ordered,
+    disk: {
+      dataDir: status.disk.dataDir,
+      logBytes: status.disk.logBytes.toString(),
+      segments: status.disk.segments,
+      tornBytes: status.disk.tornBytes.toString(),
+      syncP50Us: status.disk.syncP50Us,
+    },
+    health: status.health.state,
+    healthReasons: [...status.health.reasons],
+    counters: { ...status.counters },
+  };
+}
+
+export function decodeStatus(wire: WireStatus): Status {
+  return {
+    nodeId: wire.nodeId,
+    clusterId: wire.clusterId,
+    version: wire.version,
+    role: wire.role as Role,
+    leader: wire.leader ?? null,
+    term: BigInt(wire.term),
+    commitIndex: BigInt(wire.commitIndex),
+    appliedIndex: BigInt(wire.appliedIndex),
+    applyHash: wire.applyHash,
+    groups: wire.groups.map(decodeGroup),
+    members: wire.members.map(decodeMember),
+    lanes: { ordered: wire.orderedLane as Status['lanes']['ordered'], causal: null, critical: null },
+    disk: {
+      dataDir: wire.disk?.dataDir ?? '',
+      logBytes: BigInt(wire.disk?.logBytes ?? 0),
+      segments: wire.disk?.segments ?? 0,
+      tornBytes: BigInt(wire.disk?.tornBytes ?? 0),
+      syncP50Us: wire.disk?.syncP50Us ?? 0,
+    },
+    health: { state: wire.health as Status['health']['state'], reasons: wire.healthReasons },
+    counters: { ...wire.counters },
+  };
+}
+
+function encodeGroup(group: GroupStatus): WireGroupStatus {
+  return {
+    group: group.group,
+    role: group.role,
+    ...(group.leader === null ? {} : { leader: group.leader }),
+    term: group.term.toString(),
+    commitIndex: group.commitIndex.toString(),
+    appliedIndex: group.appliedIndex.toString(),
+    applyHash: group.applyHash,
+    events: group.events.toString(),
+  };
+}
+
+function decodeGroup(wire: WireGroupStatus): GroupStatus {
+  return {
+    group: wire.group,
+    role: wire.role as Role,
+    leader: wire.leader ?? null,
+    term: BigInt(wire.term),
+    commitIndex: BigInt(wire.commitIndex),
+    appliedIndex: BigInt(wire.appliedIndex),
+    applyHash: wire.applyHash,
+    events: BigInt(wire.events),
+  };
+}
+
+function encodeMember(member: MemberStatus): WireMemberStatus {
+  return {
+    id: member.id,
+    ...(member.address === null ? {} : { address: member.address }),
+    role: member.role,
+    health: member.health,
+    ...(member.matchIndex === null ? {} : { matchIndex: member.matchIndex.toString() }),
+    ...(member.refused === null ? {} : { refused: member.refused }),
+  };
+}
+
+function decodeMember(wire: WireMemberStatus): MemberStatus {
+  return {
+    id: wire.id,
+    address: wire.address ?? null,
+    role: wire.role as MemberStatus['role'],
+    health: wire.health as MemberStatus['health'],
+    matchIndex: wire.matchIndex === undefined ? null : BigInt(wire.matchIndex),
+    refused: wire.refused ?? null,
+  };
+}

@@ -1,0 +1,40 @@
+import type { CoordinatorNode } from '../../contracts/node.js';
+import { encodeDelivery } from '../codec-delivery.js';
+import { encodeReceipt } from '../codec-publish.js';
+import { encodeStatus } from '../codec-status.js';
+import type {
+  WireOutcomeRequest,
+  WireOutcomeResponse,
+  WireReadBarrierRequest,
+  WireReadBarrierResponse,
+  WireReadRequest,
+  WireReadResponse,
+  WireStatus,
+} from '../wire.js';
+import { unary } from './context.js';
+
+export const readHandler = (node: CoordinatorNode) =>
+  unary<WireReadRequest, WireReadResponse>(async (request) => ({
+    delivery: encodeDelivery(1n, await node.read(request.key, { group: request.group })),
+  }));
+
+export const readBarrierHandler = (node: CoordinatorNode) =>
+  unary<WireReadBarrierRequest, WireReadBarrierResponse>(async (request, context) => {
+    const applied = await node.readBarrier({ group: request.group, ...context.timeout(request.timeoutMs), signal: context.signal });
+    return { appliedIndex: applied.toString() };
+  });
+
+export const outcomeHandler = (node: CoordinatorNode) =>
+  unary<WireOutcomeRequest, WireOutcomeResponse>(async (request, context) => {
+    const outcome = await node.outcome(request.eventId, {
+      group: request.group,
+      ...context.timeout(request.timeoutMs),
+      signal: context.signal,
+    });
+    return {
+      state: `STATE_${outcome.state.toUpperCase()}`,
+      receipt: outcome.receipt === undefined ? null : encodeReceipt(outcome.receipt),
+    };
+  });
+
+export const statusHandler = (node: CoordinatorNode) => unary<object, WireStatus>(() => encodeStatus(node.status()));

@@ -1,0 +1,16 @@
+import type { CoordinatorError, ErrorCode } from '../errors/index.js';
+
+/** Failures that the same event under the same id may overcome a moment later, at this node or at another. */
+const RETRYABLE: ReadonlySet<ErrorCode> = new Set([
+  'NOT_LEADER',
+  'UNAVAILABLE',
+  'TIMEOUT',
+  'BACKPRESSURE',
+  'CLOSED',
+  'NODE_FAILED',
+  'DISK_FAILED',
+]);
+
+export function isRetryable(error: CoordinatorError): boolean {
+  return RETRYABLE.has(error.code);
+}

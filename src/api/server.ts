@@ -1,0 +1,110 @@
+import { Server, ServerCredentials, type ServerOptions, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import { ReflectionService } from '@grpc/reflection';
+import type { CoordinatorNode } from '../contracts/node.js';
+import { formatAddress, parseAddress } from '../config/index.js';
+import { CoordinatorError } from '../errors/index.js';
+import { publishBatchHandler, publishHandler } from './handlers/publish.js';
+import { publishStreamHandler } from './handlers/publish-stream.js';
+import { outcomeHandler, readBarrierHandler, readHandler, statusHandler } from './handlers/queries.js';
+import { subscribeHandler } from './handlers/subscribe.js';
+import { Health } from './health.js';
+import { MESSAGE_BYTES_MAX, type MethodName, packageDefinition, serverDefinition } from './schema.js';
+
+/** How long calls on their way may take to finish once the server closes. */
+const DRAIN_MS = 3000;
+
+const OPTIONS: ServerOptions = {
+  'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
+  'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
+  'grpc.max_concurrent_streams': 1000,
+  // A client that vanished without a word, or never was one, is found by pings that nobody answers.
+  'grpc.keepalive_time_ms': 30_000,
+  'grpc.keepalive_timeout_ms': 10_000,
+};
+
+export interface ApiServerOptions {
+  /** `HOST:PORT`; port 0 lets the system choose. */
+  readonly address: string;
+  readonly logger?: { warn(message: string): void };
+}
+
+/** The gRPC service of one node, with the standard health and reflection services beside it. */
+export class ApiServer {
+  readonly host: string;
+  readonly port: number;
+  readonly #server: Server;
+  readonly #health: Health;
+  readonly #shutdown: AbortController;
+  #closed: Promise<void> | null = null;
+
+  private constructor(server: Server, health: Health, shutdown: AbortController, host: string, port: number) {
+    this.#server = server;
+    this.#health = health;
+    this.#shutdown = shutdown;
+    this.host = host;
+    this.port = port;
+  }
+
+  /** Rejects with `PORT_IN_USE`, or `CONFIG_INVALID` for an address that is none of this machine's. */
+  static async start(node: CoordinatorNode, options: ApiServerOptions): Promise<ApiServer> {
+    const host = parseAddress(options.address)?.host;
+    if (host === undefined) throw new CoordinatorError('CONFIG_INVALID', `an address is HOST:PORT, not ${JSON.stringify(options.address)}`);
+    const shutdown = new AbortController();
+    const handlers: Record<MethodName, unknown> = {
+      Publish: publishHandler(node),
+      PublishBatch: publishBatchHandler(node),
+      PublishStream: publishStreamHandler(node, shutdown.signal),
+      Subscribe: subscribeHandler(node, shutdown.signal),
+      Read: readHandler(node),
+      ReadBarrier: readBarrierHandler(node),
+      Outcome: outcomeHandler(node),
+      Status: statusHandler(node),
+    };
+    const server = new Server(OPTIONS);
+    server.addService(serverDefinition(), handlers as UntypedServiceImplementation);
+    const health = new Health(node);
+    health.addTo(server);
+    new ReflectionService({ ...packageDefinition(), ...Health.packageDefinition() }).addToServer(server);
+    try {
+      const port = await bind(server, options.address);
+      health.start();
+      return new ApiServer(server, health, shutdown, host, port);
+    } catch (error) {
+      server.forceShutdown();
+      throw bindError(error, options.address);
+    }
+  }
+
+  /** Where the server listens, as `HOST:PORT`. */
+  get address(): string {
+    return formatAddress({ host: this.host, port: this.port });
+  }
+
+  /** Takes no new calls, ends subscriptions with `CLOSED`, lets other calls finish for three seconds, then cuts them. */
+  close(): Promise<void> {
+    this.#closed ??= this.#drain();
+    return this.#closed;
+  }
+
+  async #drain(): Promise<void> {
+    this.#health.stop();
+    this.#shutdown.abort();
+    const drained = new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
+    const timer = setTimeout(() => this.#server.forceShutdown(), DRAIN_MS);
+    await drained;
+    clearTimeout(timer);
+  }
+}
+
+function bind(server: Server, address: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => (error === null ? resolve(port) : reject(error)));
+  });
+}
+
+function bindError(thrown: unknown, address: string): CoordinatorError {
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  return message.includes('EADDRINUSE')
+    ? new CoordinatorError('PORT_IN_USE', `the API address ${address} is in use by another process`, { cause: thrown })
+    : new CoordinatorError('CONFIG_INVALID', `the API cannot listen on ${address}: ${message}`, { cause: thrown });
+}

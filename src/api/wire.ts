@@ -1,0 +1,201 @@
+/** Messages of proto/coordinator.proto as proto-loader hands them over: u64 as decimal strings, absent optional fields as absent. */
+
+export interface WireError {
+  code: string;
+  message: string;
+  committed: string;
+}
+
+export interface WireEvent {
+  id?: string;
+  name?: string;
+  code?: number;
+  path?: string;
+  to?: string;
+  payload?: Uint8Array;
+  metadataJson?: string;
+  priority?: number;
+  flags?: number;
+  sourceId?: string;
+  contextJson?: string;
+}
+
+export interface WirePublishOptions {
+  consistency?: string | number;
+  critical?: boolean;
+  group?: number;
+  timeoutMs?: number;
+  quorumSize?: number;
+  quorumAll?: boolean;
+}
+
+export interface WireClock {
+  counters: Record<string, string>;
+}
+
+export interface WireReceipt {
+  eventId: string;
+  level: string;
+  requestedLevel: string;
+  lane: string;
+  group: number;
+  index: string;
+  offset: number;
+  term: string;
+  cursor: string;
+  durableMembers: number;
+  clock?: WireClock;
+  hlc: string;
+  degraded: boolean;
+  rule?: string;
+  certificate?: string;
+  duplicate: boolean;
+  latencyUs: string;
+}
+
+export interface WirePublishRequest {
+  event?: WireEvent | null;
+  options?: WirePublishOptions | null;
+}
+
+export interface WirePublishResponse {
+  receipt: WireReceipt | null;
+}
+
+export interface WirePublishBatchRequest {
+  events: WireEvent[];
+  options?: WirePublishOptions | null;
+}
+
+export interface WirePublishResult {
+  number: string;
+  receipt?: WireReceipt;
+  error?: WireError;
+}
+
+export interface WirePublishResults {
+  results: WirePublishResult[];
+}
+
+export interface WirePublishStreamRequest {
+  options?: WirePublishOptions | null;
+  events: { number: string; event: WireEvent | null }[];
+}
+
+export interface WireSubscribeStart {
+  from?: string;
+  where?: { types?: string[]; paths?: string[] } | null;
+  consumer?: string;
+  group?: number;
+}
+
+export interface WireSubscribeRequest {
+  start?: WireSubscribeStart;
+  acknowledge?: { number: string };
+}
+
+export interface WireOrderedEvent {
+  id: string;
+  type: string;
+  code: number;
+  origin: string;
+  session?: string;
+  sequence: string;
+  path?: string;
+  to?: string;
+  payload: Uint8Array;
+  metadataJson?: string;
+  priority: number;
+  flags: number;
+  sourceId?: string;
+  contextJson?: string;
+  hlc: string;
+}
+
+export interface WireDelivery {
+  number: string;
+  cursor: string;
+  index: string;
+  offset: number;
+  term: string;
+  group: number;
+  lane: string;
+  level: string;
+  redelivered: boolean;
+  fencingToken?: string;
+  clock?: WireClock;
+  event: WireOrderedEvent | null;
+}
+
+export interface WireSubscribeResponse {
+  deliveries: WireDelivery[];
+  acknowledged: string;
+}
+
+export interface WireReadRequest {
+  key: string;
+  group: number;
+}
+
+export interface WireReadResponse {
+  delivery: WireDelivery | null;
+}
+
+export interface WireReadBarrierRequest {
+  group: number;
+  timeoutMs: number;
+}
+
+export interface WireReadBarrierResponse {
+  appliedIndex: string;
+}
+
+export interface WireOutcomeRequest {
+  eventId: string;
+  group: number;
+  timeoutMs: number;
+}
+
+export interface WireOutcomeResponse {
+  state: string;
+  receipt: WireReceipt | null;
+}
+
+export interface WireGroupStatus {
+  group: number;
+  role: string;
+  leader?: string;
+  term: string;
+  commitIndex: string;
+  appliedIndex: string;
+  applyHash: string;
+  events: string;
+}
+
+export interface WireMemberStatus {
+  id: string;
+  address?: string;
+  role: string;
+  health: string;
+  matchIndex?: string;
+  refused?: string;
+}
+
+export interface WireStatus {
+  nodeId: string;
+  clusterId: string;
+  version: string;
+  role: string;
+  leader?: string;
+  term: string;
+  commitIndex: string;
+  appliedIndex: string;
+  applyHash: string;
+  groups: WireGroupStatus[];
+  members: WireMemberStatus[];
+  orderedLane: string;
+  disk: { dataDir: string; logBytes: string; segments: number; tornBytes: string; syncP50Us: number } | null;
+  health: string;
+  healthReasons: string[];
+  counters: Record<string, number>;
+}

@@ -1,0 +1,80 @@
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { parseAddress } from '../config/index.js';
+import { LEVELS, type Level } from '../contracts/index.js';
+import { CoordinatorError } from '../errors/index.js';
+import type { OutputFormat } from './output.js';
+
+export const DEFAULT_API = '127.0.0.1:7401';
+
+/** Adds `--output`; streams of JSON lines default to json, everything else to table. */
+export function outputOption(command: Command, fallback: OutputFormat = 'table'): Command {
+  return command.addOption(new Option('--output <format>', 'how results are written').choices(['table', 'json']).default(fallback));
+}
+
+export function apiOption(command: Command): Command {
+  return command.option('--api <host:port,...>', 'API address of a node; of several, the next is tried when one is down', addresses, [DEFAULT_API]);
+}
+
+export function groupOption(command: Command): Command {
+  return command.option('--group <n>', 'ordered group', wholeNumber(0, 0xffff_ffff), 0);
+}
+
+export function timeoutOption(command: Command, what: string): Command {
+  return command.option('--timeout-ms <ms>', what, wholeNumber(1, 3_600_000), 10_000);
+}
+
+export interface PublishFlags {
+  readonly consistency?: Level;
+  readonly critical?: boolean;
+  readonly group: number;
+  readonly quorumSize?: number | 'all';
+  readonly timeoutMs: number;
+}
+
+export function publishOptions(command: Command): Command {
+  command
+    .addOption(new Option('--consistency <level>', 'what the receipt must state (default: linearizable)').choices([...LEVELS]))
+    .option('--critical', 'agree among validators first')
+    .option('--quorum-size <n|all>', 'for strong: voters that must have applied the event', quorumSize);
+  return timeoutOption(groupOption(command), 'how long an event is tried under its id, through changes of leader');
+}
+
+/** The publish options that were given. */
+export function remoteOptions(flags: PublishFlags) {
+  return {
+    ...(flags.consistency === undefined ? {} : { consistency: flags.consistency }),
+    ...(flags.critical ? { critical: true } : {}),
+    ...(flags.group === 0 ? {} : { group: flags.group }),
+    ...(flags.quorumSize === undefined ? {} : { quorumSize: flags.quorumSize }),
+    timeoutMs: flags.timeoutMs,
+  };
+}
+
+export function addresses(text: string): string[] {
+  const list = text.split(',').map((part) => part.trim());
+  for (const address of list) {
+    if ((parseAddress(address)?.port ?? 0) === 0) throw new InvalidArgumentError(`${JSON.stringify(address)} is not HOST:PORT.`);
+  }
+  return list;
+}
+
+export const wholeNumber =
+  (min: number, max: number) =>
+  (text: string): number => {
+    const value = /^[0-9]+$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= min && value <= max)) throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
+    return value;
+  };
+
+export const unsigned64 = (text: string): bigint => {
+  if (!/^[0-9]{1,20}$/.test(text) || BigInt(text) > 0xffff_ffff_ffff_ffffn) throw new InvalidArgumentError('It must be a whole number below 2^64.');
+  return BigInt(text);
+};
+
+export const repeated = (text: string, previous: readonly string[] | undefined): string[] => [...(previous ?? []), text];
+
+function quorumSize(text: string): number | 'all' {
+  return text === 'all' ? 'all' : wholeNumber(1, 7)(text);
+}
+
+export const usage = (message: string): CoordinatorError => new CoordinatorError('USAGE', message);

@@ -1,0 +1,25 @@
+import type { Command } from 'commander';
+import { registerCompletion } from './completion.js';
+import { registerConfig } from './config.js';
+import { registerLog } from './log.js';
+import { registerOutcome } from './outcome.js';
+import { registerPublish } from './publish.js';
+import { registerRecord } from './record.js';
+import { registerReplay } from './replay.js';
+import { registerServe } from './serve.js';
+import { registerStatus } from './status.js';
+import { registerSubscribe } from './subscribe.js';
+
+/** Every command, in the order of the help. */
+export const COMMANDS: readonly ((program: Command) => void)[] = [
+  registerServe,
+  registerPublish,
+  registerSubscribe,
+  registerReplay,
+  registerRecord,
+  registerStatus,
+  registerOutcome,
+  registerLog,
+  registerConfig,
+  registerCompletion,
+];

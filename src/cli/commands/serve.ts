@@ -1,0 +1,84 @@
+import type { Command } from 'commander';
+import { pino } from 'pino';
+import { ApiServer } from '../../api/index.js';
+import type { CoordinatorError } from '../../errors/index.js';
+import { outputOption, usage } from '../arguments.js';
+import { configurationOf, configurationOptions } from '../configuration.js';
+import { type OutputFormat, writeJson, writeLine } from '../output.js';
+import { interruption } from '../signals.js';
+
+interface ServeFlags {
+  readonly config?: string;
+  readonly join?: boolean;
+  readonly endWithParent?: boolean;
+  readonly output: OutputFormat;
+}
+
+export function registerServe(program: Command): void {
+  const command = program
+    .command('serve')
+    .description('run a node in the foreground until SIGTERM or SIGINT')
+    .option('--config <file>', 'configuration, JSON or YAML; the environment and flags go before it')
+    .option('--join', 'join a running cluster as a new member')
+    .option('--end-with-parent', 'also end when the process that started this one is gone; it must have opened an IPC channel')
+    .addHelpText(
+      'after',
+      '\nExample:\n  vexcoord serve --node-id a --data-dir ./a --listen 127.0.0.1:7400 --api 127.0.0.1:7401 \\\n    --peer b=127.0.0.1:7410 --peer c=127.0.0.1:7420',
+    )
+    .action(serve);
+  configurationOptions(outputOption(command));
+}
+
+async function serve(flags: ServeFlags): Promise<void> {
+  const { config: file = null, join, endWithParent, output, ...names } = flags;
+  if (join) throw usage('--join needs a change of membership, which this release does not have; name all members with --peer at their first start');
+  const { config, warnings } = configurationOf(file, names);
+  const logger = pino({ level: config.observability.logLevel, base: { node: config.nodeId } }, pino.destination({ dest: 2, sync: true }));
+  for (const warning of warnings) logger.warn(warning);
+
+  const stop = interruption();
+  const orphaned = new AbortController();
+  if (endWithParent) process.once('disconnect', () => orphaned.abort('the end of its parent'));
+  const ending = AbortSignal.any([stop, orphaned.signal]);
+  const { Coordinator } = await import('../../coordinator/index.js');
+  const node = await Coordinator.start(config);
+  let failure: CoordinatorError | null = null;
+  const ended = new Promise<void>((resolve) => {
+    node.on('failed', (error: CoordinatorError) => {
+      failure = error;
+      resolve();
+    });
+    if (ending.aborted) resolve();
+    else ending.addEventListener('abort', () => resolve(), { once: true });
+  });
+  let api: ApiServer | null = null;
+  try {
+    if (config.api !== false) api = await ApiServer.start(node, { address: config.api, logger });
+    await announce(output, {
+      nodeId: config.nodeId,
+      clusterId: config.clusterId,
+      listen: config.listen,
+      api: api?.address ?? null,
+      dataDir: config.dataDir,
+      pid: process.pid,
+    });
+    await ended;
+    logger.info(failure === null ? `stopping on ${ending.reason}` : 'the node has failed');
+  } finally {
+    await api?.close();
+    await node.close().catch((error) => {
+      if (failure === null) throw error;
+    });
+  }
+  if (failure !== null) throw failure;
+}
+
+/** The readiness line: once it is out, the API answers. */
+function announce(
+  output: OutputFormat,
+  ready: { nodeId: string; clusterId: string; listen: string; api: string | null; dataDir: string; pid: number },
+): Promise<void> {
+  if (output === 'json') return writeJson(ready);
+  const api = ready.api === null ? 'has no API' : `serves the API on ${ready.api}`;
+  return writeLine(`${ready.nodeId} is up: it listens for peers on ${ready.listen}, ${api} and keeps its log in ${ready.dataDir} (process ${ready.pid}).`);
+}

@@ -1,0 +1,48 @@
+import type { Command } from 'commander';
+import type { Status } from '../../contracts/index.js';
+import { statusToJson } from '../../events/index.js';
+import { apiOption, outputOption, timeoutOption } from '../arguments.js';
+import { firstAnswer } from '../nodes.js';
+import { facts, type OutputFormat, table, writeJson, writeLine } from '../output.js';
+
+interface StatusFlags {
+  readonly api: string[];
+  readonly output: OutputFormat;
+  readonly timeoutMs: number;
+}
+
+export function registerStatus(program: Command): void {
+  const command = program
+    .command('status')
+    .description('show what a node knows of itself and of the cluster')
+    .addHelpText('after', '\nExample:\n  vexcoord status --api 127.0.0.1:7401 --output json')
+    .action(status);
+  timeoutOption(apiOption(outputOption(command)), 'how long to wait for the answer');
+}
+
+async function status(flags: StatusFlags): Promise<void> {
+  const answer = await firstAnswer(flags.api, (client) => client.status({ timeoutMs: flags.timeoutMs }));
+  if (flags.output === 'json') return writeJson(statusToJson(answer));
+  await writeLine(describe(answer));
+}
+
+function describe(status: Status): string {
+  const { disk, health } = status;
+  const lines = facts([
+    ['node', `${status.nodeId} of cluster ${status.clusterId}, version ${status.version}`],
+    ['health', [health.state, ...health.reasons].join('; ')],
+    ['role', `${status.role} in term ${status.term}${status.leader === null ? ', no leader known' : `, leader ${status.leader}`}`],
+    ['ordered lane', status.lanes.ordered],
+    ['committed', `index ${status.commitIndex}, applied ${status.appliedIndex}, hash ${status.applyHash}`],
+    ['log', `${disk.logBytes} bytes in ${disk.segments} segments, fdatasync p50 ${Math.round(disk.syncP50Us)} µs, in ${disk.dataDir}`],
+  ]);
+  const members = status.members.map((member) => [
+    member.id,
+    member.role,
+    member.health,
+    member.matchIndex?.toString() ?? '-',
+    member.address ?? '-',
+    member.refused ?? '',
+  ]);
+  return `${lines}\n\n${table(members, ['member', 'role', 'health', 'match', 'address', 'refused'])}`;
+}

@@ -1,0 +1,51 @@
+import { createReadStream } from 'node:fs';
+import { CoordinatorError } from '../../errors/index.js';
+import { readLines } from '../lines.js';
+
+/** Where a receipt says its event is. */
+export interface Acknowledged {
+  readonly group: number;
+  readonly index: bigint;
+  readonly offset: number;
+  readonly term: bigint;
+  readonly line: number;
+  /** Bit per member whose journal has the event just there. */
+  found: number;
+}
+
+/**
+ * The receipts of the ordered lane in a file of JSON lines, by event id. Lines with an `error` acknowledge nothing.
+ * A last line cut off by the end of its writer is left out; any other unreadable line is `LINE_INVALID`.
+ */
+export async function readReceipts(path: string): Promise<Map<string, Acknowledged>> {
+  const receipts = new Map<string, Acknowledged>();
+  let torn: CoordinatorError | null = null;
+  try {
+    for await (const { number, text, problem } of readLines(createReadStream(path))) {
+      if (torn !== null) throw torn;
+      if (text?.trim() === '') continue;
+      try {
+        if (text === null) throw new Error(problem ?? 'it cannot be read');
+        take(receipts, JSON.parse(text), number);
+      } catch (error) {
+        torn = new CoordinatorError('LINE_INVALID', `${path}, line ${number} is no receipt: ${(error as Error).message}`, { cause: error });
+      }
+    }
+  } catch (error) {
+    if (error instanceof CoordinatorError) throw error;
+    throw new CoordinatorError('USAGE', `the receipts file ${path} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+  return receipts;
+}
+
+function take(receipts: Map<string, Acknowledged>, value: Record<string, unknown>, line: number): void {
+  if ('error' in value || (value.lane !== undefined && value.lane !== 'ordered')) return;
+  const { eventId, group = 0, index, offset = 0, term } = value;
+  if (typeof eventId !== 'string' || typeof group !== 'number' || typeof offset !== 'number') throw new Error('it lacks eventId, group or offset');
+  const acknowledged = { group, index: BigInt(index as string), offset, term: BigInt(term as string), line, found: 0 };
+  const earlier = receipts.get(eventId);
+  if (earlier === undefined) receipts.set(eventId, acknowledged);
+  else if (earlier.index !== acknowledged.index || earlier.offset !== offset || earlier.group !== group) {
+    throw new Error(`line ${earlier.line} has another receipt for the event ${eventId}`);
+  }
+}

@@ -1,0 +1,36 @@
+import type { JsonValue } from '../../contracts/index.js';
+import { CoordinatorError } from '../../errors/index.js';
+import { jsonOf } from '../../events/index.js';
+import { table } from '../output.js';
+import type { Verdict } from './verify.js';
+
+/** The verdict in words and columns. */
+export function describeVerdict(verdict: Verdict): string {
+  const rows = verdict.members.map((member) => [
+    member.nodeId,
+    String(member.group),
+    member.state,
+    String(member.commitIndex),
+    String(member.lastIndex),
+    String(member.events),
+    member.applyHash,
+  ]);
+  const lines = [table(rows, ['node', 'group', 'journal', 'commit', 'last', 'events', 'hash'])];
+  if (verdict.receipts !== null) {
+    const { checked, missing } = verdict.receipts;
+    lines.push(`${checked} acknowledged events looked up, ${missing === 0 ? 'none missing' : `${missing} not found`}.`);
+  }
+  for (const { message } of verdict.problems) lines.push(`Problem: ${message}.`);
+  if (verdict.problemCount > verdict.problems.length) lines.push(`${verdict.problemCount - verdict.problems.length} more problems like these.`);
+  return lines.join('\n');
+}
+
+export const verdictToJson = (verdict: Verdict): JsonValue => jsonOf(verdict);
+
+/** `VERIFY_FAILED` with the first problem, or null. */
+export function verdictError(verdict: Verdict): CoordinatorError | null {
+  const [first] = verdict.problems;
+  if (first === undefined) return null;
+  const more = verdict.problemCount > 1 ? ` (and ${verdict.problemCount - 1} more)` : '';
+  return new CoordinatorError('VERIFY_FAILED', `${first.message}${more}`, { details: { problems: verdict.problemCount } });
+}

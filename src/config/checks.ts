@@ -1,0 +1,84 @@
+import { LIMITS } from '../contracts/index.js';
+import { formatAddress, isLoopback, parseAddress } from './address.js';
+import type { ResolvedConfig } from './schema.js';
+import type { Origin, Problem } from './sources.js';
+
+type OriginOf = (name: string) => Origin;
+
+/** Addresses of this member's own ports, by name; switched-off ones are left out, and the admin port's default, which nothing opens yet. */
+function ownAddresses(config: ResolvedConfig, originOf: OriginOf): [string, string][] {
+  const all: [string, string | false][] = [
+    ['listen', config.listen],
+    ['api', config.api],
+    ['admin', originOf('admin').source === 'default' ? false : config.admin],
+  ];
+  return all.filter((pair): pair is [string, string] => pair[1] !== false);
+}
+
+const canonical = (text: string): string => {
+  const address = parseAddress(text);
+  return address === null ? text : formatAddress({ ...address, host: address.host.toLowerCase() });
+};
+
+/** Two names that cannot both have this value: a port of 0 never clashes. */
+function* clashes(pairs: Iterable<[string, string]>): Generator<[string, string, string]> {
+  const seen = new Map<string, string>();
+  for (const [name, text] of pairs) {
+    const address = canonical(text);
+    const first = seen.get(address);
+    if (first !== undefined && !address.endsWith(':0')) yield [name, first, text];
+    else seen.set(address, name);
+  }
+}
+
+/** Checks between names; each name's own range has passed before. */
+export function crossCheck(config: ResolvedConfig, originOf: OriginOf): Problem[] {
+  const problems: Problem[] = [];
+  const report = (name: string, rest: string, code: Problem['code'] = 'CONFIG_INVALID') => {
+    const origin = originOf(name);
+    problems.push({ code, name, origin, message: `${name} (${origin.label}) ${rest}` });
+  };
+
+  const [electionMinMs, electionMaxMs] = config.raft.electionTimeoutMs;
+  if (electionMinMs > electionMaxMs) {
+    report('raft.electionTimeoutMs', `is [${electionMinMs},${electionMaxMs}]; allowed: two whole numbers from 10 to 60000, the smaller first.`);
+  } else if (config.raft.heartbeatIntervalMs * 2 > electionMinMs) {
+    report(
+      'raft.heartbeatIntervalMs',
+      `is ${config.raft.heartbeatIntervalMs}; allowed: at most half of the shorter raft.electionTimeoutMs, which is ${electionMinMs} (${originOf('raft.electionTimeoutMs').label}).`,
+    );
+  }
+
+  const own = config.peers[config.nodeId];
+  if (own !== undefined && canonical(own) !== canonical(config.listen)) {
+    report('peers', `gives this node, ${config.nodeId}, the address ${own}; allowed: the other members only, or this one at its listen address ${config.listen}.`);
+  }
+  const others = Object.entries(config.peers).filter(([id]) => id !== config.nodeId);
+  if (others.length + 1 > LIMITS.votersMax) {
+    report('peers', `names ${others.length} other members; allowed: at most ${LIMITS.votersMax - 1}, since a cluster has at most ${LIMITS.votersMax} voters.`);
+  }
+  const dialled: [string, string][] = others.map(([id, address]) => [`peers.${id}`, address]);
+  for (const [name, first, address] of clashes([['listen', config.listen], ...dialled])) {
+    report('peers', `gives ${name.slice('peers.'.length)} the address ${address}; allowed: an address of its own, since ${first} has this one.`);
+  }
+
+  const served = ownAddresses(config, originOf);
+  for (const [name, first, address] of clashes(served)) report(name, `is "${address}"; allowed: an address of its own, since ${first} has this one.`);
+  for (const [name, text] of served) {
+    const address = parseAddress(text);
+    if (config.security.insecure || address === null || isLoopback(address.host)) continue;
+    report(
+      name,
+      `is "${text}"; allowed: a loopback address such as 127.0.0.1:${address.port}, since this release has no TLS, unless security.insecure is true.`,
+      'ADDRESS_REFUSED',
+    );
+  }
+
+  const codes = new Map<number, string>();
+  for (const [type, code] of Object.entries(config.eventTypes)) {
+    const first = codes.get(code);
+    if (first === undefined) codes.set(code, type);
+    else report('eventTypes', `gives ${type} the code ${code}; allowed: a code of its own, since ${first} has this one.`);
+  }
+  return problems;
+}

@@ -1,0 +1,135 @@
+import { z } from 'zod';
+import { LIMITS } from '../contracts/index.js';
+import { parseAddress } from './address.js';
+import { leaf } from './leaf.js';
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const later = { unused: true } as const;
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const NAME_ALLOWED = '1 to 64 of the characters A-Z a-z 0-9 . _ -, beginning with a letter or digit';
+const name = z.string().regex(NAME);
+
+const ownAddress = z.string().refine((text) => parseAddress(text) !== null);
+const peerAddress = z.string().refine((text) => (parseAddress(text)?.port ?? 0) > 0);
+const OWN_ALLOWED = 'HOST:PORT with a port from 0 (any free one) to 65535, an IPv6 host in brackets';
+
+const between = (min: number, max: number) => z.int().min(min).max(max);
+const integer = (min: number, max: number, value: number, summary: string, more = {}) =>
+  leaf(between(min, max).default(value), 'number', `a whole number from ${min} to ${max}`, summary, more);
+const flag = (value: boolean, summary: string, more = {}) =>
+  leaf(z.boolean().default(value), 'boolean', 'true or false', summary, more);
+const choice = <const T extends readonly [string, ...string[]]>(values: T, value: T[number], summary: string, more = {}) =>
+  leaf(z.enum(values).default(value as never), 'text', values.length === 1 ? `${values[0]}, the only one so far` : values.join(', '), summary, more);
+const anyObject = (summary: string) =>
+  leaf(z.record(z.string(), z.unknown()).default({}), 'json', 'an object', summary, later);
+const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault({} as never);
+
+const protocol = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('eventual'), gossipIntervalMs: between(1, 3_600_000).optional(), antiEntropyIntervalMs: between(1, 86_400_000).optional() }),
+  z.strictObject({
+    kind: z.literal('strong'),
+    consensusTimeoutMs: between(1, 3_600_000).optional(),
+    quorumSize: z.union([between(1, LIMITS.votersMax), z.literal('all')]).optional(),
+  }),
+  z.strictObject({
+    kind: z.literal('causal'),
+    causalityBufferEvents: between(1, 1_000_000).default(1000),
+    deliveryTimeoutMs: between(1, 3_600_000).default(100),
+  }),
+  z.strictObject({ kind: z.literal('sequential'), ordering: z.enum(['session', 'total']).optional(), bufferEvents: between(1, 1_000_000).optional() }),
+]);
+
+/** Every configuration name with its range and default. The text forms, flags and the document are derived from it. */
+export const configSchema = z.strictObject({
+  nodeId: leaf(name, 'text', NAME_ALLOWED, 'Name of this member, unique in the cluster and kept for the life of its data directory.'),
+  clusterId: leaf(name.default('vexfs'), 'text', NAME_ALLOWED, 'Name of the cluster; members of another one are refused.'),
+  dataDir: leaf(z.string().min(1).refine((text) => !text.includes('\0')), 'text', 'a path', 'Directory of the log and of what else this member keeps; made when it does not exist.'),
+  listen: leaf(ownAddress.default('127.0.0.1:7400'), 'text', OWN_ALLOWED, 'Address where peers connect.'),
+  api: leaf(z.union([ownAddress, z.literal(false)]).default('127.0.0.1:7401'), 'addressOrFalse', `${OWN_ALLOWED}, or false for none`, 'Address of the gRPC API.'),
+  admin: leaf(z.union([ownAddress, z.literal(false)]).default('127.0.0.1:7402'), 'addressOrFalse', `${OWN_ALLOWED}, or false for none`, 'Address of the admin port.', later),
+  peers: leaf(
+    z.record(name, peerAddress).default({}),
+    'pairs',
+    'ID=HOST:PORT for each other member, with a port from 1 to 65535',
+    'The other members of the cluster at its first start, and where to dial them.',
+    { flag: '--peer' },
+  ),
+  raft: section({
+    electionTimeoutMs: leaf(
+      z.tuple([between(10, 60_000), between(10, 60_000)]).default([150, 300]),
+      'numbers',
+      'two whole numbers from 10 to 60000, the smaller first',
+      'A follower that hears nothing from a leader for a random time between the two stands for election.',
+    ),
+    heartbeatIntervalMs: integer(1, 10_000, 50, 'How often a leader shows its followers that it is there.'),
+    appendEntriesMax: integer(1, 10_000, 100, 'Messages with entries in flight to one follower.'),
+    compactionThresholdEntries: integer(1, 1_000_000_000, 1000, 'Applied entries kept in the log before it is compacted.', later),
+    snapshotThresholdEntries: integer(1, 1_000_000_000, 10_000, 'Applied entries between snapshots.', later),
+    byzantineFaultTolerance: flag(false, 'Agree on critical events among validators.', later),
+  }),
+  performance: section({
+    targetConsensusLatencyMs: integer(1, 60_000, 10, 'Commit latency the adaptive tuning aims for.', later),
+    targetConsistencyPercentage: leaf(z.number().min(0).max(100).default(99), 'number', 'a number from 0 to 100', 'Share of events that should reach the level they asked for.', later),
+    eventsPerSecondMax: integer(0, 100_000_000, 10_000, 'Events admitted per second; 0 for no such limit.', later),
+    batchProcessing: flag(true, 'Pack publishes that wait together into one entry.', later),
+    adaptiveOptimization: flag(true, 'Tune batching and routing by what is measured.', later),
+  }),
+  network: section({
+    profile: choice(['lan', 'wan'], 'lan', 'Kind of links between the members.', later),
+    codec: choice(['packed'], 'packed', 'Encoding of messages between members.', later),
+    compression: choice(['none'], 'none', 'Compression between members.', later),
+    pool: section({ connectionsPerPeer: integer(2, 2, 2, 'Connections to each peer: one urgent, one bulk.', later) }),
+    batching: flag(true, 'Write the frames of one turn of the loop together.', later),
+  }),
+  security: section({
+    insecure: flag(false, 'Allow addresses outside loopback without TLS: everyone who reaches them can read and write.'),
+    tls: leaf(
+      z.strictObject({ ca: z.string().min(1), cert: z.string().min(1), key: z.string().min(1) }).nullable().default(null),
+      'json',
+      'an object of the paths ca, cert and key, or null',
+      'Certificates of the peer and API ports.',
+      later,
+    ),
+    allowedPeers: leaf(z.array(name).max(LIMITS.membersMax).default([]), 'list', 'a list of node ids', 'Members that may connect; empty for all of the cluster.', later),
+    api: anyObject('Who may do what through the API.'),
+  }),
+  protocols: leaf(z.record(name, protocol).default({}), 'json', "an object of protocols, each with a kind ('eventual', 'causal', 'sequential' or 'strong') and that kind's settings", 'Named protocols for publish.', later),
+  routing: anyObject('Routes.'),
+  conflicts: anyObject('Conflict policy.'),
+  retention: anyObject('How long the journal is kept.'),
+  validators: anyObject('Validators of critical events.'),
+  dedup: section({
+    windowEvents: integer(1000, 100_000_000, 1_000_000, 'Events of the group over which an id without a session is recognised as seen.'),
+  }),
+  limits: section({
+    pendingBytesMax: integer(64 * KIB, 4096 * MIB, 64 * MIB, 'Bytes of publishes waiting for their receipts; beyond, BACKPRESSURE.'),
+    subscriptionBytesMax: integer(64 * KIB, 1024 * MIB, 16 * MIB, 'Bytes that one subscription may read ahead of its consumer.'),
+    peerBytesMax: integer(64 * KIB, 4096 * MIB, 64 * MIB, 'Bytes waiting to be sent to one peer.'),
+  }),
+  log: section({
+    segmentBytes: leaf(
+      between(64 * KIB, 1024 * MIB).multipleOf(4096).default(64 * MIB),
+      'number',
+      `a multiple of 4096 from ${64 * KIB} to ${1024 * MIB}`,
+      'Size of one file of the log.',
+    ),
+    spareSegments: integer(0, 64, 2, 'Pre-zeroed files kept ready.'),
+  }),
+  eventTypes: leaf(
+    z.record(z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,127}$/), between(0x1000, 0xffff)).default({}),
+    'numberPairs',
+    'NAME=CODE for each, with a code from 4096 (0x1000) to 65535',
+    "Names of the application's own event types.",
+  ),
+  observability: section({
+    logLevel: choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], 'info', 'The least severe lines that are logged.'),
+  }),
+  publishTimeoutMs: integer(1, 3_600_000, 10_000, 'How long a publish waits for its receipt unless it says otherwise.'),
+});
+
+/** What `Coordinator.start` takes: every name with a default may be left out. */
+export type CoordinatorConfig = z.input<typeof configSchema>;
+/** A configuration with every default filled in and every check passed. */
+export type ResolvedConfig = z.output<typeof configSchema>;

@@ -1,0 +1,189 @@
+/** From events to receipts: packs, hands in, waits for room where too much waits already, and reads how it ended. */
+import type { EventInput, Level, PublishOptions, Receipt } from '../contracts/index.js';
+import { LEVELS, ORDERED_LEVELS } from '../contracts/index.js';
+import { CoordinatorError, type ErrorCode } from '../errors/index.js';
+import { type CursorCodec, formatUuid, type PackedEvents, type SubmissionWriter } from '../events/index.js';
+import { type Core, END, type End, EVENT_OUTCOME, type EventOutcome } from '../native/index.js';
+import { OrderedReceipt, type Place, type ReceiptBatch } from './receipt.js';
+import type { Requests } from './requests.js';
+import type { SessionState } from './session.js';
+
+export interface PublisherOptions {
+  readonly nodeId: string;
+  readonly voters: number;
+  readonly pendingBytesMax: number;
+  readonly timeoutMs: number;
+}
+
+/** What an event came to: its receipt, or why it has none. */
+export type Ending = Receipt | CoordinatorError;
+
+/** Publishes that may wait for room at the same time; beyond, `BACKPRESSURE`. */
+const QUEUE_MAX = 10_000;
+
+/** Finds the term and clock of an event that the journal has. */
+export type Lookup = (index: bigint, offset: number) => { term: bigint; hlc: bigint };
+
+export class Publisher {
+  readonly #core: Core;
+  readonly #requests: Requests;
+  readonly #writer: SubmissionWriter;
+  readonly #cursors: CursorCodec;
+  readonly #options: PublisherOptions;
+  readonly #lookup: Lookup;
+  /** Publishes that wait for room, in the order they were made. */
+  readonly #queue: (() => void)[] = [];
+  /** One that was let in and has not taken its room yet: nobody may overtake it. */
+  #entering = false;
+
+  constructor(core: Core, requests: Requests, writer: SubmissionWriter, cursors: CursorCodec, options: PublisherOptions, lookup: Lookup) {
+    this.#core = core;
+    this.#requests = requests;
+    this.#writer = writer;
+    this.#cursors = cursors;
+    this.#options = options;
+    this.#lookup = lookup;
+    requests.onRoom = () => this.#admit();
+  }
+
+  /**
+   * Publishes a batch; what comes back stands in the order of `events`.
+   * With `each`, a refused event is an error in its place; without it, the first one rejects.
+   */
+  async publish(events: readonly EventInput[], options: PublishOptions, session: SessionState | null, each: boolean): Promise<Ending[]> {
+    const level = levelOf(options);
+    const quorum = this.#quorumOf(level, options);
+    if ((options.group ?? 0) !== 0) throw new CoordinatorError('GROUP_UNKNOWN', `group ${options.group} does not exist; 0 is the only one`);
+    if (events.length === 0) return [];
+    if (this.#entering || this.#queue.length > 0 || this.#requests.bytes >= this.#options.pendingBytesMax) await this.#room(options.signal);
+
+    let ended: Promise<Ending[]> | null = null;
+    const refusals = each ? new Map<number, CoordinatorError>() : undefined;
+    try {
+      const packed = this.#pack(events, level, session, refusals);
+      if (packed.count > 0) ended = this.#submit(packed, level, quorum, options, session);
+    } finally {
+      this.#entering = false;
+      this.#admit();
+    }
+    const endings = (await ended) ?? [];
+    if (refusals === undefined || refusals.size === 0) return endings;
+    let next = 0;
+    return events.map((_, position) => refusals.get(position) ?? (endings[next++] as Ending));
+  }
+
+  #pack(events: readonly EventInput[], level: Level, session: SessionState | null, refusals: Map<number, CoordinatorError> | undefined): PackedEvents {
+    return this.#writer.packEvents({
+      level,
+      origin: this.#options.nodeId,
+      group: 0,
+      session: session?.bytes ?? null,
+      firstSequence: session?.next ?? 0n,
+      acknowledgedThrough: session?.acknowledged ?? 0n,
+      hlc: 0n,
+      events,
+      ...(refusals === undefined ? {} : { refusals }),
+    });
+  }
+
+  async #submit(packed: PackedEvents, level: Level, quorum: number, options: PublishOptions, session: SessionState | null): Promise<Ending[]> {
+    const { bytes, count, ids } = packed;
+    const what = count === 1 ? 'the publish' : `the batch of ${count} events`;
+    const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
+    const first = session?.next ?? 0n;
+    const ended = this.#requests.make({ what, timeoutMs, signal: options.signal, bytes: bytes.length }, (request) => {
+      const taken = this.#core.submit(request, bytes, quorum);
+      // Sequences are used up by what was taken, and by nothing else: a gap would hold the session up.
+      if (taken === 0) session?.take(count);
+      return taken;
+    });
+    const end = await ended;
+    session?.acknowledge(first + BigInt(count) - 1n);
+    return this.#endings(end, { cursors: this.#cursors, requestedLevel: level, group: 0, durableMembers: end.durableMembers, latencyUs: end.latencyUs, ids });
+  }
+
+  #endings(end: End, batch: ReceiptBatch): Ending[] {
+    const { index, term, hlc, count } = end;
+    if (end.kind === END.accepted) {
+      const place: Place = { index, term, hlc, offset: end.firstOffset, duplicate: false };
+      return Array.from({ length: count }, (_, position) => new OrderedReceipt(batch, position, place, position));
+    }
+    return Array.from({ length: count }, (_, position) => {
+      const outcome = end.outcome(position);
+      if (outcome.code === EVENT_OUTCOME.accepted) {
+        return new OrderedReceipt(batch, position, { index, term, hlc: hlc + BigInt(position), offset: outcome.offset, duplicate: false }, 0);
+      }
+      if (outcome.code === EVENT_OUTCOME.duplicate) {
+        const known = this.#lookup(outcome.index, outcome.offset);
+        return new OrderedReceipt(batch, position, { index: outcome.index, offset: outcome.offset, ...known, duplicate: true }, 0);
+      }
+      return refusalOf(outcome, formatUuid(batch.ids, position * 16));
+    });
+  }
+
+  #quorumOf(level: Level, options: PublishOptions): number {
+    const { voters } = this.#options;
+    if (level !== 'strong') return 1;
+    const quorum = options.quorumSize === 'all' ? voters : (options.quorumSize ?? Math.floor(voters / 2) + 1);
+    if (!Number.isInteger(quorum) || quorum < 1 || quorum > voters) {
+      throw new CoordinatorError('LEVEL_UNAVAILABLE', `quorumSize ${options.quorumSize} cannot be reached; allowed are 1 to ${voters} and "all"`);
+    }
+    return quorum;
+  }
+
+  /** Resolves, in turn, when there is room again. */
+  #room(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#queue.length >= QUEUE_MAX) {
+      return Promise.reject(new CoordinatorError('BACKPRESSURE', `${QUEUE_MAX} publishes wait for room already; await their receipts first`));
+    }
+    return new Promise((resolve, reject) => {
+      const admit = () => {
+        signal?.removeEventListener('abort', abort);
+        resolve();
+      };
+      const abort = () => {
+        const at = this.#queue.indexOf(admit);
+        if (at >= 0) this.#queue.splice(at, 1);
+        reject(new CoordinatorError('ABORTED', 'the publish was aborted while it waited for room', { committed: 'no' }));
+      };
+      signal?.addEventListener('abort', abort, { once: true });
+      this.#queue.push(admit);
+    });
+  }
+
+  /** Lets the next waiting publish in; it asks for the one after it when it has taken its room. */
+  #admit(): void {
+    if (this.#entering || this.#queue.length === 0 || this.#requests.bytes >= this.#options.pendingBytesMax) return;
+    this.#entering = true;
+    this.#queue.shift()?.();
+  }
+
+  /** Lets everything that waits for room go on, to fail there: the node closes. */
+  release(): void {
+    for (const admit of this.#queue.splice(0)) admit();
+  }
+}
+
+function levelOf(options: PublishOptions): Level {
+  const level = options.critical === true ? 'critical' : (options.consistency ?? 'linearizable');
+  if ((ORDERED_LEVELS as readonly string[]).includes(level)) return level;
+  if (level === 'critical') throw new CoordinatorError('CRITICAL_UNAVAILABLE', 'critical events need four validators; this node has none');
+  if ((LEVELS as readonly string[]).includes(level)) {
+    throw new CoordinatorError('LEVEL_UNAVAILABLE', `level ${level} is not served yet; available are ${ORDERED_LEVELS.join(', ')}`);
+  }
+  throw new CoordinatorError('UNKNOWN_LEVEL', `there is no level ${JSON.stringify(level)}; allowed are ${LEVELS.join(', ')}`);
+}
+
+function refusalOf(outcome: EventOutcome, id: string): CoordinatorError {
+  const refuse = (code: ErrorCode, sentence: string, committed: 'no' | 'unknown') => new CoordinatorError(code, sentence, { committed, details: { eventId: id } });
+  switch (outcome.code) {
+    case EVENT_OUTCOME.idReused:
+      return refuse('EVENT_ID_REUSED', `event id ${id} belongs to an event with other content, at index ${outcome.index}`, 'no');
+    case EVENT_OUTCOME.fenced:
+      return refuse('EVENT_FENCED', `event id ${id} was declared absent by an outcome; publish it under a new id`, 'no');
+    case EVENT_OUTCOME.forgotten:
+      return refuse('SESSION_EXPIRED', `event ${id} repeats a sequence whose end is no longer known`, 'unknown');
+    default:
+      return refuse('SESSION_EXPIRED', `the session of event ${id} is no longer known; go on in a new one`, 'no');
+  }
+}

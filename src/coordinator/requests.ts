@@ -1,0 +1,139 @@
+/** Requests that wait for their end, by number; and their deadlines. */
+import { CoordinatorError } from '../errors/index.js';
+import { type Core, END, type End, TAKEN } from '../native/index.js';
+
+interface Waiting {
+  readonly settle: (end: End) => void;
+  readonly fail: (error: CoordinatorError) => void;
+  readonly deadlineMs: number;
+  /** For the error: what timed out. */
+  readonly what: string;
+  readonly bytes: number;
+  /** Its deadline has passed, and the core was asked whether a leader can have seen it. */
+  late: boolean;
+  /** Given up by its caller, not by its deadline. */
+  aborted: boolean;
+}
+
+export interface RequestOptions {
+  readonly what: string;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly bytes?: number;
+}
+
+/** How often deadlines are looked at; a timeout is this much late at most. */
+const SWEEP_MS = 25;
+
+/** Invariant: `bytes` is the sum over `#waiting`. */
+export class Requests {
+  readonly #core: Core;
+  readonly #nowMs: () => number;
+  readonly #waiting = new Map<number, Waiting>();
+  #next = 1;
+  #timer: NodeJS.Timeout | null = null;
+  #ended: CoordinatorError | null = null;
+  /** Called when bytes were freed. */
+  onRoom: () => void = () => {};
+  bytes = 0;
+
+  constructor(core: Core, monotonicMs: () => number) {
+    this.#core = core;
+    this.#nowMs = monotonicMs;
+  }
+
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Makes a request: `hand` hands it to the core under its number and answers one of `TAKEN`.
+   * Rejects with `TIMEOUT`, `ABORTED`, `BACKPRESSURE`, `CLOSED` or the error that ended the node.
+   */
+  make(options: RequestOptions, hand: (request: number) => number): Promise<End> {
+    if (this.#ended !== null) return Promise.reject(this.#ended);
+    if (options.signal?.aborted) return Promise.reject(new CoordinatorError('ABORTED', `${options.what} was aborted before it began`, { committed: 'no' }));
+    const request = this.#next;
+    const taken = hand(request);
+    if (taken === TAKEN.full) return Promise.reject(new CoordinatorError('BACKPRESSURE', `${options.what}: too many bytes wait for their receipts already`));
+    if (taken !== TAKEN.yes) return Promise.reject(new CoordinatorError('CLOSED', `${options.what}: the node has ended`));
+    this.#next = request === 0xffffffff ? 1 : request + 1;
+    return new Promise((resolve, reject) => {
+      const bytes = options.bytes ?? 0;
+      const abort = () => this.#giveUp(request, true);
+      const done = () => options.signal?.removeEventListener('abort', abort);
+      this.#waiting.set(request, {
+        settle: (end) => {
+          done();
+          resolve(end);
+        },
+        fail: (error) => {
+          done();
+          reject(error);
+        },
+        deadlineMs: this.#nowMs() + options.timeoutMs,
+        what: options.what,
+        bytes,
+        late: false,
+        aborted: false,
+      });
+      this.bytes += bytes;
+      options.signal?.addEventListener('abort', abort, { once: true });
+      this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS).unref();
+    });
+  }
+
+  /** Takes an end from the core. */
+  end(end: End): void {
+    const waiting = this.#take(end.request);
+    if (waiting === undefined) return;
+    if (end.kind === END.withdrawn) {
+      // Only a request that was given up ends so: `count` says whether a leader may have seen it.
+      waiting.fail(late(waiting, end.count === 1 ? 'no' : 'unknown'));
+    } else if (end.kind === END.notUnderstood) waiting.fail(new CoordinatorError('INTERNAL', `${waiting.what}: ${end.reason.text}`));
+    else waiting.settle(end);
+  }
+
+  /** Ends everything that waits, now and later. */
+  endAll(error: CoordinatorError): void {
+    this.#ended ??= error;
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+    for (const request of [...this.#waiting.keys()]) this.#take(request)?.fail(error);
+  }
+
+  #take(request: number): Waiting | undefined {
+    const waiting = this.#waiting.get(request);
+    if (waiting === undefined) return undefined;
+    this.#waiting.delete(request);
+    this.bytes -= waiting.bytes;
+    if (this.#waiting.size === 0 && this.#timer !== null) {
+      clearInterval(this.#timer);
+      this.#timer = null;
+    }
+    if (waiting.bytes > 0) this.onRoom();
+    return waiting;
+  }
+
+  #sweep(): void {
+    const nowMs = this.#nowMs();
+    for (const [request, waiting] of this.#waiting) {
+      if (waiting.deadlineMs <= nowMs && !waiting.late) this.#giveUp(request, false);
+    }
+  }
+
+  #giveUp(request: number, aborted: boolean): void {
+    const waiting = this.#waiting.get(request);
+    if (waiting === undefined || waiting.late) return;
+    waiting.late = true;
+    waiting.aborted = aborted;
+    this.#core.withdraw(request);
+  }
+}
+
+function late(waiting: Waiting, committed: 'no' | 'unknown'): CoordinatorError {
+  const why = committed === 'no' ? 'no leader was found to hand it to' : 'it was handed to a leader, but its end is not known here';
+  return waiting.aborted
+    ? new CoordinatorError('ABORTED', `${waiting.what} was aborted: ${why}`, { committed })
+    : new CoordinatorError('TIMEOUT', `${waiting.what} timed out: ${why}`, { committed });
+}

@@ -1,0 +1,95 @@
+import type { Committed } from '../contracts/coordinator.js';
+
+/** Names of the gRPC statuses that errors travel as; the number is looked up at the API's edge. */
+export type GrpcStatusName =
+  | 'INVALID_ARGUMENT'
+  | 'FAILED_PRECONDITION'
+  | 'OUT_OF_RANGE'
+  | 'NOT_FOUND'
+  | 'ALREADY_EXISTS'
+  | 'ABORTED'
+  | 'CANCELLED'
+  | 'DEADLINE_EXCEEDED'
+  | 'RESOURCE_EXHAUSTED'
+  | 'UNIMPLEMENTED'
+  | 'UNAVAILABLE'
+  | 'DATA_LOSS'
+  | 'INTERNAL';
+
+export interface ErrorCodeInfo {
+  /** One sentence: what the code means wherever it appears. */
+  readonly summary: string;
+  readonly grpc: GrpcStatusName;
+  /** Exit status of the command line: 1 a refused or failed operation, 2 bad usage or configuration. */
+  readonly exit: 1 | 2;
+  /** What is true of the event unless the error says otherwise. */
+  readonly committed: Committed;
+}
+
+const refused = (summary: string, grpc: GrpcStatusName = 'INVALID_ARGUMENT'): ErrorCodeInfo => ({
+  summary,
+  grpc,
+  exit: 1,
+  committed: 'no',
+});
+const failed = (summary: string, grpc: GrpcStatusName, committed: Committed = 'no'): ErrorCodeInfo => ({
+  summary,
+  grpc,
+  exit: 1,
+  committed,
+});
+const usage = (summary: string, grpc: GrpcStatusName = 'INVALID_ARGUMENT'): ErrorCodeInfo => ({
+  summary,
+  grpc,
+  exit: 2,
+  committed: 'no',
+});
+
+/** Every code an error of this package can carry. docs/errors.md has a section for each; a test keeps the two in step. */
+export const ERROR_CODES = {
+  INVALID_EVENT: refused('A field of the event has the wrong type or a value outside its range.'),
+  UNKNOWN_EVENT_TYPE: refused('The event type is neither in the catalogue nor registered in the configuration.'),
+  PAYLOAD_TOO_LARGE: refused('The payload is larger than 1 MiB.'),
+  BATCH_TOO_LARGE: refused('The batch has more than 65,535 events or packs to more than 8 MiB.'),
+  PATH_INVALID: refused('A path is not absolute, is longer than 4,096 bytes, or has a NUL or an unpaired surrogate.'),
+  METADATA_TOO_LARGE: refused('Metadata or context is larger than 64 KiB as JSON.'),
+  INVALID_EVENT_ID: refused('The event id is not a UUID.'),
+  UNKNOWN_LEVEL: refused('The consistency level has no such name.'),
+  LEVEL_UNAVAILABLE: refused('The consistency level exists, but this release or this cluster cannot serve it.', 'UNIMPLEMENTED'),
+  CRITICAL_UNAVAILABLE: refused('Critical events need at least four validators.', 'FAILED_PRECONDITION'),
+  GROUP_UNKNOWN: refused('The ordered group does not exist on this cluster.', 'NOT_FOUND'),
+  TIMEOUT: failed('The operation did not finish in its time.', 'DEADLINE_EXCEEDED', 'unknown'),
+  BACKPRESSURE: refused('A byte budget is full; the operation was refused before anything was sent.', 'RESOURCE_EXHAUSTED'),
+  CLOSED: failed('The node, session or subscription is closed.', 'UNAVAILABLE'),
+  ABORTED: failed('The caller aborted the operation.', 'CANCELLED', 'unknown'),
+  SESSION_EXPIRED: refused('The session is no longer kept, so its retries could not be recognised.', 'FAILED_PRECONDITION'),
+  EVENT_ID_REUSED: refused('An event with this id and other bytes was already accepted.', 'ALREADY_EXISTS'),
+  EVENT_FENCED: refused('An outcome query has fenced this event id, so that it can never commit.', 'FAILED_PRECONDITION'),
+  CONSUMER_FENCED: refused('Another process took over the named consumer with a newer fencing token.', 'ABORTED'),
+  CURSOR_INVALID: refused('The cursor is damaged, of an unknown version or of another cluster.'),
+  FILTER_INVALID: refused('A subscription filter cannot be read.'),
+  NOT_FOUND: refused('What was asked for does not exist.', 'NOT_FOUND'),
+  NOT_LEADER: failed('This node does not lead the group and could not reach the leader in time.', 'UNAVAILABLE', 'unknown'),
+  CONFIG_INVALID: usage('The configuration has mistakes; each is listed in a sentence of its own.'),
+  ADDRESS_REFUSED: usage('An address outside loopback needs TLS, or security.insecure to do without.', 'FAILED_PRECONDITION'),
+  PORT_IN_USE: failed('Another process listens on the address.', 'FAILED_PRECONDITION'),
+  DATA_DIR_IN_USE: failed('Another node has the data directory open.', 'FAILED_PRECONDITION'),
+  DATA_DIR_MISMATCH: failed('The data directory belongs to another node or another cluster.', 'FAILED_PRECONDITION'),
+  DATA_DIR_UNREADABLE: failed('The data directory or a file in it cannot be opened, created or understood.', 'FAILED_PRECONDITION'),
+  LOG_DAMAGED: failed('The log is damaged where no torn write can explain it.', 'DATA_LOSS'),
+  DISK_FAILED: failed('A write or fdatasync failed; the node has stopped, since nothing read back can be trusted.', 'UNAVAILABLE', 'unknown'),
+  NODE_FAILED: failed('The node stopped after an internal failure.', 'UNAVAILABLE', 'unknown'),
+  UNAVAILABLE: failed('No node could be reached, or the group has no quorum.', 'UNAVAILABLE', 'unknown'),
+  TRACE_INVALID: refused('A trace file cannot be read as recorded activity.'),
+  LINE_INVALID: refused('A line of the input cannot be used; the lines after it go on.'),
+  STRACE_MISSING: refused('Recording a command needs strace, which is not installed.', 'FAILED_PRECONDITION'),
+  VERIFY_FAILED: failed('Verification found journals that differ, or acknowledged events missing or doubled.', 'DATA_LOSS', 'unknown'),
+  USAGE: usage('The command line cannot be understood.'),
+  INTERNAL: failed('A fault in the coordinator itself; please report it.', 'INTERNAL', 'unknown'),
+} as const satisfies Record<string, ErrorCodeInfo>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+export function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(ERROR_CODES, code);
+}

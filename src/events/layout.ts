@@ -1,0 +1,59 @@
+/** Byte offsets of docs/formats.md, version 1; all integers are little-endian. */
+
+export const RECORD = {
+  length: 0,
+  code: 4,
+  priority: 6,
+  presence: 7,
+  flags: 8,
+  metadataBytes: 12,
+  payloadBytes: 16,
+  pathBytes: 20,
+  toBytes: 22,
+  id: 24,
+  sourceId: 40,
+  contextBytes: 48,
+  reserved: 52,
+  body: 56,
+} as const;
+
+export const PRESENT = { path: 1, to: 2, metadata: 4, sourceId: 8, context: 16 } as const;
+
+export const SUBMISSION = {
+  version: 0,
+  kind: 1,
+  level: 2,
+  originBytes: 3,
+  length: 4,
+  group: 8,
+  count: 12,
+  session: 16,
+  firstSequence: 32,
+  acknowledgedThrough: 40,
+  originMember: 48,
+  request: 56,
+  hlc: 64,
+  body: 72,
+} as const;
+
+export const SUBMISSION_VERSION = 1;
+export const SUBMISSION_KIND = { events: 1, skip: 2, fence: 3, consumerAttach: 4, consumerClaim: 5, consumerAcknowledge: 6 } as const;
+
+/** Body of the consumer kinds; the name follows. */
+export const CONSUMER = { epoch: 0, index: 8, offset: 16, reserved: 20, name: 24 } as const;
+
+export const DELIVERIES = { nextIndex: 0, nextOffset: 8, count: 12, appliedIndex: 16, items: 24 } as const;
+
+export const DELIVERY = {
+  length: 0,
+  offset: 4,
+  index: 8,
+  term: 16,
+  hlc: 24,
+  sequence: 32,
+  session: 40,
+  level: 56,
+  originBytes: 57,
+  reserved: 58,
+  body: 60,
+} as const;

@@ -1,0 +1,101 @@
+/** The application's door into the core: an open node as an opaque handle. */
+import { addon, type NativeStatus, type OpenedNode, type OpenOptions } from './addon.js';
+import { type End, endsOf } from './ends.js';
+import { calling, fromNative } from './errors.js';
+
+/** What the core said to a request that was handed in. */
+export const TAKEN = { yes: 0, full: 1, ended: 2 } as const;
+
+export class Core {
+  readonly #native = addon();
+  readonly #opened: OpenedNode;
+  #token: number | null = null;
+
+  private constructor(opened: OpenedNode) {
+    this.#opened = opened;
+  }
+
+  /**
+   * Opens a data directory and starts the node's threads; recovery runs off this thread.
+   * Rejects with `DATA_DIR_IN_USE`, `DATA_DIR_MISMATCH`, `DATA_DIR_UNREADABLE`, `LOG_DAMAGED` or `CONFIG_INVALID`.
+   */
+  static async open(options: OpenOptions): Promise<Core> {
+    const native = calling(addon);
+    try {
+      return new Core(await native.openNode(options));
+    } catch (thrown) {
+      throw fromNative(thrown);
+    }
+  }
+
+  get handle(): number {
+    return this.#opened.handle;
+  }
+  /** How often the directory was opened for writing, this time included. */
+  get incarnation(): bigint {
+    return this.#opened.incarnation;
+  }
+  /** The directory's own id, 16 bytes. */
+  get directory(): Uint8Array {
+    return this.#opened.directory;
+  }
+  get tornBytes(): bigint {
+    return this.#opened.tornBytes;
+  }
+
+  /** Has `onEnd` called for everything that ends, in order. */
+  attach(onEnd: (end: End) => void): void {
+    this.#token = this.#native.attachApp(this.handle, (packed) => {
+      for (const end of endsOf(packed)) onEnd(end);
+    });
+  }
+
+  /** Hands in a packed submission (docs/formats.md); its bytes are free again afterwards. Answers one of `TAKEN`. */
+  submit(request: number, submission: Uint8Array, appliedQuorum: number): number {
+    return calling(() => this.#native.submit(this.handle, request, submission, appliedQuorum));
+  }
+
+  barrier(request: number): number {
+    return calling(() => this.#native.requestBarrier(this.handle, request));
+  }
+
+  withdraw(request: number): number {
+    return calling(() => this.#native.withdraw(this.handle, request));
+  }
+
+  /** Asks where an event id, 16 bytes, stands. */
+  find(request: number, id: Uint8Array): number {
+    return calling(() => this.#native.findEvent(this.handle, request, id));
+  }
+
+  /** Packed deliveries from (`index`, `offset`) on, at most `bytesMax` and one event more. `filter` is a `FilterHandle`'s number or 0. */
+  readJournal(index: bigint, offset: number, bytesMax: number, eventsMax: number, filter: number): Buffer {
+    return calling(() => this.#native.readJournal(this.handle, index, offset, bytesMax, eventsMax, filter));
+  }
+
+  /** Whether the journal's growth is to be told. */
+  watchJournal(watched: boolean): void {
+    calling(() => this.#native.watchJournal(this.handle, watched));
+  }
+
+  status(): NativeStatus {
+    return calling(() => this.#native.nodeStatus(this.handle));
+  }
+
+  /** For tests of rule R14: the next fdatasync takes `ms` milliseconds longer. */
+  holdNextSync(ms: number): void {
+    calling(() => this.#native.holdNextSync(this.handle, ms));
+  }
+
+  /** Ends the node and frees the directory; a second call does no harm. */
+  async close(): Promise<void> {
+    await this.#native.closeNode(this.handle);
+    if (this.#token !== null) this.#native.detachApp(this.handle, this.#token);
+    this.#token = null;
+  }
+}
+
+/** Raft id of a node id (docs/formats.md, "Submission"). */
+export function raftId(nodeId: string): bigint {
+  return addon().raftId(nodeId);
+}

@@ -1,0 +1,7 @@
+export { Core, raftId, TAKEN } from './core.js';
+export { type ConsumerPlace, END, type End, EVENT_OUTCOME, type EventOutcome } from './ends.js';
+export { FilterHandle } from './filter.js';
+
+/** Module that a network Worker loads to reach an open core. */
+export const PEER_CORE_MODULE = new URL('./peer-core.js', import.meta.url);
+export { scanLog } from './scan.js';

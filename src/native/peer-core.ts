@@ -1,0 +1,27 @@
+/** The network's door into the core; the network's Worker loads this module by its address. */
+import { addon } from './addon.js';
+
+/** The port that `src/network` asks for, over the open node `handle`. */
+export function openPeerCore(handle: number) {
+  const native = addon();
+  let token: number | null = null;
+  return {
+    attach(onOutbound: (batch: Buffer) => void): void {
+      token = native.attachPeer(handle, (batch) => {
+        // The core may call once more than it has something to send.
+        if (batch.length > 0) onOutbound(batch);
+      });
+    },
+    detach(): void {
+      if (token !== null) native.detachPeer(handle, token);
+      token = null;
+    },
+    linkUp: (slot: number, channel: number): void => native.linkUp(handle, slot, channel),
+    linkDown: (slot: number, channel: number): void => native.linkDown(handle, slot, channel),
+    linkBlocked: (slot: number, channel: number): void => native.linkBlocked(handle, slot, channel, true),
+    linkDrained: (slot: number, channel: number): void => native.linkBlocked(handle, slot, channel, false),
+    inboundOpen: (connection: number, peerNodeId: string): void => native.inboundOpen(handle, connection, peerNodeId),
+    inboundData: (connection: number, chunk: Uint8Array): number => native.inboundData(handle, connection, chunk),
+    inboundClosed: (connection: number): void => native.inboundClosed(handle, connection),
+  };
+}

@@ -1,0 +1,144 @@
+import type { Counters } from './counters.js';
+import type { NetworkEvent } from './events.js';
+import type { Hello } from './hello.js';
+import { Inbound, type InboundOwner } from './inbound.js';
+import { HANDSHAKES_MAX, type Identity, type ProtocolRange } from './options.js';
+import type { Channel, PeerCore } from './port.js';
+import type { Address, Transport, TransportListener, TransportStream } from './transport.js';
+import { judgeHello, type LivePeer, type Refusal, type Verdict } from './verdict.js';
+
+/** Refusals of foreign dials that are reported in one second; more are only counted. */
+const REPORTS_PER_SECOND_MAX = 16;
+
+export interface AcceptorContext {
+  readonly identity: Identity;
+  readonly protocol: ProtocolRange;
+  readonly handshakeTimeoutMs: number;
+  readonly transport: Transport;
+  readonly core: PeerCore;
+  readonly counters: Counters;
+  emit(event: NetworkEvent): void;
+  known(nodeId: string): boolean;
+  /** Dialled connections that are up to that node. */
+  outboundOf(nodeId: string): Iterable<LivePeer>;
+  onAccepted(nodeId: string, incarnation: bigint): void;
+}
+
+/** The listening side: accepts, checks, replaces, and keeps the accepted connections. */
+export class Acceptor implements InboundOwner {
+  readonly identity: Identity;
+  readonly core: PeerCore;
+  readonly counters: Counters;
+  readonly handshakeTimeoutMs: number;
+  readonly #context: AcceptorContext;
+  /** In order of arrival. Invariant: none of them is in `#open`. */
+  readonly #handshakes = new Set<Inbound>();
+  /** Invariant: at most one a channel for each node id, and all of one node id share a directory. */
+  readonly #open = new Map<string, Inbound[]>();
+  #listener: TransportListener | null = null;
+  #closing = false;
+  #connections = 0;
+  #reportWindow = 0;
+  #reportsInWindow = 0;
+
+  constructor(context: AcceptorContext) {
+    this.#context = context;
+    this.identity = context.identity;
+    this.core = context.core;
+    this.counters = context.counters;
+    this.handshakeTimeoutMs = context.handshakeTimeoutMs;
+  }
+
+  /** Resolves with the bound address; rejects with the system's error. */
+  async listen(address: Address): Promise<Address> {
+    this.#listener = await this.#context.transport.listen(address, {
+      onStream: (accepted) => this.#onStream(accepted),
+      onError: () => this.counters.add('acceptErrors'),
+    });
+    return this.#listener.address;
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true;
+    const listening = this.#listener?.close();
+    for (const inbound of [...this.#handshakes, ...[...this.#open.values()].flat()]) inbound.drop('this node is closing its network');
+    await listening;
+  }
+
+  *inboundOf(nodeId: string): Iterable<LivePeer> {
+    for (const inbound of this.#open.get(nodeId) ?? []) if (inbound.hello !== null) yield inbound.hello;
+  }
+
+  judge(hello: Hello): Verdict {
+    const { identity, protocol, known, outboundOf } = this.#context;
+    const live = [...this.inboundOf(hello.nodeId), ...outboundOf(hello.nodeId)];
+    return judgeHello(hello, identity, protocol, known, live);
+  }
+
+  accepted(inbound: Inbound, hello: Hello, protocol: number): void {
+    this.#leaveHandshake(inbound);
+    for (const older of [...(this.#open.get(hello.nodeId) ?? [])]) {
+      const { channel, incarnation } = older.hello ?? hello;
+      if (channel === hello.channel) older.drop('replaced by a newer connection of the same peer');
+      else if (incarnation < hello.incarnation) older.drop(`incarnation ${hello.incarnation} of the peer has replaced ${incarnation}`);
+    }
+    this.#open.set(hello.nodeId, [...(this.#open.get(hello.nodeId) ?? []), inbound]);
+    this.counters.add('accepted');
+    this.counters.add('inboundNow');
+    this.#context.emit({ type: 'accepted', protocol, incarnation: hello.incarnation, ...nameOf(inbound, hello) });
+    this.#context.onAccepted(hello.nodeId, hello.incarnation);
+  }
+
+  refused(inbound: Inbound, hello: Hello | null, refusal: Refusal): void {
+    const second = Math.floor(performance.now() / 1_000);
+    if (second !== this.#reportWindow) {
+      this.#reportWindow = second;
+      this.#reportsInWindow = 0;
+    }
+    this.#reportsInWindow += 1;
+    if (this.#reportsInWindow > REPORTS_PER_SECOND_MAX) return;
+    this.#context.emit({
+      type: 'refused',
+      direction: 'inbound',
+      peer: hello?.nodeId ?? null,
+      channel: hello === null ? null : (hello.channel as Channel),
+      remote: inbound.remote,
+      code: refusal.code,
+      reason: refusal.reason,
+    });
+  }
+
+  gone(inbound: Inbound, hello: Hello | null, reason: string): void {
+    this.#leaveHandshake(inbound);
+    if (hello === null) return;
+    const left = (this.#open.get(hello.nodeId) ?? []).filter((other) => other !== inbound);
+    if (left.length === 0) this.#open.delete(hello.nodeId);
+    else this.#open.set(hello.nodeId, left);
+    this.counters.add('inboundNow', -1);
+    this.#context.emit({ type: 'closed', reason, ...nameOf(inbound, hello) });
+  }
+
+  #onStream(accepted: TransportStream): void {
+    if (this.#closing) {
+      accepted.stream.destroy();
+      return;
+    }
+    if (this.#handshakes.size >= HANDSHAKES_MAX) {
+      // The oldest has had the most time; refusing the newest would let a few idle connections lock every peer out.
+      const [oldest] = this.#handshakes;
+      this.counters.add('handshakesDisplaced');
+      oldest?.drop('too many connections are in their handshake');
+    }
+    this.#connections += 1;
+    this.#handshakes.add(new Inbound(this.#connections, accepted, this));
+    this.counters.add('handshakesNow');
+  }
+
+  #leaveHandshake(inbound: Inbound): void {
+    if (this.#handshakes.delete(inbound)) this.counters.add('handshakesNow', -1);
+  }
+}
+
+function nameOf(inbound: Inbound, hello: Hello): { connection: number; peer: string; channel: Channel; remote: string } {
+  return { connection: inbound.connection, peer: hello.nodeId, channel: hello.channel as Channel, remote: inbound.remote };
+}

@@ -1,0 +1,156 @@
+/**
+ * The two handshake messages of proto/peer.proto and their framing. Decides nothing: `verdict.ts` does.
+ * The schema is parsed from the shipped proto file, so that there is no generated code to keep in step.
+ */
+import { readFileSync } from 'node:fs';
+import protobuf from 'protobufjs';
+import { LIMITS } from '../contracts/limits.js';
+
+export interface Hello {
+  readonly clusterId: string;
+  readonly nodeId: string;
+  readonly protocolMin: number;
+  readonly protocolMax: number;
+  readonly channel: number;
+  readonly incarnation: bigint;
+  readonly directory: Uint8Array;
+  readonly expectedNodeId: string;
+  readonly features: readonly string[];
+}
+
+export interface Answer {
+  readonly accepted: boolean;
+  /** 0 in a refusal. */
+  readonly protocol: number;
+  readonly nodeId: string;
+  readonly clusterId: string;
+  readonly incarnation: bigint;
+  readonly directory: Uint8Array;
+  /** Empty when accepted. */
+  readonly code: string;
+  readonly reason: string;
+  readonly features: readonly string[];
+}
+
+/** What came is not a handshake of ours; `magic` says whether it at least began as one. */
+export class HandshakeError extends Error {
+  readonly magic: boolean;
+
+  constructor(message: string, magic: boolean) {
+    super(message);
+    this.name = 'HandshakeError';
+    this.magic = magic;
+  }
+}
+
+const MAGIC = Buffer.from('VXP1', 'latin1');
+const HEADER_BYTES = 8;
+export const HANDSHAKE_BYTES_MAX = 4_096;
+export const DIRECTORY_BYTES = 16;
+const CLUSTER_ID_BYTES_MAX = 256;
+
+interface Schema {
+  readonly hello: protobuf.Type;
+  readonly answer: protobuf.Type;
+}
+
+let schema: Schema | null = null;
+
+function types(): Schema {
+  if (schema === null) {
+    const text = readFileSync(new URL('../../proto/peer.proto', import.meta.url), 'utf8');
+    const root = protobuf.parse(text).root;
+    schema = { hello: root.lookupType('vexfs.peer.v1.Hello'), answer: root.lookupType('vexfs.peer.v1.Answer') };
+  }
+  return schema;
+}
+
+export function encodeHello(hello: Hello): Buffer {
+  return frame(types().hello, hello);
+}
+
+export function encodeAnswer(answer: Answer): Buffer {
+  return frame(types().answer, answer);
+}
+
+/** Throws HandshakeError for bytes that are not a Hello, or one whose fields cannot be meant. */
+export function decodeHello(body: Uint8Array): Hello {
+  const hello = decode<Hello>(types().hello, body);
+  checkIdentity(hello);
+  if (hello.channel > 1) throw new HandshakeError(`channel ${hello.channel} is neither 0 nor 1`, true);
+  if (hello.protocolMin < 1 || hello.protocolMin > hello.protocolMax) {
+    throw new HandshakeError(`${hello.protocolMin} to ${hello.protocolMax} is no range of versions`, true);
+  }
+  return hello;
+}
+
+/** Throws HandshakeError. A refusal needs no more than a code: whoever refuses may not know its own name yet. */
+export function decodeAnswer(body: Uint8Array): Answer {
+  const answer = decode<Answer>(types().answer, body);
+  if (answer.accepted) checkIdentity(answer);
+  else if (answer.code === '') throw new HandshakeError('a refusal without a code', true);
+  return answer;
+}
+
+/** Collects one handshake message from a stream; holds at most its 4,104 bytes, whatever comes. */
+export class HandshakeReader {
+  #held: Buffer = Buffer.alloc(0);
+
+  get empty(): boolean {
+    return this.#held.length === 0;
+  }
+
+  /** The message and what followed it in the same chunk, or null while it is incomplete. Throws HandshakeError. */
+  push(chunk: Uint8Array): { body: Buffer; rest: Uint8Array } | null {
+    const room = HEADER_BYTES + HANDSHAKE_BYTES_MAX;
+    const before = this.#held.length;
+    this.#held = Buffer.concat([this.#held, chunk.subarray(0, room - before)]);
+    const start = Math.min(this.#held.length, MAGIC.length);
+    if (MAGIC.compare(this.#held, 0, start, 0, start) !== 0) {
+      throw new HandshakeError('the connection does not begin with VXP1', false);
+    }
+    if (this.#held.length < HEADER_BYTES) return null;
+    const length = this.#held.readUInt32LE(MAGIC.length);
+    if (length > HANDSHAKE_BYTES_MAX) {
+      throw new HandshakeError(`a handshake of ${length} bytes; at most ${HANDSHAKE_BYTES_MAX} are allowed`, true);
+    }
+    const end = HEADER_BYTES + length;
+    if (this.#held.length < end) return null;
+    return { body: this.#held.subarray(HEADER_BYTES, end), rest: chunk.subarray(end - before) };
+  }
+}
+
+function frame(type: protobuf.Type, message: object): Buffer {
+  const plain: Record<string, unknown> = { ...message };
+  // protobufjs takes 64-bit integers as text, not as bigint.
+  if (typeof plain.incarnation === 'bigint') plain.incarnation = plain.incarnation.toString();
+  const body = type.encode(type.fromObject(plain)).finish();
+  const bytes = Buffer.allocUnsafe(HEADER_BYTES + body.length);
+  MAGIC.copy(bytes);
+  bytes.writeUInt32LE(body.length, MAGIC.length);
+  bytes.set(body, HEADER_BYTES);
+  return bytes;
+}
+
+function decode<T extends { incarnation: bigint }>(type: protobuf.Type, body: Uint8Array): T {
+  try {
+    const plain = type.toObject(type.decode(body), { longs: String, defaults: true, arrays: true }) as T & { incarnation: string };
+    return { ...plain, incarnation: BigInt(plain.incarnation) };
+  } catch (error) {
+    throw new HandshakeError(`not a message of the handshake (${error instanceof Error ? error.message : String(error)})`, true);
+  }
+}
+
+function checkIdentity(from: { clusterId: string; nodeId: string; directory: Uint8Array }): void {
+  const nodeIdBytes = Buffer.byteLength(from.nodeId);
+  if (nodeIdBytes < 1 || nodeIdBytes > LIMITS.nodeIdBytesMax) {
+    throw new HandshakeError(`a node id of ${nodeIdBytes} bytes; 1 to ${LIMITS.nodeIdBytesMax} are allowed`, true);
+  }
+  const clusterIdBytes = Buffer.byteLength(from.clusterId);
+  if (clusterIdBytes < 1 || clusterIdBytes > CLUSTER_ID_BYTES_MAX) {
+    throw new HandshakeError(`a cluster id of ${clusterIdBytes} bytes; 1 to ${CLUSTER_ID_BYTES_MAX} are allowed`, true);
+  }
+  if (from.directory.length !== DIRECTORY_BYTES) {
+    throw new HandshakeError(`a directory id of ${from.directory.length} bytes; it has ${DIRECTORY_BYTES}`, true);
+  }
+}

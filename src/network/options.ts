@@ -1,0 +1,52 @@
+import type { Address } from './transport.js';
+
+/** Who this member is, as its peers see it. */
+export interface Identity {
+  readonly clusterId: string;
+  readonly nodeId: string;
+  /** Grows with every start from the same data directory (u64). */
+  readonly incarnation: bigint;
+  /** Identity of the data directory, 16 bytes. */
+  readonly directory: Uint8Array;
+}
+
+export interface PeerAddress extends Address {
+  /** The core's number for this peer in outbound batches, 0 to 65,535. */
+  readonly slot: number;
+  readonly nodeId: string;
+}
+
+export interface ProtocolRange {
+  readonly min: number;
+  readonly max: number;
+}
+
+export interface Timing {
+  /** From the first byte possible to the last one needed, for either side. */
+  readonly handshakeTimeoutMs: number;
+  readonly backoffMinMs: number;
+  readonly backoffMaxMs: number;
+  /** A refused dial waits between one and two times this. */
+  readonly refusedRetryMs: number;
+}
+
+export const DEFAULT_TIMING: Timing = {
+  handshakeTimeoutMs: 5_000,
+  backoffMinMs: 20,
+  backoffMaxMs: 1_000,
+  refusedRetryMs: 1_000,
+};
+
+/** Connections that may be in their handshake at once; the oldest makes room for the newest. */
+export const HANDSHAKES_MAX = 64;
+
+/** Everything the network needs, as plain data: it crosses into the Worker. */
+export interface NetworkOptions {
+  readonly identity: Identity;
+  readonly listen: Address;
+  readonly peers: readonly PeerAddress[];
+  /** Bytes that may wait in one connection's socket before it is given up and dialled anew. */
+  readonly peerBytesMax: number;
+  readonly protocol: ProtocolRange;
+  readonly timing?: Partial<Timing>;
+}

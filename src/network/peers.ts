@@ -1,0 +1,176 @@
+/**
+ * The peer network on one thread: dials every peer on both channels and sends there, accepts dials and receives from them.
+ * Knows nothing of what the bytes mean, and nothing of Workers (`worker.ts`, `host.ts`).
+ */
+import { CoordinatorError } from '../errors/index.js';
+import { LIMITS } from '../contracts/limits.js';
+import { Acceptor } from './acceptor.js';
+import { eachRun } from './batch.js';
+import { Counters } from './counters.js';
+import type { NetworkEvent } from './events.js';
+import { DIRECTORY_BYTES } from './hello.js';
+import { OutboundLink } from './link.js';
+import { DEFAULT_TIMING, type NetworkOptions } from './options.js';
+import { type Channel, CHANNELS, type PeerCore } from './port.js';
+import { type Address, formatAddress } from './transport.js';
+import { TRANSPORTS, type TransportName } from './transports.js';
+import type { LivePeer } from './verdict.js';
+
+export interface PeersPorts {
+  readonly core: PeerCore;
+  onEvent(event: NetworkEvent): void;
+  /** Numbers in [0, 1), for jitter. */
+  random(): number;
+  readonly counters?: Counters;
+  readonly transport?: TransportName;
+}
+
+export class Peers {
+  readonly counters: Counters;
+  readonly #options: NetworkOptions;
+  readonly #core: PeerCore;
+  readonly #acceptor: Acceptor;
+  /** By slot and channel, see `linkIndex`. */
+  readonly #links = new Map<number, OutboundLink>();
+  readonly #linksOf = new Map<string, OutboundLink[]>();
+  /** Links that took bytes in the batch at hand. */
+  readonly #touched = new Set<OutboundLink>();
+  #attached = false;
+  #closing: Promise<void> | null = null;
+
+  /** Throws CoordinatorError `CONFIG_INVALID`. */
+  constructor(options: NetworkOptions, ports: PeersPorts) {
+    checkOptions(options);
+    this.#options = options;
+    this.#core = ports.core;
+    this.counters = ports.counters ?? new Counters();
+    const { identity, protocol, peerBytesMax } = options;
+    const timing = { ...DEFAULT_TIMING, ...options.timing };
+    const transport = TRANSPORTS[ports.transport ?? 'tcp'];
+    const emit = (event: NetworkEvent) => ports.onEvent(event);
+    const acceptor = new Acceptor({
+      identity,
+      protocol,
+      transport,
+      handshakeTimeoutMs: timing.handshakeTimeoutMs,
+      core: ports.core,
+      counters: this.counters,
+      emit,
+      known: (nodeId) => this.#linksOf.has(nodeId),
+      outboundOf: (nodeId) => this.#outboundOf(nodeId),
+      onAccepted: (nodeId, incarnation) => this.#onAccepted(nodeId, incarnation),
+    });
+    this.#acceptor = acceptor;
+    const context = {
+      identity,
+      protocol,
+      peerBytesMax,
+      timing,
+      transport,
+      core: ports.core,
+      counters: this.counters,
+      random: () => ports.random(),
+      emit,
+      inboundOf: (nodeId: string) => acceptor.inboundOf(nodeId),
+    };
+    for (const peer of options.peers) {
+      const links = CHANNELS.map((channel) => new OutboundLink(peer, channel, context));
+      for (const link of links) this.#links.set(linkIndex(peer.slot, link.channel), link);
+      this.#linksOf.set(peer.nodeId, links);
+    }
+  }
+
+  /** Resolves with the bound address once listening; dialling has begun by then. Rejects with `PORT_IN_USE` or `CONFIG_INVALID`. */
+  async start(): Promise<Address> {
+    let address: Address;
+    try {
+      address = await this.#acceptor.listen(this.#options.listen);
+    } catch (error) {
+      throw listenError(this.#options.listen, error);
+    }
+    if (this.#closing !== null) {
+      await this.#acceptor.close();
+      throw new CoordinatorError('CLOSED', 'the peer network was closed while it started');
+    }
+    this.#attached = true;
+    this.#core.attach((batch) => this.#onOutbound(batch));
+    for (const link of this.#links.values()) link.dial();
+    return address;
+  }
+
+  /** Closes every socket, then detaches from the core. Twice does no harm. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([this.#acceptor.close(), ...[...this.#links.values()].map((link) => link.close())]);
+    if (this.#attached) this.#core.detach();
+  }
+
+  #onOutbound(batch: Buffer): void {
+    this.counters.add('batches');
+    let sent = 0;
+    eachRun(batch, (slot, channel, bytes) => {
+      const link = this.#links.get(linkIndex(slot, channel));
+      if (link?.send(bytes)) {
+        sent += bytes.length;
+        this.#touched.add(link);
+      } else {
+        this.counters.add('bytesDropped', bytes.length);
+      }
+    });
+    this.counters.add('bytesSent', sent);
+    for (const link of this.#touched) link.flush();
+    this.#touched.clear();
+  }
+
+  *#outboundOf(nodeId: string): Iterable<LivePeer> {
+    for (const link of this.#linksOf.get(nodeId) ?? []) if (link.live !== null) yield link.live;
+  }
+
+  /** A peer that dials us is up: what waits in backoff for it need not, and what leads to its former process is dead. */
+  #onAccepted(nodeId: string, incarnation: bigint): void {
+    for (const link of this.#linksOf.get(nodeId) ?? []) {
+      link.supersede(incarnation);
+      link.dialNow();
+    }
+  }
+}
+
+function linkIndex(slot: number, channel: Channel): number {
+  return slot * CHANNELS.length + channel;
+}
+
+const SLOT_MAX = 0xffff;
+
+function checkOptions(options: NetworkOptions): void {
+  const mistakes: string[] = [];
+  const { identity, protocol, peers, peerBytesMax } = options;
+  if (identity.directory.length !== DIRECTORY_BYTES) mistakes.push(`the directory id has ${identity.directory.length} bytes; it needs ${DIRECTORY_BYTES}`);
+  if (protocol.min < 1 || protocol.min > protocol.max) mistakes.push(`protocol ${protocol.min} to ${protocol.max} is no range of versions`);
+  if (!(peerBytesMax > 0)) mistakes.push(`peerBytesMax is ${peerBytesMax}; it must be positive`);
+  const slots = new Set<number>();
+  const names = new Set<string>([identity.nodeId]);
+  for (const name of [identity.nodeId, ...peers.map((peer) => peer.nodeId)]) {
+    const bytes = Buffer.byteLength(name);
+    if (bytes < 1 || bytes > LIMITS.nodeIdBytesMax) mistakes.push(`node id ${JSON.stringify(name)} has ${bytes} bytes; 1 to ${LIMITS.nodeIdBytesMax} are allowed`);
+  }
+  for (const { slot, nodeId } of peers) {
+    if (!Number.isInteger(slot) || slot < 0 || slot > SLOT_MAX || slots.has(slot)) mistakes.push(`slot ${slot} of peer ${JSON.stringify(nodeId)} is taken or out of range`);
+    if (names.has(nodeId)) mistakes.push(`node id ${JSON.stringify(nodeId)} is used twice`);
+    slots.add(slot);
+    names.add(nodeId);
+  }
+  if (mistakes.length > 0) throw new CoordinatorError('CONFIG_INVALID', mistakes.join('; '), { details: { mistakes } });
+}
+
+function listenError(address: Address, cause: unknown): CoordinatorError {
+  const at = formatAddress(address);
+  if ((cause as NodeJS.ErrnoException | null)?.code === 'EADDRINUSE') {
+    return new CoordinatorError('PORT_IN_USE', `another process listens on ${at}, the address for peers`, { details: { address: at }, cause });
+  }
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new CoordinatorError('CONFIG_INVALID', `cannot listen for peers on ${at}: ${why}`, { details: { address: at }, cause });
+}

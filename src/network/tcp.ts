@@ -1,0 +1,38 @@
+import { type AddressInfo, createServer, Socket, type SocketConstructorOpts } from 'node:net';
+import { type Address, formatAddress, type Transport, type TransportListener, type TransportListenHandlers, type TransportStream } from './transport.js';
+
+/** Idle time after which the kernel asks whether the other machine is still there. */
+const KEEPALIVE_MS = 5_000;
+const BACKLOG = 128;
+
+/** Plain TCP, without delay for small segments. */
+export const tcp: Transport = {
+  dial(address: Address, bufferBytes: number, onOpen: () => void): TransportStream {
+    // The constructor hands stream options on; the type declarations know only the socket's own.
+    const options = { writableHighWaterMark: bufferBytes } as SocketConstructorOpts;
+    const socket = new Socket(options);
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, KEEPALIVE_MS);
+    socket.once('connect', onOpen);
+    socket.connect({ host: address.host, port: address.port });
+    return { stream: socket, remote: formatAddress(address) };
+  },
+
+  listen(address: Address, handlers: TransportListenHandlers): Promise<TransportListener> {
+    const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEPALIVE_MS }, (socket) => {
+      handlers.onStream({ stream: socket, remote: formatAddress({ host: socket.remoteAddress ?? '?', port: socket.remotePort ?? 0 }) });
+    });
+    return new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ host: address.host, port: address.port, backlog: BACKLOG }, () => {
+        server.off('error', reject);
+        server.on('error', (error) => handlers.onError(error));
+        const bound = server.address() as AddressInfo;
+        resolve({
+          address: { host: bound.address, port: bound.port },
+          close: () => new Promise((closed) => server.close(() => closed())),
+        });
+      });
+    });
+  },
+};

@@ -1,0 +1,141 @@
+/** Decides over a handshake, for both sides. Pure: what is known of live connections is handed in. */
+import type { Answer, Hello } from './hello.js';
+import type { Identity, ProtocolRange } from './options.js';
+
+export const REFUSALS = [
+  'CLUSTER_MISMATCH',
+  'NODE_MISMATCH',
+  'UNKNOWN_PEER',
+  'DUPLICATE_NODE_ID',
+  'STALE_INCARNATION',
+  'VERSION_UNSUPPORTED',
+  'PROTOCOL_ERROR',
+] as const;
+export type RefusalCode = (typeof REFUSALS)[number];
+
+export interface Refusal {
+  readonly code: RefusalCode;
+  /** One sentence for the logs of both sides. */
+  readonly reason: string;
+}
+
+/** The process behind a live connection. */
+export interface LivePeer {
+  readonly incarnation: bigint;
+  readonly directory: Uint8Array;
+}
+
+export type Verdict = { readonly accepted: true; readonly protocol: number } | ({ readonly accepted: false } & Refusal);
+
+/** The acceptor's decision. `live` are the connections, in either direction, to the node id that the Hello claims. */
+export function judgeHello(
+  hello: Hello,
+  own: Identity,
+  range: ProtocolRange,
+  known: (nodeId: string) => boolean,
+  live: Iterable<LivePeer>,
+): Verdict {
+  const dialler = quote(hello.nodeId);
+  if (hello.clusterId !== own.clusterId) {
+    return refuse('CLUSTER_MISMATCH', clusterSentence(own.nodeId, own.clusterId, hello.nodeId, hello.clusterId));
+  }
+  const protocol = Math.min(range.max, hello.protocolMax);
+  if (protocol < range.min || protocol < hello.protocolMin) {
+    return refuse(
+      'VERSION_UNSUPPORTED',
+      `node ${quote(own.nodeId)} speaks protocol ${span(range.min, range.max)}, node ${dialler} ${span(hello.protocolMin, hello.protocolMax)}`,
+    );
+  }
+  if (hello.nodeId === own.nodeId) {
+    return sameBytes(hello.directory, own.directory) && hello.incarnation === own.incarnation
+      ? refuse('NODE_MISMATCH', `the address given for node ${quote(hello.expectedNodeId)} leads back to the dialling node ${dialler} itself`)
+      : refuse('DUPLICATE_NODE_ID', `node id ${dialler} is the answering node's own; every member needs one of its own`);
+  }
+  if (hello.expectedNodeId !== own.nodeId) {
+    return refuse('NODE_MISMATCH', `node ${dialler} expected node ${quote(hello.expectedNodeId)} at this address; it is node ${quote(own.nodeId)}`);
+  }
+  if (!known(hello.nodeId)) {
+    return refuse('UNKNOWN_PEER', `node ${dialler} is not among the peers of node ${quote(own.nodeId)}`);
+  }
+  for (const other of live) {
+    if (!sameBytes(other.directory, hello.directory)) return refuse('DUPLICATE_NODE_ID', duplicateSentence(hello.nodeId, other, hello));
+    if (other.incarnation > hello.incarnation) {
+      return refuse(
+        'STALE_INCARNATION',
+        `node ${dialler} dialled as incarnation ${hello.incarnation} while incarnation ${other.incarnation} of it is connected`,
+      );
+    }
+  }
+  return { accepted: true, protocol };
+}
+
+/** The dialler's decision over an answer; it believes neither acceptances nor refusals without looking. */
+export function judgeAnswer(
+  answer: Answer,
+  own: Identity,
+  range: ProtocolRange,
+  expectedNodeId: string,
+  live: Iterable<LivePeer>,
+): Verdict {
+  if (!answer.accepted) {
+    const code = REFUSALS.find((known) => known === answer.code);
+    return code === undefined
+      ? refuse('PROTOCOL_ERROR', `refused with ${quote(answer.code)}: ${plain(answer.reason)}`)
+      : refuse(code, plain(answer.reason));
+  }
+  if (answer.clusterId !== own.clusterId) {
+    return refuse('CLUSTER_MISMATCH', clusterSentence(own.nodeId, own.clusterId, answer.nodeId, answer.clusterId));
+  }
+  if (answer.nodeId !== expectedNodeId) {
+    return refuse('NODE_MISMATCH', `node ${quote(answer.nodeId)} answered where node ${quote(expectedNodeId)} was expected`);
+  }
+  if (answer.protocol < range.min || answer.protocol > range.max) {
+    return refuse(
+      'VERSION_UNSUPPORTED',
+      `node ${quote(own.nodeId)} speaks protocol ${span(range.min, range.max)}, node ${quote(answer.nodeId)} chose ${answer.protocol}`,
+    );
+  }
+  for (const other of live) {
+    if (!sameBytes(other.directory, answer.directory)) {
+      return refuse('DUPLICATE_NODE_ID', duplicateSentence(answer.nodeId, other, answer));
+    }
+  }
+  return { accepted: true, protocol: answer.protocol };
+}
+
+function refuse(code: RefusalCode, reason: string): Verdict {
+  return { accepted: false, code, reason };
+}
+
+function clusterSentence(ownNode: string, ownCluster: string, otherNode: string, otherCluster: string): string {
+  return `node ${quote(ownNode)} belongs to cluster ${quote(ownCluster)}, node ${quote(otherNode)} to cluster ${quote(otherCluster)}`;
+}
+
+function duplicateSentence(nodeId: string, first: LivePeer, second: LivePeer): string {
+  return `two data directories call themselves node ${quote(nodeId)}: ${shortId(first.directory)} is connected, ${shortId(second.directory)} is refused`;
+}
+
+function span(min: number, max: number): string {
+  return min === max ? `version ${min}` : `versions ${min} to ${max}`;
+}
+
+function shortId(directory: Uint8Array): string {
+  return Buffer.from(directory.subarray(0, 4)).toString('hex');
+}
+
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return Buffer.compare(a, b) === 0;
+}
+
+const QUOTED_CHARACTERS_MAX = 64;
+const REASON_CHARACTERS_MAX = 512;
+
+/** Foreign text for a log line: quoted, escaped, short. */
+function quote(text: string): string {
+  return JSON.stringify(text.length > QUOTED_CHARACTERS_MAX ? `${text.slice(0, QUOTED_CHARACTERS_MAX)}…` : text);
+}
+
+/** A foreign sentence: its length bounded, its control characters gone. */
+function plain(text: string): string {
+  return text.slice(0, REASON_CHARACTERS_MAX).replace(/\p{Cc}/gu, ' ');
+}

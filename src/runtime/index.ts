@@ -1,0 +1,1 @@
+export { type Ports, realPorts } from './ports.js';

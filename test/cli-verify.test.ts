@@ -1,0 +1,128 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { type Acknowledged, readReceipts } from '../dist/cli/verify/receipts.js';
+import { describeVerdict, verdictError, verdictToJson } from '../dist/cli/verify/report.js';
+import { verifyJournals } from '../dist/cli/verify/verify.js';
+import type { LogEntry, LogScan } from '../dist/contracts/logscan.js';
+
+const entry = (index: number, ids: readonly string[], hash = `h${index}`, term = 1): LogEntry => ({
+  index: BigInt(index),
+  term: BigInt(term),
+  applyHash: hash,
+  events: ids.map((id, offset) => ({ id, offset, code: 0x0101, path: `/${id}`, payloadBytes: 0 })),
+});
+
+/** The files of one member, as a page-wise reader would give them. */
+function scan(nodeId: string, entries: readonly LogEntry[], commit = entries.length, clusterId = 'test', damage: LogScan['summary']['damage'] = null): LogScan {
+  return {
+    summary: {
+      nodeId,
+      clusterId,
+      directory: `/data/${nodeId}`,
+      segments: 1,
+      bytes: 1n,
+      tornBytes: 0n,
+      damage,
+      groups: [
+        {
+          group: 0,
+          firstIndex: entries[0]?.index ?? 0n,
+          lastIndex: entries.at(-1)?.index ?? 0n,
+          commitIndex: BigInt(commit),
+          term: 1n,
+          events: 0n,
+          suppressed: 0n,
+          refused: 0n,
+          journalHash: '',
+          applyHash: entries[commit - 1]?.applyHash ?? '',
+        },
+      ],
+    },
+    entries: async (_group, from, max) => entries.filter(({ index }) => index >= from).slice(0, Math.min(max, 2)),
+    close: async () => {},
+  };
+}
+
+const journal = [entry(1, []), entry(2, ['a', 'b']), entry(3, ['c']), entry(4, ['d'])];
+const receipt = (index: number, offset = 0, term = 1): Acknowledged => ({ group: 0, index: BigInt(index), offset, term: BigInt(term), line: 1, found: 0 });
+
+test('equal journals with every receipt in them pass', async (t) => {
+  const receipts = new Map([
+    ['a', receipt(2)],
+    ['b', receipt(2, 1)],
+    ['d', receipt(4)],
+  ]);
+  const verdict = await verifyJournals([scan('a', journal), scan('b', journal), scan('c', journal)], receipts);
+  t.true(verdict.ok);
+  t.is(verdict.events, 4);
+  t.deepEqual(verdict.receipts, { checked: 3, missing: 0 });
+  t.deepEqual(verdict.members.map(({ state }) => state), ['equal', 'equal', 'equal']);
+  t.is(verdictError(verdict), null);
+  t.notThrows(() => JSON.stringify(verdictToJson(verdict)));
+  t.regex(describeVerdict(verdict), /none missing/);
+});
+
+test('a lagging commit mark is behind, and its entries still count as on disk', async (t) => {
+  const receipts = new Map([['d', receipt(4)]]);
+  const verdict = await verifyJournals([scan('a', journal), scan('b', journal, 3), scan('c', journal.slice(0, 2), 2)], receipts);
+  t.true(verdict.ok, describeVerdict(verdict));
+  t.deepEqual(verdict.members.map(({ state }) => state), ['equal', 'behind', 'behind']);
+});
+
+test('an acknowledged event on one disk of three is missing', async (t) => {
+  const verdict = await verifyJournals([scan('a', journal), scan('b', journal.slice(0, 3), 3), scan('c', journal.slice(0, 3), 3)], new Map([['d', receipt(4)]]));
+  t.like(verdict.problems[0], { kind: 'missing', eventId: 'd', index: 4n });
+  t.is(verdictError(verdict)?.code, 'VERIFY_FAILED');
+});
+
+test('an acknowledged event that a committed journal lacks is missing even with a majority', async (t) => {
+  const other = [...journal.slice(0, 3), entry(4, ['x'], 'h4x')];
+  const verdict = await verifyJournals([scan('a', journal), scan('b', journal), scan('c', other)], new Map([['d', receipt(4)]]));
+  t.deepEqual(verdict.problems.map(({ kind }) => kind), ['different', 'missing']);
+  t.is(verdict.members[2]?.state, 'different');
+});
+
+test('the first difference is named once', async (t) => {
+  const other = [entry(1, []), entry(2, ['a', 'x'], 'x2'), entry(3, ['c'], 'x3'), entry(4, ['d'], 'x4')];
+  const verdict = await verifyJournals([scan('a', journal), scan('b', other)], null);
+  t.is(verdict.problemCount, 1);
+  t.like(verdict.problems[0], { kind: 'different', index: 2n });
+  t.regex(verdict.problems[0]?.message ?? '', /journals of a and b differ from index 2 on/);
+});
+
+test('a hash alone makes a difference', async (t) => {
+  const other = journal.map((one) => ({ ...one, applyHash: one.index < 3n ? one.applyHash : 'other' }));
+  const verdict = await verifyJournals([scan('a', journal), scan('b', other)], null);
+  t.like(verdict.problems[0], { kind: 'different', index: 3n });
+});
+
+test('doubled, moved, gap, damage and strangers are told apart', async (t) => {
+  const kinds = async (scans: LogScan[], receipts: Map<string, Acknowledged> | null = null) => (await verifyJournals(scans, receipts)).problems.map(({ kind }) => kind);
+  const doubled = [...journal, entry(5, ['a'])];
+  t.deepEqual(await kinds([scan('a', doubled), scan('b', doubled)]), ['doubled']);
+  t.deepEqual(await kinds([scan('a', journal)], new Map([['c', receipt(4)]])), ['moved', 'missing']);
+  t.deepEqual(await kinds([scan('a', journal), scan('b', [...journal.slice(0, 2), ...journal.slice(3)], 4)]), ['gap']);
+  t.deepEqual(await kinds([scan('a', journal, 4, 'test', { segment: 's', position: 7n, reason: 'crc' })]), ['damage']);
+  t.deepEqual(await kinds([scan('a', journal), scan('b', journal, 4, 'other')]), ['cluster']);
+  t.deepEqual(await kinds([scan('a', journal), scan('a', journal)]), ['cluster']);
+});
+
+test('empty journals pass', async (t) => {
+  t.true((await verifyJournals([scan('a', []), scan('b', [])], null)).ok);
+});
+
+test('receipts are read; a torn last line is left out, a broken one in the middle is not', async (t) => {
+  const file = join(mkdtempSync(join(tmpdir(), 'vexcoord-test-')), 'receipts.jsonl');
+  const line = (id: string, index: string) => JSON.stringify({ eventId: id, lane: 'ordered', group: 0, index, offset: 0, term: '18446744073709551615' });
+  writeFileSync(file, `${line('a', '5')}\n{"line": 2, "error": {"code": "TIMEOUT"}}\n${line('a', '5')}\n${line('b', '6').slice(0, 20)}`);
+  const receipts = await readReceipts(file);
+  t.deepEqual([...receipts.keys()], ['a']);
+  t.is(receipts.get('a')?.term, 2n ** 64n - 1n);
+  writeFileSync(file, `nonsense\n${line('a', '5')}\n`);
+  t.like(await t.throwsAsync(readReceipts(file)), { code: 'LINE_INVALID' });
+  writeFileSync(file, `${line('a', '5')}\n${line('a', '6')}\n${line('b', '7')}\n`);
+  t.like(await t.throwsAsync(readReceipts(file)), { code: 'LINE_INVALID' });
+  t.like(await t.throwsAsync(readReceipts('/nowhere')), { code: 'USAGE' });
+});

@@ -1,0 +1,243 @@
+import test, { type ExecutionContext } from 'ava';
+import fc from 'fast-check';
+import type { NetworkEvent } from '../dist/network/events.js';
+import { decodeAnswer, decodeHello, encodeAnswer, encodeHello, HandshakeError, HandshakeReader } from '../dist/network/hello.js';
+import type { RefusalCode } from '../dist/network/verdict.js';
+import { directoryOf, freePort, helloOf, type Member, optionsOf, rawAcceptor, rawClient, startMember, startPair, until } from './fixtures/network.js';
+
+type Refused = Extract<NetworkEvent, { type: 'refused' }>;
+
+function refusals(member: Member, direction: 'inbound' | 'outbound'): Refused[] {
+  return member.events.filter((event): event is Refused => event.type === 'refused' && event.direction === direction);
+}
+
+/** Waits until the dialler and the acceptor both know the refusal, with one sentence between them that names what it must. */
+async function refusedOnBothSides(t: ExecutionContext, dialler: Member, acceptor: Member, code: RefusalCode, named: readonly string[]): Promise<void> {
+  await until(() => refusals(dialler, 'outbound').length >= 2 && refusals(acceptor, 'inbound').length >= 2, 'the refusals of both channels');
+  const [out] = refusals(dialler, 'outbound');
+  const [inn] = refusals(acceptor, 'inbound');
+  t.is(out?.code, code);
+  t.is(inn?.code, code);
+  t.is(out?.reason, inn?.reason);
+  for (const name of named) t.true(out?.reason.includes(name), `${out?.reason} names ${name}`);
+  t.is(dialler.core.calls.filter((call) => call.startsWith('up')).length, 0);
+  t.is(acceptor.core.calls.filter((call) => call.startsWith('open')).length, 0);
+  await until(() => dialler.peers.counters.read().refusedOutbound >= 4, 'slow retries');
+  t.is(refusals(dialler, 'outbound').length, 2, 'the same reason is reported once a channel');
+}
+
+test('CLUSTER_MISMATCH names both clusters', async (t) => {
+  const b = await startMember(t, optionsOf('b', { a: await freePort() }));
+  const options = optionsOf('a', { b: b.port });
+  const a = await startMember(t, { ...options, identity: { ...options.identity, clusterId: 'other' } });
+  await refusedOnBothSides(t, a, b, 'CLUSTER_MISMATCH', ['"test"', '"other"', '"a"', '"b"']);
+});
+
+test('VERSION_UNSUPPORTED names both ranges', async (t) => {
+  const b = await startMember(t, optionsOf('b', { a: await freePort() }, { protocol: { min: 3, max: 5 } }));
+  const a = await startMember(t, optionsOf('a', { b: b.port }, { protocol: { min: 1, max: 2 } }));
+  await refusedOnBothSides(t, a, b, 'VERSION_UNSUPPORTED', ['versions 3 to 5', 'versions 1 to 2']);
+});
+
+test('the highest common version is agreed on', async (t) => {
+  const b = await startMember(t, optionsOf('b', { a: await freePort() }, { protocol: { min: 1, max: 3 } }));
+  const a = await startMember(t, optionsOf('a', { b: b.port }, { protocol: { min: 2, max: 7 } }));
+  await until(() => a.events.length === 2, 'both links');
+  for (const event of a.events) t.is(event.type === 'up' ? event.protocol : 0, 3);
+});
+
+test('NODE_MISMATCH when another member answers', async (t) => {
+  const c = await startMember(t, optionsOf('c', { a: await freePort() }));
+  const a = await startMember(t, optionsOf('a', { b: c.port }));
+  await refusedOnBothSides(t, a, c, 'NODE_MISMATCH', ['"b"', '"c"']);
+});
+
+test('NODE_MISMATCH when an address leads back to the node itself', async (t) => {
+  const port = await freePort();
+  const a = await startMember(t, { ...optionsOf('a', { b: port }), listen: { host: '127.0.0.1', port } });
+  await refusedOnBothSides(t, a, a, 'NODE_MISMATCH', ['"b"', 'itself']);
+});
+
+test('UNKNOWN_PEER', async (t) => {
+  const b = await startMember(t, optionsOf('b', {}));
+  const a = await startMember(t, optionsOf('a', { b: b.port }));
+  await refusedOnBothSides(t, a, b, 'UNKNOWN_PEER', ['"a"', '"b"']);
+});
+
+test('DUPLICATE_NODE_ID when a second directory uses a connected node id', async (t) => {
+  const [a, b] = await startPair(t);
+  const second = optionsOf('b', { a: a.port });
+  const twin = await startMember(t, { ...second, identity: { ...second.identity, directory: directoryOf('twin'), incarnation: 9n } });
+  await until(() => refusals(twin, 'outbound').length === 2, 'the refusals');
+  t.deepEqual(new Set(refusals(twin, 'outbound').map(({ code }) => code)), new Set(['DUPLICATE_NODE_ID']));
+  t.is(refusals(a, 'inbound')[0]?.reason, refusals(twin, 'outbound')[0]?.reason);
+  t.is(a.peers.counters.read().linksUpNow, 2, 'the first one stays');
+  t.is(b.peers.counters.read().linksUpNow, 2);
+});
+
+test('DUPLICATE_NODE_ID when a dialler bears the name of the answering node', async (t) => {
+  const a = await startMember(t, optionsOf('a', { b: await freePort() }));
+  const options = optionsOf('a', { b: a.port });
+  const twin = await startMember(t, { ...options, identity: { ...options.identity, directory: directoryOf('twin') } });
+  await refusedOnBothSides(t, twin, a, 'DUPLICATE_NODE_ID', ['"a"']);
+});
+
+test('STALE_INCARNATION while a newer one is connected', async (t) => {
+  const a = await startMember(t, optionsOf('a', { b: await freePort() }));
+  const newer = await rawClient(t, a.port, encodeHello(helloOf('b', 'a', { incarnation: 2n ** 64n - 1n })));
+  await until(() => newer.answer()?.accepted === true, 'the newer one');
+  const older = await rawClient(t, a.port, encodeHello(helloOf('b', 'a', { channel: 1, incarnation: 2n ** 64n - 2n })));
+  await older.closed;
+  t.is(older.answer()?.code, 'STALE_INCARNATION');
+  t.is(older.answer()?.reason, refusals(a, 'inbound')[0]?.reason);
+  newer.socket.destroy();
+  await until(() => a.core.count('closed b/0') === 1, 'the newer one to go');
+  const again = await rawClient(t, a.port, encodeHello(helloOf('b', 'a', { incarnation: 1n })));
+  await until(() => again.answer()?.accepted === true, 'only live connections count');
+});
+
+for (const [what, changes, code] of [
+  ['another cluster', { clusterId: 'other' }, 'CLUSTER_MISMATCH'],
+  ['another node', { nodeId: 'c' }, 'NODE_MISMATCH'],
+  ['a version nobody offered', { protocol: 9 }, 'VERSION_UNSUPPORTED'],
+  ['no directory', { directory: new Uint8Array(3) }, 'PROTOCOL_ERROR'],
+  ['an unknown refusal', { accepted: false, code: 'NEW_CODE', reason: 'line\u0000 one\n two' }, 'PROTOCOL_ERROR'],
+] as const) {
+  test(`the dialler itself refuses an answer with ${what}`, async (t) => {
+    const b = await rawAcceptor(t, 'b', () => {}, changes);
+    const a = await startMember(t, optionsOf('a', { b: b.port }));
+    await until(() => refusals(a, 'outbound').length === 2, 'the refusals');
+    t.is(refusals(a, 'outbound')[0]?.code, code);
+    t.notRegex(refusals(a, 'outbound')[0]?.reason ?? '', /\p{Cc}/u);
+    t.is(a.core.calls.length, 1);
+  });
+}
+
+test('garbage, oversize and malformed Hellos close the connection and leave the node unharmed', async (t) => {
+  const [a, b] = await startPair(t);
+  const header = (length: number) => Buffer.from([...Buffer.from('VXP1'), length & 255, (length >> 8) & 255, (length >> 16) & 255, 0]);
+  const silent = [Buffer.from('GET / HTTP/1.1\r\n\r\n'), Buffer.from([0x16, 0x03, 0x01, 0x02]), Buffer.from('VXP2'), Buffer.from('V?')];
+  const answered = [
+    header(4_097),
+    header(0xffffff),
+    Buffer.concat([header(5), Buffer.alloc(5, 0xff)]),
+    header(0),
+    encodeHello(helloOf('b', 'a', { channel: 2 })),
+    encodeHello(helloOf('b', 'a', { directory: new Uint8Array(15) })),
+    encodeHello(helloOf('', 'a')),
+    encodeHello(helloOf('b'.repeat(65), 'a')),
+    encodeHello(helloOf('b', 'a', { protocolMin: 2 })),
+    encodeHello(helloOf('b', 'a', { clusterId: '' })),
+  ];
+  for (const bytes of silent) {
+    const client = await rawClient(t, a.port, bytes);
+    await client.closed;
+    t.is(client.bytes().length, 0);
+  }
+  for (const bytes of answered) {
+    const client = await rawClient(t, a.port, bytes);
+    await client.closed;
+    t.is(client.answer()?.code, 'PROTOCOL_ERROR');
+    t.not(client.answer()?.reason, '');
+  }
+  await until(() => a.peers.counters.read().handshakesNow === 0, 'the connections to be gone');
+  const stats = a.peers.counters.read();
+  t.is(stats.protocolErrors, silent.length + answered.length);
+  t.is(stats.linksUpNow, 2);
+  t.is(stats.inboundNow, 2);
+  b.core.send([0, 0, Buffer.from('still here')]);
+  await until(() => a.core.bytesOf('b/0').toString() === 'still here', 'bytes after the garbage');
+});
+
+test('a half Hello that stalls is cut off by the deadline; an ended one at once', async (t) => {
+  const a = await startMember(t, optionsOf('a', {}, { timing: { handshakeTimeoutMs: 150 } }));
+  const hello = encodeHello(helloOf('b', 'a'));
+  const begunAt = performance.now();
+  const stalled = await rawClient(t, a.port, hello.subarray(0, 20));
+  const mute = await rawClient(t, a.port);
+  const ended = await rawClient(t, a.port, hello.subarray(0, 20));
+  ended.socket.end();
+  await ended.closed;
+  t.is(a.peers.counters.read().protocolErrors, 1);
+  await Promise.all([stalled.closed, mute.closed]);
+  t.true(performance.now() - begunAt < 2_000);
+  t.is(a.peers.counters.read().handshakeTimeouts, 2);
+  t.is(a.peers.counters.read().handshakesNow, 0);
+});
+
+test('an acceptor that never answers is given up by the deadline', async (t) => {
+  const mute = await rawAcceptor(t, 'b', () => {});
+  mute.server.removeAllListeners('connection');
+  const a = await startMember(t, optionsOf('a', { b: mute.port }, { timing: { handshakeTimeoutMs: 100 } }));
+  await until(() => a.peers.counters.read().handshakeTimeouts >= 4, 'the deadlines');
+  t.true(a.events.some((event) => event.type === 'unreachable' && event.reason.includes('100 ms')));
+});
+
+test('idle connections cannot lock a peer out', async (t) => {
+  const a = await startMember(t, optionsOf('a', { b: await freePort() }));
+  const idle = [];
+  for (let opened = 0; opened < 70; opened += 1) idle.push(await rawClient(t, a.port));
+  const client = await rawClient(t, a.port, encodeHello(helloOf('b', 'a')));
+  await until(() => client.answer()?.accepted === true, 'the peer among the idle');
+  t.true(a.peers.counters.read().handshakesNow <= 64);
+  t.is(a.peers.counters.read().handshakesDisplaced, 7);
+});
+
+test('a flood of refusals is counted in full and reported in part', async (t) => {
+  const a = await startMember(t, optionsOf('a', {}));
+  const clients = [];
+  for (let opened = 0; opened < 60; opened += 1) clients.push(await rawClient(t, a.port, Buffer.from('nonsense')));
+  await Promise.all(clients.map((client) => client.closed));
+  t.is(a.peers.counters.read().protocolErrors, 60);
+  t.true(a.events.length >= 16 && a.events.length < 60);
+});
+
+test('messages survive the wire, whatever the split', (t) => {
+  const hello = fc.record({
+    clusterId: fc.string({ minLength: 1, maxLength: 40 }),
+    nodeId: fc.string({ minLength: 1, maxLength: 16 }),
+    protocolMin: fc.integer({ min: 1, max: 9 }),
+    protocolMax: fc.integer({ min: 9, max: 0xffffffff }),
+    channel: fc.constantFrom(0, 1),
+    incarnation: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+    directory: fc.uint8Array({ minLength: 16, maxLength: 16 }),
+    expectedNodeId: fc.string(),
+    features: fc.array(fc.string(), { maxLength: 4 }),
+  });
+  fc.assert(
+    fc.property(hello, fc.uint8Array(), fc.nat(), (message, tail, at) => {
+      const bytes = Buffer.concat([encodeHello(message), tail]);
+      const reader = new HandshakeReader();
+      const split = at % bytes.length;
+      const early = reader.push(bytes.subarray(0, split));
+      const read = early ?? reader.push(bytes.subarray(split));
+      const rest = early === null ? read?.rest : Buffer.concat([early.rest, bytes.subarray(split)]);
+      const decoded = decodeHello(read?.body ?? Buffer.alloc(0));
+      t.deepEqual({ ...decoded, directory: new Uint8Array(decoded.directory) }, message);
+      t.deepEqual(Buffer.from(rest ?? []), Buffer.from(tail));
+    }),
+  );
+  const answer = { accepted: true, protocol: 1, nodeId: 'b', clusterId: 'c', incarnation: 2n ** 63n, directory: directoryOf('b'), code: '', reason: '', features: ['x'] };
+  const body = new HandshakeReader().push(encodeAnswer(answer))?.body;
+  const decoded = decodeAnswer(body ?? Buffer.alloc(0));
+  t.deepEqual({ ...decoded, directory: Buffer.from(decoded.directory) }, { ...answer, directory: Buffer.from(answer.directory) });
+});
+
+test('no bytes make the reader or the decoders throw anything but HandshakeError', (t) => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), fc.boolean(), (noise, framed) => {
+      const frame = Buffer.concat([Buffer.from('VXP1'), Buffer.of(noise.length, 0, 0, 0), noise]);
+      try {
+        const read = new HandshakeReader().push(framed ? frame : noise);
+        if (read !== null) {
+          decodeHello(read.body);
+          decodeAnswer(read.body);
+        }
+      } catch (error) {
+        t.true(error instanceof HandshakeError);
+      }
+    }),
+    { numRuns: 2_000 },
+  );
+  t.pass();
+});
