@@ -16,8 +16,6 @@ use thiserror::Error;
 use vexfs_core::log::{Disk, DiskFile};
 
 const LOCK_NAME: &str = "LOCK";
-/// Between two MiB of background work.
-const PAUSE: Duration = Duration::from_millis(2);
 /// Buffers that one `pwritev` takes on every system.
 const VECTORS_MAX: usize = 1024;
 
@@ -246,10 +244,6 @@ impl Disk for FileDisk {
 
     fn sync_dir(&self) -> io::Result<()> {
         self.handle.sync_all()
-    }
-
-    fn pause(&self) {
-        std::thread::sleep(PAUSE);
     }
 }
 

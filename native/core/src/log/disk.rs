@@ -17,8 +17,6 @@ pub trait Disk: Send + Sync + 'static {
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
     fn sync_dir(&self) -> io::Result<()>;
-    /// Called between the steps of work in the background, which lets the foreground's writes go first.
-    fn pause(&self) {}
 }
 
 // A file's emptiness is nobody's question here, so there is no `is_empty`.

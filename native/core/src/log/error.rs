@@ -68,6 +68,31 @@ pub enum LogError {
 }
 
 impl LogError {
+    /// The stable code under which callers outside see this error.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::IdentityMismatch { .. } => "DATA_DIR_MISMATCH",
+            Self::BadName { .. } => "CONFIG_INVALID",
+            Self::NoLog => "NOT_FOUND",
+            Self::UnsupportedVersion { .. } | Self::UnsupportedRecord { .. } => "DATA_DIR_UNREADABLE",
+            _ if self.is_damage() => "LOG_DAMAGED",
+            Self::Io { .. } | Self::Poisoned => "DISK_FAILED",
+            _ => "INTERNAL",
+        }
+    }
+
+    /// True where something that was once on disk is not there any more, or not as it was.
+    pub fn is_damage(&self) -> bool {
+        matches!(
+            self,
+            Self::SuperblockLost
+                | Self::MissingSegment { .. }
+                | Self::UnexpectedSegment { .. }
+                | Self::ForeignSegment { .. }
+                | Self::Damaged { .. }
+        )
+    }
+
     pub(super) fn io(action: &'static str, file: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let file = file.into();
         move |source| Self::Io { action, file, source }

@@ -5,7 +5,8 @@ use super::layout::segment_name;
 use super::record::{owned_entry, RecordRef};
 use super::recover::{open_segment, read_superblock, sequences};
 use super::segment_scan::scan_segment;
-use super::types::{HardState, Identity, LogEntry, Op};
+use super::superblock::Superblock;
+use super::types::{HardState, Identity, LogEntry};
 use super::LogError;
 use crate::ids::{GroupId, Index};
 
@@ -26,44 +27,45 @@ pub struct ScanItem {
     pub record: ScannedRecord,
 }
 
-impl ScanItem {
-    /// The record as the operation that wrote it; `None` for records that no operation writes.
-    pub fn op(self) -> Option<Op> {
-        Some(match self.record {
-            ScannedRecord::Entry { group, entry } => Op::Entries { group, entries: vec![entry] },
-            ScannedRecord::Truncate { group, from } => Op::Truncate { group, from },
-            ScannedRecord::HardState { group, state } => Op::HardState { group, state },
-        })
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct ScanSummary {
     pub identity: Identity,
+    /// Segments read to their end.
     pub segments: usize,
     /// Bytes of their batches and headers.
     pub bytes: u64,
     /// Bytes of a torn last batch that recovery would cut off.
     pub torn_bytes: u64,
+    /// Why the pass ended early, if it did; nothing behind that place was visited.
+    pub damage: Option<LogError>,
 }
 
 /// Reads every segment whole, footers aside, checks everything and visits each record in order, batch by batch. Takes
 /// no part in the log and changes nothing; whoever calls sees to it that nobody writes.
 ///
-/// Errors: as opening would answer. What lies before a damaged place has been visited by then.
+/// Errors: `NoLog`, a file that cannot be opened or read, a newer format. Damage ends the pass and is in the summary.
 pub fn scan<D: Disk>(disk: &D, visit: &mut dyn FnMut(ScanItem)) -> Result<ScanSummary, LogError> {
     let (superblock, names) = read_superblock(disk)?;
-    let mut rest = sequences(&superblock, &names)?.into_iter();
-    let mut summary = ScanSummary { identity: superblock.identity.clone(), segments: 0, bytes: 0, torn_bytes: 0 };
-    let mut current = match rest.next() {
-        Some(first) => Some(open_segment(disk, &superblock, first, None)?),
-        None => None,
-    };
-    while let Some((file, header)) = current {
-        let ahead = match rest.next() {
-            Some(next) => Some(open_segment(disk, &superblock, next, Some(&header))?),
-            None => None,
-        };
+    let identity = superblock.identity.clone();
+    let mut summary = ScanSummary { identity, segments: 0, bytes: 0, torn_bytes: 0, damage: None };
+    match pass(disk, &superblock, &names, &mut summary, visit) {
+        Err(error) if error.is_damage() => summary.damage = Some(error),
+        passed => passed?,
+    }
+    Ok(summary)
+}
+
+fn pass<D: Disk>(
+    disk: &D,
+    superblock: &Superblock,
+    names: &[String],
+    summary: &mut ScanSummary,
+    visit: &mut dyn FnMut(ScanItem),
+) -> Result<(), LogError> {
+    let mut rest = sequences(superblock, names)?.into_iter();
+    let mut ahead = rest.next().map(|first| open_segment(disk, superblock, first, None)).transpose()?;
+    while let Some((file, header)) = ahead {
+        ahead = rest.next().map(|next| open_segment(disk, superblock, next, Some(&header))).transpose()?;
         let next_batch = ahead.as_ref().map(|(_, next)| next.first_batch);
         let segment = segment_name(header.sequence);
         let scanned = scan_segment(&file, &header, next_batch, &mut |offset, record| {
@@ -73,9 +75,8 @@ pub fn scan<D: Disk>(disk: &D, visit: &mut dyn FnMut(ScanItem)) -> Result<ScanSu
         summary.bytes += scanned.end;
         // Behind the end of a sealed segment there is its footer only, which a pass over all batches can do without.
         summary.torn_bytes = scanned.torn_bytes;
-        current = ahead;
     }
-    Ok(summary)
+    Ok(())
 }
 
 fn owned(record: &RecordRef<'_>) -> ScannedRecord {

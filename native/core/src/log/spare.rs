@@ -58,14 +58,14 @@ impl<D: Disk> SparePool<D> {
         Ok(Self { inner: Arc::new(Inner { disk, segment_bytes, wanted, ready, filling, next_name }) })
     }
 
-    /// Makes one spare if fewer than wanted stand by; true if it did. Every MiB is synced by itself and followed by a
-    /// pause, so that the appends' own syncs are not kept waiting behind it.
-    pub fn prepare_one(&self) -> Result<bool, LogError> {
+    /// Makes one spare if fewer than wanted stand by; true if it did. Each MiB is synced by itself, and then `pace` is
+    /// called: it may sleep, so that the appends' own syncs are not kept waiting.
+    pub fn fill(&self, pace: &mut dyn FnMut()) -> Result<bool, LogError> {
         let _one = lock(&self.inner.filling);
         if lock(&self.inner.ready).len() >= self.inner.wanted {
             return Ok(false);
         }
-        let name = self.prepare(self.inner.segment_bytes, true)?;
+        let name = self.prepare(self.inner.segment_bytes, Some(pace))?;
         lock(&self.inner.ready).push(name);
         Ok(true)
     }
@@ -78,13 +78,13 @@ impl<D: Disk> SparePool<D> {
     /// Name of a zero-filled file of at least `capacity` bytes: a spare, or one made on the spot.
     pub(super) fn take(&self, capacity: u64) -> Result<String, LogError> {
         let spare = if capacity <= self.inner.segment_bytes { lock(&self.inner.ready).pop() } else { None };
-        spare.map_or_else(|| self.prepare(capacity.max(self.inner.segment_bytes), false), Ok)
+        spare.map_or_else(|| self.prepare(capacity.max(self.inner.segment_bytes), None), Ok)
     }
 
-    fn prepare(&self, capacity: u64, background: bool) -> Result<String, LogError> {
+    fn prepare(&self, capacity: u64, pace: Option<&mut dyn FnMut()>) -> Result<String, LogError> {
         let name = format!("{SPARE_PREFIX}{}", self.inner.next_name.fetch_add(1, Ordering::Relaxed));
         let unfinished = format!("{name}{UNFINISHED_SUFFIX}");
-        let made = self.write_zeros(&unfinished, capacity, background).and_then(|()| {
+        let made = self.write_zeros(&unfinished, capacity, pace).and_then(|()| {
             self.inner.disk.rename(&unfinished, &name).map_err(LogError::io("rename", &unfinished))
         });
         if made.is_err() {
@@ -94,7 +94,7 @@ impl<D: Disk> SparePool<D> {
         made.map(|()| name)
     }
 
-    fn write_zeros(&self, name: &str, capacity: u64, background: bool) -> Result<(), LogError> {
+    fn write_zeros(&self, name: &str, capacity: u64, mut pace: Option<&mut dyn FnMut()>) -> Result<(), LogError> {
         let file = self.inner.disk.create(name).map_err(LogError::io("create", name))?;
         file.allocate(capacity).map_err(LogError::io("allocate", name))?;
         let mut at = 0;
@@ -102,9 +102,9 @@ impl<D: Disk> SparePool<D> {
             let bytes = (capacity - at).min(ZERO_BYTES as u64);
             zero(&file, name, at, at + bytes)?;
             at += bytes;
-            if background {
+            if let Some(pace) = &mut pace {
                 file.sync_data().map_err(LogError::io("sync", name))?;
-                self.inner.disk.pause();
+                pace();
             }
         }
         file.sync_data().map_err(LogError::io("sync", name))

@@ -30,7 +30,7 @@ pub struct Wanted {
 pub struct LogOptions {
     /// Size of a segment file in bytes, rounded up to whole blocks. A larger batch gets a segment of its own size.
     pub segment_bytes: u64,
-    /// Zero-filled files kept ready by `SparePool::prepare_one`.
+    /// Zero-filled files kept ready by `SparePool::fill`.
     pub spare_segments: usize,
 }
 

@@ -1,0 +1,92 @@
+/** What the bench asks of a node's process, over the channel between parent and child. */
+import type { CoordinatorConfig, Level } from '../../dist/index.js';
+
+export interface NodeStatus {
+  readonly role: string;
+  readonly leader: string | null;
+  readonly term: bigint;
+  readonly appliedIndex: bigint;
+  readonly applyHash: string;
+  readonly elections: number;
+  readonly syncP50Us: number;
+}
+
+/** Events a loop publishes: `plain` has a type and a payload, `full` has every field, its id included. */
+export type EventShape = 'plain' | 'full';
+
+export interface OneByOne {
+  readonly level: Level;
+  readonly warmupMs: number;
+  readonly durationMs: number;
+}
+
+export interface InFlight {
+  readonly inFlight: number;
+  /** Events a call; 1 publishes them singly. */
+  readonly batch: number;
+  readonly shape: EventShape;
+  readonly warmupMs: number;
+  readonly durationMs: number;
+}
+
+/** What came of `inFlight`: `events` within the window of `windowMs`, `total` over all, warm-up and end included. */
+export interface InFlightResult {
+  readonly events: number;
+  readonly total: number;
+  readonly windowMs: number;
+  /** Of each call that ended in the window. */
+  readonly latenciesMs: Float64Array;
+}
+
+export interface OpenLoop {
+  readonly ratePerSecond: number;
+  /** Events a publish. */
+  readonly batch: number;
+  /** Ends by itself after this; 0: at `stopLoop`. */
+  readonly durationMs: number;
+  readonly timeoutMs: number;
+}
+
+/** One entry a publish, in the order of their ends. Times are those of the process's `performance.now()`. */
+export interface OpenLoopResult {
+  readonly intendedMs: Float64Array;
+  readonly endedMs: Float64Array;
+  readonly failed: number;
+  readonly firstError: string | null;
+}
+
+export interface JournalCheck {
+  readonly acknowledged: number;
+  readonly missing: number;
+  readonly twice: number;
+}
+
+export interface Commands {
+  start(config: CoordinatorConfig): void;
+  status(): NodeStatus;
+  /** Microseconds of processor time that the process has used, user and system. */
+  cpu(): number;
+  /** The process's `performance.now()`. */
+  now(): number;
+  /** Latencies in milliseconds. */
+  oneByOne(options: OneByOne): Float64Array;
+  inFlight(options: InFlight): InFlightResult;
+  startLoop(options: OpenLoop): void;
+  /** When the loop has ended by itself, or ends it; resolves when all its publishes have ended. */
+  joinLoop(): OpenLoopResult;
+  stopLoop(): OpenLoopResult;
+  /** Counts the events that this process's loops had acknowledged and that this node's journal lacks or has twice. */
+  checkJournal(): JournalCheck;
+  /** Holds the event loop up: asleep in a system call, or busy. */
+  block(options: { readonly ms: number; readonly busy: boolean }): void;
+  holdNextSync(ms: number): void;
+  /** Starts an echo server; answers its port. */
+  echo(): number;
+  startProfile(): void;
+  /** Writes a `.cpuprofile`. */
+  stopProfile(file: string): void;
+  close(): void;
+}
+
+export type Request = { [Name in keyof Commands]: { readonly id: number; readonly name: Name; readonly options: Parameters<Commands[Name]>[0] } }[keyof Commands];
+export type Reply = { readonly id: number; readonly result: unknown } | { readonly id: number; readonly error: string };

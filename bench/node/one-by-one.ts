@@ -1,0 +1,19 @@
+import type { Coordinator } from '../../dist/index.js';
+import { Samples } from '../samples.js';
+import type { OneByOne } from './commands.js';
+import { EventSource } from './events.js';
+
+/** One publish at a time, each awaited; latencies in milliseconds. */
+export async function oneByOne(node: Coordinator, { level, warmupMs, durationMs }: OneByOne): Promise<Float64Array> {
+  const source = new EventSource('plain', 1);
+  const samples = new Samples();
+  const from = performance.now() + warmupMs;
+  const until = from + durationMs;
+  for (let began = performance.now(); began < until; ) {
+    await node.publish(source.one(), { consistency: level });
+    const ended = performance.now();
+    if (began >= from) samples.add(ended - began);
+    began = ended;
+  }
+  return samples.values();
+}

@@ -1,0 +1,16 @@
+// Says when the next publish is due. A timer of the event loop is up to a millisecond late and busy waiting takes a whole processor from
+// the nodes; a thread that sleeps in between does neither.
+import { parentPort, workerData } from 'node:worker_threads';
+
+const { intervalMs, durationMs, stop } = workerData;
+const began = performance.now();
+const cell = new Int32Array(stop);
+for (let tick = 0; Atomics.load(cell, 0) === 0; tick++) {
+  const due = tick * intervalMs;
+  if (durationMs > 0 && due >= durationMs) break;
+  const waitMs = began + due - performance.now();
+  if (waitMs > 0) Atomics.wait(cell, 0, 0, waitMs);
+  if (Atomics.load(cell, 0) !== 0) break;
+  // Milliseconds since 1970, since each thread's own clock has an origin of its own.
+  parentPort?.postMessage(performance.timeOrigin + began + due);
+}
