@@ -4,16 +4,17 @@ import { readFileSync, statfsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { median } from './samples.js';
 
-const FILESYSTEMS: Readonly<Record<number, string>> = {
-  0xef53: 'ext4',
-  0x58465342: 'xfs',
-  0x9123683e: 'btrfs',
-  0x2fc12fc1: 'zfs',
-  0xf2f52010: 'f2fs',
-  0x01021994: 'tmpfs',
-  0x794c7630: 'overlayfs',
-  0x6969: 'nfs',
-};
+/** By their magic numbers (statfs(2)). */
+const FILESYSTEMS: ReadonlyMap<number, string> = new Map([
+  [0xef53, 'ext4'],
+  [0x58465342, 'xfs'],
+  [0x9123683e, 'btrfs'],
+  [0x2fc12fc1, 'zfs'],
+  [0xf2f52010, 'f2fs'],
+  [0x01021994, 'tmpfs'],
+  [0x794c7630, 'overlayfs'],
+  [0x6969, 'nfs'],
+]);
 
 /** Share of the processors that others may use before the figures carry a warning. */
 const FOREIGN_MAX = 0.1;
@@ -58,7 +59,7 @@ export class Machine {
 /** What the data directory lies on. */
 export function filesystemOf(directory: string): string {
   const type = Number(statfsSync(directory).type);
-  return FILESYSTEMS[type] ?? `filesystem 0x${type.toString(16)}`;
+  return FILESYSTEMS.get(type) ?? `filesystem 0x${type.toString(16)}`;
 }
 
 export function describeMachine(): string {

@@ -34,9 +34,10 @@ export class Report {
 
   /** One JSON object a line. */
   json(): string {
-    const lines = this.figures.map(({ value, min, max, ...rest }) =>
-      JSON.stringify({ ...rest, value: rounded(value), ...(min === undefined || max === undefined ? {} : { min: rounded(min), max: rounded(max) }) }),
-    );
+    const lines = this.figures.map(({ suite, figure, value, unit, min, max, rounds }) => {
+      const spread = min === undefined || max === undefined ? {} : { min: rounded(min), max: rounded(max), rounds };
+      return JSON.stringify({ suite, figure, value: rounded(value), unit, ...spread });
+    });
     return `${lines.join('\n')}\n`;
   }
 

@@ -75,7 +75,7 @@ export interface Commands {
   /** When the loop has ended by itself, or ends it; resolves when all its publishes have ended. */
   joinLoop(): OpenLoopResult;
   stopLoop(): OpenLoopResult;
-  /** Counts the events that this process's loops had acknowledged and that this node's journal lacks or has twice. */
+  /** Counts the events that this process's loops have had acknowledged since the last check and that this node's journal lacks or has twice. */
   checkJournal(): JournalCheck;
   /** Holds the event loop up: asleep in a system call, or busy. */
   block(options: { readonly ms: number; readonly busy: boolean }): void;

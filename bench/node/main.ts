@@ -57,11 +57,12 @@ const answers: Answers = {
   holdNextSync: async (ms) => node().holdNextSync(ms!),
   echo: () =>
     new Promise((resolve) => {
-      echo = createServer({ noDelay: true }, (socket) => {
+      const server = createServer({ noDelay: true }, (socket) => {
         socket.on('error', () => socket.destroy());
         socket.pipe(socket);
       });
-      echo.listen(0, '127.0.0.1', () => resolve((echo?.address() as AddressInfo).port));
+      server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
+      echo = server;
     }),
   startProfile: async () => {
     inspector.connect();

@@ -29,10 +29,12 @@ export class OpenLoopRun {
 
   /** Resolves when the first publish was made. */
   static async start(node: Coordinator, options: OpenLoop, journal: Journal): Promise<OpenLoopRun> {
+    await journal.begin(node);
     const run = new OpenLoopRun(node, options, journal);
     const intervalMs = (1000 * options.batch) / options.ratePerSecond;
     const pacer = new Worker(new URL('./pacer.mjs', import.meta.url), { workerData: { intervalMs, durationMs: options.durationMs, stop: run.#stop } });
-    pacer.on('message', (dueMs: number) => run.#publish(dueMs - performance.timeOrigin));
+    const originMs = Number(process.hrtime.bigint()) / 1e6 - performance.now();
+    pacer.on('message', (dueMs: number) => run.#publish(dueMs - originMs));
     run.#paced = once(pacer, 'exit');
     await once(pacer, 'message');
     return run;

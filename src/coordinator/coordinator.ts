@@ -198,7 +198,7 @@ export class Coordinator implements CoordinatorNode {
   subscribe(options: SubscribeOptions = {}): Subscription {
     this.#check();
     checkGroup(options.group);
-    const start = startOf(options.from, this.#core.status().appliedIndex, this.#cursors);
+    const start = startOf(options.from, this.#core.appliedIndex(), this.#cursors);
     const { codes, categories, globs } = filterOf(options.where, this.#catalogue);
     const all = codes.length + categories.length + globs.length === 0;
     const subscription = new JournalSubscription(

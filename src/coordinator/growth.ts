@@ -22,7 +22,7 @@ export class Growth {
       this.#waiting.add(wake);
       if (this.#waiting.size === 1) this.#core.watchJournal(true);
       // It may have grown before it was watched.
-      if (this.#core.status().appliedIndex > applied) wake();
+      if (this.#core.appliedIndex() > applied) wake();
     });
   }
 

@@ -78,6 +78,11 @@ export class Core {
     calling(() => this.#native.watchJournal(this.handle, watched));
   }
 
+  /** How far the journal goes: what `readJournal` can see. */
+  appliedIndex(): bigint {
+    return calling(() => this.#native.appliedIndex(this.handle));
+  }
+
   status(): NativeStatus {
     return calling(() => this.#native.nodeStatus(this.handle));
   }

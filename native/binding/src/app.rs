@@ -92,6 +92,12 @@ pub fn watch_journal(handle: u32, watched: bool) -> Result<()> {
     Ok(())
 }
 
+/// How far the journal goes: what `readJournal` can see.
+#[napi]
+pub fn applied_index(handle: u32) -> Result<BigInt> {
+    Ok(registry::get(handle)?.shared().applied.load(Ordering::SeqCst).into())
+}
+
 #[napi(object)]
 pub struct NativeMember {
     pub raft_id: BigInt,

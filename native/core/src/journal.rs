@@ -20,29 +20,24 @@ pub enum JournalError {
     Unreadable { index: Index, reason: String },
 }
 
-/// How far the journal goes, and what in it does not count.
+/// What in the journal does not count.
 ///
-/// Invariant: `suppressed` holds, in ascending order, every offset at or below `applied` that was not accepted.
+/// Invariant: holds, in ascending order, the offset of every applied event that was not accepted.
 #[derive(Debug, Default)]
-pub struct Published {
-    applied: Index,
-    suppressed: BTreeMap<Index, Vec<u32>>,
+pub struct Suppressed {
+    offsets: BTreeMap<Index, Vec<u32>>,
 }
 
-impl Published {
-    pub fn advance(&mut self, applied: Index, suppressed: impl IntoIterator<Item = (Index, u32)>) {
-        for (index, offset) in suppressed {
-            self.suppressed.entry(index).or_default().push(offset);
+impl Suppressed {
+    pub fn add(&mut self, events: impl IntoIterator<Item = (Index, u32)>) {
+        for (index, offset) in events {
+            self.offsets.entry(index).or_default().push(offset);
         }
-        self.applied = applied;
     }
 
-    pub fn applied(&self) -> Index {
-        self.applied
-    }
-
-    fn counts(&self, index: Index, offset: u32) -> bool {
-        self.suppressed.get(&index).is_none_or(|offsets| offsets.binary_search(&offset).is_err())
+    /// Offsets of one entry that readers pass over.
+    pub fn of(&self, index: Index) -> &[u32] {
+        self.offsets.get(&index).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -56,21 +51,23 @@ pub struct Window {
     pub events_max: u32,
 }
 
-/// Packs accepted events from (`index`, `offset`) on.
+/// Packs accepted events from (`index`, `offset`) on, up to the applied index. `suppressed` is asked once an entry, so
+/// that no lock need be held while the disk is read.
 pub fn read<R: EntryReader>(
     reader: &R,
     group: GroupId,
-    published: &Published,
+    applied: Index,
+    suppressed: &dyn Fn(Index) -> Vec<u32>,
     window: Window,
     filter: Option<&Filter>,
 ) -> Result<Vec<u8>, JournalError> {
     let mut out = vec![0; DELIVERIES_HEADER_BYTES];
     let full = DELIVERIES_HEADER_BYTES + window.bytes_max.max(1);
     let (mut next, mut first_offset, mut count, mut scanned) = (window.index.max(Index(1)), window.offset, 0u32, 0u64);
-    'pages: while next <= published.applied && scanned < SCAN_BYTES_MAX {
+    'pages: while next <= applied && scanned < SCAN_BYTES_MAX {
         let page = window.bytes_max.clamp(64 * 1024, SCAN_BYTES_MAX as usize) as u64;
         let entries = reader
-            .entries(group, next, Index(published.applied.0 + 1), page)
+            .entries(group, next, Index(applied.0 + 1), page)
             .map_err(|reason| JournalError::Unreadable { index: next, reason })?;
         if entries.is_empty() {
             return Err(JournalError::Unreadable { index: next, reason: "the log does not have it".to_string() });
@@ -85,11 +82,12 @@ pub fn read<R: EntryReader>(
                 _ => Vec::new(),
             };
             let mut offset = 0;
+            let passed_over = suppressed(log_entry.index);
             for submission in submissions.iter().filter(|submission| submission.kind() == SubmissionKind::Events) {
                 for (position, event) in submission.events().enumerate() {
                     let here = offset;
                     offset += 1;
-                    if here < first_offset || !published.counts(log_entry.index, here) {
+                    if here < first_offset || passed_over.binary_search(&here).is_ok() {
                         continue;
                     }
                     if count >= window.events_max || out.len() >= full {
@@ -111,7 +109,7 @@ pub fn read<R: EntryReader>(
     out[0..8].copy_from_slice(&next.0.to_le_bytes());
     out[8..12].copy_from_slice(&first_offset.to_le_bytes());
     out[12..16].copy_from_slice(&count.to_le_bytes());
-    out[16..24].copy_from_slice(&published.applied.0.to_le_bytes());
+    out[16..24].copy_from_slice(&applied.0.to_le_bytes());
     Ok(out)
 }
 

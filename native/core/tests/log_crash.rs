@@ -43,12 +43,11 @@ fn live(disk: &SimDisk, model: &mut Model, under_way: &mut Option<Vec<Op>>, batc
     };
     if let Some(ops) = under_way.take() {
         let whole = model.after(&ops);
-        if whole.recovered_as(&recovery) {
+        if whole.equals(&recovery, &log.reader()) {
             *model = whole;
         }
     }
-    assert!(model.recovered_as(&recovery), "{at}: {:?}\nexpected {:?}", recovery.groups, model.groups.keys());
-    model.assert_reads(&log.reader(), 2000);
+    assert!(model.equals(&recovery, &log.reader()), "{at}: {:?}\nmodel {}", recovery.groups, model.outline());
     for _ in 0..batches {
         if random.next_u32() % 4 == 0 && log.spare_pool().fill(&mut || {}).is_err() {
             break;
@@ -86,7 +85,7 @@ fn crash_at_every_step(power: bool, seeds: u64) {
             disk.crash_after(steps);
             live(&disk, &mut model, &mut under_way, 10, seed + 100, &at);
             let reached = disk.crashed();
-            for round in 0..3 {
+            for round in 0..2 {
                 let end = seed * 1000 + steps * 10 + round;
                 disk = if power { disk.after_power_loss(end) } else { disk.after_process_end() };
                 // What an open has found is durable when it returns, even if the process before left it in a cache.
@@ -95,8 +94,7 @@ fn crash_at_every_step(power: bool, seeds: u64) {
                 disk = disk.after_power_loss(end + 7);
             }
             let (log, recovery) = open(&disk).unwrap_or_else(|error| panic!("{at}: {error}"));
-            assert!(model.recovered_as(&recovery), "{at}: after the last round");
-            model.assert_reads(&log.reader(), 1 << 20);
+            assert!(model.equals(&recovery, &log.reader()), "{at}: after the last round");
             let summary = scan(&disk, &mut |_| {}).unwrap();
             assert!(summary.damage.is_none() && summary.torn_bytes == 0, "{at}: {:?}", summary.damage);
             if !reached {
@@ -121,7 +119,7 @@ fn process_end_at_every_step_keeps_what_was_acknowledged() {
 
 #[test]
 fn crash_in_crash_recovery() {
-    for seed in 0..200 {
+    for seed in 0..300 {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut disk = SimDisk::default();
         let (mut model, mut under_way) = (Model::default(), None);

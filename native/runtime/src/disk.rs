@@ -3,6 +3,7 @@
 //! Linux and macOS. The lock is `flock` on a file in the directory, and a registry within the process, since some file
 //! systems grant a process a lock that it has already.
 
+use crate::direct::DirectFile;
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, IoSlice};
@@ -222,14 +223,17 @@ impl Disk for FileDisk {
 
     fn create(&self, name: &str) -> io::Result<OpenFile> {
         self.writable()?;
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(self.dir.join(name))?;
-        Ok(OpenFile { file, faults: None })
+        let path = self.dir.join(name);
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+        Ok(OpenFile { file, direct: DirectFile::open(&path), faults: None })
     }
 
     fn open(&self, name: &str) -> io::Result<OpenFile> {
         let write = self.mode == Mode::ReadWrite;
-        let file = OpenOptions::new().read(true).write(write).open(self.dir.join(name))?;
-        Ok(OpenFile { file, faults: Some(self.faults.clone()) })
+        let path = self.dir.join(name);
+        let file = OpenOptions::new().read(true).write(write).open(&path)?;
+        let direct = if write { DirectFile::open(&path) } else { None };
+        Ok(OpenFile { file, direct, faults: Some(self.faults.clone()) })
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -250,6 +254,8 @@ impl Disk for FileDisk {
 /// A file of a `FileDisk`.
 pub struct OpenFile {
     file: File,
+    /// For writes of whole blocks, where the file system can.
+    direct: Option<DirectFile>,
     faults: Option<Arc<Faults>>,
 }
 
@@ -259,10 +265,18 @@ impl DiskFile for OpenFile {
     }
 
     fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(buffer, offset)
+        match &self.direct {
+            Some(direct) if direct.write(&[IoSlice::new(buffer)], offset)? => Ok(()),
+            _ => self.file.write_all_at(buffer, offset),
+        }
     }
 
     fn write_vectored_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        if let Some(direct) = &self.direct {
+            if direct.write(buffers, offset)? {
+                return Ok(());
+            }
+        }
         let mut rest: Vec<IoSlice<'_>> = buffers.iter().filter(|buffer| !buffer.is_empty()).copied().collect();
         let mut rest = rest.as_mut_slice();
         let mut at = offset;

@@ -1,5 +1,6 @@
 //! Files, threads and the real clock under the coordinator's core.
 
+mod direct;
 pub mod disk;
 pub mod ends;
 pub mod links;

@@ -67,32 +67,38 @@ impl Outbox {
     /// Everything that may be written now (docs/formats.md, "Outbound batches"), urgent first.
     pub fn take(&self) -> Vec<u8> {
         self.waker.fetched();
-        let mut links = self.links.lock();
-        let mut batch = Vec::new();
+        let mut runs = Vec::new();
+        let mut total = 0;
         let mut more = false;
+        // Frames are taken under the lock and copied after it: the protocol thread never waits for a copy.
+        let mut links = self.links.lock();
         for channel in [Channel::Urgent, Channel::Bulk] {
             for (slot, pair) in links.iter_mut().enumerate() {
                 let link = &mut pair[channel as usize];
                 if link.blocked || link.frames.is_empty() {
                     continue;
                 }
-                if batch.len() >= BATCH_BYTES {
+                if total >= BATCH_BYTES {
                     more = true;
                     continue;
                 }
-                batch.reserve(8 + link.bytes);
-                batch.extend_from_slice(&[channel as u8, 0]);
-                batch.extend_from_slice(&(slot as u16).to_le_bytes());
-                batch.extend_from_slice(&(link.bytes as u32).to_le_bytes());
-                for frame in link.frames.drain(..) {
-                    batch.extend_from_slice(&frame);
-                }
-                link.bytes = 0;
+                let bytes = std::mem::take(&mut link.bytes);
+                total += 8 + bytes;
+                runs.push((channel, slot, bytes, std::mem::take(&mut link.frames)));
             }
         }
         drop(links);
         if more {
             self.waker.wake();
+        }
+        let mut batch = Vec::with_capacity(total);
+        for (channel, slot, bytes, frames) in runs {
+            batch.extend_from_slice(&[channel as u8, 0]);
+            batch.extend_from_slice(&(slot as u16).to_le_bytes());
+            batch.extend_from_slice(&(bytes as u32).to_le_bytes());
+            for frame in frames {
+                batch.extend_from_slice(&frame);
+            }
         }
         batch
     }

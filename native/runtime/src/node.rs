@@ -21,7 +21,7 @@ use thiserror::Error;
 use vexfs_core::clock::HybridClock;
 use vexfs_core::filter::Filter;
 use vexfs_core::ids::{EventId, GroupId, Index, MemberId};
-use vexfs_core::journal::{self, JournalError, Published, Window};
+use vexfs_core::journal::{self, JournalError, Suppressed, Window};
 use vexfs_core::log::{HardState, Identity, Log, LogEntry, LogError, LogOptions, LogReader, Wanted};
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::ordered::status::GroupStatus;
@@ -90,7 +90,9 @@ pub struct Shared {
     /// Frames, for the network's thread.
     pub outbox: Outbox,
     pub inbox: Inbox,
-    pub journal: RwLock<Published>,
+    /// How far the journal goes; raised after `suppressed` has what the new part needs.
+    pub applied: AtomicU64,
+    pub suppressed: RwLock<Suppressed>,
     /// Somebody waits for the journal to grow.
     pub watched: AtomicBool,
     pub pending_bytes: AtomicUsize,
@@ -187,7 +189,8 @@ impl Node {
             app: Mailbox::default(),
             outbox: Outbox::new(peers, config.peer_bytes_max),
             inbox: Inbox::default(),
-            journal: RwLock::default(),
+            applied: AtomicU64::new(0),
+            suppressed: RwLock::default(),
             watched: AtomicBool::new(false),
             pending_bytes: AtomicUsize::new(0),
             status: Mutex::new(group.status()),
@@ -297,8 +300,9 @@ impl Node {
 
     /// Packed deliveries from the applied prefix (see `vexfs_core::journal::read`).
     pub fn read_journal(&self, window: Window, filter: Option<&Filter>) -> Result<Vec<u8>, JournalError> {
-        let published = self.shared.journal.read();
-        journal::read(&self.reader, GROUP, &published, window, filter)
+        let applied = Index(self.shared.applied.load(Ordering::SeqCst));
+        let suppressed = |index| self.shared.suppressed.read().of(index).to_vec();
+        journal::read(&self.reader, GROUP, applied, &suppressed, window, filter)
     }
 
     pub fn link_up(&self, slot: u32, channel: u8) {

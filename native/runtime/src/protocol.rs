@@ -143,7 +143,10 @@ impl<R: EntryReader> Protocol<R> {
         }
         let applied = self.group.machine().applied();
         if effects.applied {
-            self.shared.journal.write().advance(applied, effects.suppressed.drain(..));
+            if !effects.suppressed.is_empty() {
+                self.shared.suppressed.write().add(effects.suppressed.drain(..));
+            }
+            self.shared.applied.store(applied.0, Ordering::SeqCst);
         }
         let grown = effects.applied && self.shared.watched.load(Ordering::SeqCst);
         if grown || !effects.completions.is_empty() {

@@ -86,6 +86,7 @@ fn decode_body(body: &[u8], groups: u32) -> Option<(u64, SegmentIndex)> {
             .map(|run| Run { first: u64_at(run, 0), last: u64_at(run, 8), offset: u64_at(run, 16) })
             .collect();
         group.terms = take(counts[1].checked_mul(16)?)?.chunks_exact(16).map(pair).collect();
+        group.break_run();
         group.points = take(counts[2].checked_mul(16)?)?.chunks_exact(16).map(pair).collect();
     }
     rest.is_empty().then_some((first_batch, index))

@@ -30,7 +30,7 @@ pub(super) struct SegmentGroup {
     pub terms: Vec<(u64, u64)>,
     pub points: Vec<(u64, u64)>,
     pub hard_state: Option<HardState>,
-    /// The next entry begins a run: a truncation lies between it and the one before.
+    /// The next entry begins a run: a truncated one may lie between it and the one before.
     broken: bool,
 }
 
@@ -53,6 +53,11 @@ impl SegmentGroup {
             self.terms.retain(|(first, _)| *first < from);
             self.points.retain(|(index, _)| *index < from);
         }
+    }
+
+    /// For an index read back: whether its last record was a truncation is not stored.
+    pub fn break_run(&mut self) {
+        self.broken = true;
     }
 
     pub fn push(&mut self, index: Index, term: Term, offset: u64) {

@@ -17,6 +17,7 @@ use crate::ids::Index;
 use std::ops::Range;
 
 const SCAN_READ_BYTES: usize = 1024 * 1024;
+static ZERO_BLOCK: [u8; BLOCK] = [0; BLOCK];
 
 pub(super) struct SegmentScan {
     pub index: SegmentIndex,
@@ -120,8 +121,9 @@ impl<F: DiskFile> Scanner<'_, F> {
             if block.is_empty() {
                 break;
             }
-            if let Some(last) = block.iter().rposition(|byte| *byte != 0) {
-                last_byte = at + last as u64 + 1;
+            if *block != ZERO_BLOCK[..block.len()] {
+                let zeros = block.iter().rev().take_while(|byte| **byte == 0).count();
+                last_byte = at + (block.len() - zeros) as u64;
                 match self.scan.dirty.last_mut() {
                     Some(range) if range.end == at => range.end = at + BLOCK_BYTES,
                     _ => self.scan.dirty.push(at..at + BLOCK_BYTES),

@@ -23,8 +23,11 @@ impl<'a, F: DiskFile> Window<'a, F> {
         let held = offset >= self.start && offset + length as u64 <= self.start + self.filled as u64;
         if !held {
             self.filled = 0;
-            self.buffer.resize(length.max(self.read_bytes), 0);
-            self.filled = read_full(self.file, &mut self.buffer, offset)?;
+            let wanted = length.max(self.read_bytes);
+            if self.buffer.len() < wanted {
+                self.buffer = vec![0; wanted];
+            }
+            self.filled = read_full(self.file, &mut self.buffer[..wanted], offset)?;
             self.start = offset;
         }
         let from = (offset - self.start) as usize;

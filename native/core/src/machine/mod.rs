@@ -166,6 +166,9 @@ impl Machine {
     fn apply_events(&mut self, index: Index, offset: &mut u32, submission: &Submission) -> Outcome {
         let (session, first) = (submission.session(), submission.first_sequence());
         let first_offset = *offset;
+        // The session is looked up once a batch, not once an event.
+        let known = if session.is_none() { None } else { self.sessions.last_sequence(session) };
+        let mut last = known;
         let mut exceptions: Option<Vec<EventOutcome>> = None;
         for (at, event) in submission.events().enumerate() {
             let here = *offset;
@@ -173,15 +176,13 @@ impl Machine {
             let standing = if session.is_none() {
                 Standing::Next
             } else {
-                self.sessions.standing(session, first + at as u64, submission.acknowledged_through())
+                Standing::of(last, first + at as u64, submission.acknowledged_through())
             };
             let outcome = match standing {
                 Standing::Next => {
                     let place = Place { id: event.id(), fingerprint: event.fingerprint(), index, offset: here };
                     let outcome = self.admit(place);
-                    if !session.is_none() {
-                        self.sessions.advance(session, first + at as u64, index);
-                    }
+                    last = Some(first + at as u64);
                     outcome
                 }
                 Standing::Repeated => self.repeat(event.id(), event.fingerprint()),
@@ -199,6 +200,9 @@ impl Machine {
                 self.suppressed.push((index, here));
                 self.fold(here, outcome);
             }
+        }
+        if let (false, Some(last)) = (session.is_none() || last == known, last) {
+            self.sessions.advance(session, last, index);
         }
         match exceptions {
             None => Outcome::Accepted { first_offset, count: submission.count() },
@@ -236,7 +240,8 @@ impl Machine {
     fn apply_skip(&mut self, index: Index, submission: &Submission) -> Outcome {
         let first = submission.first_sequence();
         for sequence in first..first + u64::from(submission.count()) {
-            match self.sessions.standing(submission.session(), sequence, submission.acknowledged_through()) {
+            let last = self.sessions.last_sequence(submission.session());
+            match Standing::of(last, sequence, submission.acknowledged_through()) {
                 Standing::Next => self.sessions.advance(submission.session(), sequence, index),
                 Standing::Repeated => {}
                 Standing::Early => return Outcome::Mixed(vec![EventOutcome::Early]),

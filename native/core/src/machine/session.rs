@@ -16,6 +16,21 @@ pub enum Standing {
     Expired,
 }
 
+impl Standing {
+    /// Of `sequence` in a session whose last applied one is `last`. `acknowledged`: the highest sequence its owner has
+    /// an answer for; zero says that it may be its very first.
+    pub fn of(last: Option<u64>, sequence: u64, acknowledged: u64) -> Self {
+        match last {
+            Some(last) if sequence <= last => Standing::Repeated,
+            Some(last) if sequence == last + 1 => Standing::Next,
+            Some(_) => Standing::Early,
+            None if acknowledged > 0 => Standing::Expired,
+            None if sequence == 1 => Standing::Next,
+            None => Standing::Early,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Session {
     last_sequence: u64,
@@ -34,16 +49,9 @@ impl Sessions {
         Self { sessions: BTreeMap::new(), by_activity: BTreeSet::new(), max: max.max(1) }
     }
 
-    /// `acknowledged`: the highest sequence its owner has an answer for; zero says that it may be its very first.
-    pub fn standing(&self, id: SessionId, sequence: u64, acknowledged: u64) -> Standing {
-        match self.sessions.get(&id) {
-            Some(session) if sequence <= session.last_sequence => Standing::Repeated,
-            Some(session) if sequence == session.last_sequence + 1 => Standing::Next,
-            Some(_) => Standing::Early,
-            None if acknowledged > 0 => Standing::Expired,
-            None if sequence == 1 => Standing::Next,
-            None => Standing::Early,
-        }
+    /// The last sequence applied; `None` for a session that is not known.
+    pub fn last_sequence(&self, id: SessionId) -> Option<u64> {
+        self.sessions.get(&id).map(|session| session.last_sequence)
     }
 
     /// Moves a session on to `last_sequence`. Over the limit, the session that was quiet longest (by log order, the
@@ -81,15 +89,19 @@ mod tests {
 
     const A: SessionId = SessionId(1);
 
+    fn standing(sessions: &Sessions, id: SessionId, sequence: u64, acknowledged: u64) -> Standing {
+        Standing::of(sessions.last_sequence(id), sequence, acknowledged)
+    }
+
     #[test]
     fn sequences_apply_contiguously() {
         let mut sessions = Sessions::new(2);
-        assert_eq!(sessions.standing(A, 2, 0), Standing::Early);
-        assert_eq!(sessions.standing(A, 1, 0), Standing::Next);
+        assert_eq!(standing(&sessions, A, 2, 0), Standing::Early);
+        assert_eq!(standing(&sessions, A, 1, 0), Standing::Next);
         sessions.advance(A, 1, Index(1));
-        assert_eq!(sessions.standing(A, 1, 0), Standing::Repeated);
-        assert_eq!(sessions.standing(A, 2, 1), Standing::Next);
-        assert_eq!(sessions.standing(A, 3, 1), Standing::Early);
+        assert_eq!(standing(&sessions, A, 1, 0), Standing::Repeated);
+        assert_eq!(standing(&sessions, A, 2, 1), Standing::Next);
+        assert_eq!(standing(&sessions, A, 3, 1), Standing::Early);
     }
 
     #[test]
@@ -100,7 +112,7 @@ mod tests {
         sessions.advance(A, 2, Index(3));
         sessions.advance(SessionId(3), 1, Index(4));
         assert_eq!(sessions.len(), 2);
-        assert_eq!(sessions.standing(SessionId(2), 2, 1), Standing::Expired);
-        assert_eq!(sessions.standing(A, 3, 2), Standing::Next);
+        assert_eq!(standing(&sessions, SessionId(2), 2, 1), Standing::Expired);
+        assert_eq!(standing(&sessions, A, 3, 2), Standing::Next);
     }
 }

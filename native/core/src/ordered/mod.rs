@@ -419,8 +419,11 @@ impl<R: EntryReader> Group<R> {
                 self.elections += 1;
             }
             (self.leader, self.term) = (leader, term);
-            self.intake.clear();
-            self.intake_bytes = 0;
+            if self.raw.raft.state != StateRole::Leader {
+                // Their origins see the same change and hand in again; what a leader took as leader stays.
+                self.intake.clear();
+                self.intake_bytes = 0;
+            }
             self.pending.hand_in_again();
             self.barriers.ask_again();
         }

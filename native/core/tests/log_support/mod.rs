@@ -111,6 +111,24 @@ impl Model {
         })
     }
 
+    /// What it holds in short, for messages: hard state, and index, term and length of each entry.
+    pub fn outline(&self) -> String {
+        let group = |(id, (state, entries)): (&GroupId, &(HardState, Vec<LogEntry>))| {
+            let entries: Vec<_> = entries.iter().map(|e| (e.index.0, e.term.0, e.data.len())).collect();
+            format!("{id}: {state:?} {entries:?}")
+        };
+        self.groups.iter().map(group).collect::<Vec<_>>().join("\n")
+    }
+
+    /// As `recovered_as`, and every entry is the same.
+    pub fn equals(&self, recovery: &Recovery, reader: &LogReader<SimDisk>) -> bool {
+        self.recovered_as(recovery)
+            && self.groups.iter().all(|(id, (_, expected))| {
+                let high = Index(expected.len() as u64 + 1);
+                expected.is_empty() || reader.entries(*id, Index(1), high, u64::MAX).unwrap() == *expected
+            })
+    }
+
     /// Reader and model say the same, read through in steps of `max_bytes`.
     pub fn assert_reads(&self, reader: &LogReader<SimDisk>, max_bytes: u64) {
         for (id, (_, expected)) in &self.groups {

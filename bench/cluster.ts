@@ -1,0 +1,126 @@
+/** Three nodes on loopback, each in a process of its own. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { join } from 'node:path';
+import type { NodeStatus } from './node/commands.js';
+import { Member } from './member.js';
+
+const IDS = ['a', 'b', 'c'] as const;
+const POLL_MS = 5;
+const AGREE_MS = 30_000;
+
+export class Cluster {
+  readonly #directory: string;
+  readonly #addresses: ReadonlyMap<string, string>;
+  readonly #members = new Map<string, Member>();
+
+  private constructor(directory: string, addresses: ReadonlyMap<string, string>) {
+    this.#directory = directory;
+    this.#addresses = addresses;
+  }
+
+  /** Runs `work` on a fresh cluster in a new directory below `parent`; both are gone afterwards. */
+  static async with<T>(parent: string, work: (cluster: Cluster) => Promise<T>): Promise<T> {
+    const directory = mkdtempSync(join(parent, 'vexcoord-bench-'));
+    try {
+      const ports = await freePorts(IDS.length);
+      const cluster = new Cluster(directory, new Map(IDS.map((id, at) => [id, `127.0.0.1:${ports[at]}`])));
+      try {
+        await Promise.all(IDS.map((id) => cluster.start(id)));
+        await cluster.leader();
+        return await work(cluster);
+      } finally {
+        await Promise.all(cluster.members.map((member) => member.close()));
+      }
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  }
+
+  get members(): Member[] {
+    return [...this.#members.values()];
+  }
+
+  /** Starts a node that does not run, on the data it has. */
+  async start(id: string): Promise<Member> {
+    const member = new Member(id);
+    this.#members.set(id, member);
+    await member.call('start', {
+      nodeId: id,
+      clusterId: 'bench',
+      dataDir: join(this.#directory, id),
+      listen: this.#addresses.get(id)!,
+      api: false,
+      admin: false,
+      peers: Object.fromEntries([...this.#addresses].filter(([peer]) => peer !== id)),
+      observability: { logLevel: 'silent' },
+    });
+    return member;
+  }
+
+  /** The node that leads, once all nodes that run agree on it. */
+  async leader(): Promise<Member> {
+    let found: Member | undefined;
+    await until('agree on a leader', AGREE_MS, async () => {
+      const statuses = await this.statuses();
+      const [first] = statuses.values();
+      found = this.#members.get(first?.leader ?? '');
+      return found?.alive === true && [...statuses.values()].every(({ leader, term }) => leader === found?.id && term === first?.term);
+    });
+    return found!;
+  }
+
+  async roles(): Promise<{ leader: Member; followers: [Member, Member] }> {
+    const leader = await this.leader();
+    const [one, other] = this.members.filter((member) => member !== leader);
+    return { leader, followers: [one!, other!] };
+  }
+
+  async statuses(): Promise<Map<string, NodeStatus>> {
+    const running = this.members.filter((member) => member.alive);
+    return new Map(await Promise.all(running.map(async (member) => [member.id, await member.call('status')] as const)));
+  }
+
+  /** Resolves once all nodes have applied the same, index and hash. */
+  async equal(): Promise<void> {
+    await until('apply the same', AGREE_MS, async () => {
+      const [first, ...others] = (await this.statuses()).values();
+      return others.every((other) => other.appliedIndex === first!.appliedIndex && other.applyHash === first!.applyHash);
+    });
+  }
+
+  /** Microseconds of processor time used so far by all node processes, the publishing loops in them included. */
+  async cpuUs(): Promise<number> {
+    const used = await Promise.all(this.members.map((member) => member.call('cpu')));
+    return used.reduce((sum, us) => sum + us, 0);
+  }
+
+  /** Elections that the running nodes have seen since their start. */
+  async elections(): Promise<number> {
+    return Math.max(...[...(await this.statuses()).values()].map((status) => status.elections));
+  }
+}
+
+export async function until(what: string, timeoutMs: number, condition: () => Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + timeoutMs;
+  while (!(await condition())) {
+    if (performance.now() > deadline) throw new Error(`the nodes did not ${what} within ${timeoutMs / 1000} s`);
+    await sleep(POLL_MS);
+  }
+}
+
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** `count` different ports of 127.0.0.1 that nobody listens on just now. */
+async function freePorts(count: number): Promise<number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, () => new Promise<ReturnType<typeof createServer>>((resolve) => {
+      const server = createServer().listen(0, '127.0.0.1', () => resolve(server));
+    })),
+  );
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}

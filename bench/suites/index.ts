@@ -1,0 +1,11 @@
+import type { Suite } from '../context.js';
+import { commitBatch } from './commit-batch.js';
+import { commitOne } from './commit-one.js';
+import { failover } from './failover.js';
+import { floor } from './floor.js';
+import { isolation } from './isolation.js';
+import { napi } from './napi.js';
+import { openLoop } from './open-loop.js';
+
+/** In the order in which they run. */
+export const SUITES: readonly Suite[] = [floor, napi, commitOne, commitBatch, openLoop, failover, isolation];

@@ -1,0 +1,98 @@
+//! One member: its disk, and, while it runs, its group.
+
+use super::disk::{Disk, DiskReader};
+use super::submissions::GROUP;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use vexfs_core::ids::{Index, MemberId, RequestId};
+use vexfs_core::machine::MachineLimits;
+use vexfs_core::ordered::effects::Effects;
+use vexfs_core::ordered::{Group, GroupConfig};
+
+pub struct Node {
+    pub name: String,
+    pub id: MemberId,
+    pub disk: Rc<RefCell<Disk>>,
+    pub group: Option<Group<DiskReader>>,
+    pub effects: Effects,
+    pub incarnation: u64,
+    pub limits: MachineLimits,
+    pub requests: u64,
+    /// Inputs came since the last flush.
+    pub dirty: bool,
+    /// The process does not run until then; what arrives waits.
+    pub paused_until_us: u64,
+    pub restarts_at_us: Option<u64>,
+    pub next_tick_us: u64,
+    /// Highest index applied in any of its lives.
+    pub applied_ever: Index,
+    /// Offsets that readers of the journal pass over, as the group told them in this life.
+    pub suppressed: BTreeMap<Index, Vec<u32>>,
+    pub last_commit_seen: Index,
+}
+
+impl Node {
+    pub fn new(name: String, limits: MachineLimits) -> Self {
+        Self {
+            id: MemberId::of(&name),
+            name,
+            disk: Rc::default(),
+            group: None,
+            effects: Effects::default(),
+            incarnation: 0,
+            limits,
+            requests: 0,
+            dirty: false,
+            paused_until_us: 0,
+            restarts_at_us: None,
+            next_tick_us: 0,
+            applied_ever: Index(0),
+            suppressed: BTreeMap::new(),
+            last_commit_seen: Index(0),
+        }
+    }
+
+    pub fn start(&mut self, voters: &[MemberId], seed: u64) {
+        self.incarnation += 1;
+        self.requests = 0;
+        let config = GroupConfig {
+            group: GROUP,
+            me: self.id,
+            incarnation: self.incarnation,
+            voters: voters.to_vec(),
+            election_ticks: (15, 30),
+            heartbeat_ticks: 5,
+            inflight_messages: 64,
+            intake_bytes_max: 6 * 1024,
+            limits: self.limits,
+            seed: seed ^ self.id.0 ^ self.incarnation.rotate_left(40),
+        };
+        let (hard, last, terms) = {
+            let disk = self.disk.borrow();
+            (disk.hard_state(), disk.last(), disk.terms())
+        };
+        let group = Group::new(config, hard, last, terms, DiskReader(self.disk.clone()));
+        self.group = Some(group.expect("recovery gives what raft can start from"));
+        self.suppressed.clear();
+        self.last_commit_seen = Index(0);
+        self.dirty = true;
+        self.restarts_at_us = None;
+    }
+
+    /// Ends the process. `surviving` queued writes turn out to have been durable.
+    pub fn crash(&mut self, surviving: usize) {
+        self.group = None;
+        self.effects = Effects::default();
+        self.disk.borrow_mut().crash(surviving);
+    }
+
+    pub fn next_request(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId(self.incarnation << 32 | self.requests)
+    }
+
+    pub fn runs(&self, now_us: u64) -> bool {
+        self.group.is_some() && self.paused_until_us <= now_us
+    }
+}

@@ -1,0 +1,296 @@
+//! The members, the network between them and what was seen of both. Steps are explicit: a simulation or a transcript
+//! says what happens next.
+
+use super::history::{Asked, History, Request, State};
+use super::invariants;
+use super::network::Network;
+use super::node::Node;
+use super::plant::Plant;
+use super::random::Random;
+use super::submissions::Draft;
+use std::collections::BTreeMap;
+use vexfs_core::event::SubmissionKind;
+use vexfs_core::ids::{EventId, Index, MemberId, RequestId, SessionId};
+use vexfs_core::machine::MachineLimits;
+use vexfs_core::ordered::effects::{Completion, End};
+
+pub const TICK_US: u64 = 10_000;
+
+pub struct World {
+    pub now_us: u64,
+    pub seed: u64,
+    pub random: Random,
+    pub nodes: Vec<Node>,
+    pub network: Network,
+    pub history: History,
+    pub plant: Option<Plant>,
+    /// Duration of a write and sync, `[low, high)`.
+    pub sync_us: (u64, u64),
+    /// Completions since they were last taken, for clients and transcripts.
+    pub ended: Vec<(usize, Completion)>,
+}
+
+impl World {
+    pub fn new(seed: u64, members: usize, plant: Option<Plant>) -> Self {
+        let mut limits = MachineLimits { window_events: 100_000, sessions: 1_000, fences: 1_000, consumers: 10 };
+        if plant == Some(Plant::TinyWindow) {
+            limits.window_events = 2;
+        }
+        let mut nodes: Vec<Node> =
+            (0..members).map(|at| Node::new(((b'a' + at as u8) as char).to_string(), limits)).collect();
+        if plant == Some(Plant::UnequalWindow) {
+            nodes[0].limits.window_events = 3;
+        }
+        let mut world = Self {
+            now_us: 0,
+            seed,
+            random: Random::new(seed),
+            network: Network::new(members, (100, 3_000)),
+            nodes,
+            history: History::default(),
+            plant,
+            sync_us: (200, 4_000),
+            ended: Vec::new(),
+        };
+        for node in 0..members {
+            world.start(node);
+        }
+        world
+    }
+
+    pub fn voters(&self) -> Vec<MemberId> {
+        self.nodes.iter().map(|node| node.id).collect()
+    }
+
+    pub fn start(&mut self, node: usize) {
+        let (voters, seed) = (self.voters(), self.seed);
+        self.nodes[node].next_tick_us = self.now_us + self.random.between(1, TICK_US);
+        self.nodes[node].start(&voters, seed);
+    }
+
+    /// Ends a member's process; every connection of it resets.
+    pub fn crash(&mut self, node: usize, surviving: usize) {
+        self.history.crashes += 1;
+        self.nodes[node].crash(surviving);
+        match self.plant {
+            Some(Plant::LosesTail) => {
+                let mut disk = self.nodes[node].disk.borrow_mut();
+                let kept = disk.durable.len().saturating_sub(3);
+                disk.durable.truncate(kept);
+            }
+            Some(Plant::ForgetsVote) => self.nodes[node].disk.borrow_mut().forget_vote(),
+            _ => {}
+        }
+        for ((at, _), request) in &mut self.history.requests {
+            if *at == node && request.state == State::Open {
+                request.state = State::Lost;
+            }
+        }
+        for other in (0..self.nodes.len()).filter(|other| *other != node) {
+            self.reset_link(node, other, self.now_us + 1_000);
+            self.reset_link(other, node, self.now_us + 1_000);
+        }
+    }
+
+    pub fn reset_link(&mut self, from: usize, to: usize, until_us: u64) {
+        self.network.reset(from, to, until_us);
+        let member = self.nodes[to].id;
+        if let Some(group) = &mut self.nodes[from].group {
+            group.link_down(member);
+            self.nodes[from].dirty = true;
+        }
+    }
+
+    /// Links whose time has come are up again, if both ends run.
+    pub fn raise_links(&mut self) {
+        for from in 0..self.nodes.len() {
+            for to in (0..self.nodes.len()).filter(|to| *to != from) {
+                let both = self.nodes[from].group.is_some() && self.nodes[to].group.is_some();
+                let link = self.network.link(from, to);
+                if both && link.down_until_us.is_some_and(|until| until <= self.now_us) {
+                    link.down_until_us = None;
+                    let member = self.nodes[to].id;
+                    if let (Some(group), false) = (&mut self.nodes[from].group, self.plant == Some(Plant::NoLinkUp)) {
+                        group.link_up(member);
+                    }
+                    self.nodes[from].dirty = true;
+                }
+            }
+        }
+    }
+
+    /// Hands a member at most `max` frames of each incoming channel.
+    pub fn deliver(&mut self, to: usize, max: usize) {
+        for from in (0..self.nodes.len()).filter(|from| *from != to) {
+            for channel in 0..2 {
+                for frame in self.network.arrived(from, to, channel, self.now_us, max) {
+                    let sender = self.nodes[from].id;
+                    let node = &mut self.nodes[to];
+                    let Some(group) = &mut node.group else { continue };
+                    node.dirty = true;
+                    if let Err(refused) = group.receive(sender, frame, self.now_us, &mut node.effects) {
+                        // Members that keep their promises never refuse each other's frames.
+                        self.history.violate("frames_are_taken", format!("{to} refuses {from}: {refused}"));
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn tick(&mut self, node: usize) {
+        if let Some(group) = &mut self.nodes[node].group {
+            group.tick();
+            self.nodes[node].dirty = true;
+        }
+    }
+
+    /// Finishes the writes of a member whose time has come.
+    pub fn sync(&mut self, node: usize) {
+        loop {
+            let finished = self.nodes[node].disk.borrow_mut().sync_one(self.now_us);
+            let Some(number) = finished else { return };
+            if self.plant == Some(Plant::PersistedBeforeDurable) {
+                continue;
+            }
+            if let Some(group) = &mut self.nodes[node].group {
+                group.persisted(number);
+                self.nodes[node].dirty = true;
+            }
+        }
+    }
+
+    pub fn submit(&mut self, node: usize, draft: &Draft, applied_quorum: u32) -> RequestId {
+        let hlc = self.now_us / 1000 << 16;
+        let at = &mut self.nodes[node];
+        let request = at.next_request();
+        let submission = draft.stamped(&at.name, request, hlc);
+        let told = if self.plant == Some(Plant::StrongIsAlone) { 1 } else { applied_quorum };
+        let Some(group) = &mut at.group else { return request };
+        let planted_fence = self.plant == Some(Plant::FenceWithoutCommit) && draft.kind == SubmissionKind::Fence;
+        if planted_fence && group.find(draft.events[0]).is_none() {
+            self.history.fenced_off.insert(draft.events[0]);
+            return request;
+        }
+        group.submit(submission, told, self.now_us);
+        at.dirty = true;
+        let asked = match draft.kind {
+            SubmissionKind::Fence => Asked::Fence { id: draft.events[0] },
+            _ => {
+                let (session, first_sequence) = (draft.session, draft.first_sequence);
+                for (sequence, id) in (first_sequence..).zip(&draft.events).filter(|_| !session.is_none()) {
+                    self.history.by_sequence.insert((session, sequence), *id);
+                }
+                Asked::Events { events: draft.events.clone(), session, first_sequence }
+            }
+        };
+        self.remember(node, request, asked, applied_quorum);
+        request
+    }
+
+    pub fn barrier(&mut self, node: usize) -> RequestId {
+        let request = self.nodes[node].next_request();
+        self.remember(node, request, Asked::Barrier { after: self.history.highest_answered }, 1);
+        if let Some(group) = &mut self.nodes[node].group {
+            if self.plant == Some(Plant::BarrierWithoutReadIndex) {
+                let end = End::Barrier { applied: group.machine().applied() };
+                let completion = Completion { group: super::submissions::GROUP, request, end, latency_us: 0 };
+                self.nodes[node].effects.completions.push(completion);
+            } else {
+                group.barrier(request, self.now_us);
+            }
+            self.nodes[node].dirty = true;
+        }
+        request
+    }
+
+    /// Gives a publish up; answers what the core answered.
+    pub fn withdraw(&mut self, node: usize, request: RequestId) -> bool {
+        let Some(group) = &mut self.nodes[node].group else { return false };
+        self.nodes[node].dirty = true;
+        let clean = group.withdraw(request) || self.plant == Some(Plant::WithdrawsAll);
+        if let Some(known) = self.history.requests.get_mut(&(node, request)) {
+            known.unattended = true;
+            known.withdrawn |= clean;
+            if let (Asked::Events { events, .. }, true) = (&known.asked, clean) {
+                self.history.withdrawn.extend(events.iter().copied());
+            }
+        }
+        clean
+    }
+
+    fn remember(&mut self, node: usize, request: RequestId, asked: Asked, applied_quorum: u32) {
+        let state = State::Open;
+        let request_ = Request { node, asked, applied_quorum, state, withdrawn: false, unattended: false };
+        self.history.requests.insert((node, request), request_);
+    }
+
+    /// Flushes a member if anything happened to it, and carries out its effects.
+    pub fn flush(&mut self, node: usize) {
+        if !std::mem::take(&mut self.nodes[node].dirty) {
+            return;
+        }
+        let at = &mut self.nodes[node];
+        let Some(group) = &mut at.group else { return };
+        if let Err(error) = group.flush(self.now_us, &mut at.effects) {
+            self.history.violate("groups_go_on", format!("{}: {error}", at.name));
+            return;
+        }
+        at.applied_ever = at.applied_ever.max(group.machine().applied());
+        for (index, offset) in at.effects.suppressed.drain(..) {
+            at.suppressed.entry(index).or_default().push(offset);
+        }
+        for write in std::mem::take(&mut at.effects.writes) {
+            invariants::log_matching::note(&mut self.history, &at.disk.borrow(), &write);
+            let number = write.number;
+            let ready_us = self.now_us + self.random.between(self.sync_us.0, self.sync_us.1);
+            at.disk.borrow_mut().push(write, ready_us);
+            if let (Some(Plant::PersistedBeforeDurable), Some(group)) = (self.plant, &mut at.group) {
+                group.persisted(number);
+                at.dirty = true;
+            }
+        }
+        for (to, channel, bytes) in std::mem::take(&mut at.effects.frames) {
+            let Some(to) = self.nodes.iter().position(|node| node.id == to) else { continue };
+            self.history.note(&[node as u64, to as u64, channel as u64, bytes.len() as u64, self.now_us]);
+            self.network.send(node, to, channel, bytes, self.now_us, &mut self.random);
+        }
+        invariants::after_flush(self, node);
+        for completion in std::mem::take(&mut self.nodes[node].effects.completions) {
+            self.history.note(&[node as u64, completion.request.0, self.now_us]);
+            invariants::on_completion(self, node, &completion);
+            self.ended.push((node, completion));
+        }
+    }
+
+    /// Accepted events of a member's journal, in order: id, place, session, sequence.
+    pub fn journal(&self, node: usize) -> Vec<(EventId, (Index, u32), SessionId, u64)> {
+        use vexfs_core::journal::{self, Window};
+        let at = &self.nodes[node];
+        let Some(group) = &at.group else { return Vec::new() };
+        let suppressed = |index: Index| at.suppressed.get(&index).cloned().unwrap_or_default();
+        let reader = super::disk::DiskReader(at.disk.clone());
+        let mut window = Window { index: Index(1), offset: 0, bytes_max: 700, events_max: 9 };
+        let applied = group.machine().applied();
+        let mut out = Vec::new();
+        while window.index <= applied {
+            let packed = journal::read(&reader, super::submissions::GROUP, applied, &suppressed, window, None)
+                .expect("the applied prefix can be read");
+            let number = |at: usize| u64::from_le_bytes(packed[at..at + 8].try_into().expect("eight bytes"));
+            let small = |at: usize| u32::from_le_bytes(packed[at..at + 4].try_into().expect("four bytes"));
+            let big = |at: usize| u128::from_be_bytes(packed[at..at + 16].try_into().expect("sixteen bytes"));
+            (window.index, window.offset) = (Index(number(0)), small(8));
+            let mut item = journal::DELIVERIES_HEADER_BYTES;
+            for _ in 0..small(12) {
+                let record = item + 60 + packed[item + 57] as usize;
+                let place = (Index(number(item + 8)), small(item + 4));
+                out.push((EventId(big(record + 24)), place, SessionId(big(item + 40)), number(item + 32)));
+                item += small(item) as usize;
+            }
+        }
+        out
+    }
+
+    pub fn ids(&self) -> BTreeMap<MemberId, usize> {
+        self.nodes.iter().enumerate().map(|(at, node)| (node.id, at)).collect()
+    }
+}
