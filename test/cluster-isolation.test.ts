@@ -23,7 +23,7 @@ test.serial("with the leader's event loop blocked for 10 s nobody is elected and
   const leader = await cluster.leader();
   const others = await cluster.followers();
   const before = await terms(cluster);
-  const writer = new Writer(() => others, { pauseMs: 5 });
+  const writer = new Writer(t, () => others, { pauseMs: 5 });
   await writer.more(20);
   let blocked = true;
   const block = leader.call('block', BLOCK_MS).then(() => (blocked = false));
@@ -64,7 +64,7 @@ test.serial('one fdatasync of a follower held for 2 s: no election, commits go o
   const leader = await cluster.leader();
   const [slow, other] = (await cluster.followers()) as [NodeProcess, NodeProcess];
   const before = await terms(cluster);
-  const writer = new Writer(() => [leader, other]);
+  const writer = new Writer(t, () => [leader, other]);
   await writer.more(20);
   const { stoodStill, committed } = await hold(slow, writer);
   t.true(stoodStill, 'the follower felt nothing of it');
@@ -78,7 +78,7 @@ test.serial('one fdatasync of the leader held for 2 s: its publishes wait, nothi
   const cluster = await ProcessCluster.start(t, STEADY);
   const leader = await cluster.leader();
   const before = await terms(cluster);
-  const writer = new Writer(() => [leader], { attempt: () => ({ session: 'one' }) });
+  const writer = new Writer(t, () => [leader], { attempt: () => ({ session: 'one' }) });
   await writer.more(20);
   const { stoodStill } = await hold(leader, writer);
   t.true(stoodStill, 'the leader felt nothing of it');
@@ -96,7 +96,7 @@ for (const who of ['leader', 'follower'] as const) {
     const others = cluster.members.filter((member) => member !== paused);
     const term = (await leader.status()).term;
     // One lane goes to the member that is paused as well: its answers come late, and the retries elsewhere.
-    const writer = new Writer(() => cluster.members);
+    const writer = new Writer(t, () => cluster.members);
     await writer.more(50);
     paused.signal('SIGSTOP');
     const begun = performance.now();

@@ -20,6 +20,13 @@ export interface OneByOne {
   readonly durationMs: number;
 }
 
+export interface OneByOneResult {
+  /** Publishes, those of the warm-up included. */
+  readonly total: number;
+  /** Of those after the warm-up. */
+  readonly latenciesMs: Float64Array;
+}
+
 export interface InFlight {
   readonly inFlight: number;
   /** Events a call; 1 publishes them singly. */
@@ -68,8 +75,7 @@ export interface Commands {
   cpu(): number;
   /** The process's `performance.now()`. */
   now(): number;
-  /** Latencies in milliseconds. */
-  oneByOne(options: OneByOne): Float64Array;
+  oneByOne(options: OneByOne): OneByOneResult;
   inFlight(options: InFlight): InFlightResult;
   startLoop(options: OpenLoop): void;
   /** When the loop has ended by itself, or ends it; resolves when all its publishes have ended. */

@@ -4,6 +4,7 @@ import { Cluster } from '../cluster.js';
 import type { Suite } from '../context.js';
 import { Floor } from '../floor.js';
 import type { Member } from '../member.js';
+import type { Unit } from '../report.js';
 import { percentile } from '../samples.js';
 
 interface Variant {
@@ -41,12 +42,15 @@ export const commitOne: Suite = {
             const floor = figure === 'commit.one' ? await probe.measure() : null;
             const profiled = options.profile !== null && floor !== null && round === 1;
             if (profiled) await publisher.call('startProfile');
-            const latencies = await publisher.call('oneByOne', { level, warmupMs, durationMs });
+            const cpuBefore = await cluster.cpuUs();
+            const { total, latenciesMs } = await publisher.call('oneByOne', { level, warmupMs, durationMs });
+            const cpuUs = (await cluster.cpuUs()) - cpuBefore;
             if (profiled) await publisher.call('stopProfile', join(options.profile!, 'commit.one.cpuprofile'));
-            const p50 = percentile(latencies, 0.5);
+            const p50 = percentile(latenciesMs, 0.5);
             note(`${figure}.p50`, p50);
-            note(`${figure}.p99`, percentile(latencies, 0.99));
+            note(`${figure}.p99`, percentile(latenciesMs, 0.99));
             if (floor !== null) {
+              note(`${figure}.cpuPerCommit`, cpuUs / total);
               note(`${figure}.floor`, floor.append + floor.roundTrip);
               note(`${figure}.syncP50`, (await publisher.call('status')).syncP50Us / 1000);
               note(`${figure}.ratio`, p50 / (floor.append + floor.roundTrip));
@@ -57,6 +61,11 @@ export const commitOne: Suite = {
     } finally {
       await probe.close();
     }
-    for (const [figure, values] of rounds) report.addRounds('commit.one', figure, values, figure.endsWith('ratio') ? 'ratio' : 'ms');
+    for (const [figure, values] of rounds) report.addRounds('commit.one', figure, values, unitOf(figure));
   },
 };
+
+function unitOf(figure: string): Unit {
+  if (figure.endsWith('.ratio')) return 'ratio';
+  return figure.endsWith('.cpuPerCommit') ? 'us' : 'ms';
+}

@@ -167,25 +167,33 @@ export class ProcessCluster {
   }
 }
 
-/** Publishes without end, `lanes` at a time. An event without a receipt is tried again under its id through another member. */
+/** Longer than the attempt's own time: a member that is paused says nothing at all. */
+const ANSWER_MS = 2500;
+
+/** Publishes until told to stop, `lanes` at a time. An event without a receipt is tried again under its id through another member. */
 export class Writer {
   readonly receipts: PlainReceipt[] = [];
   /** Attempts that ended without a receipt. */
   retries = 0;
   readonly #running: Promise<void>[];
   #stopped = false;
+  #abandoned = false;
 
-  constructor(targets: () => readonly NodeProcess[], options: { readonly lanes?: number; readonly pauseMs?: number; readonly attempt?: () => RemoteOptions } = {}) {
+  constructor(t: ExecutionContext, targets: () => readonly NodeProcess[], options: { readonly lanes?: number; readonly pauseMs?: number; readonly attempt?: () => RemoteOptions } = {}) {
     const { lanes = 4, pauseMs = 1, attempt = () => ({ session: null, timeoutMs: 1500 }) } = options;
+    t.teardown(() => {
+      this.#stopped = true;
+      this.#abandoned = true;
+    });
     this.#running = Array.from({ length: lanes }, async (_, lane) => {
       for (let at = 0; !this.#stopped; at++) {
         const event = fileWrite(`/${lane}/${at}`, 100);
-        for (let turn = lane + at; ; turn++) {
+        for (let turn = lane + at; !this.#abandoned; turn++) {
           const members = targets();
           const member = members[turn % Math.max(1, members.length)];
           try {
             if (member === undefined) throw new RemoteError('GONE', 'no member runs', 'no');
-            this.receipts.push(await member.publish(event, attempt()));
+            this.receipts.push(await Promise.race([member.publish(event, attempt()), silence()]));
             break;
           } catch {
             this.retries += 1;
@@ -209,4 +217,8 @@ export class Writer {
     await Promise.all(this.#running);
     return this.receipts;
   }
+}
+
+function silence(): Promise<never> {
+  return new Promise((_, reject) => setTimeout(() => reject(new RemoteError('SILENT', 'no answer came', 'unknown')), ANSWER_MS).unref());
 }

@@ -208,7 +208,7 @@ impl Submission {
                     return malformed(12, "count does not match the events");
                 }
             }
-            SubmissionKind::Skip if body.is_empty() && in_session && count > 0 => {}
+            SubmissionKind::Skip if body.is_empty() && in_session && (1..=65_535).contains(&count) => {}
             SubmissionKind::Skip => return malformed(at, "a skip has a session, a count and no body"),
             SubmissionKind::Fence if body.len() == 16 => {}
             SubmissionKind::Fence => return malformed(at, "a fence holds one event id"),

@@ -70,6 +70,8 @@ const ENTRY_BYTES: usize = 1024 * 1024;
 const APPEND_BYTES: u64 = 1024 * 1024;
 /// Ticks without a write after which an advanced commit mark is written by itself.
 const IDLE_COMMIT_TICKS: u32 = 50;
+/// Election timeouts after which the oldest request has waited too long for its loss to be ruled out.
+const PATIENCE_ELECTIONS: usize = 4;
 
 pub struct Group<R: EntryReader> {
     config: GroupConfig,
@@ -88,10 +90,16 @@ pub struct Group<R: EntryReader> {
     outbox: Vec<(MemberId, Channel, Vec<u8>)>,
     rng: ChaCha8Rng,
     timeout_ticks: usize,
+    /// Term, leader and role that `timeout_ticks` was drawn for.
+    drawn_for: Option<(u64, u64, StateRole)>,
     leader: Option<MemberId>,
     term: Term,
     persisted_commit: Index,
+    ticks: u64,
     idle_ticks: u32,
+    /// The request that has waited longest, and since how many ticks it is that.
+    oldest: Option<RequestId>,
+    oldest_ticks: usize,
     elections: u64,
     /// The leader took none of what was handed in: again at the next tick, not at once, lest the two spin.
     refusals_pending: bool,
@@ -115,7 +123,8 @@ impl<R: EntryReader> Group<R> {
             max_election_tick: config.election_ticks.1,
             heartbeat_tick: config.heartbeat_ticks,
             applied: 0,
-            max_size_per_msg: APPEND_BYTES,
+            // Raft refuses a message limit above that of what may be uncommitted.
+            max_size_per_msg: APPEND_BYTES.min(config.intake_bytes_max as u64),
             max_inflight_msgs: config.inflight_messages,
             check_quorum: true,
             pre_vote: true,
@@ -141,10 +150,14 @@ impl<R: EntryReader> Group<R> {
             outbox: Vec::new(),
             rng,
             timeout_ticks: 0,
+            drawn_for: None,
             leader: None,
             term: hard.term,
             persisted_commit,
+            ticks: 0,
             idle_ticks: 0,
+            oldest: None,
+            oldest_ticks: 0,
             elections: 0,
             refusals_pending: false,
         };
@@ -152,13 +165,17 @@ impl<R: EntryReader> Group<R> {
         Ok(group)
     }
 
-    /// Raft draws its election timeouts from thread randomness at every reset; ours replace them.
+    /// Raft draws its election timeouts from thread randomness at every reset; ours replace them. When a new one is
+    /// due must not depend on what raft drew, or a seed would not repeat itself.
     fn draw_timeout(&mut self) {
-        if self.raw.raft.randomized_election_timeout() != self.timeout_ticks {
+        let raft = &mut self.raw.raft;
+        let standing = (raft.term, raft.leader_id, raft.state);
+        if self.drawn_for != Some(standing) {
             let (min, max) = self.config.election_ticks;
             self.timeout_ticks = min + (self.rng.next_u64() % (max - min).max(1) as u64) as usize;
-            self.raw.raft.set_randomized_election_timeout(self.timeout_ticks);
+            self.drawn_for = Some(standing);
         }
+        raft.set_randomized_election_timeout(self.timeout_ticks);
     }
 
     pub fn tick(&mut self) {
@@ -169,8 +186,25 @@ impl<R: EntryReader> Group<R> {
             self.pending.hand_in_again();
         }
         self.idle_ticks = self.idle_ticks.saturating_add(1);
-        if self.idle_ticks % self.config.heartbeat_ticks as u32 == 0 {
+        self.ticks += 1;
+        if self.ticks % self.config.heartbeat_ticks.max(1) as u64 == 0 {
             self.ask_applied();
+        }
+        self.lose_patience();
+    }
+
+    /// What was handed in can be lost without a change of leader or a new connection of ours: a refusal on its way
+    /// back, a frame that found the leader's queue full. When the oldest has been the oldest for long, all are handed
+    /// in again.
+    fn lose_patience(&mut self) {
+        let oldest = self.pending.oldest_waiting();
+        if oldest != self.oldest {
+            (self.oldest, self.oldest_ticks) = (oldest, 0);
+        }
+        self.oldest_ticks += 1;
+        if oldest.is_some() && self.oldest_ticks >= PATIENCE_ELECTIONS * self.config.election_ticks.1 {
+            self.oldest_ticks = 0;
+            self.pending.hand_in_again();
         }
     }
 
@@ -235,10 +269,12 @@ impl<R: EntryReader> Group<R> {
             }
             self.take_ready(now_us, effects)?;
             self.notice_leader();
+            // Here, so that barriers which came since their round was asked get theirs in the same flush.
+            for (request, since_us) in self.barriers.passed(self.machine.applied()) {
+                self.complete(effects, request, since_us, now_us, End::Barrier { applied: self.machine.applied() });
+            }
         }
-        for (request, since_us) in self.barriers.passed(self.machine.applied()) {
-            self.complete(effects, request, since_us, now_us, End::Barrier { applied: self.machine.applied() });
-        }
+        self.check_readable()?;
         self.answer_applied();
         self.write_idle_commit(effects);
         effects.frames.append(&mut self.outbox);
@@ -247,6 +283,7 @@ impl<R: EntryReader> Group<R> {
 
     fn take_ready(&mut self, now_us: u64, effects: &mut Effects) -> Result<(), GroupError> {
         let mut ready = self.raw.ready();
+        self.check_readable()?;
         let number = ready.number();
         let at_once = ready.take_messages();
         self.send(at_once);
@@ -292,6 +329,11 @@ impl<R: EntryReader> Group<R> {
         self.apply(committed, now_us, effects)
     }
 
+    /// What raft made of an entry that could not be read is not to be used.
+    fn check_readable(&self) -> Result<(), GroupError> {
+        self.raw.store().failed().map_or(Ok(()), |index| Err(GroupError::Unreadable { index }))
+    }
+
     fn vote_changed(&self, new: &raft::eraftpb::HardState) -> bool {
         use raft::Storage;
         match self.raw.store().initial_state() {
@@ -327,9 +369,6 @@ impl<R: EntryReader> Group<R> {
 
     fn apply(&mut self, entries: Vec<Entry>, now_us: u64, effects: &mut Effects) -> Result<(), GroupError> {
         let Some(through) = entries.last().map(|entry| entry.index) else { return Ok(()) };
-        if let Some(index) = self.raw.store().failed() {
-            return Err(GroupError::Unreadable { index });
-        }
         for entry in entries {
             let (index, term) = (Index(entry.index), Term(entry.term));
             let data = match entry.get_entry_type() {

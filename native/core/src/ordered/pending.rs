@@ -53,6 +53,8 @@ impl Pending {
         if let Some(request) = self.requests.get_mut(&id) {
             self.bytes = self.bytes - request.submission.bytes().len() + submission.bytes().len();
             request.submission = submission;
+            // It is applied for the session's sake: nobody waits for other members to follow.
+            request.applied_quorum = 1;
         }
     }
 
@@ -80,6 +82,11 @@ impl Pending {
             self.cursor = RequestId(id.0 + 1);
         }
         any
+    }
+
+    /// The first request that no application has ended yet.
+    pub fn oldest_waiting(&self) -> Option<RequestId> {
+        self.requests.iter().find(|(_, request)| matches!(request.progress, Progress::Waiting)).map(|(id, _)| *id)
     }
 
     /// Whether an earlier request of this session is still waiting here.

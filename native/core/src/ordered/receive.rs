@@ -4,7 +4,7 @@
 use super::Group;
 use crate::bytes_le::{u32_at, u64_at};
 use crate::event::{Submission, SUBMISSION_HEADER_BYTES};
-use crate::ids::{Index, MemberId, Term};
+use crate::ids::{Index, MemberId};
 use crate::ordered::effects::Effects;
 use crate::ordered::store::EntryReader;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
@@ -28,6 +28,8 @@ pub enum Refused {
     Regressed { from: MemberId, commit: Index, last: Index },
     #[error("leader {from} sends another entry {index} than the one committed here")]
     Conflicts { from: MemberId, index: Index },
+    #[error("{from} acknowledges entry {index}, but this log ends at {last}")]
+    Invented { from: MemberId, index: Index, last: Index },
     #[error("body of {0} bytes for its kind")]
     Length(usize),
 }
@@ -75,23 +77,34 @@ impl<R: EntryReader> Group<R> {
     }
 
     fn receive_raft(&mut self, from: MemberId, message: Message) -> Result<(), Refused> {
-        // A forwarded read keeps the address of the follower that asked.
-        if message.from != from.0 || message.to != self.config.me.0 {
+        // A read that another follower took for a deposed leader travels on under the address of the one that asked.
+        let reads = message.get_msg_type() == MessageType::MsgReadIndex;
+        let forwarded = reads && self.config.voters.contains(&MemberId(message.from));
+        if (message.from != from.0 && !forwarded) || message.to != self.config.me.0 {
             let (claimed, to) = (MemberId(message.from), MemberId(message.to));
             return Err(Refused::Misaddressed { from, claimed, to });
         }
-        let last = self.raw.store().last().max(Index(self.raw.raft.raft_log.last_index()));
+        if message.term == 0 && !reads {
+            // Raft takes it for one of its own and passes over every check of terms.
+            return Err(Refused::Message(raft_message::MessageError("no term")));
+        }
+        // Raft's own view, entries included that came since the last flush; of earlier terms it ignores everything.
+        let log = &self.raw.raft.raft_log;
+        let last = Index(log.last_index());
+        let current = message.term >= self.raw.raft.term;
         match message.get_msg_type() {
-            MessageType::MsgHeartbeat if message.commit > last.0 && message.term >= self.raw.raft.term => {
+            MessageType::MsgHeartbeat if current && message.commit > last.0 => {
                 return Err(Refused::Regressed { from, commit: Index(message.commit), last });
             }
-            MessageType::MsgAppend => {
-                let committed = self.raw.raft.raft_log.committed;
-                for entry in message.entries.iter().take_while(|entry| entry.index <= committed) {
-                    if self.raw.store().term_of(Index(entry.index)) != Some(Term(entry.term)) {
+            MessageType::MsgAppend if current => {
+                for entry in message.entries.iter().take_while(|entry| entry.index <= log.committed) {
+                    if log.term(entry.index) != Ok(entry.term) {
                         return Err(Refused::Conflicts { from, index: Index(entry.index) });
                     }
                 }
+            }
+            MessageType::MsgAppendResponse if current && !message.reject && message.index > last.0 => {
+                return Err(Refused::Invented { from, index: Index(message.index), last });
             }
             _ => {}
         }
@@ -112,7 +125,8 @@ impl<R: EntryReader> Group<R> {
             submissions.push(Submission::parse(frame.body.slice(at..at + length))?);
             at += length;
         }
-        let full = self.intake_bytes + frame.body.len() > self.config.intake_bytes_max;
+        // An empty intake takes anything, or a large frame would be refused for ever.
+        let full = self.intake_bytes > 0 && self.intake_bytes + frame.body.len() > self.config.intake_bytes_max;
         if self.raw.raft.state != StateRole::Leader || full {
             let refused = frame::build(FrameKind::ForwardRefused, self.config.group, 0, |_| {});
             self.outbox.push((from, Channel::Urgent, refused));

@@ -127,9 +127,11 @@ impl<R: EntryReader> Store<R> {
     fn durable_entries(&self, low: u64, high: u64, bytes_max: u64) -> raft::Result<Vec<Entry>> {
         match self.reader.entries(self.group, Index(low), Index(high), bytes_max) {
             Ok(entries) => Ok(entries.into_iter().map(entry_to_raft).collect()),
-            Err(reason) => {
+            Err(_) => {
+                // Raft panics on an error here and takes an empty answer for a short one: the group looks at `failed`
+                // before anything is made of it.
                 self.failed.set(Some(Index(low)));
-                Err(raft::Error::Store(StorageError::Other(reason.into())))
+                Ok(Vec::new())
             }
         }
     }

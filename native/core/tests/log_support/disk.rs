@@ -1,7 +1,7 @@
 //! A disk in memory that can lose power, or lose its process, at any step.
 //!
-//! What was not synced when the power goes survives in any part: each 512-byte sector of each write by itself, and of
-//! the directory's changes any first part.
+//! What was not synced when the power goes survives in any part: each 512-byte sector of each write by itself, now and
+//! then only the beginning of one; and of the directory's changes any first part.
 
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -131,12 +131,13 @@ impl SimDisk {
         let mut image = self.image().clone();
         // All or nothing are the likeliest to show a fault, next to a mixture.
         let mood = random.next_u32() % 4;
-        let mut survives = move || match mood {
-            0 => false,
-            1 => true,
-            _ => random.next_u32() & 1 == 0,
+        // How much of `length` bytes does.
+        let mut survives = move |length: usize| match (mood, random.next_u32() % 8) {
+            (0, _) | (2.., 0..3) => 0,
+            (2.., 3) => (1 << (random.next_u32() % 9)).min(length),
+            _ => length,
         };
-        let kept = image.pending.iter().take_while(|_| survives()).count();
+        let kept = image.pending.iter().take_while(|_| survives(1) == 1).count();
         for one in &image.pending[..kept] {
             change(&mut image.durable_names, one);
         }
@@ -145,8 +146,9 @@ impl SimDisk {
                 let mut at = 0;
                 while at < data.len() {
                     let end = data.len().min(at + SECTOR - (offset as usize + at) % SECTOR);
-                    if survives() {
-                        put(&mut inode.durable, offset as usize + at, &data[at..end]);
+                    let kept = survives(end - at);
+                    if kept > 0 {
+                        put(&mut inode.durable, offset as usize + at, &data[at..at + kept]);
                     }
                     at = end;
                 }

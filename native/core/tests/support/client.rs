@@ -2,7 +2,6 @@
 //! fences and barriers.
 
 use super::history::{Asked, State};
-use super::plant::Plant;
 use super::random::Random;
 use super::submissions::Draft;
 use super::world::World;
@@ -131,13 +130,7 @@ impl Clients {
         let (first, count) = (session.next_sequence, events.len() as u64);
         session.next_sequence += count;
         let acknowledged = session.acknowledged.min(first - 1);
-        let mut draft = Draft::events(events).in_session(session.id, first, acknowledged);
-        if world.plant == Some(Plant::SwappedSequences) && first > 1 && self.random.chance(20_000) {
-            draft.events.reverse();
-            draft.session = SessionId(draft.session.0 ^ 2);
-            draft.first_sequence = 1;
-            draft.acknowledged = 0;
-        }
+        let draft = Draft::events(events).in_session(session.id, first, acknowledged);
         let request = world.submit(node, &draft, quorum);
         self.sessions[node].open.insert(request, (first, count));
     }

@@ -18,12 +18,12 @@ pub enum Plant {
     FenceWithoutCommit,
     /// A strong publish is answered when it is applied at its origin alone.
     StrongIsAlone,
-    /// A reconnection is not told to the core.
-    NoLinkUp,
+    /// Forwarded submissions never arrive.
+    DropsForwards,
     /// Receipts count every voter as durable.
     InflatedReceipts,
     /// A publish is called withdrawn whether or not a leader has seen it.
     WithdrawsAll,
-    /// A publisher numbers its events with a gap and swaps two of them.
+    /// A publisher's events get each other's sequences.
     SwappedSequences,
 }

@@ -1,6 +1,7 @@
 //! The members, the network between them and what was seen of both. Steps are explicit: a simulation or a transcript
 //! says what happens next.
 
+use super::describe;
 use super::history::{Asked, History, Request, State};
 use super::invariants;
 use super::network::Network;
@@ -8,11 +9,12 @@ use super::node::Node;
 use super::plant::Plant;
 use super::random::Random;
 use super::submissions::Draft;
-use std::collections::BTreeMap;
 use vexfs_core::event::SubmissionKind;
 use vexfs_core::ids::{EventId, Index, MemberId, RequestId, SessionId};
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::ordered::effects::{Completion, End};
+use vexfs_core::ordered::status::Role;
+use vexfs_core::peer::frame::FrameKind;
 
 pub const TICK_US: u64 = 10_000;
 
@@ -28,6 +30,8 @@ pub struct World {
     pub sync_us: (u64, u64),
     /// Completions since they were last taken, for clients and transcripts.
     pub ended: Vec<(usize, Completion)>,
+    /// What happened, in words, if anybody reads it.
+    pub lines: Option<Vec<String>>,
 }
 
 impl World {
@@ -51,6 +55,7 @@ impl World {
             plant,
             sync_us: (200, 4_000),
             ended: Vec::new(),
+            lines: None,
         };
         for node in 0..members {
             world.start(node);
@@ -110,7 +115,7 @@ impl World {
                 if both && link.down_until_us.is_some_and(|until| until <= self.now_us) {
                     link.down_until_us = None;
                     let member = self.nodes[to].id;
-                    if let (Some(group), false) = (&mut self.nodes[from].group, self.plant == Some(Plant::NoLinkUp)) {
+                    if let Some(group) = &mut self.nodes[from].group {
                         group.link_up(member);
                     }
                     self.nodes[from].dirty = true;
@@ -177,7 +182,11 @@ impl World {
             SubmissionKind::Fence => Asked::Fence { id: draft.events[0] },
             _ => {
                 let (session, first_sequence) = (draft.session, draft.first_sequence);
-                for (sequence, id) in (first_sequence..).zip(&draft.events).filter(|_| !session.is_none()) {
+                let mut events = draft.events.clone();
+                if self.plant == Some(Plant::SwappedSequences) {
+                    events.reverse();
+                }
+                for (sequence, id) in (first_sequence..).zip(&events).filter(|_| !session.is_none()) {
                     self.history.by_sequence.insert((session, sequence), *id);
                 }
                 Asked::Events { events: draft.events.clone(), session, first_sequence }
@@ -205,8 +214,8 @@ impl World {
 
     /// Gives a publish up; answers what the core answered.
     pub fn withdraw(&mut self, node: usize, request: RequestId) -> bool {
-        let Some(group) = &mut self.nodes[node].group else { return false };
         self.nodes[node].dirty = true;
+        let Some(group) = &mut self.nodes[node].group else { return false };
         let clean = group.withdraw(request) || self.plant == Some(Plant::WithdrawsAll);
         if let Some(known) = self.history.requests.get_mut(&(node, request)) {
             known.unattended = true;
@@ -229,6 +238,7 @@ impl World {
         if !std::mem::take(&mut self.nodes[node].dirty) {
             return;
         }
+        let members = self.nodes.len();
         let at = &mut self.nodes[node];
         let Some(group) = &mut at.group else { return };
         if let Err(error) = group.flush(self.now_us, &mut at.effects) {
@@ -239,8 +249,13 @@ impl World {
         for (index, offset) in at.effects.suppressed.drain(..) {
             at.suppressed.entry(index).or_default().push(offset);
         }
-        for write in std::mem::take(&mut at.effects.writes) {
-            invariants::log_matching::note(&mut self.history, &at.disk.borrow(), &write);
+        let writes = std::mem::take(&mut at.effects.writes);
+        for write in &writes {
+            self.say(|world| describe::write(world, node, write));
+        }
+        let at = &mut self.nodes[node];
+        for write in writes {
+            invariants::log_matching::note(&mut self.history, members, &at.disk.borrow(), &write);
             let number = write.number;
             let ready_us = self.now_us + self.random.between(self.sync_us.0, self.sync_us.1);
             at.disk.borrow_mut().push(write, ready_us);
@@ -251,15 +266,56 @@ impl World {
         }
         for (to, channel, bytes) in std::mem::take(&mut at.effects.frames) {
             let Some(to) = self.nodes.iter().position(|node| node.id == to) else { continue };
+            if self.plant == Some(Plant::DropsForwards) && bytes[8] == FrameKind::Forward as u8 {
+                continue;
+            }
             self.history.note(&[node as u64, to as u64, channel as u64, bytes.len() as u64, self.now_us]);
+            self.say(|world| describe::frame(world, node, to, channel, &bytes));
             self.network.send(node, to, channel, bytes, self.now_us, &mut self.random);
         }
         invariants::after_flush(self, node);
         for completion in std::mem::take(&mut self.nodes[node].effects.completions) {
             self.history.note(&[node as u64, completion.request.0, self.now_us]);
+            self.say(|world| describe::end(world, node, &completion));
             invariants::on_completion(self, node, &completion);
             self.ended.push((node, completion));
         }
+    }
+
+    /// Everything that needs no tick: frames arrive, writes finish, members flush, until nothing is left.
+    pub fn settle(&mut self) {
+        for _ in 0..10_000 {
+            self.now_us += 1_000;
+            self.raise_links();
+            for node in 0..self.nodes.len() {
+                if self.nodes[node].runs(self.now_us) {
+                    self.deliver(node, usize::MAX);
+                    self.sync(node);
+                    self.flush(node);
+                }
+            }
+            let waiting = |node: &Node| {
+                let disk = node.disk.borrow();
+                node.dirty || (!disk.queue.is_empty() && disk.stalled_until_us <= self.now_us)
+            };
+            if self.network.in_flight() == 0 && !self.nodes.iter().any(waiting) {
+                return;
+            }
+        }
+        panic!("the members find no rest");
+    }
+
+    /// Ticks one member until it leads.
+    pub fn elect(&mut self, node: usize) {
+        for _ in 0..100 {
+            self.tick(node);
+            self.settle();
+            let leads = self.nodes[node].group.as_ref().is_some_and(|group| group.status().role == Role::Leader);
+            if leads {
+                return;
+            }
+        }
+        panic!("{node} is not elected");
     }
 
     /// Accepted events of a member's journal, in order: id, place, session, sequence.
@@ -290,7 +346,10 @@ impl World {
         out
     }
 
-    pub fn ids(&self) -> BTreeMap<MemberId, usize> {
-        self.nodes.iter().enumerate().map(|(at, node)| (node.id, at)).collect()
+    fn say(&mut self, what: impl FnOnce(&World) -> String) {
+        if self.lines.is_some() {
+            let line = what(self);
+            self.lines.get_or_insert_default().push(line);
+        }
     }
 }

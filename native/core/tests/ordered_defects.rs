@@ -1,0 +1,296 @@
+//! The shortest reproductions of defects that were found in the ordered lane: each stays, so that none comes back.
+
+mod support;
+
+use bytes::Bytes;
+use raft::eraftpb::{Entry, Message, MessageType};
+use support::disk::DiskReader;
+use support::submissions::{Draft, GROUP};
+use support::world::World;
+use vexfs_core::event::{Submission, SubmissionKind};
+use vexfs_core::ids::{EventId, Index, MemberId, RequestId, SessionId};
+use vexfs_core::machine::Outcome;
+use vexfs_core::ordered::effects::{Effects, End};
+use vexfs_core::ordered::receive::Refused;
+use vexfs_core::ordered::{Group, GroupError};
+use vexfs_core::peer::frame::{Frame, FrameKind};
+use vexfs_core::peer::raft_message;
+
+const SESSION: SessionId = SessionId(5);
+
+fn publish(id: u128) -> Draft {
+    Draft::events(vec![EventId(id)])
+}
+
+fn frame(message: &Message) -> Frame {
+    let mut body = Vec::new();
+    assert!(raft_message::encode(message, &mut body));
+    Frame { kind: FrameKind::Raft, group: GROUP, body: Bytes::from(body) }
+}
+
+fn message(kind: MessageType, from: MemberId, to: MemberId, term: u64) -> Message {
+    let mut message = Message::default();
+    message.set_msg_type(kind);
+    (message.from, message.to, message.term) = (from.0, to.0, term);
+    message
+}
+
+fn group(world: &mut World, node: usize) -> &mut Group<DiskReader> {
+    world.nodes[node].group.as_mut().expect("it runs")
+}
+
+fn receive(world: &mut World, node: usize, from: usize, message: &Message) -> Result<(), Refused> {
+    let (from, mut effects) = (world.nodes[from].id, Effects::default());
+    group(world, node).receive(from, frame(message), 0, &mut effects)
+}
+
+/// A leader `a` of three, with a few entries everywhere.
+fn three() -> World {
+    let mut world = World::new(1, 3, None);
+    world.elect(0);
+    for id in 1..4 {
+        world.submit(0, &publish(id), 1);
+        world.settle();
+    }
+    assert!(world.history.violations.is_empty());
+    world
+}
+
+fn append(world: &World, term: u64, entry_term: u64, after: u64) -> Message {
+    let mut message = message(MessageType::MsgAppend, world.nodes[0].id, world.nodes[1].id, term);
+    message.index = after;
+    message.log_term = 1;
+    let mut entry = Entry::default();
+    (entry.term, entry.index) = (entry_term, after + 1);
+    message.commit = after + 1;
+    message.set_entries(vec![entry].into());
+    message
+}
+
+/// Two appends before a flush: the second was judged by a log that did not have the first's entries yet.
+#[test]
+fn a_repeated_append_before_a_flush_is_no_conflict() {
+    let mut world = three();
+    let append = append(&world, 1, 1, 4);
+    assert_eq!(receive(&mut world, 1, 0, &append), Ok(()));
+    assert_eq!(receive(&mut world, 1, 0, &append), Ok(()));
+}
+
+/// What a deposed leader sent long ago may contradict what was committed since: raft ignores its term.
+#[test]
+fn a_late_append_of_an_earlier_term_is_no_conflict() {
+    let mut world = three();
+    for _ in 0..60 {
+        world.tick(1);
+        world.tick(2);
+        world.settle();
+    }
+    world.elect(1);
+    world.submit(1, &publish(9), 1);
+    world.settle();
+    let last = group(&mut world, 1).status().last.0;
+    // The new leader's first entry has the index that the old one would have used next.
+    let late = append(&world, 1, 1, 4);
+    assert!(last > 5 && group(&mut world, 1).term_of(Index(5)).is_some_and(|term| term.0 > 1));
+    assert_eq!(receive(&mut world, 1, 0, &late), Ok(()));
+}
+
+/// A read that a follower sent to a deposed leader travels on under the follower's address.
+#[test]
+fn a_read_forwarded_twice_is_taken() {
+    let mut world = three();
+    let mut read = message(MessageType::MsgReadIndex, world.nodes[2].id, world.nodes[0].id, 0);
+    read.set_entries(vec![Entry { data: vec![1; 24].into(), ..Default::default() }].into());
+    assert_eq!(receive(&mut world, 0, 1, &read), Ok(()));
+    read.from = 77;
+    assert!(matches!(receive(&mut world, 0, 1, &read), Err(Refused::Misaddressed { .. })));
+}
+
+/// Raft takes a message of term 0 for one of its own making and skips every check of terms.
+#[test]
+fn a_message_without_a_term_is_refused() {
+    let mut world = three();
+    let mut heartbeat = message(MessageType::MsgHeartbeat, world.nodes[0].id, world.nodes[1].id, 0);
+    heartbeat.commit = 1_000;
+    assert!(receive(&mut world, 1, 0, &heartbeat).is_err());
+}
+
+/// A follower that claims entries the leader never had must not count for a majority.
+#[test]
+fn an_answer_beyond_the_log_is_refused() {
+    let mut world = three();
+    let mut answer = message(MessageType::MsgAppendResponse, world.nodes[1].id, world.nodes[0].id, 1);
+    answer.index = 1_000;
+    assert!(receive(&mut world, 0, 1, &answer).is_err());
+    world.submit(0, &publish(50), 1);
+    world.settle();
+    assert_eq!(world.journal(1).len(), 4);
+}
+
+/// A strong publish that is withdrawn in time ends as withdrawn, not as applied.
+#[test]
+fn a_withdrawn_strong_publish_ends_withdrawn() {
+    let mut world = World::new(1, 3, None);
+    let request = world.submit(0, &publish(1).in_session(SESSION, 1, 0), 3);
+    assert!(world.withdraw(0, request));
+    world.elect(0);
+    let ends: Vec<&End> = world.ended.iter().map(|(_, completion)| &completion.end).collect();
+    assert!(matches!(ends[..], [End::Withdrawn]), "{ends:?}");
+}
+
+/// Barriers that came while a round was under way start theirs in the flush that ends it, not at the next tick.
+#[test]
+fn a_waiting_barrier_needs_no_tick() {
+    let mut world = three();
+    world.barrier(0);
+    world.flush(0);
+    world.barrier(0);
+    world.settle();
+    assert_eq!(world.history.open(), 0);
+}
+
+/// A lost query of applied indexes is asked again however busy the log is.
+#[test]
+fn a_lost_applied_query_is_asked_again_while_writes_go_on() {
+    let mut world = three();
+    world.network.stall(0, 1, 1, u64::MAX);
+    world.network.stall(0, 2, 1, 0);
+    world.submit(0, &publish(60), 3);
+    // The entry reaches `b` late, its query is lost in between.
+    for _ in 0..3 {
+        world.flush(0);
+        world.now_us += 10_000;
+        for node in 0..3 {
+            world.deliver(node, 100);
+            world.sync(node);
+            world.flush(node);
+        }
+    }
+    assert_eq!(world.history.open(), 1);
+    world.reset_link(1, 0, world.now_us);
+    world.reset_link(0, 1, world.now_us);
+    world.nodes[1].group = None;
+    world.raise_links();
+    world.start(1);
+    world.network.stall(0, 1, 1, 0);
+    for busy in 0..40 {
+        world.submit(0, &publish(100 + busy), 1);
+        for node in 0..3 {
+            world.tick(node);
+        }
+        world.settle();
+    }
+    assert_eq!(world.history.open(), 0);
+}
+
+/// The leader's refusal can be lost with a connection that the refused member does not dial.
+#[test]
+fn a_lost_refusal_does_not_strand_a_request() {
+    let mut world = three();
+    // Too much for the leader's intake at once: the second frame is refused.
+    for id in 0..60 {
+        world.submit(1, &Draft::events((0..20).map(|at| EventId(1_000 + id * 50 + at)).collect()), 1);
+    }
+    for _ in 0..40 {
+        world.flush(1);
+        world.now_us += 10_000;
+        world.deliver(0, usize::MAX);
+        world.flush(0);
+        // Everything the leader says is lost, its refusals too; the follower notices nothing.
+        world.network.reset(0, 1, world.now_us + 1);
+        world.sync(0);
+        world.deliver(2, usize::MAX);
+        world.sync(2);
+        world.flush(2);
+        world.now_us += 10_000;
+        world.raise_links();
+    }
+    for _ in 0..400 {
+        for node in 0..3 {
+            world.tick(node);
+        }
+        world.settle();
+    }
+    assert_eq!(world.history.open(), 0);
+}
+
+/// An unreadable log ends the group with an error that names the entry; raft alone would panic.
+#[test]
+fn an_unreadable_log_is_an_error() {
+    let mut world = three();
+    world.nodes[0].crash(0);
+    world.nodes[0].disk.borrow_mut().hard.commit = Index(4);
+    world.start(0);
+    world.nodes[0].disk.borrow_mut().unreadable = true;
+    let result = group(&mut world, 0).flush(0, &mut Effects::default());
+    assert!(matches!(result, Err(GroupError::Unreadable { index: Index(1) })), "{result:?}");
+}
+
+/// The same while answering a follower that lags behind the cache.
+#[test]
+fn an_unreadable_log_is_an_error_at_a_leader() {
+    let mut world = three();
+    for node in 0..2 {
+        world.nodes[node].crash(0);
+    }
+    world.start(0);
+    world.start(1);
+    world.settle();
+    world.elect(0);
+    world.nodes[0].disk.borrow_mut().unreadable = true;
+    let mut behind = message(MessageType::MsgAppendResponse, world.nodes[1].id, world.nodes[0].id, 0);
+    let last = group(&mut world, 0).status().last.0;
+    behind.term = group(&mut world, 0).status().term.0;
+    (behind.reject, behind.index, behind.reject_hint, behind.log_term) = (true, last, 1, 1);
+    world.nodes[1].crash(0);
+    world.start(1);
+    let _ = receive(&mut world, 0, 1, &behind);
+    let mut effects = Effects::default();
+    for _ in 0..20 {
+        group(&mut world, 0).tick();
+        match group(&mut world, 0).flush(0, &mut effects) {
+            Ok(()) => {}
+            Err(error) => {
+                assert!(matches!(error, GroupError::Unreadable { .. }), "{error}");
+                return;
+            }
+        }
+    }
+}
+
+/// A skip covers at most what a publish could have held: every member walks through its sequences.
+#[test]
+fn a_skip_is_bounded() {
+    let mut bytes = publish(1).in_session(SESSION, 1, 0).stamped("a", RequestId(1), 0).skipped().bytes().to_vec();
+    assert!(Submission::parse(Bytes::from(bytes.clone())).is_ok_and(|skip| skip.kind() == SubmissionKind::Skip));
+    bytes[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert!(Submission::parse(Bytes::from(bytes)).is_err());
+}
+
+/// Request ids of a former life never match those of the present one.
+#[test]
+fn a_former_life_ends_no_present_request() {
+    let mut world = three();
+    world.submit(1, &publish(70), 1);
+    world.flush(1);
+    world.now_us += 5_000;
+    world.deliver(0, usize::MAX);
+    world.nodes[1].crash(0);
+    world.start(1);
+    world.submit(1, &publish(71), 1);
+    for _ in 0..20 {
+        world.tick(0);
+        world.settle();
+    }
+    let here: Vec<&Outcome> = world
+        .ended
+        .iter()
+        .filter(|(node, _)| *node == 1)
+        .filter_map(|(_, completion)| match &completion.end {
+            End::Applied { outcome, .. } => Some(outcome),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(here, [&Outcome::Accepted { first_offset: 0, count: 1 }]);
+    assert!(world.journal(1).iter().any(|(id, ..)| *id == EventId(70)));
+}

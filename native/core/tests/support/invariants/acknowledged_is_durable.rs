@@ -1,0 +1,17 @@
+//! What is acknowledged is on the disks of a majority (rule R1; Ongaro 2014, "Consensus: Bridging Theory and Practice",
+//! section 3.8). The disks are asked, not the members.
+
+use crate::support::world::World;
+use vexfs_core::ids::{Index, Term};
+
+pub fn copies(world: &World, index: Index, term: Term) -> usize {
+    world.nodes.iter().filter(|node| node.disk.borrow().term_of(index) == Some(term)).count()
+}
+
+pub fn check(world: &mut World, index: Index, term: Term) {
+    let copies = copies(world, index, term);
+    if copies < world.nodes.len() / 2 + 1 {
+        let what = format!("entry {index} of term {term} is on {copies} disks when it is acknowledged");
+        world.history.violate("acknowledged_is_durable", what);
+    }
+}
