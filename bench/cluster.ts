@@ -1,9 +1,9 @@
 /** Three nodes on loopback, each in a process of its own. */
-import { mkdtempSync, rmSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { NodeStatus } from './node/commands.js';
 import { Member } from './member.js';
+import { closeRoom, openRoom } from './rooms.js';
 
 const IDS = ['a', 'b', 'c'] as const;
 const POLL_MS = 5;
@@ -21,7 +21,7 @@ export class Cluster {
 
   /** Runs `work` on a fresh cluster in a new directory below `parent`; both are gone afterwards. */
   static async with<T>(parent: string, work: (cluster: Cluster) => Promise<T>): Promise<T> {
-    const directory = mkdtempSync(join(parent, 'vexcoord-bench-'));
+    const directory = openRoom(parent, 'cluster');
     try {
       const ports = await freePorts(IDS.length);
       const cluster = new Cluster(directory, new Map(IDS.map((id, at) => [id, `127.0.0.1:${ports[at]}`])));
@@ -33,7 +33,7 @@ export class Cluster {
         await Promise.all(cluster.members.map((member) => member.close()));
       }
     } finally {
-      rmSync(directory, { recursive: true, force: true });
+      closeRoom(directory);
     }
   }
 

@@ -1,9 +1,10 @@
 /** What no commit can beat here: one fdatasync of this disk and one round trip of this machine's loopback. */
-import { closeSync, fdatasyncSync, ftruncateSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { Member } from './member.js';
+import { closeRoom, openRoom } from './rooms.js';
 import { median, Samples } from './samples.js';
 
 const BLOCK_BYTES = 4096;
@@ -41,7 +42,7 @@ export class Floor {
     const peer = new Member('echo');
     const socket = connect({ host: '127.0.0.1', port: await peer.call('echo'), noDelay: true });
     await once(socket, 'connect');
-    return new Floor(mkdtempSync(join(parent, 'vexcoord-floor-')), samples, peer, socket);
+    return new Floor(openRoom(parent, 'floor'), samples, peer, socket);
   }
 
   async measure(): Promise<FloorTimes> {
@@ -51,7 +52,7 @@ export class Floor {
   async close(): Promise<void> {
     this.#socket.destroy();
     await this.#peer.close();
-    rmSync(this.#directory, { recursive: true, force: true });
+    closeRoom(this.#directory);
   }
 
   /** fdatasync of a block appended to a growing file; the write before it is not counted. */

@@ -2,8 +2,10 @@
 import { mkdirSync } from 'node:fs';
 import type { Context } from './context.js';
 import { describeMachine, filesystemOf, Machine } from './machine.js';
+import { killMembers } from './member.js';
 import { help, type Options, parseOptions } from './options.js';
 import { Report } from './report.js';
+import { closeRooms } from './rooms.js';
 import { SUITES } from './suites/index.js';
 
 const progress = (line: string): void => {
@@ -58,6 +60,11 @@ async function main(): Promise<number> {
   }
 }
 
+process.on('exit', () => {
+  killMembers();
+  closeRooms();
+});
+for (const [signal, status] of [['SIGINT', 130], ['SIGTERM', 143]] as const) process.once(signal, () => process.exit(status));
 // Until it is known better: an event loop that runs empty ends the process without a word.
 process.exitCode = 1;
 void main().then((status) => {

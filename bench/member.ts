@@ -7,6 +7,13 @@ import type { Commands, Reply } from './node/commands.js';
 const BOOT = fileURLToPath(new URL('./node/boot.mjs', import.meta.url));
 const CLOSE_MS = 20_000;
 
+const running = new Set<ChildProcess>();
+
+/** For the last moment of this process: no waiting. */
+export function killMembers(): void {
+  for (const child of running) child.kill('SIGKILL');
+}
+
 interface Waiting {
   readonly resolve: (result: unknown) => void;
   readonly reject: (error: Error) => void;
@@ -34,8 +41,12 @@ export class Member {
       if ('error' in reply) waiting?.reject(new Error(`node ${id}: ${reply.error}`));
       else waiting?.resolve(reply.result);
     });
+    running.add(this.#child);
     this.#child.on('error', (error) => this.#failAll(error));
-    this.#child.on('exit', (code, signal) => this.#failAll(new Error(`the process of node ${id} ended with ${signal ?? `status ${code}`}`)));
+    this.#child.on('exit', (code, signal) => {
+      running.delete(this.#child);
+      this.#failAll(new Error(`the process of node ${id} ended with ${signal ?? `status ${code}`}`));
+    });
   }
 
   get pid(): number | null {

@@ -12,8 +12,8 @@ const receipt = await session.publish({ type: 'FilesystemWrite', path: '/notes/t
 console.log(`${receipt.level} at index ${receipt.index}, on ${receipt.durableMembers} disks`);
 
 await b.readBarrier(); // b has now applied everything that was committed before this call
-for await (const { event, cursor } of b.subscribe({ from: 'first', where: { path: '/notes{,/**}' } })) {
-  console.log(`${event.type} ${event.path} ${Buffer.from(event.payload)}`);
+for await (const { event, cursor } of b.subscribe({ from: 'first', where: { path: ['/notes', '/notes/**'] } })) {
+  console.log(`${event.type} ${event.path}, ${event.payload.length} bytes`);
   if (cursor === receipt.cursor) break;
 }
 console.log((await c.outcome(receipt.eventId)).state);

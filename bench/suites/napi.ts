@@ -1,9 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Suite } from '../context.js';
-import { SingleCore } from '../single-core.js';
 import { timeCases } from '../cases.js';
+import { closeRoom, openRoom } from '../rooms.js';
 import { median, Samples } from '../samples.js';
+import { SingleCore } from '../single-core.js';
 
 const IN_FLIGHT = 64;
 
@@ -12,7 +11,7 @@ export const napi: Suite = {
   name: 'napi',
   summary: 'crossing N-API: a call, packing and handing in 256 events, reading 256 deliveries',
   async run({ options, report, progress }) {
-    const directory = mkdtempSync(join(options.directory, 'vexcoord-napi-'));
+    const directory = openRoom(options.directory, 'napi');
     const core = await SingleCore.open(directory);
     try {
       progress('  packing and handing in');
@@ -44,7 +43,7 @@ export const napi: Suite = {
       for (const { name, us } of times) report.add('napi', name, us, 'us');
     } finally {
       await core.close();
-      rmSync(directory, { recursive: true, force: true });
+      closeRoom(directory);
     }
   },
 };

@@ -46,13 +46,13 @@ export class Consumer {
   }
 
   /** Takes the name over; a new one stands right after `from`. Whoever held it gets `CONSUMER_FENCED` from now on. */
-  static async attach(ports: ConsumerPorts, name: string, from: Position): Promise<Consumer> {
+  static async attach(ports: ConsumerPorts, name: string, from: Position, signal: AbortSignal): Promise<Consumer> {
     const bytes = Buffer.byteLength(name);
     if (bytes === 0 || bytes > LIMITS.consumerNameBytesMax) {
       throw new CoordinatorError('FILTER_INVALID', `the consumer's name has ${bytes} bytes; 1 to ${LIMITS.consumerNameBytesMax} are allowed`);
     }
     const holder = ports.randomU64();
-    const end = await command(ports, name, 'consumerAttach', holder, from);
+    const end = await command(ports, name, 'consumerAttach', holder, from, signal);
     if (end.kind === END.consumersFull) throw new CoordinatorError('BACKPRESSURE', `there are as many named consumers as allowed; ${JSON.stringify(name)} is one too many`);
     return new Consumer(ports, name, end.consumer);
   }
@@ -70,9 +70,9 @@ export class Consumer {
   }
 
   /** Commits that delivery may go up to here, before it does. */
-  async claim(through: Position): Promise<void> {
+  async claim(through: Position, signal: AbortSignal): Promise<void> {
     if (compare(through, this.#claimed) <= 0) return;
-    const end = await command(this.#ports, this.#name, 'consumerClaim', this.#start.epoch, through);
+    const end = await command(this.#ports, this.#name, 'consumerClaim', this.#start.epoch, through, signal);
     this.#check(end);
     this.#claimed = through;
   }
@@ -101,7 +101,7 @@ export class Consumer {
   }
 }
 
-function command(ports: ConsumerPorts, name: string, kind: 'consumerAttach' | 'consumerClaim' | 'consumerAcknowledge', epoch: bigint, at: Position): Promise<End> {
+function command(ports: ConsumerPorts, name: string, kind: 'consumerAttach' | 'consumerClaim' | 'consumerAcknowledge', epoch: bigint, at: Position, signal?: AbortSignal): Promise<End> {
   const request: ConsumerRequest = {
     level: 'linearizable',
     origin: ports.nodeId,
@@ -116,6 +116,6 @@ function command(ports: ConsumerPorts, name: string, kind: 'consumerAttach' | 'c
     offset: at.offset,
   };
   const bytes = ports.writer.packConsumer(kind, request);
-  const options = { what: `consumer ${JSON.stringify(name)}`, timeoutMs: ports.timeoutMs, bytes: bytes.length };
+  const options = { what: `consumer ${JSON.stringify(name)}`, timeoutMs: ports.timeoutMs, signal, bytes: bytes.length };
   return ports.requests.make(options, (number) => ports.core.submit(number, bytes, 1));
 }

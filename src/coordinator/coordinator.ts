@@ -28,6 +28,7 @@ import { OrderedReceipt } from './receipt.js';
 import { Requests } from './requests.js';
 import { SessionState } from './session.js';
 import { statusOf } from './status.js';
+import { OpenSubscriptions } from './open-subscriptions.js';
 import { JournalSubscription, startOf } from './subscription.js';
 import { VERSION } from './version.js';
 
@@ -52,7 +53,7 @@ export class Coordinator implements CoordinatorNode {
   readonly #ids: EventIds;
   readonly #writer: SubmissionWriter;
   readonly #sessions = new WeakMap<Session, SessionState>();
-  readonly #subscriptions = new Set<JournalSubscription>();
+  readonly #subscriptions = new OpenSubscriptions();
   readonly #events = new EventEmitter<{ failed: [CoordinatorError] }>();
   #network: PeerNetwork | null = null;
   #own: SessionState;
@@ -207,21 +208,20 @@ export class Coordinator implements CoordinatorNode {
         growth: this.#growth,
         context: { catalogue: this.#catalogue, cursors: this.#cursors, group: 0 },
         cursors: this.#cursors,
-        attach: (name, from) => this.#attach(name, from),
+        attach: (name, from, signal) => this.#attach(name, from, signal),
       },
       options,
       start,
       all ? null : new FilterHandle(codes, categories, globs),
     );
     this.#subscriptions.add(subscription);
-    subscription.onEnd = () => this.#subscriptions.delete(subscription);
     return subscription;
   }
 
-  #attach(name: string, from: Position): Promise<Consumer> {
+  #attach(name: string, from: Position, signal: AbortSignal): Promise<Consumer> {
     const { nodeId, publishTimeoutMs: timeoutMs } = this.config;
     const { randomU64 } = this.#ports;
-    return Consumer.attach({ core: this.#core, requests: this.#requests, writer: this.#writer, nodeId, timeoutMs, randomU64 }, name, from);
+    return Consumer.attach({ core: this.#core, requests: this.#requests, writer: this.#writer, nodeId, timeoutMs, randomU64 }, name, from, signal);
   }
 
   /** The delivery that a cursor or an event id names. Rejects with `NOT_FOUND` where this node's journal has none. */
@@ -328,7 +328,7 @@ export class Coordinator implements CoordinatorNode {
   }
 
   async #close(): Promise<void> {
-    for (const subscription of [...this.#subscriptions]) await subscription.close();
+    this.#subscriptions.closeAll();
     const until = this.#ports.monotonicMs() + DRAIN_MS;
     while (this.#failure === null && this.#requests.size > 0 && this.#ports.monotonicMs() < until) {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_STEP_MS));
@@ -355,7 +355,7 @@ export class Coordinator implements CoordinatorNode {
     this.#failure = error;
     this.#requests.endAll(error);
     this.#publisher.release();
-    for (const subscription of [...this.#subscriptions]) void subscription.close();
+    this.#subscriptions.closeAll();
     this.#events.emit('failed', error);
   }
 

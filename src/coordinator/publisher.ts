@@ -32,7 +32,7 @@ export class Publisher {
   readonly #options: PublisherOptions;
   readonly #lookup: Lookup;
   /** Publishes that wait for room, in the order they were made. */
-  readonly #queue: (() => void)[] = [];
+  readonly #queue = new Set<() => void>();
   /** One that was let in and has not taken its room yet: nobody may overtake it. */
   #entering = false;
 
@@ -55,13 +55,18 @@ export class Publisher {
     const quorum = this.#quorumOf(level, options);
     if ((options.group ?? 0) !== 0) throw new CoordinatorError('GROUP_UNKNOWN', `group ${options.group} does not exist; 0 is the only one`);
     if (events.length === 0) return [];
-    if (this.#entering || this.#queue.length > 0 || this.#requests.bytes >= this.#options.pendingBytesMax) await this.#room(options.signal);
+    let timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
+    if (this.#entering || this.#queue.size > 0 || this.#requests.bytes >= this.#options.pendingBytesMax) {
+      const sinceMs = this.#requests.nowMs();
+      await this.#room(options.signal, timeoutMs);
+      timeoutMs = Math.max(0, timeoutMs - (this.#requests.nowMs() - sinceMs));
+    }
 
     let ended: Promise<Ending[]> | null = null;
     const refusals = each ? new Map<number, CoordinatorError>() : undefined;
     try {
       const packed = this.#pack(events, level, session, refusals);
-      if (packed.count > 0) ended = this.#submit(packed, level, quorum, options, session);
+      if (packed.count > 0) ended = this.#submit(packed, level, quorum, { timeoutMs, signal: options.signal }, session);
     } finally {
       this.#entering = false;
       this.#admit();
@@ -86,12 +91,11 @@ export class Publisher {
     });
   }
 
-  async #submit(packed: PackedEvents, level: Level, quorum: number, options: PublishOptions, session: SessionState | null): Promise<Ending[]> {
+  async #submit(packed: PackedEvents, level: Level, quorum: number, wait: { timeoutMs: number; signal: AbortSignal | undefined }, session: SessionState | null): Promise<Ending[]> {
     const { bytes, count, ids } = packed;
     const what = count === 1 ? 'the publish' : `the batch of ${count} events`;
-    const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
     const first = session?.next ?? 0n;
-    const ended = this.#requests.make({ what, timeoutMs, signal: options.signal, bytes: bytes.length }, (request) => {
+    const ended = this.#requests.make({ what, ...wait, bytes: bytes.length }, (request) => {
       const taken = this.#core.submit(request, bytes, quorum);
       // Sequences are used up by what was taken, and by nothing else: a gap would hold the session up.
       if (taken === 0) session?.take(count);
@@ -131,36 +135,49 @@ export class Publisher {
     return quorum;
   }
 
-  /** Resolves, in turn, when there is room again. */
-  #room(signal: AbortSignal | undefined): Promise<void> {
-    if (this.#queue.length >= QUEUE_MAX) {
+  /** Resolves, in turn, when there is room again. What ends here has not been sent. */
+  #room(signal: AbortSignal | undefined, timeoutMs: number): Promise<void> {
+    if (signal?.aborted) return Promise.reject(new CoordinatorError('ABORTED', 'the publish was aborted before it began', { committed: 'no' }));
+    if (this.#queue.size >= QUEUE_MAX) {
       return Promise.reject(new CoordinatorError('BACKPRESSURE', `${QUEUE_MAX} publishes wait for room already; await their receipts first`));
     }
     return new Promise((resolve, reject) => {
-      const admit = () => {
+      const leave = () => {
+        this.#queue.delete(admit);
+        clearTimeout(timer);
         signal?.removeEventListener('abort', abort);
+      };
+      const admit = () => {
+        leave();
         resolve();
       };
       const abort = () => {
-        const at = this.#queue.indexOf(admit);
-        if (at >= 0) this.#queue.splice(at, 1);
+        leave();
         reject(new CoordinatorError('ABORTED', 'the publish was aborted while it waited for room', { committed: 'no' }));
       };
+      const expire = () => {
+        leave();
+        reject(new CoordinatorError('TIMEOUT', 'the publish timed out while it waited for room', { committed: 'no' }));
+      };
+      const timer = setTimeout(expire, timeoutMs).unref();
       signal?.addEventListener('abort', abort, { once: true });
-      this.#queue.push(admit);
+      this.#queue.add(admit);
     });
   }
 
   /** Lets the next waiting publish in; it asks for the one after it when it has taken its room. */
   #admit(): void {
-    if (this.#entering || this.#queue.length === 0 || this.#requests.bytes >= this.#options.pendingBytesMax) return;
-    this.#entering = true;
-    this.#queue.shift()?.();
+    if (this.#entering || this.#requests.bytes >= this.#options.pendingBytesMax) return;
+    for (const admit of this.#queue) {
+      this.#entering = true;
+      admit();
+      return;
+    }
   }
 
   /** Lets everything that waits for room go on, to fail there: the node closes. */
   release(): void {
-    for (const admit of this.#queue.splice(0)) admit();
+    for (const admit of [...this.#queue]) admit();
   }
 }
 

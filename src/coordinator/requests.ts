@@ -42,6 +42,11 @@ export class Requests {
     this.#nowMs = monotonicMs;
   }
 
+  /** Milliseconds of the clock that deadlines go by. */
+  nowMs(): number {
+    return this.#nowMs();
+  }
+
   get size(): number {
     return this.#waiting.size;
   }
@@ -51,7 +56,11 @@ export class Requests {
    * Rejects with `TIMEOUT`, `ABORTED`, `BACKPRESSURE`, `CLOSED` or the error that ended the node.
    */
   make(options: RequestOptions, hand: (request: number) => number): Promise<End> {
-    if (this.#ended !== null) return Promise.reject(this.#ended);
+    if (this.#ended !== null) {
+      // Never handed in, whatever became of those that were.
+      const { code, message } = this.#ended;
+      return Promise.reject(new CoordinatorError(code, message, { committed: 'no', cause: this.#ended }));
+    }
     if (options.signal?.aborted) return Promise.reject(new CoordinatorError('ABORTED', `${options.what} was aborted before it began`, { committed: 'no' }));
     const request = this.#next;
     const taken = hand(request);

@@ -12,7 +12,7 @@ export interface SubscriptionPorts {
   readonly context: Omit<DeliveryContext, 'consumer'>;
   readonly cursors: CursorCodec;
   /** Opens the named consumer, standing after `from` if it is new. */
-  attach(name: string, from: Position): Promise<Consumer>;
+  attach(name: string, from: Position, signal: AbortSignal): Promise<Consumer>;
 }
 
 const BUFFER_BYTES = 1024 * 1024;
@@ -85,6 +85,8 @@ export class JournalSubscription implements Subscription, AsyncIterator<Delivery
         await this.#fetch();
       }
     } catch (error) {
+      // What was under way when the stream ended ended with it: the stream's end is what its reader is told.
+      if (this.#ended.signal.aborted) return { done: true, value: undefined };
       this.#finish();
       throw error;
     }
@@ -92,11 +94,12 @@ export class JournalSubscription implements Subscription, AsyncIterator<Delivery
 
   async #fetch(): Promise<void> {
     const context = await this.#open();
+    if (this.#ended.signal.aborted) return;
     const reader = this.#read(context);
     if (reader.count > 0) {
       if (this.#consumer !== null) {
         const last = [...reader].at(-1);
-        if (last !== undefined) await this.#consumer.claim({ index: last.index, offset: last.offset });
+        if (last !== undefined) await this.#consumer.claim({ index: last.index, offset: last.offset }, this.#ended.signal);
       }
       this.#items = reader[Symbol.iterator]();
     } else if (reader.nextIndex > reader.appliedIndex) {
@@ -120,7 +123,7 @@ export class JournalSubscription implements Subscription, AsyncIterator<Delivery
     if (this.#context !== null) return this.#context;
     const { consumer } = this.#options;
     if (consumer !== undefined) {
-      this.#consumer = await this.#ports.attach(consumer, before(this.#index, this.#offset));
+      this.#consumer = await this.#ports.attach(consumer, before(this.#index, this.#offset), this.#ended.signal);
       const { index, offset } = this.#consumer.acknowledged;
       this.#index = index;
       this.#offset = index === 0n ? 0 : offset + 1;

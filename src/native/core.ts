@@ -94,9 +94,10 @@ export class Core {
 
   /** Ends the node and frees the directory; a second call does no harm. */
   async close(): Promise<void> {
-    await this.#native.closeNode(this.handle);
+    // Detached first: a node that is closed is not found any more, and the two would keep each other in memory.
     if (this.#token !== null) this.#native.detachApp(this.handle, this.#token);
     this.#token = null;
+    await this.#native.closeNode(this.handle);
   }
 }
 

@@ -224,6 +224,43 @@ fn an_older_copy_of_a_segment_is_noticed() {
     assert!(matches!(open(&disk), Err(LogError::Damaged { .. })));
 }
 
+/// Nothing but the batch numbers shows it where the lost batches hold no entries.
+#[test]
+fn an_older_copy_that_lacks_only_votes_is_noticed() {
+    let (disk, _) = written(&[vec![run(1, 1, 1, 10)]]);
+    let name = disk.segments().remove(0);
+    let backup = disk.read(&name);
+    let (mut log, _) = open(&disk).unwrap();
+    for term in 2..12 {
+        log.append(&[hard_state(GROUP, term, 3, 1)]).unwrap();
+    }
+    assert!(disk.segments().len() > 1);
+    disk.overwrite(&name, &backup);
+    assert!(matches!(open(&disk), Err(LogError::Damaged { .. })));
+}
+
+/// A copied directory that went on by itself has segments of the same directory, place and batch numbers.
+#[test]
+fn a_segment_of_another_history_is_refused() {
+    let (disk, _) = written(&[vec![run(1, 1, 1, 10)]]);
+    let histories = [1, 2].map(|salt_seed| {
+        let disk = disk.copy();
+        let wanted = vexfs_core::log::Wanted { salt_seed, ..wanted() };
+        let (mut log, _) = Log::open(Arc::new(disk.clone()), options(), wanted).unwrap();
+        for i in 2..20 {
+            log.append(&[run(i, i, 1, 10)]).unwrap();
+        }
+        disk
+    });
+    let segments = histories[0].segments();
+    assert!(segments.len() > 2);
+    for segment in &segments[1..] {
+        let disk = histories[0].copy();
+        disk.overwrite(segment, &histories[1].read(segment));
+        assert!(matches!(open(&disk), Err(LogError::ForeignSegment { .. })), "{segment}");
+    }
+}
+
 #[test]
 fn one_superblock_copy_is_enough_and_none_is_refused() {
     let (disk, model) = several_segments();

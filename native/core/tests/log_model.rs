@@ -286,6 +286,7 @@ fn a_clean_close_does_not_use_up_a_segment() {
 #[test]
 fn spares_are_used_and_misfits_removed() {
     let disk = SimDisk::default();
+    open(&disk).unwrap();
     disk.overwrite("spare-3", &[0; 100]);
     disk.overwrite("spare-4.new", &[1; SEGMENT as usize]);
     let (mut log, _) = open(&disk).unwrap();

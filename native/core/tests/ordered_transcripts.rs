@@ -3,7 +3,7 @@
 //! Commands: `cluster members=n` (a new one) · `tick node=x times=n` · `elect node=x` · `settle` (frames arrive, writes
 //! finish, nothing ticks) · `publish node=x ids=(1,2) [session=s sequence=n] [applied=n]` · `fence node=x id=n` ·
 //! `barrier node=x` · `withdraw node=x request=n` · `stall node=x` and `unstall node=x` (the disk) · `cut from=x to=y`
-//! and `mend` (connections) · `crash node=x` and `start node=x` · `step node=x` (arrivals, writes, one flush) ·
+//! and `mend` (connections) · `lose from=x to=y` (what is on its way, unnoticed) · `crash node=x` and `start node=x` · `step node=x` (arrivals, writes, one flush) ·
 //! `status` · `journal node=x`. `quiet` leaves a command's trace out.
 
 mod support;
@@ -103,6 +103,10 @@ fn command(world: &mut World, case: &mut TestCase) -> String {
             world.reset_link(to, from, u64::MAX);
             world.flush(from);
             world.flush(to);
+        }
+        "lose" => {
+            let (from, to) = (node(world, case, "from"), node(world, case, "to"));
+            world.network.lose(from, to);
         }
         "mend" => {
             for from in 0..world.nodes.len() {

@@ -5,15 +5,15 @@
 
 use crate::disk::{DiskError, FileDisk, Mode};
 use crate::ends;
-use crate::links::{Inbox, Outbox};
+use crate::links::Outbox;
 use crate::protocol::{self, Ended, Protocol};
-use crate::wake::Mailbox;
-use crate::writer::{self, SyncTimes};
+use crate::shared::{DurableEntries, Input, Shared};
+use crate::writer;
 use crossbeam_channel::{unbounded, Sender};
 use parking_lot::{Mutex, RwLock};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -21,13 +21,11 @@ use thiserror::Error;
 use vexfs_core::clock::HybridClock;
 use vexfs_core::filter::Filter;
 use vexfs_core::ids::{EventId, GroupId, Index, MemberId};
-use vexfs_core::journal::{self, JournalError, Suppressed, Window};
-use vexfs_core::log::{HardState, Identity, Log, LogEntry, LogError, LogOptions, LogReader, Wanted};
+use vexfs_core::journal::{self, JournalError, Window};
+use vexfs_core::log::{HardState, Identity, Log, LogError, LogOptions, Wanted};
 use vexfs_core::machine::MachineLimits;
-use vexfs_core::ordered::status::GroupStatus;
-use vexfs_core::ordered::store::EntryReader;
 use vexfs_core::ordered::{Group, GroupConfig, GroupError};
-use vexfs_core::peer::frame::{Frame, FrameError};
+use vexfs_core::peer::frame::FrameError;
 
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -69,57 +67,6 @@ pub struct NodeConfig {
     pub fresh_directory_id: [u8; 16],
 }
 
-/// What reaches the protocol thread.
-pub enum Input {
-    Submit { request: u32, bytes: Vec<u8>, applied_quorum: u32 },
-    Barrier { request: u32 },
-    Withdraw { request: u32 },
-    Find { request: u32, id: EventId },
-    Frames { from: MemberId, frames: Vec<Frame> },
-    LinkUp { member: MemberId },
-    LinkDown { member: MemberId },
-    Persisted { number: u64 },
-    DiskFailed { reason: String },
-    Close,
-}
-
-/// What both sides of the doors see.
-pub struct Shared {
-    /// Ends of requests, for the application's thread.
-    pub app: Mailbox,
-    /// Frames, for the network's thread.
-    pub outbox: Outbox,
-    pub inbox: Inbox,
-    /// How far the journal goes; raised after `suppressed` has what the new part needs.
-    pub applied: AtomicU64,
-    pub suppressed: RwLock<Suppressed>,
-    /// Somebody waits for the journal to grow.
-    pub watched: AtomicBool,
-    pub pending_bytes: AtomicUsize,
-    pub status: Mutex<GroupStatus>,
-    pub refused_frames: AtomicU64,
-    pub last_refusal: Mutex<Option<String>>,
-    pub sync_times: SyncTimes,
-    ended: AtomicBool,
-}
-
-impl Shared {
-    pub fn note_refused(&self, why: &str) {
-        self.refused_frames.fetch_add(1, Ordering::Relaxed);
-        *self.last_refusal.lock() = Some(why.to_string());
-    }
-}
-
-/// The log's reader as the core wants it.
-#[derive(Clone)]
-pub struct DurableEntries(pub LogReader<FileDisk>);
-
-impl EntryReader for DurableEntries {
-    fn entries(&self, group: GroupId, low: Index, high: Index, bytes_max: u64) -> Result<Vec<LogEntry>, String> {
-        self.0.entries(group, low, high, bytes_max).map_err(|error| error.to_string())
-    }
-}
-
 /// What recovery found, for the status.
 #[derive(Clone, Debug)]
 pub struct Opened {
@@ -130,7 +77,8 @@ pub struct Opened {
 pub struct Node {
     shared: Arc<Shared>,
     inputs: Sender<Input>,
-    reader: DurableEntries,
+    /// Gone after `close`: it holds the directory, and the node itself may live on in a handle for a while.
+    reader: RwLock<Option<DurableEntries>>,
     disk: Mutex<Option<Arc<FileDisk>>>,
     opened: Opened,
     pending_bytes_max: usize,
@@ -185,20 +133,7 @@ impl Node {
             reader.clone(),
         )?;
         let peers = config.peers.iter().map(|peer| MemberId::of(peer)).collect();
-        let shared = Arc::new(Shared {
-            app: Mailbox::default(),
-            outbox: Outbox::new(peers, config.peer_bytes_max),
-            inbox: Inbox::default(),
-            applied: AtomicU64::new(0),
-            suppressed: RwLock::default(),
-            watched: AtomicBool::new(false),
-            pending_bytes: AtomicUsize::new(0),
-            status: Mutex::new(group.status()),
-            refused_frames: AtomicU64::new(0),
-            last_refusal: Mutex::new(None),
-            sync_times: SyncTimes::default(),
-            ended: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared::new(Outbox::new(peers, config.peer_bytes_max), group.status()));
         let (inputs, input_queue) = unbounded();
         let (writes, write_queue) = unbounded();
         let stopping = Arc::new(AtomicBool::new(false));
@@ -251,7 +186,7 @@ impl Node {
         Ok(Arc::new(Node {
             shared,
             inputs,
-            reader,
+            reader: RwLock::new(Some(reader)),
             disk: Mutex::new(Some(disk)),
             opened,
             pending_bytes_max: config.pending_bytes_max,
@@ -298,11 +233,17 @@ impl Node {
         self.send(Input::Find { request, id })
     }
 
-    /// Packed deliveries from the applied prefix (see `vexfs_core::journal::read`).
+    /// Packed deliveries from the applied prefix (see `vexfs_core::journal::read`); none after `close`.
     pub fn read_journal(&self, window: Window, filter: Option<&Filter>) -> Result<Vec<u8>, JournalError> {
+        let Some(reader) = self.reader.read().clone() else {
+            let mut none = vec![0; journal::DELIVERIES_HEADER_BYTES];
+            none[..8].copy_from_slice(&window.index.0.to_le_bytes());
+            none[8..12].copy_from_slice(&window.offset.to_le_bytes());
+            return Ok(none);
+        };
         let applied = Index(self.shared.applied.load(Ordering::SeqCst));
         let suppressed = |index| self.shared.suppressed.read().of(index).to_vec();
-        journal::read(&self.reader, GROUP, applied, &suppressed, window, filter)
+        journal::read(&reader, GROUP, applied, &suppressed, window, filter)
     }
 
     pub fn link_up(&self, slot: u32, channel: u8) {
@@ -348,7 +289,7 @@ impl Node {
     }
 
     pub fn log_stats(&self) -> vexfs_core::log::LogStats {
-        self.reader.0.stats()
+        self.reader.read().as_ref().map_or(Default::default(), |reader| reader.0.stats())
     }
 
     /// For tests of rule R14: the next fdatasync takes this much longer.
@@ -369,6 +310,7 @@ impl Node {
             let _ = thread.join();
         }
         self.disk.lock().take();
+        self.reader.write().take();
     }
 }
 

@@ -2,7 +2,7 @@
 //! socket or JavaScript (rule R14).
 
 use crate::ends;
-use crate::node::{Input, Shared};
+use crate::shared::{Input, Shared};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -259,6 +259,8 @@ impl<R: EntryReader> Group<R> {
     /// Runs until nothing is left to do without further inputs.
     pub fn flush(&mut self, now_us: u64, effects: &mut Effects) -> Result<(), GroupError> {
         loop {
+            // First, so that a new leader is handed everything once: not what came last, then all again.
+            self.notice_leader();
             self.hand_in();
             self.propose();
             if let Some(context) = self.barriers.due() {
@@ -268,7 +270,6 @@ impl<R: EntryReader> Group<R> {
                 break;
             }
             self.take_ready(now_us, effects)?;
-            self.notice_leader();
             // Here, so that barriers which came since their round was asked get theirs in the same flush.
             for (request, since_us) in self.barriers.passed(self.machine.applied()) {
                 self.complete(effects, request, since_us, now_us, End::Barrier { applied: self.machine.applied() });

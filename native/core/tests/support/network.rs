@@ -74,6 +74,11 @@ impl Network {
         link.down_until_us = Some(link.down_until_us.map_or(until_us, |before| before.max(until_us)));
     }
 
+    /// What is on its way vanishes without anybody noticing, as in a queue that overflows.
+    pub fn lose(&mut self, from: usize, to: usize) {
+        self.link(from, to).lanes.iter_mut().for_each(|lane| lane.flight.clear());
+    }
+
     pub fn in_flight(&self) -> usize {
         self.links.iter().flat_map(|link| &link.lanes).map(|lane| lane.flight.len()).sum()
     }

@@ -133,6 +133,14 @@ impl Simulation {
             world.reset_link(node, other, until);
         }
         if node != other && world.random.chance(60 * storm) {
+            // A queue that overflowed: the sender is told, or the network itself never knew.
+            world.network.lose(node, other);
+            let member = world.nodes[other].id;
+            if let (Some(group), true) = (&mut world.nodes[node].group, world.random.chance(50_000)) {
+                group.link_down(member);
+            }
+        }
+        if node != other && world.random.chance(60 * storm) {
             let until = now + world.random.between(20_000, 600_000);
             let channel = world.random.between(0, 2) as usize;
             world.network.stall(node, other, channel, until);

@@ -37,6 +37,10 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, members: usize, plant: Option<Plant>) -> Self {
         let mut limits = MachineLimits { window_events: 100_000, sessions: 1_000, fences: 1_000, consumers: 10 };
+        if seed % 16 == 5 && plant.is_none() {
+            // Sessions are forgotten all the time: clients are told so, and every member forgets the same ones.
+            limits.sessions = 3;
+        }
         if plant == Some(Plant::TinyWindow) {
             limits.window_events = 2;
         }
@@ -61,6 +65,11 @@ impl World {
             world.start(node);
         }
         world
+    }
+
+    /// Whether sessions are forgotten under their clients' hands.
+    pub fn forgets_sessions(&self) -> bool {
+        self.nodes[0].limits.sessions < 10
     }
 
     pub fn voters(&self) -> Vec<MemberId> {
@@ -165,7 +174,7 @@ impl World {
     }
 
     pub fn submit(&mut self, node: usize, draft: &Draft, applied_quorum: u32) -> RequestId {
-        let hlc = self.now_us / 1000 << 16;
+        let hlc = (self.now_us / 1000) << 16;
         let at = &mut self.nodes[node];
         let request = at.next_request();
         let submission = draft.stamped(&at.name, request, hlc);
