@@ -1,4 +1,4 @@
-import { Cluster } from '../cluster.js';
+import { Cluster, sleep } from '../cluster.js';
 import type { Context, Suite } from '../context.js';
 import type { Member } from '../member.js';
 import { percentile } from '../samples.js';
@@ -10,6 +10,7 @@ const HOLD_MS = 2000;
 /** Publishing goes on this long after the disturbance. */
 const AFTER_MS = 1000;
 const TIMEOUT_MS = 20_000;
+const STALL_POLL_MS = 20;
 
 interface Disturbance {
   readonly figure: string;
@@ -18,6 +19,8 @@ interface Disturbance {
   /** Who publishes meanwhile. */
   publisher(leader: Member, followers: readonly [Member, Member]): Member;
   begin(leader: Member, followers: readonly [Member, Member], ms: number): Promise<void>;
+  /** Who must be seen to stand still, as proof that the disturbance struck. */
+  stalls?(followers: readonly [Member, Member]): Member;
 }
 
 const blockMs = (quick: boolean) => (quick ? QUICK_BLOCK_MS : BLOCK_MS);
@@ -42,6 +45,7 @@ const DISTURBANCES: readonly Disturbance[] = [
     ms: () => HOLD_MS,
     publisher: (leader) => leader,
     begin: (_, followers, ms) => followers[1].call('holdNextSync', ms),
+    stalls: (followers) => followers[1],
   },
 ];
 
@@ -64,6 +68,7 @@ async function disturb({ options, report, progress }: Context, cluster: Cluster,
   const before = await cluster.statuses();
   await publisher.call('startLoop', { ratePerSecond: RATE, batch: 1, durationMs: ms + AFTER_MS, timeoutMs: TIMEOUT_MS });
   await disturbance.begin(leader, followers, ms);
+  const stalled = disturbance.stalls === undefined ? null : longestStall(disturbance.stalls(followers), ms + AFTER_MS / 2);
   const { intendedMs, endedMs, failed, firstError } = await publisher.call('joinLoop');
   if (failed > 0) progress(`  ${failed} publishes failed, the first with ${firstError}`);
   await cluster.equal();
@@ -78,4 +83,22 @@ async function disturb({ options, report, progress }: Context, cluster: Cluster,
   report.add('isolation', `${figure}.max`, percentile(latencies, 1), 'ms');
   report.add('isolation', `${figure}.failedPublishes`, failed, 'count');
   report.add('isolation', `${figure}.lost`, missing + twice, 'count');
+  if (stalled !== null) report.add('isolation', `${figure}.stall`, await stalled, 'ms');
+}
+
+/** The longest time within `ms` milliseconds in which the member applied nothing. */
+async function longestStall(member: Member, ms: number): Promise<number> {
+  const until = performance.now() + ms;
+  let applied = -1n;
+  let since = performance.now();
+  let longest = 0;
+  while (performance.now() < until) {
+    const { appliedIndex } = await member.call('status');
+    const now = performance.now();
+    longest = Math.max(longest, now - since);
+    if (appliedIndex !== applied) since = now;
+    applied = appliedIndex;
+    await sleep(STALL_POLL_MS);
+  }
+  return longest;
 }

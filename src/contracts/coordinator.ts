@@ -30,7 +30,7 @@ export interface Receipt {
   readonly certificate: string | null;
   /** True when this is the receipt of an earlier attempt at the same event. */
   readonly duplicate: boolean;
-  /** Microseconds from the call to the receipt, by the monotonic clock of the node that took the publish. */
+  /** Microseconds from when the core took the publish to its receipt, by the monotonic clock of that node. */
   readonly latencyUs: number;
 }
 

@@ -128,7 +128,14 @@ export class Coordinator implements CoordinatorNode {
 
   async #join(): Promise<void> {
     const network = await PeerNetwork.start({
-      identity: { clusterId: this.clusterId, nodeId: this.nodeId, incarnation: this.#core.incarnation, directory: this.#core.directory },
+      identity: {
+        clusterId: this.clusterId,
+        nodeId: this.nodeId,
+        incarnation: this.#core.incarnation,
+        directory: this.#core.directory,
+        // What decides the replicated state must be the same everywhere, or members would part silently.
+        settings: `dedup.windowEvents=${this.config.dedup.windowEvents}`,
+      },
       listen: addressOf(this.config.listen),
       peers: Object.entries(this.config.peers).map(([nodeId, address], slot) => ({ slot, nodeId, ...addressOf(address) })),
       peerBytesMax: this.config.limits.peerBytesMax,

@@ -16,6 +16,8 @@ export interface Hello {
   readonly directory: Uint8Array;
   readonly expectedNodeId: string;
   readonly features: readonly string[];
+  /** Settings that must be equal on all members; empty is not compared. */
+  readonly settings: string;
 }
 
 export interface Answer {

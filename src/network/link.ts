@@ -77,6 +77,7 @@ export class OutboundLink {
       connection.stream.write(
         encodeHello({
           ...identity,
+          settings: identity.settings ?? '',
           protocolMin: protocol.min,
           protocolMax: protocol.max,
           channel: this.channel,

@@ -9,6 +9,7 @@ export const REFUSALS = [
   'DUPLICATE_NODE_ID',
   'STALE_INCARNATION',
   'VERSION_UNSUPPORTED',
+  'SETTINGS_MISMATCH',
   'PROTOCOL_ERROR',
 ] as const;
 export type RefusalCode = (typeof REFUSALS)[number];
@@ -56,6 +57,10 @@ export function judgeHello(
   }
   if (!known(hello.nodeId)) {
     return refuse('UNKNOWN_PEER', `node ${dialler} is not among the peers of node ${quote(own.nodeId)}`);
+  }
+  const settings = own.settings ?? '';
+  if (settings !== '' && hello.settings !== '' && settings !== hello.settings) {
+    return refuse('SETTINGS_MISMATCH', `node ${quote(own.nodeId)} has ${quote(settings)}, node ${dialler} ${quote(hello.settings)}; these must be equal on all members`);
   }
   for (const other of live) {
     if (!sameBytes(other.directory, hello.directory)) return refuse('DUPLICATE_NODE_ID', duplicateSentence(hello.nodeId, other, hello));
@@ -127,7 +132,7 @@ export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return Buffer.compare(a, b) === 0;
 }
 
-const QUOTED_CHARACTERS_MAX = 64;
+const QUOTED_CHARACTERS_MAX = 128;
 const REASON_CHARACTERS_MAX = 512;
 
 /** Foreign text for a log line: quoted, escaped, short. */

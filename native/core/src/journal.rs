@@ -13,6 +13,8 @@ pub const DELIVERIES_HEADER_BYTES: usize = 24;
 const ITEM_HEADER_BYTES: usize = 60;
 /// Log bytes looked through by one read at most, so that a filter that matches nothing does not hold its caller.
 const SCAN_BYTES_MAX: u64 = 4 * 1024 * 1024;
+const PAGE_BYTES_MIN: usize = 16 * 1024;
+const EVENT_BYTES_USUAL: usize = 512;
 
 #[derive(Debug, Error)]
 pub enum JournalError {
@@ -65,7 +67,9 @@ pub fn read<R: EntryReader>(
     let full = DELIVERIES_HEADER_BYTES + window.bytes_max.max(1);
     let (mut next, mut first_offset, mut count, mut scanned) = (window.index.max(Index(1)), window.offset, 0u32, 0u64);
     'pages: while next <= applied && scanned < SCAN_BYTES_MAX {
-        let page = window.bytes_max.clamp(64 * 1024, SCAN_BYTES_MAX as usize) as u64;
+        // A page of what is wanted, by bytes and by events of usual size: the rest of a larger one would be read in vain.
+        let wanted = window.bytes_max.min(window.events_max as usize * EVENT_BYTES_USUAL);
+        let page = wanted.clamp(PAGE_BYTES_MIN, SCAN_BYTES_MAX as usize) as u64;
         let entries = reader
             .entries(group, next, Index(applied.0 + 1), page)
             .map_err(|reason| JournalError::Unreadable { index: next, reason })?;

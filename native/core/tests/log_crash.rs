@@ -132,6 +132,28 @@ fn crash_in_crash_recovery() {
     }
 }
 
+/// Two opens in a row that do not get to their end, at every pair of steps: the superblock is never lost.
+#[test]
+fn two_crashed_opens_leave_a_superblock() {
+    let disk = SimDisk::default();
+    let (mut log, _) = open(&disk).unwrap();
+    log.append(&[hard_state(GroupId(0), 3, 4, 0)]).unwrap();
+    let model = Model::default().after(&[hard_state(GroupId(0), 3, 4, 0)]);
+    for (first, second, seed) in (0..10).flat_map(|a| (0..10).flat_map(move |b| (0..256).map(move |c| (a, b, c)))) {
+        let mut disk = disk.after_process_end();
+        // The first life ends with the power, or only with its process.
+        disk.crash_after(first);
+        let _ = open(&disk);
+        disk = if seed % 2 == 0 { disk.after_power_loss(seed) } else { disk.after_process_end() };
+        disk.crash_after(second);
+        let _ = open(&disk);
+        disk = disk.after_power_loss(seed + 1000);
+        let at = format!("{first} and {second} steps, seed {seed}");
+        let (log, recovery) = open(&disk).unwrap_or_else(|error| panic!("{at}: {error}"));
+        assert!(model.equals(&recovery, &log.reader()), "{at}");
+    }
+}
+
 #[test]
 fn a_failed_sync_ends_the_log_and_the_cache_is_not_believed() {
     let disk = SimDisk::default();

@@ -7,6 +7,7 @@ pub mod links;
 pub mod node;
 pub mod offline;
 pub mod protocol;
+pub mod queue;
 pub mod shared;
 pub mod times;
 pub mod wake;

@@ -9,7 +9,7 @@ use crate::links::Outbox;
 use crate::protocol::{self, Ended, Protocol};
 use crate::shared::{DurableEntries, Input, Shared};
 use crate::writer;
-use crossbeam_channel::{unbounded, Sender};
+use crate::queue::{Closing, Queue};
 use parking_lot::{Mutex, RwLock};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::PathBuf;
@@ -76,7 +76,7 @@ pub struct Opened {
 
 pub struct Node {
     shared: Arc<Shared>,
-    inputs: Sender<Input>,
+    inputs: Queue<Input>,
     /// Gone after `close`: it holds the directory, and the node itself may live on in a handle for a while.
     reader: RwLock<Option<DurableEntries>>,
     disk: Mutex<Option<Arc<FileDisk>>>,
@@ -134,15 +134,17 @@ impl Node {
         )?;
         let peers = config.peers.iter().map(|peer| MemberId::of(peer)).collect();
         let shared = Arc::new(Shared::new(Outbox::new(peers, config.peer_bytes_max), group.status()));
-        let (inputs, input_queue) = unbounded();
-        let (writes, write_queue) = unbounded();
+        // Bounded by what fills them: requests by the bytes that may wait, frames by what peers may have in flight,
+        // writes by both.
+        let inputs: Queue<Input> = Queue::default();
+        let writes = Queue::default();
         let stopping = Arc::new(AtomicBool::new(false));
         let pool = log.spare_pool();
         let mut threads = Vec::new();
         threads.push(spawn("vexfs-log", {
-            let (shared, done) = (shared.clone(), inputs.clone());
+            let (shared, done, queue) = (shared.clone(), inputs.clone(), writes.clone());
             move || {
-                let run = || writer::run(log, &write_queue, &done, &shared.sync_times);
+                let run = || writer::run(log, &queue, &done, &shared.sync_times);
                 if catch_unwind(AssertUnwindSafe(run)).is_err() {
                     let _ = done.send(Input::DiskFailed { reason: "the log thread panicked".to_string() });
                 }
@@ -165,15 +167,16 @@ impl Node {
             shared: shared.clone(),
             me,
             incarnation: opened.identity.incarnation,
-            writes,
+            writes: Closing(writes),
             clock: HybridClock::default(),
             began: Instant::now(),
         };
         threads.push(spawn("vexfs-protocol", {
-            let shared = shared.clone();
+            let (shared, inputs) = (shared.clone(), inputs.clone());
             move || {
-                let ended = catch_unwind(AssertUnwindSafe(|| protocol.run(&input_queue)));
+                let ended = catch_unwind(AssertUnwindSafe(|| protocol.run(&inputs)));
                 shared.ended.store(true, Ordering::SeqCst);
+                inputs.close();
                 // A panic ends the node, not the process (rule R14).
                 let (code, reason) = match ended {
                     Ok(Ended::Closed) => ("CLOSED", "the node was closed".to_string()),

@@ -5,7 +5,8 @@
 //! the last mark follows at the end. So memory holds the uncommitted tail, not the log.
 
 use crate::disk::{DiskError, FileDisk, Mode};
-use crossbeam_channel::{bounded, Receiver, Sender};
+use parking_lot::Mutex;
+use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::collections::VecDeque;
 use std::path::Path;
 use thiserror::Error;
@@ -158,14 +159,14 @@ pub fn scan(
 /// Entries of a scan as packed pages (docs/formats.md, "Packed scan"), made by a thread of their own and taken one by
 /// one; the thread waits when its reader does.
 pub struct Pages {
-    pages: Receiver<Result<Vec<u8>, ScanError>>,
+    pages: Mutex<Receiver<Result<Vec<u8>, ScanError>>>,
 }
 
 const PAGE_BYTES: usize = 256 * 1024;
 
 impl Pages {
     pub fn start(dir: &Path, window_events: usize, from: Index) -> std::io::Result<Self> {
-        let (send, pages) = bounded(2);
+        let (send, pages) = sync_channel(2);
         let dir = dir.to_path_buf();
         std::thread::Builder::new().name("vexfs-scan".to_string()).spawn(move || {
             let mut page = Vec::new();
@@ -182,17 +183,17 @@ impl Pages {
                 let _ = send.send(Err(error));
             }
         })?;
-        Ok(Self { pages })
+        Ok(Self { pages: Mutex::new(pages) })
     }
 
     /// The next page; `None` at the end.
     pub fn next(&self) -> Option<Result<Vec<u8>, ScanError>> {
-        self.pages.recv().ok()
+        self.pages.lock().recv().ok()
     }
 }
 
 /// A reader that is gone needs no more pages; the scan runs out by itself.
-fn flush(send: &Sender<Result<Vec<u8>, ScanError>>, page: &mut Vec<u8>) {
+fn flush(send: &SyncSender<Result<Vec<u8>, ScanError>>, page: &mut Vec<u8>) {
     if !page.is_empty() {
         let _ = send.send(Ok(std::mem::take(page)));
     }

@@ -3,7 +3,7 @@
 
 use crate::ends;
 use crate::shared::{Input, Shared};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crate::queue::{Closing, Queue};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vexfs_core::clock::HybridClock;
@@ -30,39 +30,39 @@ pub struct Protocol<R: EntryReader> {
     pub shared: std::sync::Arc<Shared>,
     pub me: MemberId,
     pub incarnation: u64,
-    pub writes: Sender<Write>,
+    pub writes: Closing<Write>,
     pub clock: HybridClock,
     pub began: Instant,
 }
 
 impl<R: EntryReader> Protocol<R> {
-    pub fn run(mut self, inputs: &Receiver<Input>) -> Ended {
+    pub fn run(mut self, inputs: &Queue<Input>) -> Ended {
         let mut next_tick = Instant::now() + TICK;
         let mut effects = Effects::default();
+        let mut queued = Vec::new();
         loop {
-            let first = inputs.recv_timeout(next_tick.saturating_duration_since(Instant::now()));
-            let mut next = match first {
-                Ok(input) => Some(input),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return Ended::Closed,
-            };
-            let mut taken = 0;
-            while let Some(input) = next {
-                match self.take(input, &mut effects) {
-                    Ok(()) => {}
-                    Err(ended) => return self.end(ended, &mut effects),
+            if !inputs.take(&mut queued, Some(next_tick)) {
+                return self.end(Ended::Closed, &mut effects);
+            }
+            let mut taken = queued.drain(..).peekable();
+            loop {
+                for input in taken.by_ref().take(INPUTS_MAX) {
+                    if let Err(ended) = self.take(input, &mut effects) {
+                        return self.end(ended, &mut effects);
+                    }
                 }
-                taken += 1;
-                next = if taken < INPUTS_MAX { inputs.try_recv().ok() } else { None };
-            }
-            let now = Instant::now();
-            if now >= next_tick {
-                self.group.tick();
-                // One tick however long the pause was: the backlog of messages decides whether the leader is alive.
-                next_tick = (next_tick + TICK).max(now);
-            }
-            if let Err(error) = self.flush(&mut effects) {
-                return self.end(Ended::Failed { code: code_of(&error), reason: error.to_string() }, &mut effects);
+                let now = Instant::now();
+                if now >= next_tick {
+                    self.group.tick();
+                    // One tick however long the pause was: the backlog of messages decides whether the leader is alive.
+                    next_tick = (next_tick + TICK).max(now);
+                }
+                if let Err(error) = self.flush(&mut effects) {
+                    return self.end(Ended::Failed { code: code_of(&error), reason: error.to_string() }, &mut effects);
+                }
+                if taken.peek().is_none() {
+                    break;
+                }
             }
         }
     }
@@ -134,7 +134,7 @@ impl<R: EntryReader> Protocol<R> {
     fn carry_out(&mut self, effects: &mut Effects) {
         for write in effects.writes.drain(..) {
             // A writer that is gone has reported why, or will: its message ends this loop.
-            let _ = self.writes.send(write);
+            let _ = self.writes.0.send(write);
         }
         if !effects.frames.is_empty() {
             for member in self.shared.outbox.push(effects.frames.drain(..)) {

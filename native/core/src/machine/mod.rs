@@ -169,6 +169,7 @@ impl Machine {
         // The session is looked up once a batch, not once an event.
         let known = if session.is_none() { None } else { self.sessions.last_sequence(session) };
         let mut last = known;
+        self.window.touch(submission.events().map(|event| event.id()));
         let mut exceptions: Option<Vec<EventOutcome>> = None;
         for (at, event) in submission.events().enumerate() {
             let here = *offset;

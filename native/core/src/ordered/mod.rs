@@ -8,6 +8,7 @@
 //!
 //! Left out until snapshots exist: log compaction and membership changes.
 
+mod apply;
 pub mod barrier;
 pub mod effects;
 pub mod pending;
@@ -20,14 +21,14 @@ pub mod store;
 use crate::event::Submission;
 use crate::ids::{EventId, GroupId, Index, MemberId, RequestId, Term};
 use crate::log::{HardState, Op};
-use crate::machine::{Machine, MachineLimits, Outcome};
+use crate::machine::{Machine, MachineLimits};
 use crate::ordered::barrier::Barriers;
-use crate::ordered::effects::{Completion, Effects, End, Write};
+use crate::ordered::effects::{Effects, End, Write};
 use crate::ordered::pending::{Pending, Progress, Request};
 use crate::ordered::persistence::{Persistence, Released};
 use crate::ordered::store::{entry_from_raft, EntryReader, Store};
 use crate::peer::frame::Channel;
-use raft::eraftpb::{Entry, EntryType, MessageType};
+use raft::eraftpb::MessageType;
 use raft::{RawNode, StateRole};
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -366,89 +367,6 @@ impl<R: EntryReader> Group<R> {
             let op = self.hard_state_op(&hard);
             effects.writes.push(Write { group: self.config.group, number: 0, ops: vec![op] });
         }
-    }
-
-    fn apply(&mut self, entries: Vec<Entry>, now_us: u64, effects: &mut Effects) -> Result<(), GroupError> {
-        let Some(through) = entries.last().map(|entry| entry.index) else { return Ok(()) };
-        for entry in entries {
-            let (index, term) = (Index(entry.index), Term(entry.term));
-            let data = match entry.get_entry_type() {
-                EntryType::EntryNormal => entry.data,
-                // Nobody proposes these yet; one in the log is applied as empty, by every member alike.
-                EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => bytes::Bytes::new(),
-            };
-            let applied = self
-                .machine
-                .apply(index, term, &data)
-                .map_err(|source| GroupError::Unappliable { index, source })?;
-            let durable_members = self.durable_members(index);
-            for one in applied {
-                if one.submission.origin() == self.config.me {
-                    self.settle(one.submission, one.outcome, index, term, durable_members, now_us, effects);
-                }
-            }
-        }
-        self.raw.advance_apply_to(through);
-        effects.suppressed.append(&mut self.machine.take_suppressed());
-        effects.applied = true;
-        Ok(())
-    }
-
-    /// Voters with the entry on disk: what the leader has been told, elsewhere what commitment proves.
-    fn durable_members(&self, index: Index) -> u32 {
-        let majority = self.config.voters.len() / 2 + 1;
-        if self.raw.raft.state != StateRole::Leader {
-            return majority as u32;
-        }
-        let told = self.raw.raft.prs().iter().filter(|(_, progress)| progress.matched >= index.0).count();
-        told.max(majority) as u32
-    }
-
-    fn complete(&self, effects: &mut Effects, request: RequestId, since_us: u64, now_us: u64, end: End) {
-        let latency_us = now_us.saturating_sub(since_us);
-        effects.completions.push(Completion { group: self.config.group, request, end, latency_us });
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn settle(
-        &mut self,
-        submission: Submission,
-        outcome: Outcome,
-        index: Index,
-        term: Term,
-        durable_members: u32,
-        now_us: u64,
-        effects: &mut Effects,
-    ) {
-        let id = submission.request();
-        let again = replicate::is_early(&outcome)
-            && self.pending.has_earlier(submission.session(), submission.first_sequence());
-        let Some(request) = self.pending.get_mut(id) else { return };
-        if !matches!(request.progress, Progress::Waiting) {
-            return;
-        }
-        if again {
-            self.pending.hand_in_again();
-            return;
-        }
-        if request.submission.kind() != submission.kind() {
-            // Withdrawn after all: its skip, handed in since, is what ends it.
-            return;
-        }
-        if request.applied_quorum > 1 {
-            request.progress = Progress::Applied { index, term, outcome };
-            self.ask_applied_for(index);
-            self.settle_strong(now_us, effects);
-            return;
-        }
-        let since_us = request.taken_at_us;
-        self.pending.remove(id);
-        let hlc = submission.hlc();
-        let end = match submission.kind() {
-            crate::event::SubmissionKind::Skip => End::Withdrawn,
-            _ => End::Applied { index, term, outcome, hlc, durable_members, applied_members: 1 },
-        };
-        self.complete(effects, id, since_us, now_us, end);
     }
 
     fn notice_leader(&mut self) {

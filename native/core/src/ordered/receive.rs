@@ -4,7 +4,7 @@
 use super::Group;
 use crate::bytes_le::{u32_at, u64_at};
 use crate::event::{Submission, SUBMISSION_HEADER_BYTES};
-use crate::ids::{Index, MemberId};
+use crate::ids::{GroupId, Index, MemberId};
 use crate::ordered::effects::Effects;
 use crate::ordered::store::EntryReader;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
@@ -30,6 +30,8 @@ pub enum Refused {
     Conflicts { from: MemberId, index: Index },
     #[error("{from} acknowledges entry {index}, but this log ends at {last}")]
     Invented { from: MemberId, index: Index, last: Index },
+    #[error("submission of group {found} in a frame of group {expected}")]
+    Group { found: GroupId, expected: GroupId },
     #[error("body of {0} bytes for its kind")]
     Length(usize),
 }
@@ -122,7 +124,16 @@ impl<R: EntryReader> Group<R> {
             if length < SUBMISSION_HEADER_BYTES || at + length > frame.body.len() {
                 return Err(Refused::Length(length));
             }
-            submissions.push(Submission::parse(frame.body.slice(at..at + length))?);
+            let submission = Submission::parse(frame.body.slice(at..at + length))?;
+            // A member hands in what it took itself, for the group it says.
+            if submission.origin() != from {
+                let (claimed, to) = (submission.origin(), self.config.me);
+                return Err(Refused::Misaddressed { from, claimed, to });
+            }
+            if submission.group() != frame.group {
+                return Err(Refused::Group { found: submission.group(), expected: frame.group });
+            }
+            submissions.push(submission);
             at += length;
         }
         // An empty intake takes anything, or a large frame would be refused for ever.

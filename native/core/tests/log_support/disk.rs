@@ -133,8 +133,10 @@ impl SimDisk {
         let mood = random.next_u32() % 4;
         // How much of `length` bytes does.
         let mut survives = move |length: usize| match (mood, random.next_u32() % 8) {
-            (0, _) | (2.., 0..3) => 0,
-            (2.., 3) => (1 << (random.next_u32() % 9)).min(length),
+            (0, _) | (2, 0..3) => 0,
+            (2, 3) => (1 << (random.next_u32() % 9)).min(length),
+            // Headers are torn in their midst.
+            (3.., 0..7) => (random.next_u32() as usize % 64).min(length),
             _ => length,
         };
         let kept = image.pending.iter().take_while(|_| survives(1) == 1).count();

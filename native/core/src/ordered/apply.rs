@@ -1,0 +1,99 @@
+//! From a committed entry to the end of a request: the replicated state takes the entry, and what this member handed in
+//! is answered.
+
+use super::replicate::is_early;
+use super::{Group, GroupError};
+use crate::event::{Submission, SubmissionKind};
+use crate::ids::{Index, RequestId, Term};
+use crate::machine::Outcome;
+use crate::ordered::effects::{Completion, Effects, End};
+use crate::ordered::pending::Progress;
+use crate::ordered::store::EntryReader;
+use raft::eraftpb::{Entry, EntryType};
+use raft::StateRole;
+
+/// Where and when a submission was applied.
+struct Here {
+    index: Index,
+    term: Term,
+    durable_members: u32,
+    now_us: u64,
+}
+
+impl<R: EntryReader> Group<R> {
+    pub(super) fn apply(&mut self, entries: Vec<Entry>, now_us: u64, effects: &mut Effects) -> Result<(), GroupError> {
+        let Some(through) = entries.last().map(|entry| entry.index) else { return Ok(()) };
+        for entry in entries {
+            let (index, term) = (Index(entry.index), Term(entry.term));
+            let data = match entry.get_entry_type() {
+                EntryType::EntryNormal => entry.data,
+                // Nobody proposes these yet; one in the log is applied as empty, by every member alike.
+                EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => bytes::Bytes::new(),
+            };
+            let applied = self
+                .machine
+                .apply(index, term, &data)
+                .map_err(|source| GroupError::Unappliable { index, source })?;
+            let durable_members = self.durable_members(index);
+            for one in applied {
+                if one.submission.origin() == self.config.me {
+                    let here = Here { index, term, durable_members, now_us };
+                    self.settle(one.submission, one.outcome, here, effects);
+                }
+            }
+        }
+        self.raw.advance_apply_to(through);
+        effects.suppressed.append(&mut self.machine.take_suppressed());
+        effects.applied = true;
+        Ok(())
+    }
+
+    /// Voters with the entry on disk: what the leader has been told, elsewhere what commitment proves.
+    pub(super) fn durable_members(&self, index: Index) -> u32 {
+        let majority = self.config.voters.len() / 2 + 1;
+        if self.raw.raft.state != StateRole::Leader {
+            return majority as u32;
+        }
+        let told = self.raw.raft.prs().iter().filter(|(_, progress)| progress.matched >= index.0).count();
+        told.max(majority) as u32
+    }
+
+    pub(super) fn complete(&self, effects: &mut Effects, request: RequestId, since_us: u64, now_us: u64, end: End) {
+        let latency_us = now_us.saturating_sub(since_us);
+        effects.completions.push(Completion { group: self.config.group, request, end, latency_us });
+    }
+
+    /// Ends the request of this member that a submission carried, if it still waits.
+    fn settle(&mut self, submission: Submission, outcome: Outcome, here: Here, effects: &mut Effects) {
+        let Here { index, term, durable_members, now_us } = here;
+        let id = submission.request();
+        let again = is_early(&outcome)
+            && self.pending.has_earlier(submission.session(), submission.first_sequence());
+        let Some(request) = self.pending.get_mut(id) else { return };
+        if !matches!(request.progress, Progress::Waiting) {
+            return;
+        }
+        if again {
+            self.pending.hand_in_again();
+            return;
+        }
+        if request.submission.kind() != submission.kind() {
+            // Withdrawn after all: its skip, handed in since, is what ends it.
+            return;
+        }
+        if request.applied_quorum > 1 {
+            request.progress = Progress::Applied { index, term, outcome };
+            self.ask_applied_for(index);
+            self.settle_strong(now_us, effects);
+            return;
+        }
+        let since_us = request.taken_at_us;
+        self.pending.remove(id);
+        let hlc = submission.hlc();
+        let end = match submission.kind() {
+            SubmissionKind::Skip => End::Withdrawn,
+            _ => End::Applied { index, term, outcome, hlc, durable_members, applied_members: 1 },
+        };
+        self.complete(effects, id, since_us, now_us, end);
+    }
+}
