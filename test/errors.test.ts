@@ -19,13 +19,15 @@ test('docs/limits.md has every limit with its value', (t) => {
 });
 
 test('docs/dependencies.md lists what package.json has, with the same pins', (t) => {
-  const text = readFileSync('docs/dependencies.md', 'utf8');
+  const [text = '', crates = ''] = readFileSync('docs/dependencies.md', 'utf8').split('## Rust crates');
   const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, Record<string, string>>;
   const all = { ...manifest['dependencies'], ...manifest['optionalDependencies'], ...manifest['devDependencies'] };
   const listed = [...text.matchAll(/^\| (\S+) \| (\d\S*) \|/gm)].map(([, name, pin]) => [name, pin]);
   t.deepEqual(Object.fromEntries(listed), all);
   for (const pin of Object.values(all)) t.regex(pin, /^\d+\.\d+\.\d+$/);
   t.false(readFileSync('package-lock.json', 'utf8').includes('"resolved"'));
+  const cargo = ['native', 'native/core', 'native/runtime', 'native/binding'].map((room) => readFileSync(`${room}/Cargo.toml`, 'utf8')).join('\n');
+  for (const [, name = '', pin = ''] of cargo.matchAll(/^([\w-]+) = (?:"=|\{ version = "=)([\d.]+)"/gm)) t.true(crates.includes(name) && crates.includes(pin), `${name} ${pin}`);
 });
 
 test('an error says its code, its sentence and what is committed', (t) => {

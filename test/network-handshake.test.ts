@@ -33,6 +33,13 @@ test('CLUSTER_MISMATCH names both clusters', async (t) => {
   await refusedOnBothSides(t, a, b, 'CLUSTER_MISMATCH', ['"test"', '"other"', '"a"', '"b"']);
 });
 
+test('SETTINGS_MISMATCH names what both have', async (t) => {
+  const having = (options: ReturnType<typeof optionsOf>, settings: string) => ({ ...options, identity: { ...options.identity, settings } });
+  const b = await startMember(t, having(optionsOf('b', { a: await freePort() }), 'window=1000'));
+  const a = await startMember(t, having(optionsOf('a', { b: b.port }), 'window=2000'));
+  await refusedOnBothSides(t, a, b, 'SETTINGS_MISMATCH', ['"window=1000"', '"window=2000"']);
+});
+
 test('VERSION_UNSUPPORTED names both ranges', async (t) => {
   const b = await startMember(t, optionsOf('b', { a: await freePort() }, { protocol: { min: 3, max: 5 } }));
   const a = await startMember(t, optionsOf('a', { b: b.port }, { protocol: { min: 1, max: 2 } }));
@@ -203,6 +210,7 @@ test('messages survive the wire, whatever the split', (t) => {
     directory: fc.uint8Array({ minLength: 16, maxLength: 16 }),
     expectedNodeId: fc.string(),
     features: fc.array(fc.string(), { maxLength: 4 }),
+    settings: fc.string({ maxLength: 40 }),
   });
   fc.assert(
     fc.property(hello, fc.uint8Array(), fc.nat(), (message, tail, at) => {

@@ -37,6 +37,8 @@ const PROTOCOL = { min: 1, max: 1 } as const;
 /** How long `close` waits for publishes that are under way. */
 const DRAIN_MS = 2_000;
 const DRAIN_STEP_MS = 10;
+/** What a subscription reads ahead unless it says otherwise. */
+const BUFFER_BYTES = 1024 * 1024;
 /** A batch may pass the limit on waiting bytes by its own size; the core's limit leaves room for that. */
 const CORE_SLACK_BYTES = 16 * 1024 * 1024;
 
@@ -217,7 +219,7 @@ export class Coordinator implements CoordinatorNode {
         cursors: this.#cursors,
         attach: (name, from, signal) => this.#attach(name, from, signal),
       },
-      options,
+      { ...options, bufferBytesMax: Math.min(options.bufferBytesMax ?? BUFFER_BYTES, this.config.limits.subscriptionBytesMax) },
       start,
       all ? null : new FilterHandle(codes, categories, globs),
     );

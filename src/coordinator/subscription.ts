@@ -15,7 +15,6 @@ export interface SubscriptionPorts {
   attach(name: string, from: Position, signal: AbortSignal): Promise<Consumer>;
 }
 
-const BUFFER_BYTES = 1024 * 1024;
 const BUFFER_BYTES_MIN = 4096;
 const EVENTS_MAX = 16_384;
 
@@ -40,7 +39,7 @@ export class JournalSubscription implements Subscription, AsyncIterator<Delivery
     this.#ports = ports;
     this.#options = options;
     this.#filter = filter;
-    this.#bytesMax = Math.max(BUFFER_BYTES_MIN, Math.min(options.bufferBytesMax ?? BUFFER_BYTES, 0xffffffff));
+    this.#bytesMax = Math.max(BUFFER_BYTES_MIN, Math.min(options.bufferBytesMax ?? 0, 0xffffffff));
     this.#index = start.index;
     this.#offset = start.offset;
     if (options.signal?.aborted) this.#finish();
