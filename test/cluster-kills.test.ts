@@ -43,11 +43,12 @@ test.serial('2,000 publishes of one session, none awaited, through a killed lead
   const cluster = await ProcessCluster.start(t);
   const leader = await cluster.leader();
   const [follower] = (await cluster.followers()) as [NodeProcess];
-  const writer = new Writer(t, () => cluster.running.filter((member) => member !== follower));
   const term = (await leader.status()).term;
   const events = writes(2000, '/pipelined', 2000);
   const parts = [follower.pipeline(events.slice(0, 1000), { session: 'pipeline', timeoutMs: 30_000 })];
   await until('a part of them committed', async () => (await leader.status()).groups[0]!.events > 20n);
+  // Others' events come in between from here on.
+  const writer = new Writer(t, () => cluster.running.filter((member) => member !== follower));
   await leader.kill();
   parts.push(follower.pipeline(events.slice(1000), { session: 'pipeline', timeoutMs: 30_000 }));
   const ended = (await Promise.all(parts)).flat() as PlainReceipt[];
@@ -77,7 +78,9 @@ test.serial('answers that are lost and publishes that are given up: retried with
       const first = cluster.members[at % 3] as NodeProcess;
       let answered: PlainReceipt | null = null;
       const attempt = first.publish(event, give).then(
-        (receipt) => void (answered = receipt),
+        (receipt) => {
+          answered = receipt;
+        },
         (error: RemoteError) => void t.true(['TIMEOUT', 'ABORTED'].includes(error.code), error.message),
       );
       // Every other attempt is not even waited for: the retry runs beside it.

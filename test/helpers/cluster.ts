@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
 import { freePorts } from '../../dist/cli/demo/ports.js';
 import { newEventId } from '../../dist/events/index.js';
-import { Coordinator, type CoordinatorConfig, CoordinatorError, type Delivery, type EventInput, type Status, type SubscribeOptions } from '../../dist/index.js';
+import { Coordinator, type CoordinatorConfig, type CoordinatorError, type Delivery, type EventInput, type Status, type SubscribeOptions } from '../../dist/index.js';
 import { scanLog } from '../../dist/native/index.js';
 
 const POLL_MS = 10;
