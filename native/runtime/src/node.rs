@@ -114,7 +114,7 @@ impl Node {
         let tick = protocol::TICK.as_millis() as u64;
         let ticks = |ms: u64| ((ms / tick).max(1)) as usize;
         let (low, high) = (ticks(config.election_timeout_ms.0).max(2), ticks(config.election_timeout_ms.1));
-        let group = Group::new(
+        let mut group = Group::new(
             GroupConfig {
                 group: GROUP,
                 me,
@@ -132,6 +132,9 @@ impl Node {
             terms,
             reader.clone(),
         )?;
+        if opened.torn_bytes > 0 {
+            group.torn();
+        }
         let peers = config.peers.iter().map(|peer| MemberId::of(peer)).collect();
         let shared = Arc::new(Shared::new(Outbox::new(peers, config.peer_bytes_max), group.status()));
         // Bounded by what fills them: requests by the bytes that may wait, frames by what peers may have in flight,

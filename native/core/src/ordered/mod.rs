@@ -15,6 +15,7 @@ pub mod pending;
 pub mod persistence;
 pub mod receive;
 pub mod replicate;
+pub mod settling;
 pub mod status;
 pub mod store;
 
@@ -26,6 +27,7 @@ use crate::ordered::barrier::Barriers;
 use crate::ordered::effects::{Effects, End, Write};
 use crate::ordered::pending::{Pending, Progress, Request};
 use crate::ordered::persistence::{Persistence, Released};
+use crate::ordered::settling::Settling;
 use crate::ordered::store::{entry_from_raft, EntryReader, Store};
 use crate::peer::frame::Channel;
 use raft::eraftpb::MessageType;
@@ -102,6 +104,8 @@ pub struct Group<R: EntryReader> {
     oldest: Option<RequestId>,
     oldest_ticks: usize,
     elections: u64,
+    /// Of a member whose last batch was torn, until the others have settled it (rule L2).
+    settling: Option<Settling>,
     /// The leader took none of what was handed in: again at the next tick, not at once, lest the two spin.
     refusals_pending: bool,
 }
@@ -160,6 +164,7 @@ impl<R: EntryReader> Group<R> {
             oldest: None,
             oldest_ticks: 0,
             elections: 0,
+            settling: None,
             refusals_pending: false,
         };
         group.draw_timeout();
@@ -179,8 +184,22 @@ impl<R: EntryReader> Group<R> {
         raft.set_randomized_election_timeout(self.timeout_ticks);
     }
 
+    /// Says that recovery cut off a torn batch, which this member may have acknowledged. A member alone has nobody to
+    /// settle it with.
+    pub fn torn(&mut self) {
+        let others = self.config.voters.iter().copied().filter(|id| *id != self.config.me).collect();
+        self.settling = (self.config.voters.len() > 1).then(|| Settling::new(others, self.config.election_ticks.1));
+    }
+
     pub fn tick(&mut self) {
-        self.raw.tick();
+        let led = self.leader.is_some();
+        if let Some(settling) = &mut self.settling {
+            settling.tick(led);
+        }
+        // The clock of a follower is that of its candidacy: it stands still while this member may not stand.
+        if self.settling.as_ref().is_none_or(Settling::stands) {
+            self.raw.tick();
+        }
         self.draw_timeout();
         self.barriers.tick();
         if std::mem::take(&mut self.refusals_pending) {

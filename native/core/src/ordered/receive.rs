@@ -6,12 +6,16 @@ use crate::bytes_le::{u32_at, u64_at};
 use crate::event::{Submission, SUBMISSION_HEADER_BYTES};
 use crate::ids::{GroupId, Index, MemberId};
 use crate::ordered::effects::Effects;
+use crate::ordered::settling::Settling;
 use crate::ordered::store::EntryReader;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
 use crate::peer::raft_message;
 use raft::eraftpb::{Message, MessageType};
 use raft::StateRole;
 use thiserror::Error;
+
+/// Context of an answer that says: this log ends before what was acknowledged.
+const REGRESSED: &[u8] = b"regressed";
 
 /// A frame that was refused; the node is unharmed. Those of `is_violation` come from a member that breaks the rules.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -78,7 +82,7 @@ impl<R: EntryReader> Group<R> {
         }
     }
 
-    fn receive_raft(&mut self, from: MemberId, message: Message) -> Result<(), Refused> {
+    fn receive_raft(&mut self, from: MemberId, mut message: Message) -> Result<(), Refused> {
         // A read that another follower took for a deposed leader travels on under the address of the one that asked.
         let reads = message.get_msg_type() == MessageType::MsgReadIndex;
         let forwarded = reads && self.config.voters.contains(&MemberId(message.from));
@@ -94,7 +98,20 @@ impl<R: EntryReader> Group<R> {
         let log = &self.raw.raft.raft_log;
         let last = Index(log.last_index());
         let current = message.term >= self.raw.raft.term;
+        let votes = self.settling.as_ref().is_none_or(Settling::votes);
         match message.get_msg_type() {
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote | MessageType::MsgTimeoutNow if !votes => {
+                return Ok(());
+            }
+            MessageType::MsgHeartbeat if current && message.commit > last.0 && self.settling.is_some() => {
+                let term = log.last_term();
+                self.tell_regressed(&message, last, term);
+                message.commit = last.0;
+            }
+            MessageType::MsgAppendResponse if current && message.reject && message.context[..] == *REGRESSED => {
+                self.probe_again(from, Index(message.reject_hint));
+                return Ok(());
+            }
             MessageType::MsgHeartbeat if current && message.commit > last.0 => {
                 return Err(Refused::Regressed { from, commit: Index(message.commit), last });
             }
@@ -111,9 +128,45 @@ impl<R: EntryReader> Group<R> {
             _ => {}
         }
         // What raft answers with an error (a vote from a stranger, a dropped proposal) concerns the sender alone.
+        let (kind, commit) = (message.get_msg_type(), message.commit);
         let _ = self.raw.step(message);
+        if kind == MessageType::MsgAppend && self.settling.is_some() && self.reaches(from, commit) {
+            self.settling = None;
+        }
         self.draw_timeout();
         Ok(())
+    }
+
+    /// Whether all that was committed before is here again: up to what this leader knows of, and that with an entry of
+    /// its own term, since a new leader does not know yet how far its predecessors had come.
+    fn reaches(&self, leader: MemberId, commit: u64) -> bool {
+        let raft = &self.raw.raft;
+        let committed = raft.raft_log.committed;
+        raft.leader_id == leader.0 && committed >= commit && raft.raft_log.term(committed) == Ok(raft.term)
+    }
+
+    /// Tells a leader that this log ends before what it counts on: raft takes such a word for a stale one.
+    fn tell_regressed(&mut self, heartbeat: &Message, last: Index, last_term: u64) {
+        let mut answer = Message::default();
+        answer.set_msg_type(MessageType::MsgAppendResponse);
+        (answer.to, answer.from, answer.term) = (heartbeat.from, heartbeat.to, heartbeat.term);
+        (answer.index, answer.reject, answer.reject_hint) = (heartbeat.commit, true, last.0);
+        answer.log_term = last_term;
+        answer.context = REGRESSED.into();
+        self.push_raft(Channel::Urgent, &answer);
+    }
+
+    /// Forgets what a member with a torn log had acknowledged, and sends from its end on; what was committed with its
+    /// acknowledgement stays so.
+    fn probe_again(&mut self, member: MemberId, last: Index) {
+        if self.raw.raft.state != StateRole::Leader {
+            return;
+        }
+        if let Some(progress) = self.raw.raft.mut_prs().get_mut(member.0) {
+            progress.become_probe();
+            progress.matched = 0;
+            progress.next_idx = last.0 + 1;
+        }
     }
 
     fn receive_forward(&mut self, from: MemberId, frame: Frame) -> Result<(), Refused> {
@@ -150,6 +203,9 @@ impl<R: EntryReader> Group<R> {
 
     /// A dialled connection is up: what may have been lost with the one before is handed in again.
     pub fn link_up(&mut self, member: MemberId) {
+        if let Some(settling) = &mut self.settling {
+            settling.link(member, true);
+        }
         if self.leader == Some(member) {
             self.pending.hand_in_again();
             self.barriers.ask_again();
@@ -158,6 +214,9 @@ impl<R: EntryReader> Group<R> {
 
     /// A dialled connection is gone: raft probes instead of streaming until the member answers.
     pub fn link_down(&mut self, member: MemberId) {
+        if let Some(settling) = &mut self.settling {
+            settling.link(member, false);
+        }
         if self.raw.raft.state == StateRole::Leader {
             self.raw.report_unreachable(member.0);
         }
