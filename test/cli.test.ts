@@ -8,6 +8,7 @@ import { ApiServer } from '../dist/api/index.js';
 import { readLines } from '../dist/cli/lines.js';
 import { table } from '../dist/cli/output.js';
 import { buildProgram } from '../dist/cli/program.js';
+import { Coordinator } from '../dist/coordinator/index.js';
 import { CoordinatorError } from '../dist/errors/index.js';
 import { newEventId } from '../dist/events/index.js';
 import { MemoryNode } from './api-memory-node.js';
@@ -45,6 +46,7 @@ test('the version and the help are no failures; bad usage is 2 with a sentence',
     ['publish', '--consistency', 'absolute'],
     ['log', 'verify'],
     ['outcome'],
+    ['subscribe', '--consumer', ''],
     [],
     ['serve', '--join', '--node-id', 'a', '--data-dir', '/nowhere'],
     ['publish', '--file', '/nowhere/at/all'],
@@ -76,6 +78,28 @@ test('mistakes of a configuration are 2, one sentence each', async (t) => {
     [nodeId.value, nodeId.origin, api.value, api.origin, clusterId.origin],
     ['a', `file ${file}`, false, 'flag --api', 'default'],
   );
+});
+
+test('a node whose log turns out to be damaged ends, with the reason and 1', async (t) => {
+  const dataDir = room();
+  const node = await Coordinator.start({ nodeId: 'a', dataDir, listen: '127.0.0.1:0', peers: {}, log: { segmentBytes: 4 * 1024 * 1024 } });
+  for (let event = 0; event < 50; event++) await node.publish({ type: 'FilesystemWrite', path: `/${event}` });
+  await node.close();
+  const segment = join(dataDir, '00000000000000000001.seg');
+  const bytes = readFileSync(segment);
+  const at = bytes.indexOf('/20');
+  bytes.writeUInt8(bytes.readUInt8(at) ^ 0xff, at);
+  writeFileSync(segment, bytes);
+  const { status, stderr } = await vexcoord(['serve', '--node-id', 'a', '--data-dir', dataDir, '--listen', '127.0.0.1:0', '--api', '127.0.0.1:0']);
+  t.is(status, 1);
+  t.regex(stderr, /^LOG_DAMAGED: /m);
+});
+
+test('a taken API port is one sentence', async (t) => {
+  const { server } = await serve(t);
+  const { status, stderr } = await vexcoord(['serve', '--node-id', 'a', '--data-dir', room(), '--listen', '127.0.0.1:0', '--api', server.address]);
+  t.is(status, 1);
+  t.regex(stderr, /^PORT_IN_USE: [^\n]+\n$/);
 });
 
 test('publish answers every line in order, and goes on after bad ones', async (t) => {

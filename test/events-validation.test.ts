@@ -8,6 +8,14 @@ const pack = (...events: EventInput[]) => newWriter().packEvents({ ...HEADER, ev
 const newIds = (nowMs: () => number) => new EventIds({ nowMs, fillRandom: (buffer) => void buffer.fill(255) });
 const loose = (event: Record<string, unknown>) => event as unknown as EventInput;
 
+test('what is no object is no event', (t) => {
+  for (const value of [null, undefined, 7, 'text']) {
+    const error = t.throws(() => pack(value as unknown as EventInput), { instanceOf: CoordinatorError });
+    t.is(error?.code, 'INVALID_EVENT');
+    t.regex(error?.message ?? '', /^the event is .*; an object is allowed\.$/);
+  }
+});
+
 const BAD: readonly [ErrorCode, Record<string, unknown>, RegExp][] = [
   ['UNKNOWN_EVENT_TYPE', { type: 'FilesystemWrit' }, /^"FilesystemWrit" is no event type; did you mean FilesystemWrite\?$/],
   ['UNKNOWN_EVENT_TYPE', { type: 0x0701 }, /^0x0701 is no event type/],

@@ -71,6 +71,11 @@ export const unsigned64 = (text: string): bigint => {
   return BigInt(text);
 };
 
+export const nonEmpty = (text: string): string => {
+  if (text === '') throw new InvalidArgumentError('It must not be empty.');
+  return text;
+};
+
 export const repeated = (text: string, previous: readonly string[] | undefined): string[] => [...(previous ?? []), text];
 
 function quorumSize(text: string): number | 'all' {

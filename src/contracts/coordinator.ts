@@ -38,6 +38,8 @@ export interface PublishOptions {
   /** Default `linearizable`. */
   readonly consistency?: Level;
   readonly critical?: boolean;
+  /** Name of a configured protocol; not served yet, and refused with `LEVEL_UNAVAILABLE`. */
+  readonly protocol?: string;
   /** Ordered group; 0 is the only one so far. */
   readonly group?: number;
   /** Default 10,000. After it the promise rejects with `TIMEOUT` and `committed`. */

@@ -25,7 +25,7 @@ import { Growth } from './growth.js';
 import { Links } from './links.js';
 import { type Ending, Publisher } from './publisher.js';
 import { OrderedReceipt } from './receipt.js';
-import { Requests } from './requests.js';
+import { checkTimeout, Requests } from './requests.js';
 import { SessionState } from './session.js';
 import { statusOf } from './status.js';
 import { OpenSubscriptions } from './open-subscriptions.js';
@@ -245,7 +245,7 @@ export class Coordinator implements CoordinatorNode {
   }
 
   async #find(id: Uint8Array): Promise<Position | null> {
-    const options = { what: 'the look-up of an event id', timeoutMs: this.config.publishTimeoutMs };
+    const options = { what: 'the look-up of an event id', timeoutMs: this.config.publishTimeoutMs, reads: true };
     const end = await this.#requests.make(options, (request) => this.#core.find(request, id));
     return end.index === 0n ? null : { index: end.index, offset: end.firstOffset };
   }
@@ -266,8 +266,8 @@ export class Coordinator implements CoordinatorNode {
   async readBarrier(options: WaitOptions = {}): Promise<bigint> {
     this.#check();
     checkGroup(options.group);
-    const timeoutMs = options.timeoutMs ?? this.config.publishTimeoutMs;
-    const end = await this.#requests.make({ what: 'the read barrier', timeoutMs, signal: options.signal }, (request) => this.#core.barrier(request));
+    const timeoutMs = checkTimeout(options.timeoutMs ?? this.config.publishTimeoutMs);
+    const end = await this.#requests.make({ what: 'the read barrier', timeoutMs, signal: options.signal, reads: true }, (request) => this.#core.barrier(request));
     return end.index;
   }
 
@@ -293,7 +293,7 @@ export class Coordinator implements CoordinatorNode {
   async #fence(id: Uint8Array, options: WaitOptions): Promise<End | null> {
     const header = { level: 'linearizable', origin: this.nodeId, group: 0, session: null, firstSequence: 0n, acknowledgedThrough: 0n, hlc: 0n } as const;
     const bytes = this.#writer.packFence(header, id);
-    const timeoutMs = options.timeoutMs ?? this.config.publishTimeoutMs;
+    const timeoutMs = checkTimeout(options.timeoutMs ?? this.config.publishTimeoutMs);
     try {
       return await this.#requests.make({ what: 'the outcome', timeoutMs, signal: options.signal, bytes: bytes.length }, (request) => this.#core.submit(request, bytes, 1));
     } catch (error) {
@@ -318,6 +318,9 @@ export class Coordinator implements CoordinatorNode {
 
   on(event: 'failed', listener: (error: CoordinatorError) => void): this {
     this.#events.on(event, listener);
+    // Who listens late is told too, after this call.
+    const failure = this.#failure;
+    if (failure !== null) queueMicrotask(() => listener(failure));
     return this;
   }
 

@@ -5,7 +5,7 @@ import { CoordinatorError, type ErrorCode } from '../errors/index.js';
 import { type CursorCodec, formatUuid, type PackedEvents, type SubmissionWriter } from '../events/index.js';
 import { type Core, END, type End, EVENT_OUTCOME, type EventOutcome } from '../native/index.js';
 import { OrderedReceipt, type Place, type ReceiptBatch } from './receipt.js';
-import type { Requests } from './requests.js';
+import { checkTimeout, type Requests } from './requests.js';
 import type { SessionState } from './session.js';
 
 export interface PublisherOptions {
@@ -55,7 +55,7 @@ export class Publisher {
     const quorum = this.#quorumOf(level, options);
     if ((options.group ?? 0) !== 0) throw new CoordinatorError('GROUP_UNKNOWN', `group ${options.group} does not exist; 0 is the only one`);
     if (events.length === 0) return [];
-    let timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
+    let timeoutMs = checkTimeout(options.timeoutMs ?? this.#options.timeoutMs);
     if (this.#entering || this.#queue.size > 0 || this.#requests.bytes >= this.#options.pendingBytesMax) {
       const sinceMs = this.#requests.nowMs();
       await this.#room(options.signal, timeoutMs);
@@ -182,6 +182,7 @@ export class Publisher {
 }
 
 function levelOf(options: PublishOptions): Level {
+  if (options.protocol !== undefined) throw new CoordinatorError('LEVEL_UNAVAILABLE', `named protocols are not served yet, so not ${JSON.stringify(options.protocol)} either; give a level`);
   const level = options.critical === true ? 'critical' : (options.consistency ?? 'linearizable');
   if ((ORDERED_LEVELS as readonly string[]).includes(level)) return level;
   if (level === 'critical') throw new CoordinatorError('CRITICAL_UNAVAILABLE', 'critical events need four validators; this node has none');

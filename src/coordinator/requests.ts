@@ -9,6 +9,8 @@ interface Waiting {
   /** For the error: what timed out. */
   readonly what: string;
   readonly bytes: number;
+  /** A read: whatever became of it, nothing was committed by it. */
+  readonly reads: boolean;
   /** Its deadline has passed, and the core was asked whether a leader can have seen it. */
   late: boolean;
   /** Given up by its caller, not by its deadline. */
@@ -20,6 +22,13 @@ export interface RequestOptions {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
   readonly bytes?: number;
+  readonly reads?: boolean;
+}
+
+/** Throws `USAGE` for what is no time to wait. */
+export function checkTimeout(timeoutMs: number): number {
+  if (timeoutMs > 0) return timeoutMs;
+  throw new CoordinatorError('USAGE', `timeoutMs ${timeoutMs} is no time to wait; a number above 0 is allowed`);
 }
 
 /** How often deadlines are looked at; a timeout is this much late at most. */
@@ -83,6 +92,7 @@ export class Requests {
         deadlineMs: this.#nowMs() + options.timeoutMs,
         what: options.what,
         bytes,
+        reads: options.reads ?? false,
         late: false,
         aborted: false,
       });
@@ -140,8 +150,9 @@ export class Requests {
   }
 }
 
-function late(waiting: Waiting, committed: 'no' | 'unknown'): CoordinatorError {
-  const why = committed === 'no' ? 'no leader was found to hand it to' : 'it was handed to a leader, but its end is not known here';
+function late(waiting: Waiting, known: 'no' | 'unknown'): CoordinatorError {
+  const committed = waiting.reads ? 'no' : known;
+  const why = waiting.reads ? 'no leader confirmed it in time' : committed === 'no' ? 'no leader was found to hand it to' : 'it was handed to a leader, but its end is not known here';
   return waiting.aborted
     ? new CoordinatorError('ABORTED', `${waiting.what} was aborted: ${why}`, { committed })
     : new CoordinatorError('TIMEOUT', `${waiting.what} timed out: ${why}`, { committed });

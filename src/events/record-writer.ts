@@ -61,6 +61,8 @@ export class RecordWriter {
    */
   write(event: EventInput, start: number, place: EventPlace): number {
     const out = this.#out;
+    // Types end at the boundary: JavaScript may hand in anything.
+    if (typeof event !== 'object' || event === null) throw refuse('INVALID_EVENT', place, 'the event', `is ${shown(event)}; an object is allowed`);
     const { type, payload, priority = 3, flags = 0, sourceId } = event;
 
     const code = this.#catalogue.codeOf(type);

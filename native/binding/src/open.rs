@@ -71,7 +71,7 @@ fn code_of(error: &OpenError) -> &'static str {
         OpenError::Log(error) => log_code(error),
         OpenError::MemberIdCollision(..) => "CONFIG_INVALID",
         OpenError::Group(_) => "LOG_DAMAGED",
-        OpenError::Thread(_) => "NODE_FAILED",
+        OpenError::Io(_) => "DISK_FAILED",
     }
 }
 

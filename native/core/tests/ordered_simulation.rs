@@ -4,7 +4,9 @@ mod support;
 
 use support::plant::Plant;
 use support::simulation::{run, Report};
+use support::submissions::Draft;
 use support::world::World;
+use vexfs_core::ids::EventId;
 
 fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().and_then(|value| value.parse().ok())
@@ -31,11 +33,12 @@ fn every_seed_keeps_every_promise() {
     let reports = run_all(first, count);
     let sum = |of: fn(&Report) -> u64| reports.iter().map(of).sum::<u64>();
     println!(
-        "{count} seeds in {:.1?}: {} requests, {} elections, {} crashes, {} s of virtual time",
+        "{count} seeds in {:.1?}: {} requests, {} elections, {} crashes ({} torn), {} s of virtual time",
         began.elapsed(),
         sum(|report| report.completions),
         sum(|report| report.elections),
         sum(|report| report.crashes),
+        sum(|report| report.torn),
         sum(|report| report.virtual_us) / 1_000_000
     );
     let failed: Vec<String> = reports
@@ -126,4 +129,36 @@ fn a_vote_outlives_a_restart() {
     assert_eq!(vote_restart_vote(None), Vec::<String>::new());
     let violations = vote_restart_vote(Some(Plant::ForgetsVote));
     assert!(violations.iter().any(|what| what.starts_with("election_safety")), "{violations:?}");
+}
+
+/// An event is acknowledged by `a` and `c`, `c` loses it, `a` is down: `b` asks `c` for its vote.
+fn torn_then_asked(plant: Option<Plant>) -> Vec<String> {
+    let mut world = World::new(1, 3, plant);
+    let (a, b, c) = (0, 1, 2);
+    world.elect(a);
+    world.reset_link(a, b, u64::MAX);
+    world.reset_link(b, a, u64::MAX);
+    world.submit(a, &Draft::events(vec![EventId(1)]), 1);
+    world.flush(a);
+    world.settle();
+    assert_eq!(world.history.acknowledged.len(), 1, "c has acknowledged it");
+    world.crash(c, 0);
+    assert!(world.may_tear(c), "nobody else has lost anything");
+    world.tear(c);
+    world.flush(a);
+    world.crash(a, 0);
+    world.start(c);
+    for _ in 0..200 {
+        [b, c].into_iter().for_each(|node| world.tick(node));
+        world.settle();
+    }
+    world.history.violations
+}
+
+/// The same for a torn member that is asked although nobody told it: too rare for chance.
+#[test]
+fn a_torn_member_does_not_vote() {
+    assert_eq!(torn_then_asked(None), Vec::<String>::new());
+    let violations = torn_then_asked(Some(Plant::ForgetsTorn));
+    assert!(violations.iter().any(|what| what.starts_with("leader_completeness")), "{violations:?}");
 }

@@ -3,7 +3,8 @@
 //! Commands: `cluster members=n` (a new one) · `tick node=x times=n` · `elect node=x` · `settle` (frames arrive, writes
 //! finish, nothing ticks) · `publish node=x ids=(1,2) [session=s sequence=n] [applied=n]` · `fence node=x id=n` ·
 //! `barrier node=x` · `withdraw node=x request=n` · `stall node=x` and `unstall node=x` (the disk) · `cut from=x to=y`
-//! and `mend` (connections) · `lose from=x to=y` (what is on its way, unnoticed) · `crash node=x` and `start node=x` · `step node=x` (arrivals, writes, one flush) ·
+//! and `mend` (connections) · `lose from=x to=y` (what is on its way, unnoticed) · `crash node=x [torn]` (loses the last durable
+//! write too) and `start node=x` · `step node=x` (arrivals, writes, one flush) ·
 //! `status` · `journal node=x`. `quiet` leaves a command's trace out.
 
 mod support;
@@ -118,7 +119,11 @@ fn command(world: &mut World, case: &mut TestCase) -> String {
         }
         "crash" => {
             let at = node(world, case, "node");
+            let torn = case.take_flag("torn").expect("a flag");
             world.crash(at, 0);
+            if torn {
+                world.tear(at);
+            }
         }
         "start" => {
             let at = node(world, case, "node");

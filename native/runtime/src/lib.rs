@@ -4,6 +4,7 @@ mod direct;
 pub mod disk;
 pub mod ends;
 pub mod links;
+mod mark;
 pub mod node;
 pub mod offline;
 pub mod protocol;

@@ -6,6 +6,7 @@
 use crate::disk::{DiskError, FileDisk, Mode};
 use crate::ends;
 use crate::links::Outbox;
+use crate::mark;
 use crate::protocol::{self, Ended, Protocol};
 use crate::shared::{DurableEntries, Input, Shared};
 use crate::writer;
@@ -37,8 +38,8 @@ pub enum OpenError {
     Group(#[from] GroupError),
     #[error("node ids {0:?} and {1:?} have the same raft id; rename one")]
     MemberIdCollision(String, String),
-    #[error("thread: {0}")]
-    Thread(#[from] std::io::Error),
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
 }
 
 /// A request was not taken.
@@ -87,8 +88,10 @@ pub struct Node {
 }
 
 const GROUP: GroupId = GroupId(0);
-/// Rest after each MiB of a spare segment, so that the appends' own syncs are not kept waiting.
-const SPARE_PACE: Duration = Duration::from_millis(1);
+/// Rest after each MiB of a spare segment, so that the appends' own writes are not kept waiting: a long one, and a short
+/// one when the log might run out of spares.
+const SPARE_PACE: Duration = Duration::from_millis(8);
+const SPARE_PACE_URGENT: Duration = Duration::from_millis(1);
 /// How often the spares are counted: a segment lasts several times this long at full speed.
 const SPARE_POLL: Duration = Duration::from_millis(50);
 
@@ -132,7 +135,9 @@ impl Node {
             terms,
             reader.clone(),
         )?;
-        if opened.torn_bytes > 0 {
+        // The cut leaves no trace in the log: the mark does, until the tail is settled (rule L2).
+        if opened.torn_bytes > 0 || mark::is_set(&*disk)? {
+            mark::set(&*disk)?;
             group.torn();
         }
         let peers = config.peers.iter().map(|peer| MemberId::of(peer)).collect();
@@ -154,11 +159,17 @@ impl Node {
             }
         })?);
         threads.push(spawn("vexfs-spare", {
-            let stopping = stopping.clone();
+            let (stopping, shared, disk) = (stopping.clone(), shared.clone(), disk.clone());
             move || {
+                let mut marked = mark::is_set(&*disk).unwrap_or(true);
                 while !stopping.load(Ordering::Relaxed) {
                     // A spare that cannot be made (a full disk, say) is not an error yet: the writer will meet it.
-                    let filled = pool.fill(&mut || std::thread::sleep(SPARE_PACE)).unwrap_or(false);
+                    let pace = if pool.ready() == 0 { SPARE_PACE_URGENT } else { SPARE_PACE };
+                    let filled = pool.fill(&mut || std::thread::sleep(pace)).unwrap_or(false);
+                    if marked && shared.settled.load(Ordering::SeqCst) {
+                        // What cannot be removed now stays, and costs a settling at the next start.
+                        marked = mark::clear(&*disk).is_err();
+                    }
                     if !filled {
                         std::thread::park_timeout(SPARE_POLL);
                     }

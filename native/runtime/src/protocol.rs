@@ -162,6 +162,7 @@ impl<R: EntryReader> Protocol<R> {
         }
         effects.applied = false;
         self.shared.pending_bytes.store(self.group.pending_bytes(), Ordering::Relaxed);
+        self.shared.settled.store(self.group.is_settled(), Ordering::SeqCst);
         *self.shared.status.lock() = self.group.status();
     }
 

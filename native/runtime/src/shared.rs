@@ -44,6 +44,8 @@ pub struct Shared {
     pub refused_frames: AtomicU64,
     pub last_refusal: Mutex<Option<String>>,
     pub sync_times: SyncTimes,
+    /// No torn tail waits for the others' word.
+    pub settled: AtomicBool,
     /// The protocol thread has ended: nothing is taken any more.
     pub ended: AtomicBool,
 }
@@ -62,6 +64,7 @@ impl Shared {
             refused_frames: AtomicU64::new(0),
             last_refusal: Mutex::new(None),
             sync_times: SyncTimes::default(),
+            settled: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         }
     }

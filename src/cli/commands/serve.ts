@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
 import { pino } from 'pino';
 import { ApiServer } from '../../api/index.js';
-import type { CoordinatorError } from '../../errors/index.js';
+import type { Status } from '../../contracts/index.js';
+import { CoordinatorError, isErrorCode } from '../../errors/index.js';
 import { outputOption, usage } from '../arguments.js';
 import { configurationOf, configurationOptions } from '../configuration.js';
 import { type OutputFormat, writeJson, writeLine } from '../output.js';
@@ -48,7 +49,9 @@ async function serve(flags: ServeFlags): Promise<void> {
       failure = error;
       resolve();
     });
-    if (ending.aborted) resolve();
+    // What fails while the node replays its log may do so before anybody can listen.
+    failure = failureOf(node.status());
+    if (ending.aborted || failure !== null) resolve();
     else ending.addEventListener('abort', () => resolve(), { once: true });
   });
   let api: ApiServer | null = null;
@@ -71,6 +74,12 @@ async function serve(flags: ServeFlags): Promise<void> {
     });
   }
   if (failure !== null) throw failure;
+}
+
+function failureOf({ health }: Status): CoordinatorError | null {
+  if (health.state !== 'failed') return null;
+  const [, code = '', sentence = ''] = /^([A-Z_]+): (.*)$/s.exec(health.reasons[0] ?? '') ?? [];
+  return isErrorCode(code) ? new CoordinatorError(code, sentence) : new CoordinatorError('NODE_FAILED', health.reasons.join('; '));
 }
 
 /** The readiness line: once it is out, the API answers. */

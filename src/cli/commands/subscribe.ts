@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Delivery } from '../../contracts/index.js';
 import { CoordinatorError } from '../../errors/index.js';
 import { deliveryToJson, parseWhere } from '../../events/index.js';
-import { apiOption, groupOption, outputOption, timeoutOption, wholeNumber } from '../arguments.js';
+import { apiOption, groupOption, nonEmpty, outputOption, timeoutOption, wholeNumber } from '../arguments.js';
 import { type OutputFormat, writeJson, writeLine } from '../output.js';
 import { interruption } from '../signals.js';
 import { lastingSubscription } from '../subscription.js';
@@ -25,7 +25,7 @@ export function registerSubscribe(program: Command): void {
     .option('--from <first|latest|cursor>', 'where to begin (default: latest, or where the consumer stands)')
     .option('--where <expr>', 'only events that fit: type=NAME,... and path=GLOB terms, all of which must hold')
     .option('--count <n>', 'end after this many', wholeNumber(1, Number.MAX_SAFE_INTEGER))
-    .option('--consumer <name>', 'keep the position under this name; a line is acknowledged once it is written')
+    .option('--consumer <name>', 'keep the position under this name; a line is acknowledged once it is written', nonEmpty)
     .addHelpText('after', '\nExample:\n  vexcoord subscribe --from first --where "type=FilesystemWrite,graph path=/src/**" --count 10')
     .action(subscribe);
   timeoutOption(groupOption(apiOption(outputOption(command, 'json'))), 'how long to go on without a node that answers');

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const ZERO_BYTES: usize = 1024 * 1024;
+/// Zeros written between two syncs of a spare that is made in the background.
+const SYNC_BYTES: u64 = 16 * 1024 * 1024;
 static ZEROS: [u8; ZERO_BYTES] = [0; ZERO_BYTES];
 
 /// Prepares segment files ahead of need, from a thread of the owner's. The owner stops that thread before it gives
@@ -103,7 +105,10 @@ impl<D: Disk> SparePool<D> {
             zero(&file, name, at, at + bytes)?;
             at += bytes;
             if let Some(pace) = &mut pace {
-                file.sync_data().map_err(LogError::io("sync", name))?;
+                // Each sync makes the file system commit the extents it has turned into written ones: not too often.
+                if at % SYNC_BYTES == 0 {
+                    file.sync_data().map_err(LogError::io("sync", name))?;
+                }
                 pace();
             }
         }

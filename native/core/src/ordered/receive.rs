@@ -6,7 +6,6 @@ use crate::bytes_le::{u32_at, u64_at};
 use crate::event::{Submission, SUBMISSION_HEADER_BYTES};
 use crate::ids::{GroupId, Index, MemberId};
 use crate::ordered::effects::Effects;
-use crate::ordered::settling::Settling;
 use crate::ordered::store::EntryReader;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
 use crate::peer::raft_message;
@@ -98,11 +97,20 @@ impl<R: EntryReader> Group<R> {
         let log = &self.raw.raft.raft_log;
         let last = Index(log.last_index());
         let current = message.term >= self.raw.raft.term;
-        let votes = self.settling.as_ref().is_none_or(Settling::votes);
+        let end = (log.last_term(), last.0);
+        let leads = self.raw.raft.state == StateRole::Leader;
         match message.get_msg_type() {
-            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote | MessageType::MsgTimeoutNow if !votes => {
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
+                if self.settling.as_mut().is_some_and(|settling| !settling.votes(from, &message)) =>
+            {
                 return Ok(());
             }
+            MessageType::MsgRequestVoteResponse | MessageType::MsgRequestPreVoteResponse
+                if !message.reject && self.settling.as_ref().is_some_and(|settling| !settling.takes_votes(end)) =>
+            {
+                return Ok(());
+            }
+            MessageType::MsgTimeoutNow if self.settling.is_some() => return Ok(()),
             MessageType::MsgHeartbeat if current && message.commit > last.0 && self.settling.is_some() => {
                 let term = log.last_term();
                 self.tell_regressed(&message, last, term);
@@ -122,7 +130,8 @@ impl<R: EntryReader> Group<R> {
                     }
                 }
             }
-            MessageType::MsgAppendResponse if current && !message.reject && message.index > last.0 => {
+            // Only a leader is owed this: one that restarted in its term may hear late of what it never had on disk.
+            MessageType::MsgAppendResponse if current && leads && !message.reject && message.index > last.0 => {
                 return Err(Refused::Invented { from, index: Index(message.index), last });
             }
             _ => {}
@@ -130,11 +139,22 @@ impl<R: EntryReader> Group<R> {
         // What raft answers with an error (a vote from a stranger, a dropped proposal) concerns the sender alone.
         let (kind, commit) = (message.get_msg_type(), message.commit);
         let _ = self.raw.step(message);
-        if kind == MessageType::MsgAppend && self.settling.is_some() && self.reaches(from, commit) {
+        let settled = match self.raw.raft.state {
+            // All logs were heard and none was ahead of this one.
+            StateRole::Leader => true,
+            _ => kind == MessageType::MsgAppend && self.reaches(from, commit),
+        };
+        if settled {
             self.settling = None;
         }
         self.draw_timeout();
         Ok(())
+    }
+
+    /// Whether a torn batch is of no concern any more. Until then, whoever starts this member again must call `torn`
+    /// again, although recovery finds the log whole the second time.
+    pub fn is_settled(&self) -> bool {
+        self.settling.is_none()
     }
 
     /// Whether all that was committed before is here again: up to what this leader knows of, and that with an entry of

@@ -2,32 +2,41 @@
 //! what it has lost, so that its vote could help a log to leadership which lacks a committed entry.
 //!
 //! Until its log is known to reach as far as a leader's that was elected without it, it neither votes nor stands. Where no
-//! such leader can come, because too many were torn at once, all members being there decides: what is on none of their
-//! disks is lost anyway. Then it votes, so that a whole log wins if there is one, and later stands too.
+//! such leader can come, because too many were torn at once, all logs decide: what is on none of the disks is lost anyway.
+//! Each member's request for votes tells how far its log goes. A torn member that has heard all of them on the present
+//! connections votes for a log that none is ahead of, and later stands, which tells of its own log, but takes votes only
+//! if none is ahead of that. Connections alone prove nothing: a paused member with a whole log is connected too.
 
 use crate::ids::MemberId;
-use std::collections::BTreeSet;
+use raft::eraftpb::{Message, MessageType};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Election timeouts, with all members linked and nobody leading, after which a torn member votes, and then stands.
-const VOTES_AFTER: usize = 2;
+/// Election timeouts, with all members linked and nobody leading, after which a torn member stands.
 const STANDS_AFTER: usize = 6;
+
+/// A log as raft compares it: term and index of its last entry.
+type End = (u64, u64);
 
 /// Invariant: `waited_ticks` counts the last ticks without a break with all of `others` linked and no leader known.
 pub struct Settling {
     others: BTreeSet<MemberId>,
     linked: BTreeSet<MemberId>,
+    /// Own term and log of the members that have asked for votes since their connection came up.
+    heard: BTreeMap<MemberId, (u64, End)>,
     election_ticks: usize,
     waited_ticks: usize,
 }
 
 impl Settling {
     pub fn new(others: BTreeSet<MemberId>, election_ticks: usize) -> Self {
-        Self { others, linked: BTreeSet::new(), election_ticks, waited_ticks: 0 }
+        Self { others, linked: BTreeSet::new(), heard: BTreeMap::new(), election_ticks, waited_ticks: 0 }
     }
 
     pub fn link(&mut self, member: MemberId, up: bool) {
         if !up {
+            // It may come back with less.
             self.linked.remove(&member);
+            self.heard.remove(&member);
         } else if self.others.contains(&member) {
             self.linked.insert(member);
         }
@@ -38,8 +47,24 @@ impl Settling {
         self.waited_ticks = if waits { self.waited_ticks + 1 } else { 0 };
     }
 
-    pub fn votes(&self) -> bool {
-        self.waited_ticks >= VOTES_AFTER * self.election_ticks
+    /// Notes a request for votes, and answers whether it may have this member's. A candidate's term must be new to all
+    /// others: the torn write may have been a vote, and whom it was given to is one of them.
+    pub fn votes(&mut self, from: MemberId, request: &Message) -> bool {
+        let asks_first = request.get_msg_type() == MessageType::MsgRequestPreVote;
+        let own_term = request.term - u64::from(asks_first);
+        let end = (request.log_term, request.index);
+        self.heard.insert(from, (own_term, end));
+        let mut others = self.heard.iter().filter(|(member, _)| **member != from);
+        self.heard_all() && others.all(|(_, (term, other))| *term < request.term && *other <= end)
+    }
+
+    /// Whether a log that ends there may lead with the votes of others.
+    pub fn takes_votes(&self, end: End) -> bool {
+        self.heard_all() && self.heard.values().all(|(_, other)| *other <= end)
+    }
+
+    fn heard_all(&self) -> bool {
+        self.others.iter().all(|member| self.heard.contains_key(member))
     }
 
     pub fn stands(&self) -> bool {

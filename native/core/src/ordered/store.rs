@@ -130,7 +130,8 @@ impl<R: EntryReader> Store<R> {
             Err(_) => {
                 // Raft panics on an error here and takes an empty answer for a short one: the group looks at `failed`
                 // before anything is made of it.
-                self.failed.set(Some(Index(low)));
+                let readable = |at: &u64| self.reader.entries(self.group, Index(*at), Index(at + 1), 1).is_ok();
+                self.failed.set(Some(Index((low..high).find(|at| !readable(at)).unwrap_or(low))));
                 Ok(Vec::new())
             }
         }

@@ -12,6 +12,8 @@ pub enum Plant {
     UnequalWindow,
     /// A restart loses the last entries that were synced.
     LosesTail,
+    /// A restart after a torn write does not tell the group of it.
+    ForgetsTorn,
     /// A restart forgets whom this member has voted for.
     ForgetsVote,
     /// `absent` is answered by a look into the window, without a committed fence.

@@ -19,6 +19,7 @@ pub struct Report {
     pub completions: u64,
     pub elections: u64,
     pub crashes: u64,
+    pub torn: u64,
     pub virtual_us: u64,
 }
 
@@ -29,7 +30,7 @@ pub fn run(seed: u64, plant: Option<Plant>) -> Report {
         let what = panic.downcast_ref::<String>().cloned();
         let what = what.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default();
         let violations = vec![format!("no_panic: {what}")];
-        Report { seed, violations, trace: 0, completions: 0, elections: 0, crashes: 0, virtual_us: 0 }
+        Report { seed, violations, trace: 0, completions: 0, elections: 0, crashes: 0, torn: 0, virtual_us: 0 }
     })
 }
 
@@ -41,6 +42,8 @@ struct Simulation {
     pace: u64,
     /// Weight of faults: 0 is a calm run.
     storm: u64,
+    /// Crashes that tear the last durable write, in parts of a hundred thousand.
+    torn: u64,
 }
 
 impl Simulation {
@@ -53,10 +56,11 @@ impl Simulation {
         let mut world = World::new(seed, members, plant);
         let pace = [3_000, 15_000, 60_000][world.random.between(0, 3) as usize];
         let storm = [0, 1, 4, 10][world.random.between(0, 4) as usize];
+        let torn = [0, 30_000, 100_000][world.random.between(0, 3) as usize];
         if world.random.chance(30_000) {
             (world.network.delay_us, world.sync_us) = ((2_000, 30_000), (500, 20_000));
         }
-        Self { clients: Clients::new(seed, members), world, seed, pace, storm }
+        Self { clients: Clients::new(seed, members), world, seed, pace, storm, torn }
     }
 
     fn run(mut self) -> Report {
@@ -88,6 +92,7 @@ impl Simulation {
             completions: history.completions,
             elections: history.elections,
             crashes: history.crashes,
+            torn: history.torn,
             virtual_us: self.world.now_us,
         }
     }
@@ -126,6 +131,9 @@ impl Simulation {
         if world.random.chance(60 * storm) && world.nodes[node].group.is_some() {
             let surviving = world.random.between(0, 3) as usize;
             world.crash(node, surviving);
+            if world.random.chance(self.torn) && world.may_tear(node) {
+                world.tear(node);
+            }
             world.nodes[node].restarts_at_us = Some(now + world.random.between(1_000, 700_000));
         }
         if node != other && world.random.chance(150 * storm) {

@@ -79,7 +79,8 @@ impl World {
     pub fn start(&mut self, node: usize) {
         let (voters, seed) = (self.voters(), self.seed);
         self.nodes[node].next_tick_us = self.now_us + self.random.between(1, TICK_US);
-        self.nodes[node].start(&voters, seed);
+        let told = self.plant != Some(Plant::ForgetsTorn);
+        self.nodes[node].start(&voters, seed, told);
     }
 
     /// Ends a member's process; every connection of it resets.
@@ -104,6 +105,38 @@ impl World {
             self.reset_link(node, other, self.now_us + 1_000);
             self.reset_link(other, node, self.now_us + 1_000);
         }
+    }
+
+    /// Takes the last durable write from a member that has just crashed.
+    pub fn tear(&mut self, node: usize) {
+        let at = &mut self.nodes[node];
+        let before = at.reach();
+        if at.disk.borrow_mut().tear() {
+            at.torn = true;
+            at.lost = at.lost.max(Some(before));
+            self.history.torn += 1;
+        }
+    }
+
+    /// Whether one more member may lose what it acknowledged. The promises hold while, at any time, less than half of
+    /// the members (a minority: `2 * lost < members`) have lost a write and are not whole again. Whole again is a disk
+    /// that holds every committed entry, and whose term, and last entry as raft compares logs, are not behind what was
+    /// lost: then the lost entries are back, or others have taken their places by an election that did not need them.
+    pub fn may_tear(&mut self, node: usize) -> bool {
+        for at in 0..self.nodes.len() {
+            let committed = (1..).zip(&self.history.committed);
+            let whole = self.nodes[at].lost.is_some_and(|lost| {
+                let disk = self.nodes[at].disk.borrow();
+                let (term, last_term, last) = self.nodes[at].reach();
+                let holds_all = committed.into_iter().all(|(index, term)| disk.term_of(Index(index)) == Some(*term));
+                holds_all && term >= lost.0 && (last_term, last) >= (lost.1, lost.2)
+            });
+            if whole {
+                self.nodes[at].lost = None;
+            }
+        }
+        let others = (0..self.nodes.len()).filter(|at| *at != node && self.nodes[*at].lost.is_some()).count();
+        2 * (others + 1) < self.nodes.len()
     }
 
     pub fn reset_link(&mut self, from: usize, to: usize, until_us: u64) {
@@ -143,7 +176,11 @@ impl World {
                     let Some(group) = &mut node.group else { continue };
                     node.dirty = true;
                     if let Err(refused) = group.receive(sender, frame, self.now_us, &mut node.effects) {
-                        // Members that keep their promises never refuse each other's frames.
+                        // Members that keep their promises never refuse each other's frames. One that has lost a write
+                        // may not know what it is told was acknowledged to it.
+                        if node.lost.is_some() {
+                            continue;
+                        }
                         self.history.violate("frames_are_taken", format!("{to} refuses {from}: {refused}"));
                     }
                 }
@@ -253,6 +290,9 @@ impl World {
         if let Err(error) = group.flush(self.now_us, &mut at.effects) {
             self.history.violate("groups_go_on", format!("{}: {error}", at.name));
             return;
+        }
+        if group.is_settled() {
+            at.torn = false;
         }
         at.applied_ever = at.applied_ever.max(group.machine().applied());
         for (index, offset) in at.effects.suppressed.drain(..) {
