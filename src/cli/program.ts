@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { COMMANDS } from './commands/index.js';
-import { packageVersion } from './version.js';
+import { packageVersion } from '../runtime/index.js';
 
 /** The whole command line. Usage errors are thrown, not printed. */
 export function buildProgram(): Command {

@@ -19,7 +19,7 @@ import { CoordinatorError, isErrorCode } from '../errors/index.js';
 import { Catalogue, CursorCodec, DeliveryReader, EventIds, filterOf, parseUuid, SubmissionWriter } from '../events/index.js';
 import { Core, END, type End, FilterHandle, PEER_CORE_MODULE } from '../native/index.js';
 import { PeerNetwork } from '../network/index.js';
-import { type Ports, realPorts } from '../runtime/index.js';
+import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
 import { Consumer, type Position } from './consumer.js';
 import { Growth } from './growth.js';
 import { Links } from './links.js';
@@ -30,7 +30,6 @@ import { SessionState } from './session.js';
 import { statusOf } from './status.js';
 import { OpenSubscriptions } from './open-subscriptions.js';
 import { JournalSubscription, startOf } from './subscription.js';
-import { VERSION } from './version.js';
 
 /** Versions of the peer protocol that this release speaks. */
 const PROTOCOL = { min: 1, max: 1 } as const;
@@ -45,6 +44,7 @@ const CORE_SLACK_BYTES = 16 * 1024 * 1024;
 export class Coordinator implements CoordinatorNode {
   readonly config: ResolvedConfig;
   readonly #ports: Ports;
+  readonly #version = packageVersion();
   readonly #core: Core;
   readonly #requests: Requests;
   readonly #publisher: Publisher;
@@ -311,7 +311,7 @@ export class Coordinator implements CoordinatorNode {
 
   status(): Status {
     if (this.#network === null || this.#closing !== null) throw this.#failure ?? new CoordinatorError('CLOSED', 'the node is closed');
-    const status = statusOf(this.#core, this.config, VERSION, this.#links, this.#network.stats());
+    const status = statusOf(this.#core, this.config, this.#version, this.#links, this.#network.stats());
     if (this.#failure === null) return status;
     return { ...status, health: { state: 'failed', reasons: [`${this.#failure.code}: ${this.#failure.message}`] } };
   }

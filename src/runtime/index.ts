@@ -1,1 +1,2 @@
 export { type Ports, realPorts } from './ports.js';
+export { packageVersion } from './version.js';

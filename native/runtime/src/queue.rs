@@ -6,7 +6,7 @@
 
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 struct State<T> {
     items: Vec<T>,
@@ -92,14 +92,10 @@ impl<T> Drop for Closing<T> {
     }
 }
 
-/// The moment `after` from now.
-pub fn soon(after: Duration) -> Instant {
-    Instant::now() + after
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn everything_arrives_in_order_and_the_end_is_seen() {
@@ -123,7 +119,7 @@ mod tests {
     fn waiting_ends_at_its_time_and_a_closed_queue_takes_nothing() {
         let queue: Queue<u8> = Queue::default();
         let mut items = Vec::new();
-        assert!(queue.take(&mut items, Some(soon(Duration::from_millis(5)))));
+        assert!(queue.take(&mut items, Some(Instant::now() + Duration::from_millis(5))));
         assert!(items.is_empty());
         queue.close();
         assert_eq!(queue.send(1), Err(Closed));

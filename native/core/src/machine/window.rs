@@ -131,14 +131,6 @@ impl IdWindow {
     pub fn forgotten(&self) -> u64 {
         self.forgotten
     }
-
-    pub fn len(&self) -> usize {
-        self.ring.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.ring.is_empty()
-    }
 }
 
 #[cfg(test)]
