@@ -7,16 +7,19 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi::Status;
 use napi_derive::napi;
 use std::sync::atomic::Ordering;
-use vexfs_core::ids::{EventId, Index};
-use vexfs_core::journal::Window;
-use vexfs_core::ordered::status::Role;
+use vexfs_core::ids::{EventId, GroupId, Index, MemberId};
+use vexfs_core::journal::{JournalError, Window};
+use vexfs_core::membership;
+use vexfs_core::ordered::status::{GroupStatus, Role};
 use vexfs_runtime::node::NotTaken;
+use vexfs_runtime::shared::GroupShared;
 
 fn status_of(result: std::result::Result<(), NotTaken>) -> u32 {
     match result {
         Ok(()) => 0,
         Err(NotTaken::Full) => 1,
         Err(NotTaken::Closed) => 2,
+        Err(NotTaken::UnknownGroup) => 3,
     }
 }
 
@@ -42,7 +45,7 @@ pub fn detach_app(handle: u32, token: f64) {
     }
 }
 
-/// Hands in a packed submission. 0 taken, 1 full (try again later), 2 the node has ended.
+/// Hands in a packed submission. 0 taken, 1 full (try again later), 2 the node has ended, 3 there is no such group.
 #[napi]
 pub fn submit(handle: u32, request: u32, submission: &[u8], applied_quorum: u32) -> Result<u32> {
     Ok(status_of(registry::get(handle)?.submit(request, submission, applied_quorum)))
@@ -50,27 +53,59 @@ pub fn submit(handle: u32, request: u32, submission: &[u8], applied_quorum: u32)
 
 /// Asks for a read barrier. Answers as `submit`.
 #[napi]
-pub fn request_barrier(handle: u32, request: u32) -> Result<u32> {
-    Ok(status_of(registry::get(handle)?.barrier(request)))
+pub fn request_barrier(handle: u32, request: u32, group: u32) -> Result<u32> {
+    Ok(status_of(registry::get(handle)?.barrier(request, GroupId(group))))
 }
 
 /// Takes a request back; it ends as withdrawn, with word whether a leader may have seen it.
 #[napi]
-pub fn withdraw(handle: u32, request: u32) -> Result<u32> {
-    Ok(status_of(registry::get(handle)?.withdraw(request)))
+pub fn withdraw(handle: u32, request: u32, group: u32) -> Result<u32> {
+    Ok(status_of(registry::get(handle)?.withdraw(request, GroupId(group))))
 }
 
 /// Asks where an event id (16 bytes) stands.
 #[napi]
-pub fn find_event(handle: u32, request: u32, id: &[u8]) -> Result<u32> {
+pub fn find_event(handle: u32, request: u32, group: u32, id: &[u8]) -> Result<u32> {
     let id = <[u8; 16]>::try_from(id).map_err(|_| coded("INVALID_EVENT_ID", "an event id has 16 bytes"))?;
-    Ok(status_of(registry::get(handle)?.find(request, EventId(u128::from_be_bytes(id)))))
+    Ok(status_of(registry::get(handle)?.find(request, GroupId(group), EventId(u128::from_be_bytes(id)))))
 }
 
-/// Packed deliveries from (index, offset) on; `filter` is a number of `makeFilter` or 0.
+/// Hands in a member command (docs/formats.md, "Member commands"). Answers as `submit`.
+#[napi]
+pub fn member_command(handle: u32, request: u32, command: &[u8]) -> Result<u32> {
+    Ok(status_of(registry::get(handle)?.change_members(request, command)))
+}
+
+/// Has a member lead a group; nothing ends for it: the status shows whether it came to be.
+#[napi]
+pub fn transfer_leadership(handle: u32, group: u32, node_id: String) -> Result<u32> {
+    Ok(status_of(registry::get(handle)?.transfer_leadership(GroupId(group), &node_id)))
+}
+
+/// Asks that every group led here be led elsewhere; `leads` tells when it is done.
+#[napi]
+pub fn hand_over(handle: u32) -> Result<u32> {
+    Ok(status_of(registry::get(handle)?.hand_over()))
+}
+
+/// Whether this node leads any group.
+#[napi]
+pub fn leads(handle: u32) -> Result<bool> {
+    Ok(registry::get(handle)?.shared().leads.load(Ordering::SeqCst))
+}
+
+/// Has a snapshot taken of a group's state as it is now. Answers as `submit`; ends as snapshotTaken or snapshotFailed.
+#[napi]
+pub fn take_snapshot(handle: u32, request: u32, group: u32) -> Result<u32> {
+    Ok(status_of(registry::get(handle)?.take_snapshot(request, GroupId(group))))
+}
+
+/// Packed deliveries from (index, offset) on, index 0 for the journal's beginning; `filter` is a number of `makeFilter`
+/// or 0. Throws `CURSOR_COMPACTED` for a place before the journal's beginning, `LOG_DAMAGED` for one that cannot be read.
 #[napi]
 pub fn read_journal(
     handle: u32,
+    group: u32,
     index: BigInt,
     offset: u32,
     bytes_max: u32,
@@ -80,8 +115,11 @@ pub fn read_journal(
     let filter = filter::get(filter)?;
     let window = Window { index: Index(index.get_u64().1), offset, bytes_max: bytes_max as usize, events_max };
     let packed = registry::get(handle)?
-        .read_journal(window, filter.as_deref())
-        .map_err(|error| coded("LOG_DAMAGED", error))?;
+        .read_journal(GroupId(group), window, filter.as_deref())
+        .map_err(|error| match error {
+            JournalError::Compacted { .. } => coded("CURSOR_COMPACTED", error),
+            JournalError::Unreadable { .. } => coded("LOG_DAMAGED", error),
+        })?;
     Ok(Buffer::from(packed))
 }
 
@@ -92,10 +130,22 @@ pub fn watch_journal(handle: u32, watched: bool) -> Result<()> {
     Ok(())
 }
 
-/// How far the journal goes: what `readJournal` can see.
+fn of_group(handle: u32, group: u32, read: impl Fn(&GroupShared) -> u64) -> Result<BigInt> {
+    let node = registry::get(handle)?;
+    let group = node.shared().groups.get(&GroupId(group));
+    group.map(|group| read(group).into()).ok_or_else(|| coded("GROUP_UNKNOWN", "there is no such group"))
+}
+
+/// How far a group's journal goes: what `readJournal` can see.
 #[napi]
-pub fn applied_index(handle: u32) -> Result<BigInt> {
-    Ok(registry::get(handle)?.shared().applied.load(Ordering::SeqCst).into())
+pub fn applied_index(handle: u32, group: u32) -> Result<BigInt> {
+    of_group(handle, group, |group| group.applied.load(Ordering::SeqCst))
+}
+
+/// Where a group's journal begins.
+#[napi]
+pub fn first_index(handle: u32, group: u32) -> Result<BigInt> {
+    of_group(handle, group, |group| group.first.load(Ordering::SeqCst))
 }
 
 #[napi(object)]
@@ -105,10 +155,12 @@ pub struct NativeMember {
     pub active: bool,
 }
 
+/// One ordered group as this node knows it. Raft ids name members.
 #[napi(object)]
-pub struct NativeStatus {
+pub struct NativeGroup {
+    pub group: u32,
+    /// leader, follower, candidate, learner or removed.
     pub role: String,
-    /// Raft id of the leader, or null.
     pub leader: Option<BigInt>,
     pub term: BigInt,
     pub last_index: BigInt,
@@ -118,9 +170,37 @@ pub struct NativeStatus {
     pub events: BigInt,
     pub elections: f64,
     pub pending: u32,
+    pub sessions: u32,
+    /// First entry of the journal here.
+    pub first_index: BigInt,
+    pub snapshot_index: BigInt,
+    pub snapshots_taken: f64,
+    pub snapshots_installed: f64,
+    pub snapshot_failure: Option<String>,
+    pub voters: Vec<BigInt>,
+    /// Voters that are about to go; empty outside a change.
+    pub outgoing: Vec<BigInt>,
+    pub learners: Vec<BigInt>,
+    pub members: Vec<NativeMember>,
+}
+
+#[napi(object)]
+pub struct NativeTableMember {
+    pub id: String,
+    /// Empty where only each node's own settings know it.
+    pub address: String,
+    /// voter, learner or removed.
+    pub role: String,
+}
+
+#[napi(object)]
+pub struct NativeStatus {
+    pub groups: Vec<NativeGroup>,
+    pub table: Vec<NativeTableMember>,
+    pub table_version: BigInt,
+    pub pending: u32,
     pub pending_bytes: f64,
     pub sessions: u32,
-    pub members: Vec<NativeMember>,
     pub outbound_bytes: f64,
     pub dropped_frames: f64,
     pub refused_frames: f64,
@@ -128,34 +208,42 @@ pub struct NativeStatus {
     pub log_bytes: BigInt,
     pub segments: u32,
     pub sync_p50_us: u32,
+    /// The disk has no room: writes wait until it has.
+    pub disk_full: bool,
 }
 
-#[napi]
-pub fn node_status(handle: u32) -> Result<NativeStatus> {
-    let node = registry::get(handle)?;
-    let shared = node.shared();
-    let group = shared.status.lock().clone();
-    let stats = node.log_stats();
-    let last_refusal = shared.last_refusal.lock().clone();
-    Ok(NativeStatus {
-        role: match group.role {
-            Role::Leader => "leader",
-            Role::Follower => "follower",
-            Role::Candidate => "candidate",
-        }
-        .to_string(),
-        leader: group.leader.map(|leader| leader.0.into()),
-        term: group.term.0.into(),
-        last_index: group.last.0.into(),
-        commit_index: group.commit.0.into(),
-        applied_index: group.applied.0.into(),
-        apply_hash: group.apply_hash.into(),
-        events: group.events.into(),
-        elections: group.elections as f64,
-        pending: group.pending as u32,
-        pending_bytes: shared.pending_bytes.load(Ordering::Relaxed) as f64,
-        sessions: group.sessions as u32,
-        members: group
+fn native_group(status: &GroupStatus, me: MemberId) -> NativeGroup {
+    let ids = |list: &[MemberId]| list.iter().map(|id| id.0.into()).collect();
+    let conf = &status.conf;
+    let role = match status.role {
+        _ if status.removed => "removed",
+        Role::Leader => "leader",
+        Role::Candidate => "candidate",
+        Role::Follower if conf.votes(me) => "follower",
+        Role::Follower => "learner",
+    };
+    NativeGroup {
+        group: status.group.0,
+        role: role.to_string(),
+        leader: status.leader.map(|leader| leader.0.into()),
+        term: status.term.0.into(),
+        last_index: status.last.0.into(),
+        commit_index: status.commit.0.into(),
+        applied_index: status.applied.0.into(),
+        apply_hash: status.apply_hash.into(),
+        events: status.events.into(),
+        elections: status.elections as f64,
+        pending: status.pending as u32,
+        sessions: status.sessions as u32,
+        first_index: status.first.0.into(),
+        snapshot_index: status.snapshot.0.into(),
+        snapshots_taken: status.snapshots_taken as f64,
+        snapshots_installed: status.snapshots_installed as f64,
+        snapshot_failure: status.snapshot_failure.clone(),
+        voters: ids(&conf.voters),
+        outgoing: ids(&conf.outgoing),
+        learners: ids(&conf.learners),
+        members: status
             .members
             .iter()
             .map(|(id, matched, active)| NativeMember {
@@ -164,6 +252,35 @@ pub fn node_status(handle: u32) -> Result<NativeStatus> {
                 active: *active,
             })
             .collect(),
+    }
+}
+
+#[napi]
+pub fn node_status(handle: u32) -> Result<NativeStatus> {
+    let node = registry::get(handle)?;
+    let shared = node.shared();
+    let me = MemberId::of(&node.opened().identity.node_id);
+    let groups: Vec<GroupStatus> = shared.groups.values().map(|group| group.status.lock().clone()).collect();
+    let stats = node.log_stats();
+    let table = shared.table.lock().clone();
+    let member = |member: &membership::Member| NativeTableMember {
+        id: member.name.clone(),
+        address: member.address.clone(),
+        role: match member.role {
+            membership::Role::Voter => "voter",
+            membership::Role::Learner => "learner",
+            membership::Role::Removed => "removed",
+        }
+        .to_string(),
+    };
+    let last_refusal = shared.last_refusal.lock().clone();
+    Ok(NativeStatus {
+        pending: groups.iter().map(|group| group.pending as u32).sum(),
+        sessions: groups.iter().map(|group| group.sessions as u32).sum(),
+        groups: groups.iter().map(|group| native_group(group, me)).collect(),
+        table: table.iter().map(|(_, one)| member(one)).collect(),
+        table_version: table.version.0.into(),
+        pending_bytes: shared.pending_bytes.load(Ordering::Relaxed) as f64,
         outbound_bytes: shared.outbox.bytes() as f64,
         dropped_frames: shared.outbox.dropped_frames.load(Ordering::Relaxed) as f64,
         refused_frames: shared.refused_frames.load(Ordering::Relaxed) as f64,
@@ -171,6 +288,7 @@ pub fn node_status(handle: u32) -> Result<NativeStatus> {
         log_bytes: stats.log_bytes.into(),
         segments: stats.segments as u32,
         sync_p50_us: shared.sync_times.median_us(),
+        disk_full: shared.disk_full.load(Ordering::SeqCst),
     })
 }
 

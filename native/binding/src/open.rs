@@ -5,8 +5,11 @@ use napi::bindgen_prelude::{AsyncTask, BigInt, Buffer, Env, Result, Task};
 use napi_derive::napi;
 use vexfs_core::log::{LogError, LogOptions};
 use vexfs_core::machine::MachineLimits;
+use vexfs_core::member::open::{MemberConfig, OpenError as MemberError};
+use vexfs_core::ordered::snapshots::SnapshotPolicy;
+use vexfs_core::snapshot::SnapshotError;
 use vexfs_runtime::disk::DiskError;
-use vexfs_runtime::node::{Node, NodeConfig, OpenError};
+use vexfs_runtime::node::{ticks, Node, NodeConfig, OpenError};
 
 /// Sizes in bytes, times in milliseconds.
 #[napi(object)]
@@ -24,6 +27,18 @@ pub struct OpenOptions {
     pub window_events: u32,
     pub segment_bytes: f64,
     pub spare_segments: u32,
+    /// Bytes given back to the file system when it is full.
+    pub reserve_bytes: f64,
+    /// A new directory waits to be added to a cluster that exists.
+    pub joins: bool,
+    /// Ordered groups, from 0 on.
+    pub groups: u32,
+    pub snapshot_entries: f64,
+    pub keep_entries: f64,
+    /// What the journal keeps; 0 for everything.
+    pub retain_events: f64,
+    pub retain_bytes: f64,
+    pub retain_age_ms: f64,
     /// Seed of everything random in the protocol.
     pub seed: BigInt,
     /// 16 random bytes, used once for a new directory.
@@ -68,9 +83,11 @@ impl Task for OpenTask {
 fn code_of(error: &OpenError) -> &'static str {
     match error {
         OpenError::Disk(error) => disk_code(error),
-        OpenError::Log(error) => log_code(error),
-        OpenError::MemberIdCollision(..) => "CONFIG_INVALID",
-        OpenError::Group(_) => "LOG_DAMAGED",
+        OpenError::Member(MemberError::Log(error)) => log_code(error),
+        OpenError::Member(MemberError::MemberIdCollision(..)) => "CONFIG_INVALID",
+        OpenError::Member(MemberError::Group(_)) => "LOG_DAMAGED",
+        OpenError::Member(MemberError::StateLost { .. }) => "STATE_LOST",
+        OpenError::Member(MemberError::Snapshot(error)) => snapshot_code(error),
         OpenError::Io(_) => "DISK_FAILED",
     }
 }
@@ -79,6 +96,15 @@ pub fn disk_code(error: &DiskError) -> &'static str {
     match error {
         DiskError::InUse { .. } => "DATA_DIR_IN_USE",
         _ => "DATA_DIR_UNREADABLE",
+    }
+}
+
+pub fn snapshot_code(error: &SnapshotError) -> &'static str {
+    match error {
+        SnapshotError::WrongCluster { .. } => "SNAPSHOT_WRONG_CLUSTER",
+        error if error.is_full() => "DISK_FULL",
+        SnapshotError::Io { .. } => "DATA_DIR_UNREADABLE",
+        SnapshotError::Damaged { .. } | SnapshotError::UnsupportedVersion { .. } => "SNAPSHOT_INVALID",
     }
 }
 
@@ -94,23 +120,42 @@ pub fn log_code(error: &LogError) -> &'static str {
 pub fn open_node(options: OpenOptions) -> Result<AsyncTask<OpenTask>> {
     let fresh_directory_id = <[u8; 16]>::try_from(options.fresh_directory_id.as_ref())
         .map_err(|_| coded("INTERNAL", "the fresh directory id has 16 bytes"))?;
-    let config = NodeConfig {
-        data_dir: options.data_dir.into(),
+    let limit = |value: f64| (value > 0.0).then_some(value as u64);
+    let (low, high) = (ticks(options.election_timeout_min_ms.into()).max(2), ticks(options.election_timeout_max_ms.into()));
+    // Addresses are each node's own: the table that all founders write must be the same.
+    let founders = std::iter::once(&options.node_id).chain(&options.peers).map(|id| (id.clone(), String::new())).collect();
+    let member = MemberConfig {
         cluster_id: options.cluster_id,
         node_id: options.node_id,
-        peers: options.peers,
-        election_timeout_ms: (options.election_timeout_min_ms.into(), options.election_timeout_max_ms.into()),
-        heartbeat_interval_ms: options.heartbeat_interval_ms.into(),
+        founders,
+        joins: options.joins,
+        groups: options.groups,
+        election_ticks: (low, high.max(low + 1)),
+        heartbeat_ticks: ticks(options.heartbeat_interval_ms.into()).min(low - 1),
         inflight_messages: options.inflight_messages as usize,
-        pending_bytes_max: options.pending_bytes_max as usize,
-        peer_bytes_max: options.peer_bytes_max as usize,
+        intake_bytes_max: options.pending_bytes_max as usize,
         limits: MachineLimits { window_events: options.window_events as usize, ..Default::default() },
+        snapshots: SnapshotPolicy {
+            entries: options.snapshot_entries as u64,
+            keep_entries: options.keep_entries as u64,
+            retain_events: limit(options.retain_events),
+            retain_bytes: limit(options.retain_bytes),
+            retain_age_ms: limit(options.retain_age_ms),
+        },
         log: LogOptions {
             segment_bytes: options.segment_bytes as u64,
             spare_segments: options.spare_segments as usize,
+            reserve_bytes: options.reserve_bytes as u64,
         },
         seed: options.seed.get_u64().1,
         fresh_directory_id,
+    };
+    let config = NodeConfig {
+        data_dir: options.data_dir.into(),
+        member,
+        peers: options.peers,
+        pending_bytes_max: options.pending_bytes_max as usize,
+        peer_bytes_max: options.peer_bytes_max as usize,
     };
     Ok(AsyncTask::new(OpenTask { config }))
 }

@@ -27,6 +27,12 @@ pub fn detach_peer(handle: u32, token: f64) {
     }
 }
 
+/// The slot of a peer for the calls below; a new one if it was not known.
+#[napi]
+pub fn add_peer(handle: u32, node_id: String) -> Result<u32> {
+    Ok(registry::get(handle)?.add_peer(&node_id))
+}
+
 #[napi]
 pub fn link_up(handle: u32, slot: u32, channel: u8) -> Result<()> {
     registry::get(handle)?.link_up(slot, channel);

@@ -2,6 +2,7 @@
 
 use crate::bytes_le::{u16_at, u32_at, u64_at, uuid_at};
 use crate::ids::{EventId, GroupId, MemberId, RequestId, SessionId};
+use crate::membership::MemberCommand;
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
@@ -45,6 +46,7 @@ pub enum SubmissionKind {
     ConsumerAttach = 4,
     ConsumerClaim = 5,
     ConsumerAcknowledge = 6,
+    Members = 7,
 }
 
 impl SubmissionKind {
@@ -56,6 +58,7 @@ impl SubmissionKind {
             4 => Self::ConsumerAttach,
             5 => Self::ConsumerClaim,
             6 => Self::ConsumerAcknowledge,
+            7 => Self::Members,
             _ => return None,
         })
     }
@@ -218,6 +221,7 @@ impl Submission {
                     return malformed(at, "consumer name out of range");
                 }
             }
+            SubmissionKind::Members => drop(MemberCommand::decode(body)?),
         }
         Ok(())
     }
@@ -294,6 +298,11 @@ impl Submission {
         }
     }
 
+    /// Of a member command.
+    pub fn members(&self) -> Result<MemberCommand, Malformed> {
+        MemberCommand::decode(self.body())
+    }
+
     /// The same submission with its events left out, its sequences still used up: what becomes of a cancelled
     /// publish that no leader has seen, so that the session's later ones are not left waiting for it.
     pub fn skipped(&self) -> Submission {
@@ -303,6 +312,17 @@ impl Submission {
         bytes[4..8].copy_from_slice(&(header as u32).to_le_bytes());
         Submission { bytes: bytes.freeze(), kind: SubmissionKind::Skip }
     }
+}
+
+/// A member command as the submission that carries it, to be stamped.
+pub fn member_submission(origin: &str, command: &[u8]) -> Vec<u8> {
+    let length = SUBMISSION_HEADER_BYTES + origin.len() + command.len();
+    let mut bytes = vec![SUBMISSION_VERSION, SubmissionKind::Members as u8, 4, origin.len() as u8];
+    bytes.extend_from_slice(&(length as u32).to_le_bytes());
+    bytes.resize(SUBMISSION_HEADER_BYTES, 0);
+    bytes.extend_from_slice(origin.as_bytes());
+    bytes.extend_from_slice(command);
+    bytes
 }
 
 /// Writes what only the core knows into a packed submission: where it came from, and when.

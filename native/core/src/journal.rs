@@ -6,7 +6,8 @@ use crate::event::{Submission, SubmissionKind};
 use crate::filter::Filter;
 use crate::ids::{GroupId, Index};
 use crate::ordered::store::EntryReader;
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
 use thiserror::Error;
 
 pub const DELIVERIES_HEADER_BYTES: usize = 24;
@@ -20,26 +21,53 @@ const EVENT_BYTES_USUAL: usize = 512;
 pub enum JournalError {
     #[error("entry {index} cannot be read: {reason}")]
     Unreadable { index: Index, reason: String },
+    #[error("entry {index} is no longer in the journal, which begins at {first}")]
+    Compacted { index: Index, first: Index },
 }
 
-/// What in the journal does not count.
+/// Places that one block of `Suppressed` holds at most.
+const SUPPRESSED_BLOCK: usize = 1024;
+
+/// What in the journal does not count. Cloning shares all but the newest block.
 ///
 /// Invariant: holds, in ascending order, the offset of every applied event that was not accepted.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Suppressed {
-    offsets: BTreeMap<Index, Vec<u32>>,
+    blocks: VecDeque<Arc<Vec<(Index, u32)>>>,
 }
 
 impl Suppressed {
     pub fn add(&mut self, events: impl IntoIterator<Item = (Index, u32)>) {
-        for (index, offset) in events {
-            self.offsets.entry(index).or_default().push(offset);
+        for event in events {
+            if self.blocks.back().is_none_or(|block| block.len() >= SUPPRESSED_BLOCK) {
+                self.blocks.push_back(Arc::default());
+            }
+            if let Some(block) = self.blocks.back_mut() {
+                Arc::make_mut(block).push(event);
+            }
         }
     }
 
     /// Offsets of one entry that readers pass over.
-    pub fn of(&self, index: Index) -> &[u32] {
-        self.offsets.get(&index).map_or(&[], Vec::as_slice)
+    pub fn of(&self, index: Index) -> Vec<u32> {
+        let first = self.blocks.partition_point(|block| block.last().is_some_and(|(last, _)| *last < index));
+        let blocks = self.blocks.range(first..).take_while(|block| block.first().is_some_and(|(at, _)| *at <= index));
+        let found = blocks.flat_map(|block| {
+            let from = block.partition_point(|(at, _)| *at < index);
+            block[from..].iter().take_while(|(at, _)| *at == index)
+        });
+        found.map(|(_, offset)| *offset).collect()
+    }
+
+    /// The journal begins at `first` now: whole blocks before it are let go of.
+    pub fn cut_before(&mut self, first: Index) {
+        while self.blocks.front().is_some_and(|block| block.last().is_some_and(|(last, _)| *last < first)) {
+            self.blocks.pop_front();
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &(Index, u32)> {
+        self.blocks.iter().flat_map(|block| block.iter())
     }
 }
 

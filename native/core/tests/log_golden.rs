@@ -32,7 +32,7 @@ fn batches() -> Vec<Vec<Op>> {
 
 fn made() -> (SimDisk, Model) {
     let (disk, mut model) = (SimDisk::default(), Model::default());
-    let options = LogOptions { segment_bytes: 6 * BLOCK as u64, spare_segments: 0 };
+    let options = LogOptions { segment_bytes: 6 * BLOCK as u64, spare_segments: 0, reserve_bytes: 0 };
     let (mut log, _) = Log::open(Arc::new(disk.clone()), options, wanted()).unwrap();
     for ops in batches() {
         log.append(&ops).unwrap();

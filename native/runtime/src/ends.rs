@@ -1,6 +1,6 @@
 //! Ends of requests, packed for the way across (docs/formats.md, "Packed ends").
 
-use vexfs_core::ids::Index;
+use vexfs_core::ids::{GroupId, Index};
 use vexfs_core::machine::{EventOutcome, Outcome};
 use vexfs_core::ordered::effects::{Completion, End};
 
@@ -21,6 +21,11 @@ enum Kind {
     Applied = 10,
     Failed = 11,
     Refused = 12,
+    MembersChanged = 13,
+    MembersRefused = 14,
+    TableChanged = 15,
+    SnapshotTaken = 16,
+    SnapshotFailed = 17,
 }
 
 #[derive(Default)]
@@ -90,6 +95,10 @@ pub fn completion(out: &mut Vec<u8>, completion: &Completion) {
             record(out, Kind::Barrier, &header, |_| {});
         }
         End::Withdrawn => record(out, Kind::Withdrawn, &header, |_| {}),
+        End::Declined(refused) => {
+            header.count = *refused as u32;
+            record(out, Kind::MembersRefused, &header, |_| {});
+        }
     }
 }
 
@@ -123,6 +132,11 @@ fn applied(out: &mut Vec<u8>, mut header: Header, outcome: &Outcome) {
             record(out, Kind::ConsumerFenced, &header, |out| out.extend_from_slice(&epoch.to_le_bytes()));
         }
         Outcome::ConsumersFull => record(out, Kind::ConsumersFull, &header, |_| {}),
+        Outcome::MembersChanged => record(out, Kind::MembersChanged, &header, |_| {}),
+        Outcome::MembersRefused(refused) => {
+            header.count = *refused as u32;
+            record(out, Kind::MembersRefused, &header, |_| {});
+        }
     }
 }
 
@@ -133,9 +147,23 @@ pub fn place(out: &mut Vec<u8>, request: u32, found: Option<(Index, u32, u64)>) 
     record(out, Kind::Place, &header, |_| {});
 }
 
-/// The journal has grown to here.
-pub fn journal_grown(out: &mut Vec<u8>, applied: Index) {
-    record(out, Kind::Applied, &Header { index: applied.0, ..Default::default() }, |_| {});
+/// A group's journal has grown to here.
+pub fn journal_grown(out: &mut Vec<u8>, group: GroupId, applied: Index) {
+    record(out, Kind::Applied, &Header { index: applied.0, count: group.0, ..Default::default() }, |_| {});
+}
+
+/// The member table has another version.
+pub fn table_changed(out: &mut Vec<u8>, version: Index) {
+    record(out, Kind::TableChanged, &Header { index: version.0, ..Default::default() }, |_| {});
+}
+
+pub fn snapshot_taken(out: &mut Vec<u8>, request: u32, index: Index) {
+    record(out, Kind::SnapshotTaken, &Header { request, index: index.0, ..Default::default() }, |_| {});
+}
+
+pub fn snapshot_failed(out: &mut Vec<u8>, request: u32, reason: &str) {
+    let header = Header { request, ..Default::default() };
+    record(out, Kind::SnapshotFailed, &header, |out| out.extend_from_slice(reason.as_bytes()));
 }
 
 /// The node has ended, and why: `code` is one of the public error codes.

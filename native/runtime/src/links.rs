@@ -18,10 +18,15 @@ struct Link {
     bytes: usize,
 }
 
-/// Outbound side. Slots are positions in the configured list of peers.
+/// A peer's place, for as long as the node is open.
+struct Slot {
+    member: MemberId,
+    channels: [Link; 2],
+}
+
+/// Outbound side. Slots are given out in the order in which peers become known.
 pub struct Outbox {
-    peers: Vec<MemberId>,
-    links: Mutex<Vec<[Link; 2]>>,
+    slots: Mutex<Vec<Slot>>,
     bytes_max: usize,
     pub waker: Waker,
     pub dropped_frames: AtomicU64,
@@ -29,12 +34,22 @@ pub struct Outbox {
 
 impl Outbox {
     pub fn new(peers: Vec<MemberId>, bytes_max: usize) -> Self {
-        let links = peers.iter().map(|_| Default::default()).collect();
-        Self { peers, links: Mutex::new(links), bytes_max, waker: Waker::default(), dropped_frames: AtomicU64::new(0) }
+        let slots = peers.into_iter().map(|member| Slot { member, channels: Default::default() }).collect();
+        Self { slots: Mutex::new(slots), bytes_max, waker: Waker::default(), dropped_frames: AtomicU64::new(0) }
     }
 
     pub fn member(&self, slot: u32) -> Option<MemberId> {
-        self.peers.get(slot as usize).copied()
+        self.slots.lock().get(slot as usize).map(|slot| slot.member)
+    }
+
+    /// The slot of a peer; a new one if it was not known.
+    pub fn add(&self, member: MemberId) -> u32 {
+        let mut slots = self.slots.lock();
+        let at = slots.iter().position(|slot| slot.member == member).unwrap_or_else(|| {
+            slots.push(Slot { member, channels: Default::default() });
+            slots.len() - 1
+        });
+        at as u32
     }
 
     /// Queues frames in order; what a link that is down or full cannot take is dropped, as a network may.
@@ -42,10 +57,10 @@ impl Outbox {
     pub fn push(&self, frames: impl IntoIterator<Item = (MemberId, Channel, Vec<u8>)>) -> Vec<MemberId> {
         let mut full = Vec::new();
         let mut queued = false;
-        let mut links = self.links.lock();
+        let mut slots = self.slots.lock();
         for (member, channel, frame) in frames {
-            let Some(slot) = self.peers.iter().position(|peer| *peer == member) else { continue };
-            let link = &mut links[slot][channel as usize];
+            let Some(slot) = slots.iter_mut().find(|slot| slot.member == member) else { continue };
+            let link = &mut slot.channels[channel as usize];
             if !link.up || link.bytes + frame.len() > self.bytes_max {
                 self.dropped_frames.fetch_add(1, Ordering::Relaxed);
                 if link.up && !full.contains(&member) {
@@ -57,7 +72,7 @@ impl Outbox {
             link.frames.push(frame);
             queued |= !link.blocked;
         }
-        drop(links);
+        drop(slots);
         if queued {
             self.waker.wake();
         }
@@ -71,10 +86,10 @@ impl Outbox {
         let mut total = 0;
         let mut more = false;
         // Frames are taken under the lock and copied after it: the protocol thread never waits for a copy.
-        let mut links = self.links.lock();
+        let mut slots = self.slots.lock();
         for channel in [Channel::Urgent, Channel::Bulk] {
-            for (slot, pair) in links.iter_mut().enumerate() {
-                let link = &mut pair[channel as usize];
+            for (slot, peer) in slots.iter_mut().enumerate() {
+                let link = &mut peer.channels[channel as usize];
                 if link.blocked || link.frames.is_empty() {
                     continue;
                 }
@@ -87,7 +102,7 @@ impl Outbox {
                 runs.push((channel, slot, bytes, std::mem::take(&mut link.frames)));
             }
         }
-        drop(links);
+        drop(slots);
         if more {
             self.waker.wake();
         }
@@ -105,16 +120,16 @@ impl Outbox {
 
     /// The link's new state; answers whether it exists.
     pub fn set_up(&self, slot: u32, channel: Channel, up: bool) -> bool {
-        let mut links = self.links.lock();
-        let Some(pair) = links.get_mut(slot as usize) else { return false };
+        let mut slots = self.slots.lock();
+        let Some(peer) = slots.get_mut(slot as usize) else { return false };
         // What was queued for the old connection may have been half sent: the new one starts clean.
-        pair[channel as usize] = Link { up, ..Default::default() };
+        peer.channels[channel as usize] = Link { up, ..Default::default() };
         true
     }
 
     pub fn set_blocked(&self, slot: u32, channel: Channel, blocked: bool) {
-        if let Some(pair) = self.links.lock().get_mut(slot as usize) {
-            pair[channel as usize].blocked = blocked;
+        if let Some(peer) = self.slots.lock().get_mut(slot as usize) {
+            peer.channels[channel as usize].blocked = blocked;
         }
         if !blocked {
             self.waker.wake();
@@ -123,7 +138,7 @@ impl Outbox {
 
     /// Bytes waiting on all links.
     pub fn bytes(&self) -> usize {
-        self.links.lock().iter().flatten().map(|link| link.bytes).sum()
+        self.slots.lock().iter().flat_map(|slot| &slot.channels).map(|link| link.bytes).sum()
     }
 }
 

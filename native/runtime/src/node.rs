@@ -6,11 +6,10 @@
 use crate::disk::{DiskError, FileDisk, Mode};
 use crate::ends;
 use crate::links::Outbox;
-use crate::mark;
 use crate::protocol::{self, Ended, Protocol};
-use crate::shared::{DurableEntries, Input, Shared};
-use crate::writer;
 use crate::queue::{Closing, Queue};
+use crate::shared::{GroupShared, Input, Shared};
+use crate::writer::Writer;
 use parking_lot::{Mutex, RwLock};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::PathBuf;
@@ -23,21 +22,19 @@ use vexfs_core::clock::HybridClock;
 use vexfs_core::filter::Filter;
 use vexfs_core::ids::{EventId, GroupId, Index, MemberId};
 use vexfs_core::journal::{self, JournalError, Window};
-use vexfs_core::log::{HardState, Identity, Log, LogError, LogOptions, Wanted};
-use vexfs_core::machine::MachineLimits;
-use vexfs_core::ordered::{Group, GroupConfig, GroupError};
+use vexfs_core::log::{Identity, LogReader, SparePool};
+use vexfs_core::member::open::{self as member_open, MemberConfig};
+use vexfs_core::member::FIRST_GROUP;
+use vexfs_core::membership::Membership;
 use vexfs_core::peer::frame::FrameError;
+use vexfs_core::snapshot::keeper::{Job, Keeper};
 
 #[derive(Debug, Error)]
 pub enum OpenError {
     #[error(transparent)]
     Disk(#[from] DiskError),
     #[error(transparent)]
-    Log(#[from] LogError),
-    #[error(transparent)]
-    Group(#[from] GroupError),
-    #[error("node ids {0:?} and {1:?} have the same raft id; rename one")]
-    MemberIdCollision(String, String),
+    Member(#[from] member_open::OpenError),
     #[error("{0}")]
     Io(#[from] std::io::Error),
 }
@@ -47,25 +44,18 @@ pub enum OpenError {
 pub enum NotTaken {
     Full,
     Closed,
+    /// There is no such group here.
+    UnknownGroup,
 }
 
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
     pub data_dir: PathBuf,
-    pub cluster_id: String,
-    pub node_id: String,
-    /// Other members, in slot order.
+    pub member: MemberConfig,
+    /// Members to be dialled, in slot order.
     pub peers: Vec<String>,
-    pub election_timeout_ms: (u64, u64),
-    pub heartbeat_interval_ms: u64,
-    pub inflight_messages: usize,
     pub pending_bytes_max: usize,
     pub peer_bytes_max: usize,
-    pub limits: MachineLimits,
-    pub log: LogOptions,
-    pub seed: u64,
-    /// Random; becomes the directory's id when it is new.
-    pub fresh_directory_id: [u8; 16],
 }
 
 /// What recovery found, for the status.
@@ -79,7 +69,7 @@ pub struct Node {
     shared: Arc<Shared>,
     inputs: Queue<Input>,
     /// Gone after `close`: it holds the directory, and the node itself may live on in a handle for a while.
-    reader: RwLock<Option<DurableEntries>>,
+    reader: RwLock<Option<LogReader<FileDisk>>>,
     disk: Mutex<Option<Arc<FileDisk>>>,
     opened: Opened,
     pending_bytes_max: usize,
@@ -87,103 +77,69 @@ pub struct Node {
     stopping: Arc<AtomicBool>,
 }
 
-const GROUP: GroupId = GroupId(0);
 /// Rest after each MiB of a spare segment, so that the appends' own writes are not kept waiting: a long one, and a short
 /// one when the log might run out of spares.
 const SPARE_PACE: Duration = Duration::from_millis(8);
 const SPARE_PACE_URGENT: Duration = Duration::from_millis(1);
 /// How often the spares are counted: a segment lasts several times this long at full speed.
 const SPARE_POLL: Duration = Duration::from_millis(50);
+/// Rest after each chunk of a snapshot, for the same reason.
+const SNAPSHOT_PACE: Duration = Duration::from_millis(2);
+
+/// A milliseconds setting in ticks, at least one.
+pub fn ticks(ms: u64) -> usize {
+    (ms / protocol::TICK.as_millis() as u64).max(1) as usize
+}
 
 impl Node {
     /// Opens the directory, recovers, starts the threads. Resolves without a quorum.
     pub fn open(config: NodeConfig) -> Result<Arc<Node>, OpenError> {
-        let me = MemberId::of(&config.node_id);
-        let members = members(&config)?;
         let disk = Arc::new(FileDisk::open(&config.data_dir, Mode::ReadWrite)?);
-        let wanted = Wanted {
-            cluster_id: config.cluster_id.clone(),
-            node_id: config.node_id.clone(),
-            fresh_directory_id: config.fresh_directory_id,
-            salt_seed: config.seed,
-        };
-        let (log, recovery) = Log::open(disk.clone(), config.log.clone(), wanted)?;
-        let reader = DurableEntries(log.reader());
-        let found = recovery.groups.get(&GROUP);
-        let hard = found.map_or(HardState::default(), |group| group.hard_state);
-        let last = found.map_or(Index(0), |group| group.last_index);
-        let terms = found.map_or(Vec::new(), |group| group.terms.clone());
-        let opened = Opened { identity: recovery.identity.clone(), torn_bytes: recovery.torn_bytes };
-        let tick = protocol::TICK.as_millis() as u64;
-        let ticks = |ms: u64| ((ms / tick).max(1)) as usize;
-        let (low, high) = (ticks(config.election_timeout_ms.0).max(2), ticks(config.election_timeout_ms.1));
-        let mut group = Group::new(
-            GroupConfig {
-                group: GROUP,
-                me,
-                incarnation: opened.identity.incarnation,
-                voters: members,
-                election_ticks: (low, high.max(low + 1)),
-                heartbeat_ticks: ticks(config.heartbeat_interval_ms).min(low - 1),
-                inflight_messages: config.inflight_messages,
-                intake_bytes_max: config.pending_bytes_max,
-                limits: config.limits,
-                seed: config.seed,
-            },
-            hard,
-            last,
-            terms,
-            reader.clone(),
-        )?;
-        // The cut leaves no trace in the log: the mark does, until the tail is settled (rule L2).
-        if opened.torn_bytes > 0 || mark::is_set(&*disk)? {
-            mark::set(&*disk)?;
-            group.torn();
-        }
+        let member_open::Opened { member, log, keeper, identity, torn_bytes } =
+            member_open::open(disk.clone(), &config.member)?;
+        let opened = Opened { identity, torn_bytes };
+        let reader = log.reader();
         let peers = config.peers.iter().map(|peer| MemberId::of(peer)).collect();
-        let shared = Arc::new(Shared::new(Outbox::new(peers, config.peer_bytes_max), group.status()));
+        let groups = member.groups().map(|(id, group)| (id, GroupShared::new(group))).collect();
+        let table = member.group(FIRST_GROUP).map_or(Membership::default(), |group| group.machine().membership().clone());
+        let table_told = table.version;
+        let shared = Arc::new(Shared::new(Outbox::new(peers, config.peer_bytes_max), groups, table));
+        shared.settled.store(member.is_settled(), Ordering::SeqCst);
         // Bounded by what fills them: requests by the bytes that may wait, frames by what peers may have in flight,
-        // writes by both.
+        // writes and jobs by both.
         let inputs: Queue<Input> = Queue::default();
-        let writes = Queue::default();
+        let (writes, jobs) = (Queue::default(), Queue::default());
         let stopping = Arc::new(AtomicBool::new(false));
         let pool = log.spare_pool();
         let mut threads = Vec::new();
         threads.push(spawn("vexfs-log", {
-            let (shared, done, queue) = (shared.clone(), inputs.clone(), writes.clone());
+            let (writes, done, stopping) = (writes.clone(), inputs.clone(), stopping.clone());
+            let writer = Writer { log, writes, done: done.clone(), shared: shared.clone(), stopping };
             move || {
-                let run = || writer::run(log, &queue, &done, &shared.sync_times);
-                if catch_unwind(AssertUnwindSafe(run)).is_err() {
+                if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
                     let _ = done.send(Input::DiskFailed { reason: "the log thread panicked".to_string() });
                 }
             }
         })?);
         threads.push(spawn("vexfs-spare", {
-            let (stopping, shared, disk) = (stopping.clone(), shared.clone(), disk.clone());
-            move || {
-                let mut marked = mark::is_set(&*disk).unwrap_or(true);
-                while !stopping.load(Ordering::Relaxed) {
-                    // A spare that cannot be made (a full disk, say) is not an error yet: the writer will meet it.
-                    let pace = if pool.ready() == 0 { SPARE_PACE_URGENT } else { SPARE_PACE };
-                    let filled = pool.fill(&mut || std::thread::sleep(pace)).unwrap_or(false);
-                    if marked && shared.settled.load(Ordering::SeqCst) {
-                        // What cannot be removed now stays, and costs a settling at the next start.
-                        marked = mark::clear(&*disk).is_err();
-                    }
-                    if !filled {
-                        std::thread::park_timeout(SPARE_POLL);
-                    }
-                }
-            }
+            let stopping = stopping.clone();
+            move || fill_spares(&pool, &stopping)
+        })?);
+        threads.push(spawn("vexfs-snapshot", {
+            let (jobs, done) = (jobs.clone(), inputs.clone());
+            move || keep_snapshots(&keeper, &jobs, &done)
         })?);
         let protocol = Protocol {
-            group,
+            member,
             shared: shared.clone(),
-            me,
+            node_id: config.member.node_id.clone(),
             incarnation: opened.identity.incarnation,
             writes: Closing(writes),
+            jobs: Closing(jobs),
             clock: HybridClock::default(),
             began: Instant::now(),
+            snapshots_asked: Vec::new(),
+            table_told,
         };
         threads.push(spawn("vexfs-protocol", {
             let (shared, inputs) = (shared.clone(), inputs.clone());
@@ -238,29 +194,72 @@ impl Node {
         self.send(Input::Submit { request, bytes: bytes.to_vec(), applied_quorum })
     }
 
-    pub fn barrier(&self, request: u32) -> Result<(), NotTaken> {
-        self.send(Input::Barrier { request })
+    /// Sends what concerns one group, if there is one of that number.
+    fn send_to(&self, group: GroupId, input: Input) -> Result<(), NotTaken> {
+        match self.shared.groups.contains_key(&group) {
+            true => self.send(input),
+            false => Err(NotTaken::UnknownGroup),
+        }
     }
 
-    pub fn withdraw(&self, request: u32) -> Result<(), NotTaken> {
-        self.send(Input::Withdraw { request })
+    pub fn barrier(&self, request: u32, group: GroupId) -> Result<(), NotTaken> {
+        self.send_to(group, Input::Barrier { request, group })
     }
 
-    pub fn find(&self, request: u32, id: EventId) -> Result<(), NotTaken> {
-        self.send(Input::Find { request, id })
+    pub fn withdraw(&self, request: u32, group: GroupId) -> Result<(), NotTaken> {
+        self.send_to(group, Input::Withdraw { request, group })
     }
 
-    /// Packed deliveries from the applied prefix (see `vexfs_core::journal::read`); none after `close`.
-    pub fn read_journal(&self, window: Window, filter: Option<&Filter>) -> Result<Vec<u8>, JournalError> {
-        let Some(reader) = self.reader.read().clone() else {
+    pub fn find(&self, request: u32, group: GroupId, id: EventId) -> Result<(), NotTaken> {
+        self.send_to(group, Input::Find { request, group, id })
+    }
+
+    /// Hands in a packed member command (docs/formats.md, "Member commands").
+    pub fn change_members(&self, request: u32, command: &[u8]) -> Result<(), NotTaken> {
+        self.send(Input::Members { request, command: command.to_vec() })
+    }
+
+    pub fn take_snapshot(&self, request: u32, group: GroupId) -> Result<(), NotTaken> {
+        self.send_to(group, Input::TakeSnapshot { request, group })
+    }
+
+    pub fn transfer_leadership(&self, group: GroupId, to: &str) -> Result<(), NotTaken> {
+        self.send_to(group, Input::Transfer { group, to: MemberId::of(to) })
+    }
+
+    /// Asks every group that is led here to be led elsewhere.
+    pub fn hand_over(&self) -> Result<(), NotTaken> {
+        self.send(Input::HandOver)
+    }
+
+    /// The network's slot of a peer, a new one if it was not known.
+    pub fn add_peer(&self, node_id: &str) -> u32 {
+        self.shared.outbox.add(MemberId::of(node_id))
+    }
+
+    /// Packed deliveries from the applied prefix (see `vexfs_core::journal::read`); none after `close`. Index 0 stands
+    /// for the journal's first entry. Errors: `Compacted` for a later place that is before it.
+    pub fn read_journal(&self, group: GroupId, window: Window, filter: Option<&Filter>) -> Result<Vec<u8>, JournalError> {
+        let (reader, shared) = (self.reader.read().clone(), self.shared.groups.get(&group));
+        let (Some(reader), Some(shared)) = (reader, shared) else {
             let mut none = vec![0; journal::DELIVERIES_HEADER_BYTES];
             none[..8].copy_from_slice(&window.index.0.to_le_bytes());
             none[8..12].copy_from_slice(&window.offset.to_le_bytes());
             return Ok(none);
         };
-        let applied = Index(self.shared.applied.load(Ordering::SeqCst));
-        let suppressed = |index| self.shared.suppressed.read().of(index).to_vec();
-        journal::read(&reader, GROUP, applied, &suppressed, window, filter)
+        let applied = Index(shared.applied.load(Ordering::SeqCst));
+        let suppressed = |index| shared.suppressed.read().of(index);
+        let first = || Index(shared.first.load(Ordering::SeqCst));
+        let begins = first();
+        if window.index > Index(0) && window.index < begins {
+            return Err(JournalError::Compacted { index: window.index, first: begins });
+        }
+        let window = Window { index: window.index.max(begins), ..window };
+        journal::read(&reader, group, applied, &suppressed, window, filter).map_err(|error| {
+            // It may have gone while it was read.
+            let (index, first) = (window.index, first());
+            if index < first { JournalError::Compacted { index, first } } else { error }
+        })
     }
 
     pub fn link_up(&self, slot: u32, channel: u8) {
@@ -306,7 +305,7 @@ impl Node {
     }
 
     pub fn log_stats(&self) -> vexfs_core::log::LogStats {
-        self.reader.read().as_ref().map_or(Default::default(), |reader| reader.0.stats())
+        self.reader.read().as_ref().map_or(Default::default(), LogReader::stats)
     }
 
     /// For tests of rule R14: the next fdatasync takes this much longer.
@@ -331,14 +330,25 @@ impl Node {
     }
 }
 
-fn members(config: &NodeConfig) -> Result<Vec<MemberId>, OpenError> {
-    let mut named: Vec<(MemberId, &String)> =
-        std::iter::once(&config.node_id).chain(&config.peers).map(|id| (MemberId::of(id), id)).collect();
-    named.sort();
-    if let Some(pair) = named.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-        return Err(OpenError::MemberIdCollision(pair[0].1.clone(), pair[1].1.clone()));
+fn fill_spares(pool: &SparePool<FileDisk>, stopping: &AtomicBool) {
+    while !stopping.load(Ordering::Relaxed) {
+        // A spare that cannot be made (a full disk, say) is not an error yet: the writer will meet it.
+        let pace = if pool.ready() == 0 { SPARE_PACE_URGENT } else { SPARE_PACE };
+        let filled = pool.fill(&mut || std::thread::sleep(pace)).unwrap_or(false);
+        if !filled {
+            std::thread::park_timeout(SPARE_POLL);
+        }
     }
-    Ok(named.into_iter().map(|(id, _)| id).collect())
+}
+
+fn keep_snapshots(keeper: &Keeper<FileDisk>, jobs: &Queue<Job>, done: &Queue<Input>) {
+    let mut queued = Vec::new();
+    while jobs.take(&mut queued, None) {
+        for job in queued.drain(..) {
+            let result = keeper.carry_out(job, &mut || std::thread::sleep(SNAPSHOT_PACE));
+            let _ = done.send(Input::JobDone(result));
+        }
+    }
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {

@@ -1,18 +1,20 @@
-//! The protocol thread: feeds the ordered group its inputs and carries out its effects. It never waits for a disk, a
-//! socket or JavaScript (rule R14).
+//! The protocol thread: feeds the member its inputs and carries out its effects. It never waits for a disk, a socket
+//! or JavaScript (rule R14).
 
 use crate::ends;
-use crate::shared::{Input, Shared};
 use crate::queue::{Closing, Queue};
+use crate::shared::{Input, Shared};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vexfs_core::clock::HybridClock;
 use vexfs_core::event::{self, Submission};
-use vexfs_core::ids::{MemberId, RequestId};
+use vexfs_core::ids::{GroupId, Index, MemberId, RequestId};
+use vexfs_core::member::{Member, FIRST_GROUP};
 use vexfs_core::ordered::effects::{Effects, Write};
 use vexfs_core::ordered::store::EntryReader;
-use vexfs_core::ordered::{Group, GroupError};
+use vexfs_core::ordered::GroupError;
 use vexfs_core::peer::frame::Channel;
+use vexfs_core::snapshot::keeper::{Done, Job};
 
 /// Raft's tick.
 pub const TICK: Duration = Duration::from_millis(10);
@@ -26,13 +28,18 @@ pub enum Ended {
 }
 
 pub struct Protocol<R: EntryReader> {
-    pub group: Group<R>,
+    pub member: Member<R>,
     pub shared: std::sync::Arc<Shared>,
-    pub me: MemberId,
+    pub node_id: String,
     pub incarnation: u64,
     pub writes: Closing<Write>,
+    pub jobs: Closing<Job>,
     pub clock: HybridClock,
     pub began: Instant,
+    /// Who waits for a snapshot of which group, at which index or later.
+    pub snapshots_asked: Vec<(u32, GroupId, Index)>,
+    /// Version of the member table that was told last.
+    pub table_told: Index,
 }
 
 impl<R: EntryReader> Protocol<R> {
@@ -53,12 +60,12 @@ impl<R: EntryReader> Protocol<R> {
                 }
                 let now = Instant::now();
                 if now >= next_tick {
-                    self.group.tick();
+                    self.member.tick();
                     // One tick however long the pause was: the backlog of messages decides whether the leader is alive.
                     next_tick = (next_tick + TICK).max(now);
                 }
                 if let Err(error) = self.flush(&mut effects) {
-                    return self.end(Ended::Failed { code: code_of(&error), reason: error.to_string() }, &mut effects);
+                    return self.end(failed(&error), &mut effects);
                 }
                 if taken.peek().is_none() {
                     break;
@@ -73,51 +80,103 @@ impl<R: EntryReader> Protocol<R> {
 
     fn take(&mut self, input: Input, effects: &mut Effects) -> Result<(), Ended> {
         match input {
-            Input::Submit { request, mut bytes, applied_quorum } => {
-                let count = match bytes.len() >= event::SUBMISSION_HEADER_BYTES {
-                    true => u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]),
-                    false => 0,
-                };
-                self.clock.observe(self.group.machine().hlc());
-                let hlc = self.clock.take(wall_ms(), count);
-                let id = self.request_id(request);
-                event::stamp(&mut bytes, self.me, id, hlc);
-                match Submission::parse(bytes.into()) {
-                    Ok(submission) => self.group.submit(submission, applied_quorum, self.now_us()),
-                    // Ours is the packer that made it: a defect, told to the caller and to nobody else.
-                    Err(error) => self.shared.app.put(|out| ends::refused(out, request, &error.to_string())),
+            Input::Submit { request, bytes, applied_quorum } => self.submit(request, bytes, applied_quorum),
+            Input::Members { request, command } => {
+                let bytes = event::member_submission(&self.node_id, &command);
+                self.submit(request, bytes, 1);
+            }
+            Input::Barrier { request, group } => {
+                let (id, now) = (self.request_id(request), self.now_us());
+                if let Some(group) = self.member.touch(group) {
+                    group.barrier(id, now);
                 }
             }
-            Input::Barrier { request } => {
-                let (id, now) = (self.request_id(request), self.now_us());
-                self.group.barrier(id, now);
-            }
-            Input::Withdraw { request } => {
-                let clean = self.group.withdraw(self.request_id(request));
+            Input::Withdraw { request, group } => {
+                let clean = self.member.withdraw(group, self.request_id(request));
                 self.shared.app.put(|out| ends::withdrawn(out, request, clean));
             }
-            Input::Find { request, id } => {
-                let found = self.group.find(id).map(|place| {
-                    let term = self.group.term_of(place.index).map_or(0, |term| term.0);
-                    (place.index, place.offset, term)
+            Input::Find { request, group, id } => {
+                let found = self.member.find(group, id).map(|place| {
+                    let term = self.member.group(group).and_then(|group| group.term_of(place.index));
+                    (place.index, place.offset, term.map_or(0, |term| term.0))
                 });
                 self.shared.app.put(|out| ends::place(out, request, found));
             }
+            Input::TakeSnapshot { request, group: id } => {
+                let Some(group) = self.member.touch(id) else { return Ok(()) };
+                match group.want_snapshot() {
+                    Some(index) => self.shared.app.put(|out| ends::snapshot_taken(out, request, index)),
+                    None => {
+                        let index = group.machine().applied();
+                        self.snapshots_asked.push((request, id, index));
+                    }
+                }
+            }
+            Input::Transfer { group, to } => {
+                if let Some(group) = self.member.touch(group) {
+                    group.transfer(to);
+                }
+            }
+            Input::HandOver => drop(self.member.hand_over()),
             Input::Frames { from, frames } => {
                 let now = self.now_us();
                 for frame in frames {
-                    if let Err(refused) = self.group.receive(from, frame, now, effects) {
+                    if let Err(refused) = self.member.receive(from, frame, now, effects) {
                         self.shared.note_refused(&refused.to_string());
                     }
                 }
             }
-            Input::LinkUp { member } => self.group.link_up(member),
-            Input::LinkDown { member } => self.group.link_down(member),
-            Input::Persisted { number } => self.group.persisted(number),
+            Input::LinkUp { member } => self.member.link_up(member),
+            Input::LinkDown { member } => self.member.link_down(member),
+            Input::Finished(finished) => self.member.finished(&finished, effects),
+            Input::JobDone(done) => {
+                self.answer_snapshots(&done);
+                self.member.job_done(done, effects).map_err(|error| failed(&error))?;
+            }
             Input::DiskFailed { reason } => return Err(Ended::Failed { code: "DISK_FAILED", reason }),
             Input::Close => return Err(Ended::Closed),
         }
         Ok(())
+    }
+
+    fn submit(&mut self, request: u32, mut bytes: Vec<u8>, applied_quorum: u32) {
+        let count = match bytes.len() >= event::SUBMISSION_HEADER_BYTES {
+            true => u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]),
+            false => 0,
+        };
+        self.clock.observe(self.member.hlc());
+        let hlc = self.clock.take(wall_ms(), count);
+        let id = self.request_id(request);
+        event::stamp(&mut bytes, MemberId::of(&self.node_id), id, hlc);
+        let now = self.now_us();
+        // What cannot be parsed is a defect of our own packer: told to the caller and to nobody else.
+        let taken = Submission::parse(bytes.into()).map_err(|error| error.to_string()).and_then(|submission| {
+            let known = self.member.submit(submission, applied_quorum, now);
+            known.then_some(()).ok_or_else(|| "there is no such group".to_string())
+        });
+        let Err(refused) = taken else { return };
+        self.shared.app.put(|out| ends::refused(out, request, &refused));
+    }
+
+    fn answer_snapshots(&mut self, done: &Done) {
+        let (group, outcome) = match done {
+            Done::Written(info) => (info.meta.group, Ok(info.meta.index)),
+            Done::NotWritten { group, reason, .. } => (*group, Err(reason)),
+            _ => return,
+        };
+        let shared = &self.shared;
+        self.snapshots_asked.retain(|(request, of, index)| match outcome {
+            _ if *of != group => true,
+            Ok(taken) if taken < *index => true,
+            Ok(taken) => {
+                shared.app.put(|out| ends::snapshot_taken(out, *request, taken));
+                false
+            }
+            Err(reason) => {
+                shared.app.put(|out| ends::snapshot_failed(out, *request, reason));
+                false
+            }
+        });
     }
 
     fn request_id(&self, request: u32) -> RequestId {
@@ -126,27 +185,44 @@ impl<R: EntryReader> Protocol<R> {
 
     fn flush(&mut self, effects: &mut Effects) -> Result<(), GroupError> {
         let now = self.now_us();
-        self.group.flush(now, effects)?;
-        self.carry_out(effects);
+        for id in self.member.take_dirty() {
+            if let Some(group) = self.member.to_flush(id) {
+                group.flush(now, effects)?;
+            }
+            self.carry_out(id, effects);
+        }
+        self.shared.pending_bytes.store(self.member.pending_bytes(), Ordering::Relaxed);
+        self.shared.settled.store(self.member.is_settled(), Ordering::SeqCst);
+        self.shared.leads.store(self.member.leads_any(), Ordering::SeqCst);
+        self.tell_table();
         Ok(())
     }
 
-    fn carry_out(&mut self, effects: &mut Effects) {
+    fn carry_out(&mut self, id: GroupId, effects: &mut Effects) {
         for write in effects.writes.drain(..) {
             // A writer that is gone has reported why, or will: its message ends this loop.
             let _ = self.writes.0.send(write);
         }
+        for job in effects.jobs.drain(..) {
+            let _ = self.jobs.0.send(job);
+        }
         if !effects.frames.is_empty() {
             for member in self.shared.outbox.push(effects.frames.drain(..)) {
-                self.group.link_down(member);
+                self.member.link_down(member);
             }
         }
-        let applied = self.group.machine().applied();
+        let (Some(group), Some(shared)) = (self.member.group(id), self.shared.groups.get(&id)) else { return };
+        let applied = group.machine().applied();
+        if let Some(first) = effects.journal_first.take() {
+            shared.first.store(first.0, Ordering::SeqCst);
+            *shared.suppressed.write() = group.machine().passed_over().clone();
+            effects.suppressed.clear();
+        }
         if effects.applied {
             if !effects.suppressed.is_empty() {
-                self.shared.suppressed.write().add(effects.suppressed.drain(..));
+                shared.suppressed.write().add(effects.suppressed.drain(..));
             }
-            self.shared.applied.store(applied.0, Ordering::SeqCst);
+            shared.applied.store(applied.0, Ordering::SeqCst);
         }
         let grown = effects.applied && self.shared.watched.load(Ordering::SeqCst);
         if grown || !effects.completions.is_empty() {
@@ -155,35 +231,48 @@ impl<R: EntryReader> Protocol<R> {
                     ends::completion(out, completion);
                 }
                 if grown {
-                    ends::journal_grown(out, applied);
+                    ends::journal_grown(out, id, applied);
                 }
             });
             effects.completions.clear();
         }
         effects.applied = false;
-        self.shared.pending_bytes.store(self.group.pending_bytes(), Ordering::Relaxed);
-        self.shared.settled.store(self.group.is_settled(), Ordering::SeqCst);
-        *self.shared.status.lock() = self.group.status();
+        *shared.status.lock() = group.status();
     }
 
-    /// The last effects: what is finished is told, and the commit mark goes to disk with the close.
+    /// Members have come or gone: the network has to know.
+    fn tell_table(&mut self) {
+        let Some(first) = self.member.group(FIRST_GROUP) else { return };
+        let table = first.machine().membership();
+        if table.version != self.table_told {
+            self.table_told = table.version;
+            self.shared.table.lock().clone_from(table);
+            let version = table.version;
+            self.shared.app.put(|out| ends::table_changed(out, version));
+        }
+    }
+
+    /// The last effects: what is finished is told, and the commit marks go to disk with the close.
     fn end(mut self, ended: Ended, effects: &mut Effects) -> Ended {
-        if matches!(ended, Ended::Closed) {
-            let now = self.now_us();
-            if self.group.flush(now, effects).is_ok() {
-                self.group.write_commit(effects);
-                self.carry_out(effects);
+        if matches!(ended, Ended::Closed) && self.flush(effects).is_ok() {
+            let ids: Vec<GroupId> = self.member.groups().map(|(id, _)| id).collect();
+            for id in ids {
+                if let Some(group) = self.member.to_flush(id) {
+                    group.write_commit(effects);
+                }
+                self.carry_out(id, effects);
             }
         }
         ended
     }
 }
 
-fn code_of(error: &GroupError) -> &'static str {
-    match error {
+fn failed(error: &GroupError) -> Ended {
+    let code = match error {
         GroupError::Unreadable { .. } | GroupError::Unappliable { .. } => "LOG_DAMAGED",
         GroupError::Raft(_) => "NODE_FAILED",
-    }
+    };
+    Ended::Failed { code, reason: error.to_string() }
 }
 
 fn wall_ms() -> u64 {

@@ -43,6 +43,15 @@ impl Consumers {
         self.consumers.get(name)
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Consumer)> {
+        self.consumers.iter()
+    }
+
+    /// Puts a consumer back as a snapshot has it.
+    pub fn put(&mut self, name: String, consumer: Consumer) {
+        self.consumers.insert(name, consumer);
+    }
+
     /// Takes the name over; a new one starts right after `from`. `None`: there are as many names as allowed.
     pub fn attach(&mut self, name: String, holder: u64, from: Position) -> Option<Consumer> {
         if !self.consumers.contains_key(&name) && self.consumers.len() >= self.max {

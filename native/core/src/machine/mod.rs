@@ -5,16 +5,19 @@
 //! Left out: payloads (the log holds them) and who waits for an answer (`ordered::pending`).
 
 pub mod consumer;
+pub mod image;
 pub mod session;
 pub mod window;
 
 use crate::entry;
 use crate::event::{Malformed, Submission, SubmissionKind};
 use crate::ids::{EventId, Index, Term};
+use crate::journal::Suppressed;
+use crate::membership::{MemberCommand, MemberRefused, Membership};
 use bytes::Bytes;
 use consumer::{Consumer, Consumers, Position};
 use session::{Sessions, Standing};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use window::{IdWindow, Place};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
@@ -64,6 +67,9 @@ pub enum Outcome {
     Consumer(Consumer),
     ConsumerFenced { epoch: u64 },
     ConsumersFull,
+    /// Of a member command: agreed on; the groups' configurations follow.
+    MembersChanged,
+    MembersRefused(MemberRefused),
 }
 
 /// A submission and what became of it.
@@ -71,6 +77,20 @@ pub struct Applied {
     pub submission: Submission,
     pub outcome: Outcome,
 }
+
+/// Totals up to and including the entry at `index`; `hlc` is the highest hybrid clock seen by then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Milestone {
+    pub index: Index,
+    pub events: u64,
+    pub bytes: u64,
+    pub hlc: u64,
+}
+
+/// A milestone is set after so many entries, bytes, or milliseconds.
+const MILESTONE_ENTRIES: u64 = 1024;
+const MILESTONE_BYTES: u64 = 1024 * 1024;
+const MILESTONE_MS: u64 = 10_000;
 
 pub struct Machine {
     limits: MachineLimits,
@@ -80,10 +100,17 @@ pub struct Machine {
     consumers: Consumers,
     /// Events applied since the last `take_suppressed` that do not count: readers of the journal pass them over.
     suppressed: Vec<(Index, u32)>,
+    /// All of them, as far back as this member's journal goes.
+    passed_over: Suppressed,
+    membership: Membership,
     applied: Index,
     hash: u64,
     events: u64,
     hlc: u64,
+    /// Bytes of all entries so far.
+    bytes: u64,
+    /// How far the journal had come here and there: what retention counts by.
+    milestones: VecDeque<Milestone>,
 }
 
 impl Machine {
@@ -96,10 +123,66 @@ impl Machine {
             fences: BTreeSet::new(),
             consumers: Consumers::new(limits.consumers),
             suppressed: Vec::new(),
+            passed_over: Suppressed::default(),
+            membership: Membership::default(),
             applied: Index(0),
             hash: 0,
             events: 0,
             hlc: 0,
+            bytes: 0,
+            milestones: VecDeque::new(),
+        }
+    }
+
+    /// The state a cluster begins with: `index` stands for its founding.
+    pub fn founded(limits: MachineLimits, key: u64, membership: Membership, index: Index) -> Self {
+        Self { membership, applied: index, ..Self::new(limits, key) }
+    }
+
+    pub fn limits(&self) -> MachineLimits {
+        self.limits
+    }
+
+    pub fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// Bytes of all entries so far: what retention and snapshots count by.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// What readers of the journal pass over, as far back as it goes.
+    pub fn passed_over(&self) -> &Suppressed {
+        &self.passed_over
+    }
+
+    /// The journal begins at `first` now.
+    pub fn journal_begins(&mut self, first: Index) {
+        self.passed_over.cut_before(first);
+        while self.milestones.front().is_some_and(|mark| mark.index < first) {
+            self.milestones.pop_front();
+        }
+    }
+
+    /// Totals up to now.
+    pub fn totals(&self) -> Milestone {
+        Milestone { index: self.applied, events: self.events, bytes: self.bytes, hlc: self.hlc }
+    }
+
+    /// Ascending, since the journal's beginning.
+    pub fn milestones(&self) -> impl Iterator<Item = &Milestone> {
+        self.milestones.iter()
+    }
+
+    fn set_milestone(&mut self) {
+        let now = self.totals();
+        let last = self.milestones.back().copied().unwrap_or_default();
+        let due = now.index.0 >= last.index.0 + MILESTONE_ENTRIES
+            || now.bytes >= last.bytes + MILESTONE_BYTES
+            || now.hlc >> 16 >= (last.hlc >> 16) + MILESTONE_MS;
+        if due {
+            self.milestones.push_back(now);
         }
     }
 
@@ -145,6 +228,7 @@ impl Machine {
         debug_assert_eq!(index.0, self.applied.0 + 1, "entries are applied in order, without a gap");
         let submissions = entry::unpack(data)?;
         self.hash = xxh3_64_with_seed(data, self.hash ^ term.0.rotate_left(32));
+        self.bytes += data.len() as u64;
         let mut offset = 0;
         let mut applied = Vec::with_capacity(submissions.len());
         for submission in submissions {
@@ -155,11 +239,13 @@ impl Machine {
                 SubmissionKind::ConsumerAttach
                 | SubmissionKind::ConsumerClaim
                 | SubmissionKind::ConsumerAcknowledge => self.apply_consumer(&submission),
+                SubmissionKind::Members => self.apply_members(index, &submission.members()?),
             };
             self.hlc = self.hlc.max(submission.hlc().saturating_add(u64::from(submission.count().saturating_sub(1))));
             applied.push(Applied { submission, outcome });
         }
         self.applied = index;
+        self.set_milestone();
         Ok(applied)
     }
 
@@ -199,6 +285,7 @@ impl Machine {
             }
             if !accepted {
                 self.suppressed.push((index, here));
+                self.passed_over.add([(index, here)]);
                 self.fold(here, outcome);
             }
         }
@@ -278,6 +365,17 @@ impl Machine {
         match result {
             Ok(consumer) => Outcome::Consumer(consumer),
             Err(fenced) => Outcome::ConsumerFenced { epoch: fenced.epoch },
+        }
+    }
+
+    fn apply_members(&mut self, index: Index, command: &MemberCommand) -> Outcome {
+        match self.membership.is_empty() {
+            // Only group 0 was founded with a table.
+            true => Outcome::MembersRefused(MemberRefused::WrongGroup),
+            false => match self.membership.apply(command, index) {
+                Ok(()) => Outcome::MembersChanged,
+                Err(refused) => Outcome::MembersRefused(refused),
+            },
         }
     }
 

@@ -74,6 +74,11 @@ impl Sessions {
         self.by_activity.insert((at, id));
     }
 
+    /// Every session with its last sequence and the index that moved it last, in order of ids.
+    pub fn iter(&self) -> impl Iterator<Item = (SessionId, u64, Index)> + '_ {
+        self.sessions.iter().map(|(id, session)| (*id, session.last_sequence, session.last_active))
+    }
+
     pub fn len(&self) -> usize {
         self.sessions.len()
     }

@@ -5,6 +5,10 @@
 //! processor time an event, all included.
 
 use crate::ids::{EventId, Index};
+use std::sync::Arc;
+
+/// Places that a snapshot shares with the window until one of them changes.
+const CHUNK_PLACES: usize = 4096;
 
 /// Where an accepted event stands, and what its bytes were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +21,9 @@ pub struct Place {
 
 /// The last `capacity` accepted events, found by id in one probe.
 ///
-/// Invariant: `table` holds exactly one slot number for each of `ring`'s places, and ids in `ring` are distinct.
+/// Invariant: `slots` holds exactly one slot number for each of `ring`'s places, and ids in `ring` are distinct.
 pub struct IdWindow {
-    ring: Vec<Place>,
+    ring: Ring,
     /// Slot of the ring that the next event takes once it is full.
     next: usize,
     capacity: usize,
@@ -31,11 +35,71 @@ pub struct IdWindow {
     forgotten: u64,
 }
 
+/// Places by slot, in chunks that are copied only when they change while an image holds them.
+#[derive(Clone, Default)]
+struct Ring {
+    chunks: Vec<Arc<Vec<Place>>>,
+    len: usize,
+}
+
+impl Ring {
+    fn get(&self, slot: usize) -> &Place {
+        &self.chunks[slot / CHUNK_PLACES][slot % CHUNK_PLACES]
+    }
+
+    fn set(&mut self, slot: usize, place: Place) {
+        Arc::make_mut(&mut self.chunks[slot / CHUNK_PLACES])[slot % CHUNK_PLACES] = place;
+    }
+
+    fn push(&mut self, place: Place) {
+        if self.len % CHUNK_PLACES == 0 {
+            self.chunks.push(Arc::new(Vec::with_capacity(CHUNK_PLACES)));
+        }
+        let last = self.chunks.len() - 1;
+        Arc::make_mut(&mut self.chunks[last]).push(place);
+        self.len += 1;
+    }
+}
+
+/// The window as it stood at one moment; taking it copies no place.
+#[derive(Clone)]
+pub struct WindowImage {
+    ring: Ring,
+    oldest: usize,
+    pub forgotten: u64,
+}
+
+impl WindowImage {
+    pub fn len(&self) -> usize {
+        self.ring.len
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ring.len == 0
+    }
+
+    /// Oldest first, the same on every member whatever its capacity's history.
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
+        let len = self.ring.len;
+        (0..len).map(move |at| self.ring.get((self.oldest + at) % len))
+    }
+}
+
 impl IdWindow {
     pub fn new(capacity: usize, key: u64) -> Self {
         let capacity = capacity.clamp(1, (u32::MAX - 1) as usize);
         let size = (capacity * 2).next_power_of_two();
-        Self { ring: Vec::new(), next: 0, capacity, slots: vec![0; size], mask: size - 1, key, forgotten: 0 }
+        Self { ring: Ring::default(), next: 0, capacity, slots: vec![0; size], mask: size - 1, key, forgotten: 0 }
+    }
+
+    pub fn image(&self) -> WindowImage {
+        let oldest = if self.ring.len == self.capacity { self.next } else { 0 };
+        WindowImage { ring: self.ring.clone(), oldest, forgotten: self.forgotten }
+    }
+
+    /// Takes up what an image said was forgotten before its first place.
+    pub fn set_forgotten(&mut self, forgotten: u64) {
+        self.forgotten = forgotten;
     }
 
     fn hash(key: u64, id: EventId) -> u32 {
@@ -48,11 +112,11 @@ impl IdWindow {
     /// Loads what `find` and `insert` of these ids will look at: the misses of a batch overlap.
     pub fn touch(&self, ids: impl Iterator<Item = EventId>) {
         let (mut sum, mut at) = (0u64, self.next);
-        let full = self.ring.len() == self.capacity;
+        let full = self.ring.len == self.capacity;
         for id in ids {
             sum ^= self.slots[Self::hash(self.key, id) as usize & self.mask];
             if full {
-                sum ^= self.slots[Self::hash(self.key, self.ring[at].id) as usize & self.mask];
+                sum ^= self.slots[Self::hash(self.key, self.ring.get(at).id) as usize & self.mask];
                 at = if at + 1 == self.capacity { 0 } else { at + 1 };
             }
         }
@@ -68,7 +132,7 @@ impl IdWindow {
                 return None;
             }
             if (slot >> 32) as u32 == hash {
-                let place = &self.ring[(slot as u32 - 1) as usize];
+                let place = self.ring.get((slot as u32 - 1) as usize);
                 if place.id == id {
                     return Some(place);
                 }
@@ -108,13 +172,13 @@ impl IdWindow {
     /// Adds a place whose id is not in the window; the oldest makes room.
     pub fn insert(&mut self, place: Place) {
         debug_assert!(self.find(place.id).is_none());
-        let slot = if self.ring.len() < self.capacity {
+        let slot = if self.ring.len < self.capacity {
             self.ring.push(place);
-            self.ring.len() - 1
+            self.ring.len - 1
         } else {
             let slot = self.next;
-            self.remove(self.ring[slot].id, slot);
-            self.ring[slot] = place;
+            self.remove(self.ring.get(slot).id, slot);
+            self.ring.set(slot, place);
             self.forgotten += 1;
             slot
         };

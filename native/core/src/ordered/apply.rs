@@ -4,7 +4,7 @@
 use super::replicate::is_early;
 use super::{Group, GroupError};
 use crate::event::{Submission, SubmissionKind};
-use crate::ids::{Index, RequestId, Term};
+use crate::ids::{Index, MemberId, RequestId, Term};
 use crate::machine::Outcome;
 use crate::ordered::effects::{Completion, Effects, End};
 use crate::ordered::pending::Progress;
@@ -27,8 +27,11 @@ impl<R: EntryReader> Group<R> {
             let (index, term) = (Index(entry.index), Term(entry.term));
             let data = match entry.get_entry_type() {
                 EntryType::EntryNormal => entry.data,
-                // Nobody proposes these yet; one in the log is applied as empty, by every member alike.
-                EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => bytes::Bytes::new(),
+                // For the replicated state it is an empty entry: the configuration is the group's own.
+                EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => {
+                    self.apply_conf(&entry);
+                    bytes::Bytes::new()
+                }
             };
             let applied = self
                 .machine
@@ -50,11 +53,14 @@ impl<R: EntryReader> Group<R> {
 
     /// Voters with the entry on disk: what the leader has been told, elsewhere what commitment proves.
     pub(super) fn durable_members(&self, index: Index) -> u32 {
-        let majority = self.config.voters.len() / 2 + 1;
+        let majority = self.conf.voters.len() / 2 + 1;
         if self.raw.raft.state != StateRole::Leader {
             return majority as u32;
         }
-        let told = self.raw.raft.prs().iter().filter(|(_, progress)| progress.matched >= index.0).count();
+        let holds = |(id, progress): &(&u64, &raft::Progress)| {
+            self.conf.votes(MemberId(**id)) && progress.matched >= index.0
+        };
+        let told = self.raw.raft.prs().iter().filter(holds).count();
         told.max(majority) as u32
     }
 

@@ -2,8 +2,10 @@
 
 use crate::ids::{GroupId, Index, MemberId, RequestId, Term};
 use crate::log::Op;
+use crate::membership::MemberRefused;
 use crate::machine::Outcome;
 use crate::peer::frame::Channel;
+use crate::snapshot::keeper::Job;
 
 /// A write the log owes: once all of it is on disk, `Group::persisted(number)`.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub enum End {
     Barrier { applied: Index },
     /// Taken back before any leader saw it.
     Withdrawn,
+    /// A member command that the leader did not propose; nothing was changed.
+    Declined(MemberRefused),
 }
 
 /// Filled by `Group::flush`; the caller empties it. Order within each list is to be kept.
@@ -51,4 +55,8 @@ pub struct Effects {
     pub applied: bool,
     /// Events among them that readers of the journal pass over: (index, offset).
     pub suppressed: Vec<(Index, u32)>,
+    /// Work on snapshot files; the result goes to `Group::job_done`.
+    pub jobs: Vec<Job>,
+    /// The journal begins here now: nothing before it can be read any more.
+    pub journal_first: Option<Index>,
 }

@@ -6,35 +6,46 @@
 //! - `persisted` for each write, in order, after it is on disk, and never for one that is not;
 //! - an `Err` of any call ends the node: its state can no longer be trusted.
 //!
-//! Left out until snapshots exist: log compaction and membership changes.
+//! - `job_done` for each job, in order, and `marked` when a snapshot's mark is on disk.
+//!
+//! Left out: files (`snapshot::keeper` does the jobs), several groups (`member`).
 
 mod apply;
 pub mod barrier;
+pub mod conf;
 pub mod effects;
+mod members;
 pub mod pending;
 pub mod persistence;
 pub mod receive;
+pub mod reconcile;
 pub mod replicate;
 pub mod settling;
+pub mod snapshots;
 pub mod status;
 pub mod store;
 
 use crate::event::Submission;
 use crate::ids::{EventId, GroupId, Index, MemberId, RequestId, Term};
-use crate::log::{HardState, Op};
+use crate::log::{GroupRecovery, HardState, Op};
 use crate::machine::{Machine, MachineLimits};
+use crate::membership::{MemberRefused, Membership};
 use crate::ordered::barrier::Barriers;
 use crate::ordered::effects::{Effects, End, Write};
 use crate::ordered::pending::{Pending, Progress, Request};
-use crate::ordered::persistence::{Persistence, Released};
+use crate::ordered::conf::Conf;
+use crate::ordered::persistence::{Persistence, Released, Written};
 use crate::ordered::settling::Settling;
+use crate::ordered::snapshots::{SnapshotPolicy, Snapshots};
 use crate::ordered::store::{entry_from_raft, EntryReader, Store};
 use crate::peer::frame::Channel;
+use crate::snapshot::SnapshotInfo;
 use raft::eraftpb::MessageType;
 use raft::{RawNode, StateRole};
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Why a group cannot go on.
@@ -50,10 +61,12 @@ pub enum GroupError {
 
 #[derive(Clone, Debug)]
 pub struct GroupConfig {
+    pub cluster_id: String,
     pub group: GroupId,
     pub me: MemberId,
     /// Counts the opens of the data directory: makes request numbers and contexts unique.
     pub incarnation: u64,
+    /// Members of a log that begins without a snapshot, none of them a learner; empty for a member that joins.
     pub voters: Vec<MemberId>,
     /// Election timeouts are drawn from `[min, max)` ticks.
     pub election_ticks: (usize, usize),
@@ -63,6 +76,7 @@ pub struct GroupConfig {
     /// Forwarded and own submissions waiting for a proposal at most, in bytes.
     pub intake_bytes_max: usize,
     pub limits: MachineLimits,
+    pub snapshots: SnapshotPolicy,
     /// Everything random comes from here.
     pub seed: u64,
 }
@@ -80,6 +94,19 @@ pub struct Group<R: EntryReader> {
     config: GroupConfig,
     raw: RawNode<Store<R>>,
     machine: Machine,
+    /// Keys the machine's hash table; a machine made from a snapshot gets it too.
+    machine_key: u64,
+    /// As of the last applied entry.
+    conf: Arc<Conf>,
+    goal: Membership,
+    snapshots: Snapshots,
+    /// Commands that a leader has declined, to be answered in the next flush.
+    declined: Vec<(RequestId, MemberRefused)>,
+    /// Removed members that were told so since the last tick.
+    told: BTreeSet<MemberId>,
+    removed: bool,
+    hand_over_at: u64,
+    slow_ticks: u32,
     pending: Pending,
     barriers: Barriers,
     persistence: Persistence,
@@ -106,28 +133,39 @@ pub struct Group<R: EntryReader> {
     elections: u64,
     /// Of a member whose last batch was torn, until the others have settled it (rule L2).
     settling: Option<Settling>,
+    install_durable: bool,
     /// The leader took none of what was handed in: again at the next tick, not at once, lest the two spin.
     refusals_pending: bool,
 }
 
 impl<R: EntryReader> Group<R> {
-    /// Takes up what recovery found. Applying the committed prefix starts with the first flushes.
+    /// Takes up what recovery found, on top of the snapshot that the log's mark names. Applying what was committed
+    /// after it starts with the first flushes.
     pub fn new(
         config: GroupConfig,
-        hard: HardState,
-        last: Index,
-        terms: Vec<(Index, Term)>,
+        found: &GroupRecovery,
+        snapshot: Option<(SnapshotInfo, Machine)>,
         reader: R,
     ) -> Result<Self, GroupError> {
-        let persisted_commit = Index(hard.commit.0.min(last.0));
-        let store = Store::new(config.group, reader, hard, last, terms, &config.voters);
+        let persisted_commit = found.hard_state.commit.min(found.last_index);
+        let term = found.hard_state.term;
+        let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
+        let machine_key = rng.next_u64();
+        let (info, mut machine) = match snapshot {
+            Some((info, machine)) => (Some(info), machine),
+            None => (None, Machine::new(config.limits, machine_key)),
+        };
+        machine.journal_begins(found.first_index);
+        let conf = info.as_ref().map_or_else(|| Conf::of_voters(config.voters.clone()), |info| info.meta.conf.clone());
+        let applied = machine.applied();
+        let store = Store::new(config.group, reader, found, info, &conf);
         let raft_config = raft::Config {
             id: config.me.0,
             election_tick: config.election_ticks.0,
             min_election_tick: config.election_ticks.0,
             max_election_tick: config.election_ticks.1,
             heartbeat_tick: config.heartbeat_ticks,
-            applied: 0,
+            applied: applied.0,
             // Raft refuses a message limit above that of what may be uncommitted.
             max_size_per_msg: APPEND_BYTES.min(config.intake_bytes_max as u64),
             max_inflight_msgs: config.inflight_messages,
@@ -139,13 +177,21 @@ impl<R: EntryReader> Group<R> {
         };
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let raw = RawNode::new(&raft_config, store, &logger)?;
-        let mut rng = ChaCha8Rng::seed_from_u64(config.seed);
-        let machine = Machine::new(config.limits, rng.next_u64());
         let mut group = Self {
             barriers: Barriers::new(config.me, config.incarnation),
             config,
             raw,
+            machine_key,
+            conf: Arc::new(conf),
+            goal: Membership::default(),
+            snapshots: Snapshots::resumed(machine.bytes()),
             machine,
+            declined: Vec::new(),
+            told: BTreeSet::new(),
+            removed: false,
+            hand_over_at: 0,
+            slow_ticks: 0,
+            install_durable: false,
             pending: Pending::default(),
             persistence: Persistence::default(),
             intake: Vec::new(),
@@ -157,7 +203,7 @@ impl<R: EntryReader> Group<R> {
             timeout_ticks: 0,
             drawn_for: None,
             leader: None,
-            term: hard.term,
+            term,
             persisted_commit,
             ticks: 0,
             idle_ticks: 0,
@@ -187,8 +233,9 @@ impl<R: EntryReader> Group<R> {
     /// Says that recovery cut off a torn batch, which this member may have acknowledged. A member alone has nobody to
     /// settle it with.
     pub fn torn(&mut self) {
-        let others = self.config.voters.iter().copied().filter(|id| *id != self.config.me).collect();
-        self.settling = (self.config.voters.len() > 1).then(|| Settling::new(others, self.config.election_ticks.1));
+        let voters = self.conf.voters.iter().chain(&self.conf.outgoing);
+        let others: BTreeSet<MemberId> = voters.copied().filter(|id| *id != self.config.me).collect();
+        self.settling = (!others.is_empty()).then(|| Settling::new(others, self.config.election_ticks.1));
     }
 
     pub fn tick(&mut self) {
@@ -210,6 +257,10 @@ impl<R: EntryReader> Group<R> {
         if self.ticks % self.config.heartbeat_ticks.max(1) as u64 == 0 {
             self.ask_applied();
         }
+        self.told.clear();
+        self.drive_membership();
+        self.watch_own_disk();
+        self.tick_snapshots();
         self.lose_patience();
     }
 
@@ -273,12 +324,15 @@ impl<R: EntryReader> Group<R> {
             self.raw.mut_store().made_durable(durable);
         }
         self.raw.on_persist_ready(released.number);
+        self.install_durable |= released.installed;
         self.send(released.messages);
     }
 
     /// Runs until nothing is left to do without further inputs.
     pub fn flush(&mut self, now_us: u64, effects: &mut Effects) -> Result<(), GroupError> {
         loop {
+            let installed = std::mem::take(&mut self.install_durable);
+            self.finish_install(installed, effects);
             // First, so that a new leader is handed everything once: not what came last, then all again.
             self.notice_leader();
             self.hand_in();
@@ -296,6 +350,8 @@ impl<R: EntryReader> Group<R> {
             }
         }
         self.check_readable()?;
+        self.end_declined(now_us, effects);
+        self.take_snapshot(effects);
         self.answer_applied();
         self.write_idle_commit(effects);
         effects.frames.append(&mut self.outbox);
@@ -316,7 +372,10 @@ impl<R: EntryReader> Group<R> {
         let committed = ready.take_committed_entries();
 
         let known = self.raw.raft.hard_state();
-        let mut ops = Vec::new();
+        let snapshot = ready.snapshot().get_metadata().index;
+        let installs = snapshot > 0;
+        let mut ops = if installs { self.install(snapshot) } else { Vec::new() };
+        let replaced = installs.then_some(Index(snapshot + 1));
         let cut = self.raw.mut_store().append(&entries);
         if let Some(from) = cut {
             ops.push(Op::Truncate { group: self.config.group, from });
@@ -338,7 +397,8 @@ impl<R: EntryReader> Group<R> {
         let (early, waiting) = self.persistence.speak_early(waiting, changes_vote);
         self.send(early);
         let writes = !ops.is_empty();
-        let released = self.persistence.hold(number, writes, last, cut, changes_vote, waiting);
+        let written = Written { number, writes, last, changes_vote, installs };
+        let released = self.persistence.hold(written, replaced.or(cut), waiting);
         if writes {
             self.idle_ticks = 0;
             effects.writes.push(Write { group: self.config.group, number, ops });

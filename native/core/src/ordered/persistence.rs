@@ -14,6 +14,18 @@ struct Held {
     last: Option<Index>,
     changes_vote: bool,
     messages: Vec<Message>,
+    /// Its write is that of a received snapshot.
+    installs: bool,
+}
+
+/// A ready as it goes to the log.
+pub struct Written {
+    pub number: u64,
+    pub writes: bool,
+    /// Highest entry in it.
+    pub last: Option<Index>,
+    pub changes_vote: bool,
+    pub installs: bool,
 }
 
 /// What finished writes set free.
@@ -22,6 +34,7 @@ pub struct Released {
     pub number: u64,
     pub durable: Option<Index>,
     pub messages: Vec<Message>,
+    pub installed: bool,
 }
 
 /// Invariant: numbers ascend, and the front, if any, writes.
@@ -47,24 +60,17 @@ impl Persistence {
     }
 
     /// Remembers a ready. `cut`: the index from which its entries replace earlier ones.
-    pub fn hold(
-        &mut self,
-        number: u64,
-        writes: bool,
-        last: Option<Index>,
-        cut: Option<Index>,
-        changes_vote: bool,
-        messages: Vec<Message>,
-    ) -> Option<Released> {
+    pub fn hold(&mut self, ready: Written, cut: Option<Index>, messages: Vec<Message>) -> Option<Released> {
+        let Written { number, writes, last, changes_vote, installs } = ready;
         if let Some(cut) = cut {
             for held in &mut self.held {
                 held.last = held.last.map(|last| last.min(Index(cut.0 - 1)));
             }
         }
         if !writes && self.held.is_empty() {
-            return Some(Released { number, durable: None, messages });
+            return Some(Released { number, durable: None, messages, installed: false });
         }
-        self.held.push_back(Held { number, writes, last, changes_vote, messages });
+        self.held.push_back(Held { number, writes, last, changes_vote, messages, installs });
         None
     }
 
@@ -76,6 +82,7 @@ impl Persistence {
                 let out = released.get_or_insert_with(Released::default);
                 out.number = held.number;
                 out.durable = out.durable.max(held.last);
+                out.installed |= held.installs;
                 out.messages.extend(held.messages);
             }
         }

@@ -25,8 +25,16 @@ pub enum Refused {
     Submission(#[from] crate::event::Malformed),
     #[error("message claims to come from {claimed} or to go to {to}, on a connection of {from}")]
     Misaddressed { from: MemberId, claimed: MemberId, to: MemberId },
-    #[error("sender {0} is not a member")]
+    #[error("sender {0} is not another member")]
     Stranger(MemberId),
+    #[error("{from} speaks of group {group}, which is not configured here")]
+    UnknownGroup { from: MemberId, group: GroupId },
+    #[error("sender {0} was removed from the cluster")]
+    Removed(MemberId),
+    #[error("leader {0} sends a log from its beginning, which this new member cannot start from")]
+    NotFounded(MemberId),
+    #[error("{from} offers a snapshot of cluster {cluster:?} or of another group")]
+    WrongSnapshot { from: MemberId, cluster: String },
     #[error("leader {from} counts on entry {commit} here, but this log ends at {last}: it has lost entries it acknowledged")]
     Regressed { from: MemberId, commit: Index, last: Index },
     #[error("leader {from} sends another entry {index} than the one committed here")]
@@ -48,8 +56,11 @@ impl<R: EntryReader> Group<R> {
         now_us: u64,
         effects: &mut Effects,
     ) -> Result<(), Refused> {
-        if from == self.config.me || !self.config.voters.contains(&from) {
+        if from == self.config.me {
             return Err(Refused::Stranger(from));
+        }
+        if self.tells_removed(from) {
+            return Err(Refused::Removed(from));
         }
         match frame.kind {
             FrameKind::Raft => self.receive_raft(from, raft_message::decode(&frame.body)?),
@@ -71,6 +82,16 @@ impl<R: EntryReader> Group<R> {
                 self.settle_strong(now_us, effects);
                 Ok(())
             }
+            FrameKind::SnapshotOffer => self.receive_offer(from, &frame, effects),
+            FrameKind::SnapshotPull => self.receive_pull(from, &frame, effects),
+            FrameKind::SnapshotPiece => self.receive_piece(from, &frame, effects),
+            FrameKind::Transfer => self.receive_transfer(&frame),
+            FrameKind::Declined => self.receive_declined(&frame),
+            FrameKind::Removed => {
+                // Ids are never used again, so that this is final; only those this member knows as its own may say it.
+                self.removed |= self.conf.contains(from);
+                Ok(())
+            }
         }
     }
 
@@ -84,7 +105,7 @@ impl<R: EntryReader> Group<R> {
     fn receive_raft(&mut self, from: MemberId, mut message: Message) -> Result<(), Refused> {
         // A read that another follower took for a deposed leader travels on under the address of the one that asked.
         let reads = message.get_msg_type() == MessageType::MsgReadIndex;
-        let forwarded = reads && self.config.voters.contains(&MemberId(message.from));
+        let forwarded = reads && self.conf.contains(MemberId(message.from));
         if (message.from != from.0 && !forwarded) || message.to != self.config.me.0 {
             let (claimed, to) = (MemberId(message.from), MemberId(message.to));
             return Err(Refused::Misaddressed { from, claimed, to });
@@ -123,8 +144,14 @@ impl<R: EntryReader> Group<R> {
             MessageType::MsgHeartbeat if current && message.commit > last.0 => {
                 return Err(Refused::Regressed { from, commit: Index(message.commit), last });
             }
+            // A member without a configuration begins with a snapshot: the entries alone do not say who the members are.
+            MessageType::MsgAppend if self.conf.voters.is_empty() && message.index == 0 && !message.entries.is_empty() => {
+                return Err(Refused::NotFounded(from));
+            }
             MessageType::MsgAppend if current => {
-                for entry in message.entries.iter().take_while(|entry| entry.index <= log.committed) {
+                let first = log.first_index();
+                let known = message.entries.iter().skip_while(|entry| entry.index < first);
+                for entry in known.take_while(|entry| entry.index <= log.committed) {
                     if log.term(entry.index) != Ok(entry.term) {
                         return Err(Refused::Conflicts { from, index: Index(entry.index) });
                     }
@@ -237,6 +264,7 @@ impl<R: EntryReader> Group<R> {
         if let Some(settling) = &mut self.settling {
             settling.link(member, false);
         }
+        self.snapshot_link_down(member);
         if self.raw.raft.state == StateRole::Leader {
             self.raw.report_unreachable(member.0);
         }

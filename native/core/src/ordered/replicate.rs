@@ -3,6 +3,7 @@
 
 use super::{Group, ENTRY_BYTES};
 use crate::entry;
+use crate::event::SubmissionKind;
 use crate::ids::{Index, MemberId};
 use crate::machine::{EventOutcome, Outcome};
 use crate::ordered::effects::{Effects, End};
@@ -10,7 +11,7 @@ use crate::ordered::pending::Progress;
 use crate::ordered::store::EntryReader;
 use crate::peer::frame::{self, Channel, FrameKind};
 use crate::peer::raft_message;
-use raft::eraftpb::Message;
+use raft::eraftpb::{Message, MessageType};
 use raft::StateRole;
 
 /// Largest forward frame made of several submissions.
@@ -63,6 +64,7 @@ impl<R: EntryReader> Group<R> {
         if self.raw.raft.state != StateRole::Leader {
             return;
         }
+        self.decline_some();
         let mut proposed = 0;
         while proposed < self.intake.len() {
             let mut bytes = 0;
@@ -86,7 +88,27 @@ impl<R: EntryReader> Group<R> {
         }
     }
 
+    /// Takes out of the intake what a leader answers by itself.
+    fn decline_some(&mut self) {
+        if !self.intake.iter().any(|submission| submission.kind() == SubmissionKind::Members) {
+            return;
+        }
+        for submission in std::mem::take(&mut self.intake) {
+            match self.declines(&submission) {
+                Some(refused) => {
+                    self.intake_bytes -= submission.bytes().len();
+                    self.decline(&submission, refused);
+                }
+                None => self.intake.push(submission),
+            }
+        }
+    }
+
     pub(super) fn push_raft(&mut self, channel: Channel, message: &Message) {
+        if message.get_msg_type() == MessageType::MsgSnapshot {
+            self.offer(message);
+            return;
+        }
         let mut travels = false;
         let size = raft_message::encoded_bytes(message);
         let frame = frame::build(FrameKind::Raft, self.config.group, size, |out| {
@@ -104,7 +126,7 @@ impl<R: EntryReader> Group<R> {
 
     /// Asks the other voters to tell when they have applied `index`.
     pub(super) fn ask_applied_for(&mut self, index: Index) {
-        let others: Vec<MemberId> = self.config.voters.iter().copied().filter(|id| *id != self.config.me).collect();
+        let others: Vec<MemberId> = self.conf.voters.iter().copied().filter(|id| *id != self.config.me).collect();
         for voter in others {
             if self.applied_of.get(&voter).is_none_or(|applied| *applied < index) {
                 self.push_index(voter, FrameKind::AppliedQuery, index);
@@ -140,7 +162,8 @@ impl<R: EntryReader> Group<R> {
             .iter()
             .filter_map(|(id, request)| match &request.progress {
                 Progress::Applied { index, .. } => {
-                    let others = self.applied_of.values().filter(|applied| *applied >= index).count() as u32;
+                    let has = |(id, applied): &(&MemberId, &Index)| self.conf.votes(**id) && *applied >= index;
+                    let others = self.applied_of.iter().filter(has).count() as u32;
                     (1 + others >= request.applied_quorum).then_some((*id, 1 + others))
                 }
                 Progress::Waiting => None,

@@ -2,8 +2,10 @@
 
 use super::Group;
 use crate::ids::{GroupId, Index, MemberId, Term};
+use crate::ordered::conf::Conf;
 use crate::ordered::store::EntryReader;
 use raft::StateRole;
+use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Role {
@@ -30,6 +32,16 @@ pub struct GroupStatus {
     pub sessions: usize,
     /// At the leader: what each voter has on disk, and whether it was heard of within the last election timeout.
     pub members: Vec<(MemberId, Index, bool)>,
+    /// First entry of the journal.
+    pub first: Index,
+    /// Index of the newest snapshot; 0 without one.
+    pub snapshot: Index,
+    pub snapshots_taken: u64,
+    pub snapshots_installed: u64,
+    /// Why the last snapshot could not be written or taken over.
+    pub snapshot_failure: Option<String>,
+    pub conf: Arc<Conf>,
+    pub removed: bool,
 }
 
 impl<R: EntryReader> Group<R> {
@@ -63,6 +75,13 @@ impl<R: EntryReader> Group<R> {
             pending_bytes: self.pending.bytes(),
             sessions: self.machine.sessions(),
             members,
+            first: self.raw.store().first(),
+            snapshot: self.raw.store().snapshot_info().map_or(Index(0), |info| info.meta.index),
+            snapshots_taken: self.snapshots.taken,
+            snapshots_installed: self.snapshots.installed,
+            snapshot_failure: self.snapshots.last_failure.clone(),
+            conf: self.conf.clone(),
+            removed: self.is_removed(),
         }
     }
 }

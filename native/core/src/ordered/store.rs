@@ -3,9 +3,11 @@
 //! The cache is not an option: with asynchronous persistence raft reads entries back before they are durable.
 //! Invariant: every entry after `durable` is in the cache; what is at or below it can be read from the log.
 
+use super::conf::Conf;
 use crate::ids::{GroupId, Index, MemberId, Term};
-use crate::log::{HardState, LogEntry};
-use raft::eraftpb::{ConfState, Entry, EntryType};
+use crate::log::{Disk, GroupRecovery, LogEntry, LogReader};
+use crate::snapshot::SnapshotInfo;
+use raft::eraftpb::{ConfState, Entry, EntryType, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -16,6 +18,12 @@ pub trait EntryReader {
     fn entries(&self, group: GroupId, low: Index, high: Index, bytes_max: u64) -> Result<Vec<LogEntry>, String>;
 }
 
+impl<D: Disk> EntryReader for LogReader<D> {
+    fn entries(&self, group: GroupId, low: Index, high: Index, bytes_max: u64) -> Result<Vec<LogEntry>, String> {
+        LogReader::entries(self, group, low, high, bytes_max).map_err(|error| error.to_string())
+    }
+}
+
 /// Entries kept for followers that are nearly up to date, in bytes.
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 
@@ -24,10 +32,16 @@ pub struct Store<R> {
     reader: R,
     hard_state: raft::eraftpb::HardState,
     conf_state: ConfState,
+    /// The newest snapshot that a mark names, or is about to.
+    snapshot: Option<SnapshotInfo>,
+    /// A member needs a newer snapshot than there is.
+    wanted: Cell<bool>,
+    /// Invariant: first <= last + 1, and the term of entry first - 1 is known.
+    first: u64,
     last: u64,
     durable: u64,
-    /// First index of each run of entries with one term, ascending.
-    terms: Vec<(Index, Term)>,
+    /// First index of each run of entries with one term, ascending; covers first - 1 too, unless that is 0.
+    terms: VecDeque<(Index, Term)>,
     cache: VecDeque<Entry>,
     cache_bytes: usize,
     /// Set when the log could not give what raft asked for: the node must stop.
@@ -35,31 +49,93 @@ pub struct Store<R> {
 }
 
 impl<R: EntryReader> Store<R> {
+    /// `conf` is the configuration at the snapshot's index, or where the log begins.
     pub fn new(
         group: GroupId,
         reader: R,
-        hard: HardState,
-        last: Index,
-        terms: Vec<(Index, Term)>,
-        voters: &[MemberId],
+        found: &GroupRecovery,
+        snapshot: Option<SnapshotInfo>,
+        conf: &Conf,
     ) -> Self {
         let mut hard_state = raft::eraftpb::HardState::default();
-        // The log may have lost an unsynced tail that the commit mark already covered only if nobody was told of it.
-        (hard_state.term, hard_state.vote, hard_state.commit) = (hard.term.0, hard.vote.0, hard.commit.0.min(last.0));
-        let mut conf_state = ConfState::default();
-        conf_state.set_voters(voters.iter().map(|id| id.0).collect());
+        let hard = found.hard_state;
+        // The log may have lost an unsynced tail that the commit mark already covered only if nobody was told of it;
+        // and what a snapshot holds was committed, whatever the mark says.
+        let covered = snapshot.as_ref().map_or(0, |info| info.meta.index.0);
+        let commit = hard.commit.0.min(found.last_index.0).max(covered);
+        let term = hard.term.max(snapshot.as_ref().map_or(Term(0), |info| info.meta.term));
+        (hard_state.term, hard_state.vote, hard_state.commit) = (term.0, hard.vote.0, commit);
+        if term != hard.term {
+            hard_state.vote = 0;
+        }
         Self {
             group,
             reader,
             hard_state,
-            conf_state,
-            last: last.0,
-            durable: last.0,
-            terms,
+            conf_state: conf.to_raft(),
+            snapshot,
+            wanted: Cell::new(false),
+            first: found.first_index.0.max(1),
+            last: found.last_index.0,
+            durable: found.last_index.0,
+            terms: found.terms.iter().copied().collect(),
             cache: VecDeque::new(),
             cache_bytes: 0,
             failed: Cell::new(None),
         }
+    }
+
+    pub fn set_conf(&mut self, conf: ConfState) {
+        self.conf_state = conf;
+    }
+
+    pub fn snapshot_info(&self) -> Option<&SnapshotInfo> {
+        self.snapshot.as_ref()
+    }
+
+    /// A snapshot was written; entries before `first` are no longer needed here.
+    pub fn compacted(&mut self, info: SnapshotInfo, first: Index) {
+        self.snapshot = Some(info);
+        self.wanted.set(false);
+        self.cut_before(first);
+    }
+
+    fn cut_before(&mut self, first: Index) {
+        if first.0 <= self.first || first.0 > self.last + 1 {
+            return;
+        }
+        let prior = Index(first.0 - 1);
+        while self.terms.get(1).is_some_and(|(index, _)| *index <= prior) {
+            self.terms.pop_front();
+        }
+        if let Some(run) = self.terms.front_mut() {
+            run.0 = run.0.max(prior);
+        }
+        self.first = first.0;
+        while self.cache.front().is_some_and(|entry| entry.index < first.0) {
+            self.cache_bytes -= self.cache.pop_front().map_or(0, |entry| entry.data.len());
+        }
+    }
+
+    /// A received snapshot takes the place of the whole log.
+    pub fn replaced(&mut self, info: SnapshotInfo) {
+        let (index, term) = (info.meta.index, info.meta.term);
+        (self.first, self.last, self.durable) = (index.0 + 1, index.0, index.0);
+        self.terms = VecDeque::from([(index, term)]);
+        self.cache.clear();
+        self.cache_bytes = 0;
+        self.conf_state = info.meta.conf.to_raft();
+        self.snapshot = Some(info);
+        self.wanted.set(false);
+    }
+
+    /// Whether a member waits for a newer snapshot than there is.
+    pub fn snapshot_wanted(&self) -> bool {
+        self.wanted.get()
+    }
+
+    pub fn first(&self) -> Index {
+        Index(self.first)
     }
 
     /// Takes what raft wants persisted into the cache, before it is on disk. Answers where the log has to be cut
@@ -72,14 +148,14 @@ impl<R: EntryReader> Store<R> {
             while self.cache.back().is_some_and(|entry| entry.index >= first) {
                 self.cache_bytes -= self.cache.pop_back().map_or(0, |entry| entry.data.len());
             }
-            while self.terms.last().is_some_and(|(index, _)| index.0 >= first) {
-                self.terms.pop();
+            while self.terms.back().is_some_and(|(index, _)| index.0 >= first) {
+                self.terms.pop_back();
             }
             self.durable = self.durable.min(first - 1);
         }
         for entry in entries {
-            if self.terms.last().is_none_or(|(_, term)| term.0 != entry.term) {
-                self.terms.push((Index(entry.index), Term(entry.term)));
+            if self.terms.back().is_none_or(|(_, term)| term.0 != entry.term) {
+                self.terms.push_back((Index(entry.index), Term(entry.term)));
             }
             self.cache_bytes += entry.data.len();
             self.cache.push_back(entry.clone());
@@ -108,7 +184,7 @@ impl<R: EntryReader> Store<R> {
         if index.0 == 0 {
             return Some(Term(0));
         }
-        if index.0 > self.last {
+        if index.0 > self.last || index.0 + 1 < self.first {
             return None;
         }
         let run = self.terms.partition_point(|(first, _)| *first <= index);
@@ -174,6 +250,9 @@ impl<R: EntryReader> Storage for Store<R> {
         _context: GetEntriesContext,
     ) -> raft::Result<Vec<Entry>> {
         let bytes_max = max_size.into().unwrap_or(u64::MAX);
+        if low < self.first {
+            return Err(raft::Error::Store(StorageError::Compacted));
+        }
         let cache_first = self.cache_first();
         if low < cache_first {
             // One source an answer: what the log gives first may be all that fits; raft asks again for the rest.
@@ -192,19 +271,32 @@ impl<R: EntryReader> Storage for Store<R> {
     }
 
     fn term(&self, index: u64) -> raft::Result<u64> {
-        self.term_of(Index(index)).map(|term| term.0).ok_or(raft::Error::Store(StorageError::Unavailable))
+        let missing = if index < self.first { StorageError::Compacted } else { StorageError::Unavailable };
+        self.term_of(Index(index)).map(|term| term.0).ok_or(raft::Error::Store(missing))
     }
 
     fn first_index(&self) -> raft::Result<u64> {
-        Ok(1)
+        Ok(self.first)
     }
 
     fn last_index(&self) -> raft::Result<u64> {
         Ok(self.last)
     }
 
-    fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<raft::eraftpb::Snapshot> {
-        // The log is never cut at its front in this version, so that no follower can need one.
-        Err(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable))
+    /// The newest snapshot, if it is new enough and knows the member it is for: a member takes none that it is not in.
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
+        let fits = |info: &&SnapshotInfo| {
+            let index = info.meta.index.0;
+            index >= request_index && index + 1 >= self.first && info.meta.conf.contains(MemberId(to))
+        };
+        let Some(info) = self.snapshot.as_ref().filter(fits) else {
+            self.wanted.set(true);
+            return Err(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable));
+        };
+        let mut snapshot = Snapshot::default();
+        let metadata = snapshot.mut_metadata();
+        (metadata.index, metadata.term) = (info.meta.index.0, info.meta.term.0);
+        metadata.set_conf_state(info.meta.conf.to_raft());
+        Ok(snapshot)
     }
 }

@@ -24,6 +24,15 @@ pub enum FrameKind {
     ForwardRefused = 3,
     AppliedQuery = 4,
     AppliedAnswer = 5,
+    SnapshotOffer = 6,
+    SnapshotPull = 7,
+    SnapshotPiece = 8,
+    /// The leader is asked to hand leadership to the member named.
+    Transfer = 9,
+    /// A member command was not proposed.
+    Declined = 10,
+    /// The receiver was removed from the cluster.
+    Removed = 11,
 }
 
 #[derive(Clone, Debug)]
@@ -98,6 +107,12 @@ impl Assembler {
             3 => FrameKind::ForwardRefused,
             4 => FrameKind::AppliedQuery,
             5 => FrameKind::AppliedAnswer,
+            6 => FrameKind::SnapshotOffer,
+            7 => FrameKind::SnapshotPull,
+            8 => FrameKind::SnapshotPiece,
+            9 => FrameKind::Transfer,
+            10 => FrameKind::Declined,
+            11 => FrameKind::Removed,
             other => return Err(FrameError::Kind(other)),
         };
         Ok(Frame { kind, group: GroupId(u32_at(&frame, 12)), body: frame.slice(FRAME_HEADER_BYTES..) })

@@ -1,0 +1,215 @@
+//! The machine's state as it stood at one index: taken without copying the window, written out while the machine goes
+//! on, and read back (docs/formats.md, "Snapshot files").
+//!
+//! Blocks come in an order that follows from the state alone, so that equal states make equal bytes on every member.
+
+use super::consumer::{Consumer, Position};
+use super::window::{Place, WindowImage};
+use super::{Machine, MachineLimits, Milestone};
+use crate::event::Malformed;
+use crate::ids::{EventId, Index, SessionId};
+use crate::journal::Suppressed;
+use crate::membership::Membership;
+use crate::packed::{put_text, Unpack};
+use std::collections::BTreeSet;
+
+const TAG_STATE: u16 = 1;
+const TAG_PLACES: u16 = 2;
+const TAG_SESSIONS: u16 = 3;
+const TAG_FENCES: u16 = 4;
+const TAG_CONSUMERS: u16 = 5;
+const TAG_MEMBERS: u16 = 6;
+const TAG_SUPPRESSED: u16 = 7;
+const TAG_MILESTONES: u16 = 8;
+/// A block of a later release with this bit may be passed over.
+const TAG_OPTIONAL: u16 = 0x8000;
+/// Items in one block at most; the largest item is a consumer with a name of 256 bytes.
+const BLOCK_ITEMS: usize = 4096;
+const PLACE_BYTES: usize = 36;
+
+/// Everything that `Machine` decides by. Cloning shares the window's places.
+#[derive(Clone)]
+pub struct MachineImage {
+    pub index: Index,
+    pub hash: u64,
+    pub events: u64,
+    pub hlc: u64,
+    pub bytes: u64,
+    pub window: WindowImage,
+    pub sessions: Vec<(SessionId, u64, Index)>,
+    pub fences: BTreeSet<EventId>,
+    pub consumers: Vec<(String, Consumer)>,
+    pub membership: Membership,
+    pub suppressed: Suppressed,
+    pub milestones: Vec<Milestone>,
+}
+
+impl MachineImage {
+    /// Hands out (tag, block) pairs, each at most about a MiB.
+    pub fn encode<E>(&self, emit: &mut dyn FnMut(u16, &[u8]) -> Result<(), E>) -> Result<(), E> {
+        let mut out = Vec::new();
+        for field in [self.index.0, self.hash, self.events, self.hlc, self.bytes, self.window.forgotten] {
+            out.extend_from_slice(&field.to_le_bytes());
+        }
+        emit(TAG_STATE, &out)?;
+        out.clear();
+        self.membership.encode(&mut out);
+        emit(TAG_MEMBERS, &out)?;
+        blocks(TAG_SESSIONS, self.sessions.iter(), emit, |out, (id, last, active)| {
+            out.extend_from_slice(&id.0.to_be_bytes());
+            out.extend_from_slice(&last.to_le_bytes());
+            out.extend_from_slice(&active.0.to_le_bytes());
+        })?;
+        blocks(TAG_FENCES, self.fences.iter(), emit, |out, id| out.extend_from_slice(&id.0.to_be_bytes()))?;
+        blocks(TAG_CONSUMERS, self.consumers.iter(), emit, |out, (name, consumer)| {
+            put_text(out, name);
+            out.extend_from_slice(&consumer.epoch.to_le_bytes());
+            out.extend_from_slice(&consumer.holder.to_le_bytes());
+            for position in [consumer.acknowledged, consumer.claimed] {
+                out.extend_from_slice(&position.index.0.to_le_bytes());
+                out.extend_from_slice(&position.offset.to_le_bytes());
+            }
+        })?;
+        blocks(TAG_SUPPRESSED, self.suppressed.iter(), emit, |out, (index, offset)| {
+            out.extend_from_slice(&index.0.to_le_bytes());
+            out.extend_from_slice(&offset.to_le_bytes());
+        })?;
+        blocks(TAG_MILESTONES, self.milestones.iter(), emit, |out, mark| {
+            for field in [mark.index.0, mark.events, mark.bytes, mark.hlc] {
+                out.extend_from_slice(&field.to_le_bytes());
+            }
+        })?;
+        blocks(TAG_PLACES, self.window.places(), emit, |out, place| {
+            out.extend_from_slice(&place.id.0.to_be_bytes());
+            out.extend_from_slice(&place.fingerprint.to_le_bytes());
+            out.extend_from_slice(&place.index.0.to_le_bytes());
+            out.extend_from_slice(&place.offset.to_le_bytes());
+        })
+    }
+}
+
+fn blocks<T, E>(
+    tag: u16,
+    items: impl Iterator<Item = T>,
+    emit: &mut dyn FnMut(u16, &[u8]) -> Result<(), E>,
+    put: impl Fn(&mut Vec<u8>, T),
+) -> Result<(), E> {
+    let (mut out, mut count) = (Vec::new(), 0);
+    for item in items {
+        put(&mut out, item);
+        count += 1;
+        if count == BLOCK_ITEMS {
+            emit(tag, &out)?;
+            out.clear();
+            count = 0;
+        }
+    }
+    if count > 0 {
+        emit(tag, &out)?;
+    }
+    Ok(())
+}
+
+fn position(fields: &mut Unpack<'_>) -> Result<Position, Malformed> {
+    Ok(Position { index: Index(fields.u64()?), offset: fields.u32()? })
+}
+
+/// Puts a machine together from the blocks of an image, in the order they were written.
+pub struct Restore {
+    machine: Machine,
+    stated: bool,
+    forgotten: u64,
+}
+
+impl Restore {
+    /// `key` is that of `Machine::new`.
+    pub fn new(limits: MachineLimits, key: u64) -> Self {
+        Self { machine: Machine::new(limits, key), stated: false, forgotten: 0 }
+    }
+
+    pub fn block(&mut self, tag: u16, bytes: &[u8]) -> Result<(), Malformed> {
+        let mut fields = Unpack::new(bytes);
+        let machine = &mut self.machine;
+        match tag {
+            TAG_STATE => {
+                machine.applied = Index(fields.u64()?);
+                (machine.hash, machine.events) = (fields.u64()?, fields.u64()?);
+                (machine.hlc, machine.bytes, self.forgotten) = (fields.u64()?, fields.u64()?, fields.u64()?);
+                self.stated = true;
+            }
+            TAG_MEMBERS => machine.membership = Membership::decode(&mut fields)?,
+            TAG_PLACES if bytes.len() % PLACE_BYTES == 0 => {
+                while !fields.is_empty() {
+                    let (id, at) = (EventId(fields.uuid()?), fields.at());
+                    let (fingerprint, index, offset) = (fields.u64()?, Index(fields.u64()?), fields.u32()?);
+                    if machine.window.find(id).is_some() {
+                        return Err(Malformed { at, what: "an event is in the window twice" });
+                    }
+                    machine.window.insert(Place { id, fingerprint, index, offset });
+                }
+            }
+            TAG_SESSIONS => {
+                while !fields.is_empty() {
+                    let (id, last) = (SessionId(fields.uuid()?), fields.u64()?);
+                    machine.sessions.advance(id, last, Index(fields.u64()?));
+                }
+            }
+            TAG_FENCES => {
+                while !fields.is_empty() {
+                    machine.fences.insert(EventId(fields.uuid()?));
+                }
+            }
+            TAG_CONSUMERS => {
+                while !fields.is_empty() {
+                    let name = fields.text()?.to_string();
+                    let (epoch, holder) = (fields.u64()?, fields.u64()?);
+                    let (acknowledged, claimed) = (position(&mut fields)?, position(&mut fields)?);
+                    machine.consumers.put(name, Consumer { epoch, holder, acknowledged, claimed });
+                }
+            }
+            TAG_SUPPRESSED => {
+                while !fields.is_empty() {
+                    machine.passed_over.add([(Index(fields.u64()?), fields.u32()?)]);
+                }
+            }
+            TAG_MILESTONES => {
+                while !fields.is_empty() {
+                    let (index, events) = (Index(fields.u64()?), fields.u64()?);
+                    let (bytes, hlc) = (fields.u64()?, fields.u64()?);
+                    machine.milestones.push_back(Milestone { index, events, bytes, hlc });
+                }
+            }
+            other if other & TAG_OPTIONAL != 0 => return Ok(()),
+            _ => return Err(Malformed { at: 0, what: "unknown kind of block" }),
+        }
+        fields.end()
+    }
+
+    pub fn finish(mut self) -> Result<Machine, Malformed> {
+        if !self.stated {
+            return Err(Malformed { at: 0, what: "the image has no state block" });
+        }
+        self.machine.window.set_forgotten(self.forgotten);
+        Ok(self.machine)
+    }
+}
+
+impl Machine {
+    /// The state at `applied`.
+    pub fn image(&self) -> MachineImage {
+        MachineImage {
+            index: self.applied,
+            hash: self.hash,
+            events: self.events,
+            hlc: self.hlc,
+            bytes: self.bytes,
+            window: self.window.image(),
+            sessions: self.sessions.iter().collect(),
+            fences: self.fences.clone(),
+            consumers: self.consumers.iter().map(|(name, consumer)| (name.clone(), *consumer)).collect(),
+            membership: self.membership.clone(),
+            suppressed: self.passed_over.clone(),
+            milestones: self.milestones.iter().copied().collect(),
+        }
+    }
+}

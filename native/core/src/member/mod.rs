@@ -1,0 +1,153 @@
+//! One member of the cluster: all its groups on one log, put together from what its directory holds.
+//!
+//! Inputs and effects are those of `ordered::Group`; this routes them. What the caller owes besides: each group that
+//! `take_dirty` names is flushed, and its effects are carried out, before the member is given much more to do.
+//!
+//! Left out: threads, sockets and clocks. The runtime drives a member over files and real time, the simulator over a
+//! disk and a time of its own making.
+
+pub mod batch;
+pub mod open;
+
+use crate::event::Submission;
+use crate::ids::{EventId, GroupId, MemberId, RequestId};
+use crate::machine::window::Place;
+use crate::member::batch::Finished;
+use crate::ordered::effects::Effects;
+use crate::ordered::receive::Refused;
+use crate::ordered::store::EntryReader;
+use crate::ordered::{Group, GroupError};
+use crate::peer::frame::Frame;
+use crate::snapshot::keeper::Done;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The group that decides on membership.
+pub const FIRST_GROUP: GroupId = GroupId(0);
+
+pub struct Member<R: EntryReader> {
+    groups: BTreeMap<GroupId, Group<R>>,
+    dirty: BTreeSet<GroupId>,
+}
+
+impl<R: EntryReader> Member<R> {
+    pub fn new(groups: impl IntoIterator<Item = (GroupId, Group<R>)>) -> Self {
+        let groups: BTreeMap<_, _> = groups.into_iter().collect();
+        let dirty = groups.keys().copied().collect();
+        Self { groups, dirty }
+    }
+
+    pub fn group(&self, id: GroupId) -> Option<&Group<R>> {
+        self.groups.get(&id)
+    }
+
+    pub fn groups(&self) -> impl Iterator<Item = (GroupId, &Group<R>)> {
+        self.groups.iter().map(|(id, group)| (*id, group))
+    }
+
+    /// A group to give an input to; it is to be flushed then.
+    pub fn touch(&mut self, id: GroupId) -> Option<&mut Group<R>> {
+        let group = self.groups.get_mut(&id)?;
+        self.dirty.insert(id);
+        Some(group)
+    }
+
+    /// A group to flush, which is no input.
+    pub fn to_flush(&mut self, id: GroupId) -> Option<&mut Group<R>> {
+        self.groups.get_mut(&id)
+    }
+
+    fn touch_all(&mut self) -> impl Iterator<Item = &mut Group<R>> {
+        self.dirty.extend(self.groups.keys());
+        self.groups.values_mut()
+    }
+
+    /// The groups that inputs came for since the last call.
+    pub fn take_dirty(&mut self) -> BTreeSet<GroupId> {
+        std::mem::take(&mut self.dirty)
+    }
+
+    pub fn tick(&mut self) {
+        if let Some(goal) = self.groups.get(&FIRST_GROUP).map(|first| first.machine().membership().clone()) {
+            self.groups.iter_mut().filter(|(id, _)| **id != FIRST_GROUP).for_each(|(_, group)| group.set_goal(&goal));
+        }
+        self.touch_all().for_each(Group::tick);
+    }
+
+    /// Takes a submission for the group it names; false where there is no such group.
+    pub fn submit(&mut self, submission: Submission, applied_quorum: u32, now_us: u64) -> bool {
+        match self.touch(submission.group()) {
+            Some(group) => {
+                group.submit(submission, applied_quorum, now_us);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub fn withdraw(&mut self, id: GroupId, request: RequestId) -> bool {
+        self.touch(id).is_some_and(|group| group.withdraw(request))
+    }
+
+    pub fn find(&self, id: GroupId, event: EventId) -> Option<&Place> {
+        self.group(id)?.find(event)
+    }
+
+    pub fn receive(&mut self, from: MemberId, frame: Frame, now_us: u64, effects: &mut Effects) -> Result<(), Refused> {
+        let id = frame.group;
+        let group = self.touch(id).ok_or(Refused::UnknownGroup { from, group: id })?;
+        group.receive(from, frame, now_us, effects)
+    }
+
+    pub fn link_up(&mut self, member: MemberId) {
+        self.touch_all().for_each(|group| group.link_up(member));
+    }
+
+    pub fn link_down(&mut self, member: MemberId) {
+        self.touch_all().for_each(|group| group.link_down(member));
+    }
+
+    /// A batch is on disk.
+    pub fn finished(&mut self, finished: &Finished, effects: &mut Effects) {
+        for (id, number) in &finished.persisted {
+            if let Some(group) = self.touch(*id) {
+                group.persisted(*number);
+            }
+        }
+        for (id, index) in &finished.marks {
+            if let Some(group) = self.touch(*id) {
+                group.marked(*index, effects);
+            }
+        }
+    }
+
+    pub fn job_done(&mut self, done: Done, effects: &mut Effects) -> Result<(), GroupError> {
+        match done.group().and_then(|id| self.touch(id)) {
+            Some(group) => group.job_done(done, effects),
+            None => Ok(()),
+        }
+    }
+
+    /// Hands leadership of every group that this member leads to others; false where nobody can take one.
+    pub fn hand_over(&mut self) -> bool {
+        self.touch_all().filter(|group| group.leads()).fold(true, |all, group| group.hand_over() && all)
+    }
+
+    pub fn leads_any(&self) -> bool {
+        self.groups.values().any(Group::leads)
+    }
+
+    /// No group waits for others to settle a torn batch.
+    pub fn is_settled(&self) -> bool {
+        self.groups.values().all(Group::is_settled)
+    }
+
+    /// Bytes of requests waiting here for their ends, over all groups.
+    pub fn pending_bytes(&self) -> usize {
+        self.groups.values().map(Group::pending_bytes).sum()
+    }
+
+    /// Highest hybrid clock that any group has seen.
+    pub fn hlc(&self) -> u64 {
+        self.groups.values().map(|group| group.machine().hlc()).max().unwrap_or(0)
+    }
+}

@@ -1,0 +1,188 @@
+//! From a directory to a member: the log is recovered, snapshots are loaded, a new cluster's groups are founded.
+//!
+//! Founding makes every group's log begin with a snapshot at index 1 that names the first members, the same at each of
+//! them. So a member's configuration never depends on what its settings say later, and one that joins, whose log is
+//! empty, always begins with a snapshot from a leader.
+
+use super::Member;
+use crate::ids::{GroupId, Index, MemberId, Term};
+use crate::log::{Disk, GroupRecovery, HardState, Identity, Log, LogError, LogOptions, LogReader, Op, SnapshotMark, Wanted};
+use crate::machine::{Machine, MachineLimits};
+use crate::membership::Membership;
+use crate::ordered::conf::Conf;
+use crate::ordered::snapshots::SnapshotPolicy;
+use crate::ordered::{Group, GroupConfig, GroupError};
+use crate::snapshot::keeper::Keeper;
+use crate::snapshot::{SnapshotError, SnapshotInfo, SnapshotMeta};
+use std::sync::Arc;
+use thiserror::Error;
+
+/// Index and term that stand for the founding.
+const FOUNDED_AT: Index = Index(1);
+const FOUNDED_IN: Term = Term(1);
+
+#[derive(Debug, Error)]
+pub enum OpenError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error(transparent)]
+    Group(#[from] GroupError),
+    #[error("node ids {0:?} and {1:?} have the same raft id; rename one")]
+    MemberIdCollision(String, String),
+    /// The log needs a snapshot that is not there, or was not readable.
+    #[error("group {group} goes on from a snapshot at {index}, which cannot be read: {source}")]
+    StateLost { group: GroupId, index: Index, source: SnapshotError },
+}
+
+#[derive(Clone, Debug)]
+pub struct MemberConfig {
+    pub cluster_id: String,
+    pub node_id: String,
+    /// The members of a new cluster, this one included: id and address.
+    pub founders: Vec<(String, String)>,
+    /// A new directory waits to be added to a cluster that exists, instead of founding one.
+    pub joins: bool,
+    /// Groups 0 up to, not including, this many.
+    pub groups: u32,
+    /// Election timeouts are drawn from `[min, max)` ticks.
+    pub election_ticks: (usize, usize),
+    pub heartbeat_ticks: usize,
+    pub inflight_messages: usize,
+    pub intake_bytes_max: usize,
+    pub limits: MachineLimits,
+    pub snapshots: SnapshotPolicy,
+    pub log: LogOptions,
+    /// Everything random comes from here.
+    pub seed: u64,
+    /// Random; becomes the directory's id when it is new.
+    pub fresh_directory_id: [u8; 16],
+}
+
+/// A member ready to run, and what its caller needs to carry out its effects.
+pub struct Opened<D: Disk> {
+    pub member: Member<LogReader<D>>,
+    pub log: Log<D>,
+    pub keeper: Keeper<D>,
+    pub identity: Identity,
+    pub torn_bytes: u64,
+}
+
+pub fn open<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Opened<D>, OpenError> {
+    check_ids(&config.founders)?;
+    let wanted = Wanted {
+        cluster_id: config.cluster_id.clone(),
+        node_id: config.node_id.clone(),
+        fresh_directory_id: config.fresh_directory_id,
+        salt_seed: config.seed,
+    };
+    let (mut log, mut recovery) = Log::open(disk.clone(), config.log.clone(), wanted)?;
+    let keeper = Keeper::new(disk, config.cluster_id.clone(), config.limits);
+    keeper.clean()?;
+    let ids: Vec<GroupId> = (0..config.groups.max(1)).map(GroupId).collect();
+    let new: Vec<GroupId> = ids.iter().copied().filter(|id| !recovery.groups.contains_key(id)).collect();
+    if !config.joins && !new.is_empty() {
+        let found = found(&new, &keeper, config)?;
+        log.append(&found.iter().flat_map(|(group, _)| founding_ops(*group)).collect::<Vec<_>>())?;
+        for (group, _) in found {
+            recovery.groups.insert(group, founded_log());
+        }
+    }
+    let mut groups = Vec::new();
+    for id in ids {
+        let log_of = recovery.groups.get(&id).cloned().unwrap_or_else(empty_log);
+        let snapshot = match log_of.snapshot {
+            Some((index, _)) => Some(
+                keeper
+                    .load(id, index, config.seed)
+                    .map_err(|source| OpenError::StateLost { group: id, index, source })?,
+            ),
+            None => None,
+        };
+        let mut group = Group::new(group_config(id, config, &log_of, &recovery.identity), &log_of, snapshot, log.reader())?;
+        if recovery.unsettled {
+            group.torn();
+        }
+        groups.push((id, group));
+    }
+    let (identity, torn_bytes) = (recovery.identity, recovery.torn_bytes);
+    Ok(Opened { member: Member::new(groups), log, keeper, identity, torn_bytes })
+}
+
+fn check_ids(founders: &[(String, String)]) -> Result<(), OpenError> {
+    let mut named: Vec<(MemberId, &String)> = founders.iter().map(|(id, _)| (MemberId::of(id), id)).collect();
+    named.sort();
+    match named.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+        Some(pair) => Err(OpenError::MemberIdCollision(pair[0].1.clone(), pair[1].1.clone())),
+        None => Ok(()),
+    }
+}
+
+fn group_config(id: GroupId, config: &MemberConfig, log: &GroupRecovery, identity: &Identity) -> GroupConfig {
+    // A log with entries and no snapshot is of a release before there were any: its members are those of the settings.
+    let old = log.snapshot.is_none() && log.last_index > Index(0);
+    let founders = config.founders.iter().map(|(name, _)| MemberId::of(name));
+    GroupConfig {
+        cluster_id: config.cluster_id.clone(),
+        group: id,
+        me: MemberId::of(&config.node_id),
+        incarnation: identity.incarnation,
+        voters: founders.filter(|_| old).collect(),
+        election_ticks: config.election_ticks,
+        heartbeat_ticks: config.heartbeat_ticks,
+        inflight_messages: config.inflight_messages,
+        intake_bytes_max: config.intake_bytes_max,
+        limits: config.limits,
+        snapshots: config.snapshots,
+        seed: config.seed ^ u64::from(id.0).wrapping_mul(0x9E37_79B9_7F4A_7C15),
+    }
+}
+
+/// Writes the first snapshot of each group. The logs name them afterwards, all or none.
+fn found<D: Disk>(
+    groups: &[GroupId],
+    keeper: &Keeper<D>,
+    config: &MemberConfig,
+) -> Result<Vec<(GroupId, SnapshotInfo)>, SnapshotError> {
+    let voters = config.founders.iter().map(|(name, _)| MemberId::of(name)).collect();
+    let conf = Conf::of_voters(voters);
+    let mut out = Vec::new();
+    for group in groups {
+        let table = match *group == super::FIRST_GROUP {
+            true => Membership::founded(&config.founders),
+            false => Membership::default(),
+        };
+        let machine = Machine::founded(config.limits, config.seed, table, FOUNDED_AT);
+        let (cluster_id, conf) = (config.cluster_id.clone(), conf.clone());
+        let meta = SnapshotMeta { cluster_id, group: *group, index: FOUNDED_AT, term: FOUNDED_IN, conf };
+        out.push((*group, keeper.write(&meta, &machine.image(), &mut || {})?));
+    }
+    Ok(out)
+}
+
+fn founded_state() -> HardState {
+    HardState { term: FOUNDED_IN, vote: MemberId(0), commit: FOUNDED_AT }
+}
+
+fn founding_ops(group: GroupId) -> [Op; 2] {
+    let first = Index(FOUNDED_AT.0 + 1);
+    let mark = SnapshotMark { index: FOUNDED_AT, term: FOUNDED_IN, first, prior_term: FOUNDED_IN };
+    [Op::Mark { group, mark }, Op::HardState { group, state: founded_state() }]
+}
+
+/// A group's log right after `founding_ops`.
+fn founded_log() -> GroupRecovery {
+    GroupRecovery {
+        hard_state: founded_state(),
+        first_index: Index(FOUNDED_AT.0 + 1),
+        prior_term: FOUNDED_IN,
+        snapshot: Some((FOUNDED_AT, FOUNDED_IN)),
+        last_index: FOUNDED_AT,
+        terms: vec![(FOUNDED_AT, FOUNDED_IN)],
+    }
+}
+
+fn empty_log() -> GroupRecovery {
+    GroupRecovery { first_index: Index(1), ..GroupRecovery::default() }
+}

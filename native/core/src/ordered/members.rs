@@ -1,0 +1,225 @@
+//! A leader's part in membership: bringing its group's configuration to what was agreed on, handing leadership over,
+//! and telling members that were removed.
+
+use super::effects::{Effects, End};
+use super::reconcile::{self, Step};
+use super::store::EntryReader;
+use super::Group;
+use crate::event::{Submission, SubmissionKind};
+use crate::ids::{MemberId, RequestId};
+use crate::membership::{MemberCommand, MemberRefused, Membership, Role};
+use crate::packed::Unpack;
+use crate::peer::frame::{self, Channel, Frame, FrameKind};
+use raft::eraftpb::{ConfChangeV2, Entry};
+use raft::StateRole;
+use std::sync::Arc;
+
+use super::conf::Conf;
+use super::receive::Refused;
+
+/// Entries that a learner may be behind and still be called caught up.
+const LAG_ENTRIES: u64 = 1_000;
+/// Ticks that the leader's own disk may be behind what others have committed before another one leads.
+const SLOW_DISK_TICKS: u32 = 50;
+/// Ticks between two attempts to hand leadership over.
+const HAND_OVER_TICKS: u64 = 100;
+
+impl<R: EntryReader> Group<R> {
+    /// What the configuration is to become: of group 0 its own table, of others what they are told of it.
+    fn goal(&self) -> &Membership {
+        match self.machine.membership().is_empty() {
+            true => &self.goal,
+            false => self.machine.membership(),
+        }
+    }
+
+    /// Group 0's table as it stands, for the other groups.
+    pub fn set_goal(&mut self, goal: &Membership) {
+        if self.goal.version != goal.version {
+            self.goal.clone_from(goal);
+        }
+    }
+
+    pub fn conf(&self) -> &Conf {
+        &self.conf
+    }
+
+    fn caught_up(&self, id: MemberId) -> bool {
+        let last = self.raw.raft.raft_log.last_index();
+        let progress = self.raw.raft.prs().get(id.0);
+        progress.is_some_and(|progress| progress.recent_active && progress.matched + LAG_ENTRIES >= last)
+    }
+
+    /// Once a tick: the next step towards the goal, if this member leads and the step before is done.
+    pub(super) fn drive_membership(&mut self) {
+        let raft = &self.raw.raft;
+        let leads = raft.state == StateRole::Leader && raft.apply_to_current_term();
+        if !leads || raft.has_pending_conf() || self.goal().is_empty() {
+            return;
+        }
+        let step = reconcile::next_step(&self.conf, self.goal(), self.config.me, |id| self.caught_up(id));
+        let (changes, joint) = match step {
+            Step::Done | Step::Wait => return,
+            Step::HandOver => {
+                self.hand_over();
+                return;
+            }
+            Step::Leave => (Vec::new(), false),
+            Step::Change { changes, joint } => (changes, joint),
+        };
+        let context = reconcile::encode(&changes, joint);
+        // What the engine drops now is proposed again at a later tick.
+        let _ = self.raw.propose_conf_change(context, reconcile::to_raft(&changes, joint));
+    }
+
+    /// A committed configuration change. One that does not fit is passed over, by every member alike.
+    pub(super) fn apply_conf(&mut self, entry: &Entry) {
+        let change = match entry.context.is_empty() {
+            true => Ok(ConfChangeV2::default()),
+            false => reconcile::decode(&entry.context),
+        };
+        let Ok(change) = change else { return };
+        if let Ok(state) = self.raw.apply_conf_change(&change) {
+            self.conf = Arc::new(Conf::from_raft(&state));
+            self.raw.mut_store().set_conf(state);
+        }
+    }
+
+    /// Passes leadership to the voter that is furthest, if there is one that can take it; it takes effect within an
+    /// election timeout or not at all.
+    pub fn hand_over(&mut self) -> bool {
+        if self.raw.raft.state != StateRole::Leader || self.ticks < self.hand_over_at {
+            return false;
+        }
+        let goal = self.goal();
+        let fit = |id: MemberId| {
+            id != self.config.me && self.conf.voters.contains(&id) && goal.role(id).is_none_or(|role| role == Role::Voter)
+        };
+        let progress = self.raw.raft.prs().iter().filter(|(id, progress)| fit(MemberId(**id)) && progress.recent_active);
+        let Some((best, _)) = progress.max_by_key(|(id, progress)| (progress.matched, **id)) else { return false };
+        let best = *best;
+        self.hand_over_at = self.ticks + HAND_OVER_TICKS;
+        self.raw.transfer_leader(best);
+        true
+    }
+
+    pub fn leads(&self) -> bool {
+        self.raw.raft.state == StateRole::Leader
+    }
+
+    /// Has `to` lead. At a follower: the leader is asked. False where nobody leads or `to` is no voter.
+    pub fn transfer(&mut self, to: MemberId) -> bool {
+        if !self.conf.voters.contains(&to) {
+            return false;
+        }
+        match (self.raw.raft.state, self.leader) {
+            (StateRole::Leader, _) => {
+                self.raw.transfer_leader(to.0);
+                true
+            }
+            (_, Some(leader)) => {
+                let frame = frame::build(FrameKind::Transfer, self.config.group, 8, |out| {
+                    out.extend_from_slice(&to.0.to_le_bytes());
+                });
+                self.outbox.push((leader, Channel::Urgent, frame));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn receive_transfer(&mut self, frame: &Frame) -> Result<(), Refused> {
+        let mut fields = Unpack::new(&frame.body);
+        let to = MemberId(fields.u64()?);
+        fields.end()?;
+        if self.raw.raft.state == StateRole::Leader {
+            self.transfer(to);
+        }
+        Ok(())
+    }
+
+    /// A leader whose disk does not keep up with the others' slows nobody down but itself, until it is to read.
+    pub(super) fn watch_own_disk(&mut self) {
+        let behind = self.raw.raft.raft_log.committed > self.raw.raft.raft_log.persisted;
+        let slow = behind && self.raw.raft.state == StateRole::Leader;
+        self.slow_ticks = if slow { self.slow_ticks + 1 } else { 0 };
+        if self.slow_ticks >= SLOW_DISK_TICKS && self.hand_over() {
+            self.slow_ticks = 0;
+        }
+    }
+
+    /// Whether a command that a leader is about to propose must be declined for what only the leader knows.
+    pub(super) fn declines(&self, submission: &Submission) -> Option<MemberRefused> {
+        if submission.kind() != SubmissionKind::Members {
+            return None;
+        }
+        let command = submission.members().ok()?;
+        let goal = self.goal();
+        if goal.is_empty() {
+            return Some(MemberRefused::WrongGroup);
+        }
+        if let Err(refused) = goal.check(&command) {
+            return Some(refused);
+        }
+        let me = self.config.me;
+        let pending = reconcile::next_step(&self.conf, goal, me, |_| true) != Step::Done;
+        match command {
+            MemberCommand::Move { .. } => None,
+            _ if pending => Some(MemberRefused::ChangePending),
+            MemberCommand::Promote { name } | MemberCommand::Replace { new: name, .. }
+                if !self.caught_up(MemberId::of(&name)) =>
+            {
+                Some(MemberRefused::Lagging)
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn decline(&mut self, submission: &Submission, refused: MemberRefused) {
+        let (to, request) = (submission.origin(), submission.request());
+        if to == self.config.me {
+            self.declined.push((request, refused));
+            return;
+        }
+        let frame = frame::build(FrameKind::Declined, self.config.group, 9, |out| {
+            out.extend_from_slice(&request.0.to_le_bytes());
+            out.push(refused as u8);
+        });
+        self.outbox.push((to, Channel::Urgent, frame));
+    }
+
+    pub(super) fn receive_declined(&mut self, frame: &Frame) -> Result<(), Refused> {
+        let mut fields = Unpack::new(&frame.body);
+        let (request, number) = (RequestId(fields.u64()?), fields.u8()?);
+        fields.end()?;
+        if let Some(refused) = MemberRefused::of(number) {
+            self.declined.push((request, refused));
+        }
+        Ok(())
+    }
+
+    pub(super) fn end_declined(&mut self, now_us: u64, effects: &mut Effects) {
+        for (id, refused) in std::mem::take(&mut self.declined) {
+            if let Some(request) = self.pending.remove(id) {
+                self.complete(effects, id, request.taken_at_us, now_us, End::Declined(refused));
+            }
+        }
+    }
+
+    /// Whether a sender was removed from the cluster for good; it is told so, once a tick at most.
+    pub(super) fn tells_removed(&mut self, from: MemberId) -> bool {
+        if self.goal().role(from) != Some(Role::Removed) || self.conf.contains(from) {
+            return false;
+        }
+        if self.told.insert(from) {
+            self.outbox.push((from, Channel::Urgent, frame::build(FrameKind::Removed, self.config.group, 0, |_| {})));
+        }
+        true
+    }
+
+    /// Whether this member belongs to the group no more: it has applied its removal, or was told of it.
+    pub fn is_removed(&self) -> bool {
+        self.removed || (!self.conf.voters.is_empty() && self.goal().role(self.config.me) == Some(Role::Removed)
+            && !self.conf.contains(self.config.me))
+    }
+}

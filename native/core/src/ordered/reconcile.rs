@@ -1,0 +1,160 @@
+//! From the membership that was agreed on to a group's Raft configuration: which step its leader takes next.
+//!
+//! Voters change through a joint configuration only (Ongaro 2014, section 4.3), which every leader leaves explicitly:
+//! raft-rs's own leaving is lost with the leader that entered it. Learners come and go by themselves.
+
+use super::conf::Conf;
+use crate::event::Malformed;
+use crate::ids::MemberId;
+use crate::membership::{Membership, Role};
+use crate::packed::Unpack;
+use raft::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Change {
+    Voter = 1,
+    Learner = 2,
+    Remove = 3,
+}
+
+/// What to propose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The configuration is as agreed.
+    Done,
+    /// Something has to happen first: a learner catches up.
+    Wait,
+    Leave,
+    /// `joint`: voters are among them.
+    Change { changes: Vec<(MemberId, Change)>, joint: bool },
+    /// This member leads and is to go: another must lead first.
+    HandOver,
+}
+
+/// The next step of the leader `me`. `caught_up`: whether a learner's log is close enough to the end to vote.
+pub fn next_step(conf: &Conf, goal: &Membership, me: MemberId, caught_up: impl Fn(MemberId) -> bool) -> Step {
+    if conf.is_joint() {
+        return Step::Leave;
+    }
+    let wanted = |role: Role| goal.iter().filter(move |(_, member)| member.role == role).map(|(id, _)| id);
+    let learners: Vec<_> = wanted(Role::Learner)
+        .chain(wanted(Role::Voter))
+        .filter(|id| !conf.contains(*id))
+        .map(|id| (id, Change::Learner))
+        .chain(wanted(Role::Removed).filter(|id| conf.learners.contains(id)).map(|id| (id, Change::Remove)))
+        // The engine takes several at once for a joint change.
+        .take(1)
+        .collect();
+    if !learners.is_empty() {
+        return Step::Change { changes: learners, joint: false };
+    }
+    let promoted: Vec<MemberId> = wanted(Role::Voter).filter(|id| !conf.voters.contains(id)).collect();
+    if promoted.iter().any(|id| !caught_up(*id)) {
+        // Nobody goes before those who take their places can vote.
+        return Step::Wait;
+    }
+    let removed: Vec<MemberId> = wanted(Role::Removed).filter(|id| conf.voters.contains(id)).collect();
+    if promoted.is_empty() && removed.is_empty() {
+        return Step::Done;
+    }
+    if removed.contains(&me) && conf.voters.iter().any(|id| !removed.contains(id)) {
+        return Step::HandOver;
+    }
+    let changes = promoted.into_iter().map(|id| (id, Change::Voter));
+    let changes = changes.chain(removed.into_iter().map(|id| (id, Change::Remove))).collect();
+    Step::Change { changes, joint: true }
+}
+
+/// A configuration change as it travels in an entry's context: u8 joint, then u8 kind and u64 member each; nothing
+/// stands for leaving a joint configuration. The engine's own encoding beside it is never decoded from a peer's bytes.
+pub fn encode(changes: &[(MemberId, Change)], joint: bool) -> Vec<u8> {
+    let mut out = vec![u8::from(joint)];
+    for (id, change) in changes {
+        out.push(*change as u8);
+        out.extend_from_slice(&id.0.to_le_bytes());
+    }
+    out
+}
+
+pub fn decode(context: &[u8]) -> Result<ConfChangeV2, Malformed> {
+    let mut fields = Unpack::new(context);
+    let joint = fields.u8()? == 1;
+    let mut changes = Vec::new();
+    while !fields.is_empty() {
+        let at = fields.at();
+        let kind = match fields.u8()? {
+            1 => Change::Voter,
+            2 => Change::Learner,
+            3 => Change::Remove,
+            _ => return Err(Malformed { at, what: "unknown configuration change" }),
+        };
+        changes.push((MemberId(fields.u64()?), kind));
+    }
+    Ok(to_raft(&changes, joint))
+}
+
+pub fn to_raft(changes: &[(MemberId, Change)], joint: bool) -> ConfChangeV2 {
+    let single = |(id, change): &(MemberId, Change)| {
+        let mut single = ConfChangeSingle::default();
+        single.node_id = id.0;
+        single.set_change_type(match change {
+            Change::Voter => ConfChangeType::AddNode,
+            Change::Learner => ConfChangeType::AddLearnerNode,
+            Change::Remove => ConfChangeType::RemoveNode,
+        });
+        single
+    };
+    let mut out = ConfChangeV2::default();
+    out.set_changes(changes.iter().map(single).collect::<Vec<_>>().into());
+    out.set_transition(match joint {
+        true => ConfChangeTransition::Explicit,
+        false => ConfChangeTransition::Auto,
+    });
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::Index;
+    use crate::membership::MemberCommand;
+
+    fn id(name: &str) -> MemberId {
+        MemberId::of(name)
+    }
+
+    fn table(commands: &[MemberCommand]) -> Membership {
+        let names: Vec<_> = ["a", "b", "c"].iter().map(|name| (name.to_string(), String::new())).collect();
+        let mut table = Membership::founded(&names);
+        for command in commands {
+            table.apply(command, Index(9)).unwrap();
+        }
+        table
+    }
+
+    fn conf(voters: &[&str], learners: &[&str]) -> Conf {
+        let list = |names: &[&str]| names.iter().map(|name| id(name)).collect();
+        Conf { voters: list(voters), learners: list(learners), ..Conf::default() }
+    }
+
+    #[test]
+    fn a_replacement_comes_first_and_the_replaced_goes_with_the_promotion() {
+        let name = |name: &str| name.to_string();
+        let add = MemberCommand::Add { name: name("d"), address: name("") };
+        let replace = MemberCommand::Replace { old: name("c"), new: name("d") };
+        let goal = table(&[add.clone()]);
+        let learner = Step::Change { changes: vec![(id("d"), Change::Learner)], joint: false };
+        assert_eq!(next_step(&conf(&["a", "b", "c"], &[]), &goal, id("a"), |_| false), learner);
+        let goal = table(&[add, replace]);
+        let with_learner = conf(&["a", "b", "c"], &["d"]);
+        assert_eq!(next_step(&with_learner, &goal, id("a"), |_| false), Step::Wait);
+        assert_eq!(next_step(&with_learner, &goal, id("c"), |_| true), Step::HandOver);
+        let changes = vec![(id("d"), Change::Voter), (id("c"), Change::Remove)];
+        assert_eq!(next_step(&with_learner, &goal, id("a"), |_| true), Step::Change { changes: changes.clone(), joint: true });
+        let joint = Conf { outgoing: with_learner.voters.clone(), ..conf(&["a", "b", "d"], &[]) };
+        assert_eq!(next_step(&joint, &goal, id("a"), |_| true), Step::Leave);
+        assert_eq!(next_step(&conf(&["a", "b", "d"], &[]), &goal, id("a"), |_| true), Step::Done);
+        assert_eq!(decode(&encode(&changes, true)).unwrap(), to_raft(&changes, true));
+    }
+}

@@ -1,0 +1,446 @@
+//! When a group takes a snapshot, and how one reaches a member whose next entry is no longer in the leader's log.
+//!
+//! The leader offers; the member pulls piece by piece, from where an earlier attempt broke off; only when all of it is
+//! checked and on its disk does Raft hear of it. So a transfer costs the leader no state but a deadline, and a member
+//! no memory but the pieces in flight.
+
+use super::effects::{Effects, Write};
+use super::store::EntryReader;
+use super::{Group, GroupError};
+use crate::ids::{GroupId, Index, MemberId};
+use crate::log::{Op, SnapshotMark};
+use crate::machine::Machine;
+use crate::packed::Unpack;
+use crate::peer::frame::{self, Channel, Frame, FrameKind};
+use crate::snapshot::keeper::{Done, Job, SnapshotKey};
+use crate::snapshot::{SnapshotInfo, SnapshotMeta};
+use bytes::Bytes;
+use raft::eraftpb::{Message, MessageType};
+use raft::{SnapshotStatus, StateRole};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::receive::Refused;
+
+/// Bytes in one piece.
+const PIECE_BYTES: u32 = 256 * 1024;
+/// Bytes asked for and not yet stored at most: enough to keep a line busy, little enough to keep in memory.
+const PIECES_IN_FLIGHT: u64 = 4 * PIECE_BYTES as u64;
+/// Bytes of entries after which a snapshot is due whatever their number.
+const BYTES_DUE: u64 = 64 * 1024 * 1024;
+/// Election timeouts without a word after which the leader takes an offer for lost.
+const OFFER_ELECTIONS: usize = 20;
+/// Election timeouts without a piece after which it is asked for again, and after which a transfer is given up.
+const PULL_AGAIN_ELECTIONS: usize = 2;
+const GIVE_UP_ELECTIONS: usize = 100;
+/// Ticks to wait after a snapshot could not be written.
+const RETRY_TICKS: u64 = 500;
+
+/// When to take a snapshot, and what of the journal to keep (all limits; `None`: as much as there is).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotPolicy {
+    /// Entries after which a snapshot is due, if they are as many bytes as the last one was.
+    pub entries: u64,
+    /// Entries kept before a snapshot for followers that are a little behind.
+    pub keep_entries: u64,
+    pub retain_events: Option<u64>,
+    pub retain_bytes: Option<u64>,
+    pub retain_age_ms: Option<u64>,
+}
+
+impl Default for SnapshotPolicy {
+    fn default() -> Self {
+        Self { entries: 10_000, keep_entries: 1_000, retain_events: None, retain_bytes: None, retain_age_ms: None }
+    }
+}
+
+/// A snapshot on its way here.
+struct Incoming {
+    key: SnapshotKey,
+    bytes: u64,
+    from: MemberId,
+    /// Contiguously here, contiguously arrived, asked for: stored <= arrived <= asked.
+    stored: u64,
+    arrived: u64,
+    asked: u64,
+    idle_ticks: usize,
+    /// The job that finds out, or makes the machine, is under way.
+    busy: bool,
+    /// Checked and on disk; Raft has to take it.
+    ready: Option<(SnapshotInfo, Box<Machine>)>,
+}
+
+#[derive(Default)]
+pub(super) struct Snapshots {
+    writing: bool,
+    /// Somebody has asked for one.
+    wanted: bool,
+    retry_at: u64,
+    /// Bytes of all entries at the last snapshot.
+    bytes_then: u64,
+    incoming: Option<Incoming>,
+    /// Raft has taken it; its write is not on disk yet.
+    pub installing: Option<(SnapshotInfo, Box<Machine>)>,
+    /// Offers under way, with ticks since the member was last heard of.
+    offers: BTreeMap<MemberId, usize>,
+    pub taken: u64,
+    pub installed: u64,
+    pub last_failure: Option<String>,
+}
+
+impl Snapshots {
+    pub fn resumed(bytes_then: u64) -> Self {
+        Self { bytes_then, ..Self::default() }
+    }
+}
+
+fn put_key(out: &mut Vec<u8>, key: &SnapshotKey) {
+    out.extend_from_slice(&key.index.0.to_le_bytes());
+    out.extend_from_slice(&key.digest.to_le_bytes());
+}
+
+fn key_of(group: GroupId, fields: &mut Unpack<'_>) -> Result<SnapshotKey, Refused> {
+    Ok(SnapshotKey { group, index: Index(fields.u64()?), digest: fields.u64()? })
+}
+
+impl<R: EntryReader> Group<R> {
+    /// Has a snapshot taken of what is applied now; `Some`: there is one already, at this index.
+    pub fn want_snapshot(&mut self) -> Option<Index> {
+        let known = self.raw.store().snapshot_info().map(|info| info.meta.index);
+        let known = known.filter(|index| *index == self.machine.applied());
+        self.snapshots.wanted = known.is_none();
+        known
+    }
+
+    /// Asks for a snapshot where one is due. Called with everything committed so far applied.
+    pub(super) fn take_snapshot(&mut self, effects: &mut Effects) {
+        let applied = self.machine.applied();
+        let store = self.raw.store();
+        let (last, last_bytes) = store.snapshot_info().map_or((Index(0), 0), |info| (info.meta.index, info.bytes));
+        let busy = self.snapshots.writing || self.snapshots.installing.is_some() || self.ticks < self.snapshots.retry_at;
+        if busy || applied <= last || self.conf.voters.is_empty() {
+            return;
+        }
+        let (entries, bytes) = (applied.0 - last.0, self.machine.bytes().saturating_sub(self.snapshots.bytes_then));
+        let policy = &self.config.snapshots;
+        let due = (entries >= policy.entries && bytes >= last_bytes) || bytes >= BYTES_DUE.max(2 * last_bytes);
+        if !(due || self.snapshots.wanted || store.snapshot_wanted()) {
+            return;
+        }
+        let Some(term) = store.term_of(applied) else { return };
+        let meta = SnapshotMeta {
+            cluster_id: self.config.cluster_id.clone(),
+            group: self.config.group,
+            index: applied,
+            term,
+            conf: (*self.conf).clone(),
+        };
+        self.snapshots.writing = true;
+        self.snapshots.wanted = false;
+        self.snapshots.bytes_then = self.machine.bytes();
+        effects.jobs.push(Job::Write { meta, image: Box::new(self.machine.image()) });
+    }
+
+    /// What became of a job of this group.
+    pub fn job_done(&mut self, done: Done, effects: &mut Effects) -> Result<(), GroupError> {
+        match done {
+            Done::Written(info) => {
+                self.snapshots.writing = false;
+                self.snapshots.taken += 1;
+                self.snapshots.last_failure = None;
+                if self.raw.store().snapshot_info().is_none_or(|known| known.meta.index < info.meta.index) {
+                    self.mark(info, effects);
+                }
+            }
+            Done::NotWritten { reason, .. } => {
+                self.snapshots.writing = false;
+                self.snapshots.retry_at = self.ticks + RETRY_TICKS;
+                self.snapshots.last_failure = Some(reason);
+            }
+            Done::Piece { to, key, offset, bytes } => self.send_piece(to, &key, offset, bytes),
+            Done::Found { key, bytes } => self.pull_on(&key, bytes, effects),
+            Done::Restored { info, machine } => {
+                if let Some(incoming) = self.snapshots.incoming.as_mut().filter(|incoming| incoming.key == info.key()) {
+                    incoming.busy = false;
+                    incoming.ready = Some((info, machine));
+                    self.hand_to_raft();
+                }
+            }
+            Done::NotRestored { key, reason } => {
+                if self.snapshots.incoming.as_ref().is_some_and(|incoming| incoming.key == key) {
+                    self.snapshots.incoming = None;
+                }
+                self.snapshots.last_failure = Some(reason);
+            }
+            Done::Kept => {}
+        }
+        Ok(())
+    }
+
+    /// The log has a mark on disk.
+    pub fn marked(&mut self, index: Index, effects: &mut Effects) {
+        effects.jobs.push(Job::Keep { group: self.config.group, index });
+    }
+
+    /// Has the log note a snapshot that is on disk, and how much of the journal stays.
+    fn mark(&mut self, info: SnapshotInfo, effects: &mut Effects) {
+        let first = self.journal_first(info.meta.index);
+        let Some(prior_term) = self.raw.store().term_of(Index(first.0 - 1)) else { return };
+        let mark = SnapshotMark { index: info.meta.index, term: info.meta.term, first, prior_term };
+        self.raw.mut_store().compacted(info, first);
+        self.machine.journal_begins(first);
+        let op = Op::Mark { group: self.config.group, mark };
+        effects.writes.push(Write { group: self.config.group, number: 0, ops: vec![op] });
+        effects.journal_first = Some(first);
+    }
+
+    /// Where the journal may begin with a snapshot at `snapshot`: retention decides, but what followers need stays.
+    fn journal_first(&self, snapshot: Index) -> Index {
+        let policy = &self.config.snapshots;
+        let now = self.machine.totals();
+        let expired = self.machine.milestones().take_while(|mark| {
+            let over = |limit: Option<u64>, kept: u64| limit.is_some_and(|limit| kept > limit);
+            over(policy.retain_events, now.events - mark.events)
+                || over(policy.retain_bytes, now.bytes - mark.bytes)
+                || over(policy.retain_age_ms, (now.hlc >> 16).saturating_sub(mark.hlc >> 16))
+        });
+        let wanted = expired.last().map_or(Index(0), |mark| Index(mark.index.0 + 1));
+        let most = Index((snapshot.0 + 1).saturating_sub(policy.keep_entries));
+        self.raw.store().first().max(wanted.min(most))
+    }
+
+    pub(super) fn tick_snapshots(&mut self) {
+        let election = self.config.election_ticks.1;
+        let mut lost = Vec::new();
+        for (member, ticks) in &mut self.snapshots.offers {
+            *ticks += 1;
+            if *ticks > OFFER_ELECTIONS * election {
+                lost.push(*member);
+            }
+        }
+        lost.into_iter().for_each(|member| self.offer_ended(member, SnapshotStatus::Failure));
+        let Some(incoming) = &mut self.snapshots.incoming else { return };
+        incoming.idle_ticks += 1;
+        if incoming.ready.is_some() {
+            self.hand_to_raft();
+        } else if incoming.idle_ticks > GIVE_UP_ELECTIONS * election {
+            self.snapshots.incoming = None;
+        } else if incoming.idle_ticks % (PULL_AGAIN_ELECTIONS * election) == 0 && !incoming.busy {
+            // A piece, or the word for it, may be lost with a connection.
+            incoming.arrived = incoming.stored;
+            incoming.asked = incoming.stored;
+            self.pull();
+        }
+    }
+
+    /// Raft wants a member to have a snapshot: the file is offered instead of its message.
+    pub(super) fn offer(&mut self, message: &Message) {
+        let to = MemberId(message.to);
+        let index = Index(message.get_snapshot().get_metadata().index);
+        let Some(info) = self.raw.store().snapshot_info().filter(|info| info.meta.index == index) else {
+            self.raw.report_snapshot(to.0, SnapshotStatus::Failure);
+            return;
+        };
+        let frame = frame::build(FrameKind::SnapshotOffer, self.config.group, 128, |out| {
+            out.extend_from_slice(&message.term.to_le_bytes());
+            out.extend_from_slice(&info.bytes.to_le_bytes());
+            out.extend_from_slice(&info.digest.to_le_bytes());
+            info.meta.encode(out);
+        });
+        self.snapshots.offers.insert(to, 0);
+        self.outbox.push((to, Channel::Bulk, frame));
+    }
+
+    fn offer_ended(&mut self, member: MemberId, status: SnapshotStatus) {
+        if self.snapshots.offers.remove(&member).is_some() && self.raw.raft.state == StateRole::Leader {
+            self.raw.report_snapshot(member.0, status);
+        }
+    }
+
+    pub(super) fn snapshot_link_down(&mut self, member: MemberId) {
+        self.offer_ended(member, SnapshotStatus::Failure);
+    }
+
+    pub(super) fn receive_offer(&mut self, from: MemberId, frame: &Frame, effects: &mut Effects) -> Result<(), Refused> {
+        let mut fields = Unpack::new(&frame.body);
+        let (term, bytes, digest) = (fields.u64()?, fields.u64()?, fields.u64()?);
+        let meta = SnapshotMeta::decode(&mut fields)?;
+        fields.end()?;
+        if meta.group != self.config.group || meta.cluster_id != self.config.cluster_id {
+            return Err(Refused::WrongSnapshot { from, cluster: meta.cluster_id });
+        }
+        if term < self.raw.raft.term || self.raw.raft.state == StateRole::Leader {
+            return Ok(());
+        }
+        let log = &self.raw.raft.raft_log;
+        if meta.index.0 <= log.committed || log.match_term(meta.index.0, meta.term.0) {
+            // Nothing of it is needed: Raft says so in its own words.
+            self.step_snapshot(from, term, &meta);
+            return Ok(());
+        }
+        let key = SnapshotKey { group: meta.group, index: meta.index, digest };
+        match &mut self.snapshots.incoming {
+            Some(incoming) if incoming.key == key => incoming.from = from,
+            _ => {
+                effects.jobs.push(Job::Find { key });
+                self.snapshots.incoming = Some(Incoming {
+                    key,
+                    bytes,
+                    from,
+                    stored: 0,
+                    arrived: 0,
+                    asked: 0,
+                    idle_ticks: 0,
+                    busy: true,
+                    ready: None,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// So much of the incoming file is in its place.
+    fn pull_on(&mut self, key: &SnapshotKey, stored: u64, effects: &mut Effects) {
+        let Some(incoming) = self.snapshots.incoming.as_mut().filter(|incoming| incoming.key == *key) else { return };
+        if incoming.busy {
+            // What an earlier attempt left.
+            incoming.busy = false;
+            let stored = if stored > incoming.bytes { 0 } else { stored };
+            (incoming.stored, incoming.arrived, incoming.asked) = (stored, stored, stored);
+        } else {
+            incoming.stored = incoming.stored.max(stored);
+        }
+        if incoming.stored < incoming.bytes {
+            self.pull();
+        } else if !incoming.busy && incoming.ready.is_none() {
+            incoming.busy = true;
+            let machine_key = self.machine_key;
+            effects.jobs.push(Job::Restore { key: *key, machine_key });
+        }
+    }
+
+    fn pull(&mut self) {
+        let group = self.config.group;
+        let Some(incoming) = &mut self.snapshots.incoming else { return };
+        while incoming.asked < incoming.bytes && incoming.asked < incoming.stored + PIECES_IN_FLIGHT {
+            let length = u64::from(PIECE_BYTES).min(incoming.bytes - incoming.asked) as u32;
+            let frame = frame::build(FrameKind::SnapshotPull, group, 28, |out| {
+                put_key(out, &incoming.key);
+                out.extend_from_slice(&incoming.asked.to_le_bytes());
+                out.extend_from_slice(&length.to_le_bytes());
+            });
+            incoming.asked += u64::from(length);
+            self.outbox.push((incoming.from, Channel::Urgent, frame));
+        }
+    }
+
+    pub(super) fn receive_pull(&mut self, from: MemberId, frame: &Frame, effects: &mut Effects) -> Result<(), Refused> {
+        let mut fields = Unpack::new(&frame.body);
+        let key = key_of(self.config.group, &mut fields)?;
+        let (offset, length) = (fields.u64()?, fields.u32()?.min(PIECE_BYTES));
+        fields.end()?;
+        if let Some(ticks) = self.snapshots.offers.get_mut(&from) {
+            *ticks = 0;
+        }
+        effects.jobs.push(Job::Read { to: from, key, offset, length });
+        Ok(())
+    }
+
+    /// An empty piece says that the snapshot is gone.
+    fn send_piece(&mut self, to: MemberId, key: &SnapshotKey, offset: u64, bytes: Option<Vec<u8>>) {
+        let known = self.raw.store().snapshot_info().is_some_and(|info| info.key() == *key);
+        let bytes = bytes.unwrap_or_default();
+        if bytes.is_empty() && !known {
+            self.offer_ended(to, SnapshotStatus::Failure);
+        }
+        let frame = frame::build(FrameKind::SnapshotPiece, self.config.group, 24 + bytes.len(), |out| {
+            put_key(out, key);
+            out.extend_from_slice(&offset.to_le_bytes());
+            out.extend_from_slice(&bytes);
+        });
+        self.outbox.push((to, Channel::Bulk, frame));
+    }
+
+    pub(super) fn receive_piece(&mut self, from: MemberId, frame: &Frame, effects: &mut Effects) -> Result<(), Refused> {
+        let mut fields = Unpack::new(&frame.body);
+        let key = key_of(self.config.group, &mut fields)?;
+        let offset = fields.u64()?;
+        let bytes: Bytes = frame.body.slice(fields.at()..);
+        let wanted = |incoming: &&mut Incoming| {
+            incoming.key == key && incoming.from == from && incoming.arrived == offset && incoming.ready.is_none()
+        };
+        let Some(incoming) = self.snapshots.incoming.as_mut().filter(wanted) else { return Ok(()) };
+        if bytes.is_empty() || offset + bytes.len() as u64 > incoming.bytes {
+            self.snapshots.incoming = None;
+            return Ok(());
+        }
+        incoming.idle_ticks = 0;
+        incoming.arrived += bytes.len() as u64;
+        effects.jobs.push(Job::Store { key, offset, bytes });
+        Ok(())
+    }
+
+    /// A snapshot that is whole and on disk: whoever leads now would have sent one that is at least as good.
+    fn hand_to_raft(&mut self) {
+        let leader = MemberId(self.raw.raft.leader_id);
+        let usable = leader.0 != 0 && self.raw.raft.state == StateRole::Follower && self.snapshots.installing.is_none();
+        if !usable {
+            return;
+        }
+        let Some((info, machine)) = self.snapshots.incoming.as_mut().and_then(|incoming| incoming.ready.take()) else {
+            return;
+        };
+        self.snapshots.incoming = None;
+        let term = self.raw.raft.term;
+        self.step_snapshot(leader, term, &info.meta);
+        let pending = self.raw.raft.raft_log.unstable_snapshot().as_ref();
+        if pending.is_some_and(|pending| pending.get_metadata().index == info.meta.index.0) {
+            self.snapshots.installing = Some((info, machine));
+        }
+    }
+
+    fn step_snapshot(&mut self, from: MemberId, term: u64, meta: &SnapshotMeta) {
+        let mut message = Message::default();
+        message.set_msg_type(MessageType::MsgSnapshot);
+        (message.from, message.to, message.term) = (from.0, self.config.me.0, term);
+        let metadata = message.mut_snapshot().mut_metadata();
+        (metadata.index, metadata.term) = (meta.index.0, meta.term.0);
+        metadata.set_conf_state(meta.conf.to_raft());
+        let _ = self.raw.step(message);
+        self.draw_timeout();
+    }
+
+    /// Raft takes the snapshot in place of its log: what the log has to write for it.
+    pub(super) fn install(&mut self, index: u64) -> Vec<Op> {
+        let Some((info, _)) = &self.snapshots.installing else { return Vec::new() };
+        debug_assert_eq!(info.meta.index.0, index, "Raft takes what it was given");
+        let (info, group) = (info.clone(), self.config.group);
+        let (index, term) = (info.meta.index, info.meta.term);
+        let mut ops = Vec::new();
+        if self.raw.store().last() > index {
+            ops.push(Op::Truncate { group, from: Index(index.0 + 1) });
+        }
+        let first = Index(index.0 + 1);
+        ops.push(Op::Mark { group, mark: SnapshotMark { index, term, first, prior_term: term } });
+        self.conf = Arc::new(info.meta.conf.clone());
+        self.raw.mut_store().replaced(info);
+        ops
+    }
+
+    /// Its write is on disk: from here on the state is the snapshot's.
+    pub(super) fn finish_install(&mut self, durable: bool, effects: &mut Effects) {
+        if !durable {
+            return;
+        }
+        let Some((info, machine)) = self.snapshots.installing.take() else { return };
+        self.machine = *machine;
+        self.machine.journal_begins(Index(info.meta.index.0 + 1));
+        self.raw.advance_apply_to(info.meta.index.0);
+        self.snapshots.bytes_then = self.machine.bytes();
+        self.snapshots.installed += 1;
+        // Requests that were applied within it are answered by suppression when they are handed in again.
+        self.pending.hand_in_again();
+        effects.journal_first = Some(Index(info.meta.index.0 + 1));
+        effects.applied = true;
+    }
+}
