@@ -1,0 +1,89 @@
+//! Submissions and event records as a publisher packs them (docs/formats.md).
+
+use bytes::Bytes;
+use vexfs_core::event::{Submission, SubmissionKind, RECORD_HEADER_BYTES, SUBMISSION_HEADER_BYTES};
+use vexfs_core::ids::{EventId, GroupId, MemberId, RequestId, SessionId};
+use vexfs_core::machine::consumer::Position;
+
+/// What a submission says, before it is bytes.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    pub kind: SubmissionKind,
+    pub group: GroupId,
+    pub session: SessionId,
+    pub first_sequence: u64,
+    pub acknowledged: u64,
+    pub events: Vec<EventId>,
+    /// Of the consumer kinds: name, epoch (or holder) and place.
+    pub consumer: Option<(String, u64, Position)>,
+}
+
+impl Draft {
+    pub fn events(group: GroupId, events: Vec<EventId>) -> Self {
+        let kind = SubmissionKind::Events;
+        Self { kind, group, session: SessionId::NONE, first_sequence: 0, acknowledged: 0, events, consumer: None }
+    }
+
+    pub fn fence(group: GroupId, id: EventId) -> Self {
+        Self { kind: SubmissionKind::Fence, ..Self::events(group, vec![id]) }
+    }
+
+    pub fn consumer(group: GroupId, kind: SubmissionKind, name: &str, epoch: u64, place: Position) -> Self {
+        Self { kind, consumer: Some((name.to_string(), epoch, place)), ..Self::events(group, Vec::new()) }
+    }
+
+    pub fn in_session(self, session: SessionId, first_sequence: u64, acknowledged: u64) -> Self {
+        Self { session, first_sequence, acknowledged, ..self }
+    }
+
+    pub fn stamped(&self, origin: &str, request: RequestId, hlc: u64) -> Option<Submission> {
+        let (count, body) = match (self.kind, &self.consumer) {
+            (SubmissionKind::Fence, _) => (0, self.events.first()?.0.to_be_bytes().to_vec()),
+            (_, Some((name, epoch, place))) => (0, consumer_body(name, *epoch, *place)),
+            _ => (self.events.len() as u32, self.events.iter().flat_map(|id| record(*id)).collect()),
+        };
+        let mut bytes = vec![1, self.kind as u8, 2, origin.len() as u8];
+        let length = SUBMISSION_HEADER_BYTES + origin.len() + body.len();
+        bytes.extend_from_slice(&(length as u32).to_le_bytes());
+        bytes.extend_from_slice(&self.group.0.to_le_bytes());
+        bytes.extend_from_slice(&count.to_le_bytes());
+        bytes.extend_from_slice(&self.session.0.to_be_bytes());
+        bytes.extend_from_slice(&self.first_sequence.to_le_bytes());
+        bytes.extend_from_slice(&self.acknowledged.to_le_bytes());
+        bytes.extend_from_slice(&[0; 24]);
+        bytes.extend_from_slice(origin.as_bytes());
+        bytes.extend_from_slice(&body);
+        vexfs_core::event::stamp(&mut bytes, MemberId::of(origin), request, hlc);
+        Submission::parse(Bytes::from(bytes)).ok()
+    }
+}
+
+fn consumer_body(name: &str, epoch: u64, place: Position) -> Vec<u8> {
+    let mut body = epoch.to_le_bytes().to_vec();
+    body.extend_from_slice(&place.index.0.to_le_bytes());
+    body.extend_from_slice(&place.offset.to_le_bytes());
+    body.extend_from_slice(&[0; 4]);
+    body.extend_from_slice(name.as_bytes());
+    body
+}
+
+/// An event whose bytes follow from its id alone, so that a retry repeats them.
+pub fn record(id: EventId) -> Vec<u8> {
+    // Some batches are longer than a sector, a few longer than a block.
+    let payload = match id.0 >> 64 & 0x3F {
+        0 => 5_000,
+        1..8 => 700,
+        small => small as usize,
+    };
+    let path = format!("/d/{:x}", (id.0 >> 64) % 97);
+    let mut bytes = vec![0; RECORD_HEADER_BYTES];
+    bytes[0..4].copy_from_slice(&((RECORD_HEADER_BYTES + path.len() + payload) as u32).to_le_bytes());
+    bytes[4..6].copy_from_slice(&0x0102u16.to_le_bytes());
+    (bytes[6], bytes[7]) = (3, 1);
+    bytes[16..20].copy_from_slice(&(payload as u32).to_le_bytes());
+    bytes[20..22].copy_from_slice(&(path.len() as u16).to_le_bytes());
+    bytes[24..40].copy_from_slice(&id.0.to_be_bytes());
+    bytes.extend_from_slice(path.as_bytes());
+    bytes.resize(bytes.len() + payload, (id.0 >> 64) as u8 | 1);
+    bytes
+}

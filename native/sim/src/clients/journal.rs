@@ -1,0 +1,59 @@
+//! Reading a member's journal through the product, and taking its packed deliveries apart (docs/formats.md).
+
+use crate::history::Delivery;
+use crate::member::{Running, GROUP};
+use crate::plants::Plant;
+use crate::world::World;
+use vexfs_core::ids::{EventId, Index, SessionId};
+use vexfs_core::journal::{self, JournalError, Window, DELIVERIES_HEADER_BYTES};
+
+const ITEM_HEADER_BYTES: usize = 60;
+
+/// Deliveries from `window` on, and where to go on.
+pub fn read(running: &Running, window: Window, plant: Option<Plant>) -> Result<(Vec<Delivery>, Window), JournalError> {
+    let applied = running.group.machine().applied();
+    let suppressed = |index| match plant {
+        Some(Plant::SuppressionUnread) => Vec::new(),
+        _ => running.suppressed.of(index).to_vec(),
+    };
+    let packed = journal::read(&running.entries, GROUP, applied, &suppressed, window, None)?;
+    let next = Window { index: Index(number(&packed, 0)), offset: small(&packed, 8), ..window };
+    let (mut at, mut items) = (DELIVERIES_HEADER_BYTES, Vec::new());
+    for _ in 0..small(&packed, 12) {
+        let record = at + ITEM_HEADER_BYTES + packed[at + 57] as usize;
+        items.push(Delivery {
+            id: EventId(big(&packed, record + 24)),
+            place: (Index(number(&packed, at + 8)), small(&packed, at + 4)),
+            session: SessionId(big(&packed, at + 40)),
+            sequence: number(&packed, at + 32),
+            hlc: number(&packed, at + 24),
+        });
+        at += small(&packed, at) as usize;
+    }
+    Ok((items, next))
+}
+
+/// The whole journal of a member.
+pub fn read_all(world: &World, node: usize) -> Result<Vec<Delivery>, JournalError> {
+    let Some(running) = &world.members[node].running else { return Ok(Vec::new()) };
+    let mut window = Window { index: Index(1), offset: 0, bytes_max: 256 * 1024, events_max: 4_096 };
+    let mut all = Vec::new();
+    while window.index <= running.group.machine().applied() {
+        let (items, next) = read(running, window, world.setup.plant)?;
+        all.extend(items);
+        window = next;
+    }
+    Ok(all)
+}
+
+fn number(bytes: &[u8], at: usize) -> u64 {
+    bytes[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+fn small(bytes: &[u8], at: usize) -> u32 {
+    bytes[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+fn big(bytes: &[u8], at: usize) -> u128 {
+    bytes[at..].first_chunk().map_or(0, |bytes| u128::from_be_bytes(*bytes))
+}

@@ -1,0 +1,62 @@
+//! What uses the cluster: publishers, readers with barriers, subscriptions and named consumers. Each has a stream of
+//! chance of its own, and hops between members.
+
+pub mod consumer;
+pub mod draft;
+pub mod journal;
+pub mod publisher;
+pub mod subscriber;
+
+use crate::queue::Event;
+use crate::world::World;
+use consumer::Consumer;
+use publisher::Publishers;
+use subscriber::Subscriber;
+
+pub struct Clients {
+    publishers: Publishers,
+    subscribers: Vec<Subscriber>,
+    consumers: Vec<Consumer>,
+}
+
+impl Clients {
+    pub fn new(world: &mut World) -> Self {
+        let setup = &world.setup;
+        let seed = setup.seed;
+        let clients = Self {
+            publishers: Publishers::new(seed, setup.publishers, setup.pace_us),
+            subscribers: (0..setup.subscribers).map(|number| Subscriber::new(seed, number)).collect(),
+            consumers: (0..setup.consumers).map(|number| Consumer::new(seed, number)).collect(),
+        };
+        let counts = (setup.publishers, setup.subscribers, setup.consumers);
+        (0..counts.0).for_each(|number| world.events.at(400_000, Event::Publisher { number: number as u8 }));
+        (0..counts.1).for_each(|number| world.events.at(500_000, Event::Subscriber { number: number as u8 }));
+        (0..counts.2).for_each(|number| world.events.at(600_000, Event::Consumer { number: number as u8 }));
+        clients
+    }
+
+    /// Carries out a client's event, and plans its next.
+    pub fn act(&mut self, world: &mut World, event: Event) {
+        let gap_us = match event {
+            Event::Publisher { number } => self.publishers.act(world, number as usize),
+            Event::Subscriber { number } => self.subscribers[number as usize].act(world),
+            Event::Consumer { number } => self.consumers[number as usize].act(world),
+            _ => return,
+        };
+        let at_us = world.now_us + gap_us;
+        // Subscriptions go on while the cluster heals; nothing new is asked of it then.
+        if at_us < world.setup.until_us || matches!(event, Event::Subscriber { .. }) {
+            world.events.at(at_us, event);
+        }
+    }
+
+    /// Learns of the requests that have ended.
+    pub fn learn(&mut self, world: &mut World) {
+        for (node, completion) in std::mem::take(&mut world.ended) {
+            self.publishers.learn(node, completion.request);
+            for consumer in &mut self.consumers {
+                consumer.learn(world, node, &completion);
+            }
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Publishers: pipelined sessions, strong publishes, retries of the same events through other members, withdrawals,
+//! fences and barriers; now and then more at once than a member takes.
+
+use crate::clients::draft::Draft;
+use crate::history::{Asked, State};
+use crate::member::GROUP;
+use crate::random::Random;
+use crate::world::World;
+use std::collections::BTreeMap;
+use vexfs_core::ids::{EventId, RequestId, SessionId};
+
+/// Open requests of a publisher at most.
+const OPEN_MAX: usize = 24;
+
+#[derive(Default)]
+struct Session {
+    id: SessionId,
+    incarnation: u64,
+    next_sequence: u64,
+    acknowledged: u64,
+    /// First sequence of each open request, with its length.
+    open: BTreeMap<RequestId, (u64, u64)>,
+}
+
+struct Publisher {
+    random: Random,
+    node: usize,
+    session: Session,
+    open: Vec<(usize, RequestId)>,
+}
+
+pub struct Publishers {
+    publishers: Vec<Publisher>,
+    pace_us: u64,
+    next_id: u128,
+    /// Batches handed in once, to be retried.
+    tried: Vec<Vec<EventId>>,
+    /// Ids that a fence may close before they are ever published.
+    reserved: Vec<EventId>,
+}
+
+impl Publishers {
+    pub fn new(seed: u64, count: usize, pace_us: u64) -> Self {
+        let publisher = |number: usize| Publisher {
+            random: Random::stream(seed, "publisher", number as u64),
+            node: number,
+            session: Session::default(),
+            open: Vec::new(),
+        };
+        let publishers = (0..count).map(publisher).collect();
+        Self { publishers, pace_us, next_id: 0, tried: Vec::new(), reserved: Vec::new() }
+    }
+
+    fn fresh(&mut self) -> EventId {
+        self.next_id += 1;
+        EventId(self.next_id << 64 | 0x77)
+    }
+
+    fn batch(&mut self, random: &mut Random) -> Vec<EventId> {
+        let mut batch: Vec<EventId> = (0..random.between(1, 4)).map(|_| self.fresh()).collect();
+        if random.chance(100) {
+            batch.extend(self.reserved.pop());
+        }
+        self.tried.push(batch.clone());
+        batch
+    }
+
+    pub fn learn(&mut self, node: usize, request: RequestId) {
+        for publisher in &mut self.publishers {
+            publisher.open.retain(|open| *open != (node, request));
+            let session = &mut publisher.session;
+            if session.open.remove(&request).is_some() {
+                let lowest = session.open.values().map(|(first, _)| first - 1).min();
+                session.acknowledged = lowest.unwrap_or(session.next_sequence.max(1) - 1);
+            }
+        }
+    }
+
+    /// One thing this publisher does; microseconds to its next.
+    pub fn act(&mut self, world: &mut World, number: usize) -> u64 {
+        // The stream is taken out for the time, since a batch needs the publisher's and what all share.
+        let mut random = std::mem::replace(&mut self.publishers[number].random, Random::new(0));
+        let burst = random.chance(5);
+        for _ in 0..if burst { 40 } else { 1 } {
+            self.once(world, number, &mut random, burst);
+        }
+        let gap_us = random.gap_us(self.pace_us);
+        self.publishers[number].random = random;
+        gap_us
+    }
+
+    fn once(&mut self, world: &mut World, number: usize, random: &mut Random, burst: bool) {
+        let publisher = &mut self.publishers[number];
+        if random.chance(60) || publisher.node >= world.members.len() {
+            publisher.node = random.between(0, world.members.len() as u64) as usize;
+            publisher.session = Session::default();
+        }
+        let node = publisher.node;
+        publisher.open.retain(|(node, id)| {
+            world.history.requests.get(&(*node, *id)).is_some_and(|request| request.state == State::Open)
+        });
+        let open = publisher.open.len();
+        if !world.members[node].runs() {
+            return;
+        }
+        match random.between(0, 100) {
+            82..=87 => self.withdraw_one(world, number, random),
+            _ if open >= OPEN_MAX && !burst => {}
+            0..=49 => self.publish_in_session(world, number, random),
+            50..=61 => {
+                let draft = Draft::events(GROUP, self.batch(random));
+                let quorum = quorum(random, world);
+                self.submit(world, number, &draft, quorum);
+            }
+            62..=75 => {
+                if !self.tried.is_empty() {
+                    let recent = self.tried.len().saturating_sub(40) as u64;
+                    let at = random.between(recent, self.tried.len() as u64) as usize;
+                    let draft = Draft::events(GROUP, self.tried[at].clone());
+                    self.submit(world, number, &draft, 1);
+                }
+            }
+            76..=81 => {
+                let id = match (random.between(0, 3), self.tried.last()) {
+                    (0, Some(batch)) => batch[0],
+                    _ => {
+                        let id = self.fresh();
+                        self.reserved.push(id);
+                        id
+                    }
+                };
+                self.submit(world, number, &Draft::fence(GROUP, id), 1);
+            }
+            88..=97 => {
+                let request = world.barrier(node);
+                self.publishers[number].open.extend(request.map(|request| (node, request)));
+            }
+            _ => self.publishers[number].session = Session::default(),
+        }
+    }
+
+    fn submit(&mut self, world: &mut World, number: usize, draft: &Draft, quorum: u32) -> Option<RequestId> {
+        let publisher = &mut self.publishers[number];
+        let request = world.submit(publisher.node, draft, quorum)?;
+        publisher.open.push((publisher.node, request));
+        Some(request)
+    }
+
+    fn publish_in_session(&mut self, world: &mut World, number: usize, random: &mut Random) {
+        let publisher = &mut self.publishers[number];
+        let incarnation = world.members[publisher.node].incarnation;
+        if publisher.session.id.is_none() || publisher.session.incarnation != incarnation {
+            let id = SessionId(u128::from(random.number()) << 32 | 1);
+            publisher.session = Session { id, incarnation, next_sequence: 1, ..Session::default() };
+        }
+        let events = self.batch(random);
+        let quorum = quorum(random, world);
+        let session = &self.publishers[number].session;
+        let (first, count) = (session.next_sequence, events.len() as u64);
+        let draft = Draft::events(GROUP, events).in_session(session.id, first, session.acknowledged.min(first - 1));
+        // A refused publish has not used its sequences.
+        if let Some(request) = self.submit(world, number, &draft, quorum) {
+            let session = &mut self.publishers[number].session;
+            session.next_sequence += count;
+            session.open.insert(request, (first, count));
+        }
+    }
+
+    fn withdraw_one(&mut self, world: &mut World, number: usize, random: &mut Random) {
+        let open = &self.publishers[number].open;
+        if open.is_empty() {
+            return;
+        }
+        let (node, request) = random.pick(open);
+        let publishes = |asked: &Asked| matches!(asked, Asked::Events { .. });
+        if world.history.requests.get(&(node, request)).is_some_and(|known| publishes(&known.asked)) {
+            world.withdraw(node, request);
+        }
+    }
+}
+
+fn quorum(random: &mut Random, world: &World) -> u32 {
+    let members = world.members.len() as u32;
+    let asked = if random.chance(250) { random.between(2, u64::from(members) + 1) as u32 } else { 1 };
+    asked.clamp(1, members)
+}

@@ -1,0 +1,210 @@
+//! What members do, in words.
+
+use crate::history::{Asked, ConsumerStep};
+use crate::record::Happening;
+use crate::world::World;
+use bytes::Bytes;
+use vexfs_core::event::Submission;
+use vexfs_core::ids::{EventId, MemberId, RequestId};
+use vexfs_core::log::Op;
+use vexfs_core::machine::{EventOutcome, Outcome};
+use vexfs_core::ordered::effects::{Completion, End, Write};
+use vexfs_core::peer::frame::{FrameKind, FRAME_HEADER_BYTES};
+use vexfs_core::peer::raft_message;
+
+pub fn node_name(node: usize) -> char {
+    (b'a' + node as u8) as char
+}
+
+fn name(world: &World, id: MemberId) -> String {
+    world.members.iter().find(|member| member.id == id).map_or_else(|| "nobody".to_string(), |member| member.name.clone())
+}
+
+/// Ids are short here: the number that a publisher counted.
+fn short(id: EventId) -> u64 {
+    (id.0 >> 64) as u64
+}
+
+fn request_name(request: RequestId) -> String {
+    format!("#{}.{}", request.0 >> 32, request.0 & 0xFFFF_FFFF)
+}
+
+/// Kind, for colours and filters, and text of a frame.
+pub fn frame(_world: &World, bytes: &[u8]) -> (&'static str, String) {
+    let body = Bytes::copy_from_slice(&bytes[FRAME_HEADER_BYTES..]);
+    let index = || body.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+    match bytes[8] {
+        kind if kind == FrameKind::Raft as u8 => raft(&body),
+        kind if kind == FrameKind::Forward as u8 => ("Forward", format!("Forward of {}", submissions(&body))),
+        kind if kind == FrameKind::ForwardRefused as u8 => ("ForwardRefused", "ForwardRefused".to_string()),
+        kind if kind == FrameKind::AppliedQuery as u8 => ("AppliedQuery", format!("AppliedQuery {}", index())),
+        _ => ("AppliedAnswer", format!("AppliedAnswer {}", index())),
+    }
+}
+
+fn raft(body: &Bytes) -> (&'static str, String) {
+    let Ok(message) = raft_message::decode(body) else { return ("Raft", "unreadable".to_string()) };
+    let full = format!("{:?}", message.get_msg_type());
+    let kind = raft_kind(&full);
+    let mut out = format!("{kind} term {}", message.term);
+    if message.index > 0 || message.log_term > 0 {
+        out += &format!(" at {}/{}", message.index, message.log_term);
+    }
+    if message.commit > 0 {
+        out += &format!(" commit {}", message.commit);
+    }
+    if message.reject {
+        out += &format!(" rejected, hint {}", message.reject_hint);
+    }
+    let entries: Vec<String> = message
+        .entries
+        .iter()
+        .filter(|entry| entry.index > 0)
+        .map(|entry| format!("{}/{} {}", entry.index, entry.term, entry_data(&entry.data)))
+        .collect();
+    if !entries.is_empty() {
+        out += &format!(" entries [{}]", entries.join(", "));
+    }
+    (kind, out)
+}
+
+/// Raft's message types, without their prefix.
+pub static RAFT_KINDS: [&str; 11] = [
+    "AppendResponse", "Append", "HeartbeatResponse", "Heartbeat", "RequestVoteResponse", "RequestVote",
+    "RequestPreVoteResponse", "RequestPreVote", "ReadIndexResp", "ReadIndex", "TimeoutNow",
+];
+
+fn raft_kind(full: &str) -> &'static str {
+    let bare = full.trim_start_matches("Msg");
+    RAFT_KINDS.iter().find(|kind| **kind == bare).copied().unwrap_or("Raft")
+}
+
+fn entry_data(data: &Bytes) -> String {
+    match vexfs_core::entry::unpack(data) {
+        Ok(submissions) if submissions.is_empty() => "empty".to_string(),
+        Ok(submissions) => submissions.iter().map(submission).collect::<Vec<_>>().join(" "),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn submissions(body: &Bytes) -> String {
+    let (mut at, mut out) = (0, Vec::new());
+    while at + 8 <= body.len() {
+        let length = body[at + 4..].first_chunk().map_or(body.len(), |bytes| u32::from_le_bytes(*bytes) as usize);
+        match Submission::parse(body.slice(at..(at + length).min(body.len()))) {
+            Ok(one) => out.push(submission(&one)),
+            Err(error) => return error.to_string(),
+        }
+        at += length.max(1);
+    }
+    out.join(" ")
+}
+
+fn submission(submission: &Submission) -> String {
+    let origin = String::from_utf8_lossy(submission.origin_name()).into_owned();
+    let request = format!("{origin}{}", request_name(submission.request()));
+    let ids: Vec<u64> = submission.events().map(|event| short(event.id())).collect();
+    match submission.session().is_none() {
+        true => format!("{request}:{:?}{ids:?}", submission.kind()),
+        false => format!("{request}:{:?}{ids:?}@{}", submission.kind(), submission.first_sequence()),
+    }
+}
+
+pub fn write(world: &World, write: &Write) -> String {
+    let ops: Vec<String> = write
+        .ops
+        .iter()
+        .map(|op| match op {
+            Op::Truncate { from, .. } => format!("truncate from {from}"),
+            Op::Entries { entries, .. } => {
+                let list: Vec<String> = entries.iter().map(|entry| format!("{}/{}", entry.index, entry.term)).collect();
+                format!("entries {}", list.join(" "))
+            }
+            Op::HardState { state, .. } => {
+                format!("term {} vote {} commit {}", state.term, name(world, state.vote), state.commit)
+            }
+        })
+        .collect();
+    ops.join("; ")
+}
+
+pub fn asked(asked: &Asked) -> String {
+    match asked {
+        Asked::Events { events, session, first_sequence } => {
+            let ids: Vec<u64> = events.iter().map(|id| short(*id)).collect();
+            match session.is_none() {
+                true => format!("publish {ids:?}"),
+                false => format!("publish {ids:?} in a session from {first_sequence}"),
+            }
+        }
+        Asked::Fence { id } => format!("fence {}", short(*id)),
+        Asked::Barrier => "barrier".to_string(),
+        Asked::Consumer { client, step } => match step {
+            ConsumerStep::Attach => format!("consumer {client} attaches"),
+            ConsumerStep::Claim { epoch, through } => format!("consumer {client} claims up to {}.{} in epoch {epoch}", through.index, through.offset),
+            ConsumerStep::Acknowledge { epoch, through } => format!("consumer {client} acknowledges {}.{} in epoch {epoch}", through.index, through.offset),
+        },
+    }
+}
+
+pub fn end(completion: &Completion) -> String {
+    match &completion.end {
+        End::Applied { index, term, outcome, durable_members, applied_members, .. } => format!(
+            "{} at {index} of term {term}, durable at {durable_members}, applied at {applied_members}",
+            outcome_text(outcome)
+        ),
+        End::Barrier { applied } => format!("barrier passed at {applied}"),
+        End::Withdrawn => "withdrawn".to_string(),
+    }
+}
+
+fn outcome_text(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Accepted { first_offset, count } => format!("accepted {count} from offset {first_offset}"),
+        Outcome::Mixed(list) => list
+            .iter()
+            .map(|one| match one {
+                EventOutcome::Accepted { offset } => format!("accepted at offset {offset}"),
+                EventOutcome::Duplicate { index, offset } => format!("duplicate of {index}.{offset}"),
+                other => format!("{other:?}"),
+            })
+            .collect::<Vec<_>>()
+            .join(", "),
+        Outcome::Fence { found: Some(place), .. } => format!("fence finds {}.{}", place.index, place.offset),
+        Outcome::Fence { certain, .. } => format!("fence: absent, certain: {certain}"),
+        Outcome::Consumer(consumer) => format!(
+            "consumer in epoch {}, acknowledged {}.{}, claimed {}.{}",
+            consumer.epoch, consumer.acknowledged.index, consumer.acknowledged.offset, consumer.claimed.index, consumer.claimed.offset
+        ),
+        other => format!("{other:?}"),
+    }
+}
+
+/// A line of the trace.
+pub fn happening(what: &Happening) -> String {
+    match what {
+        Happening::Start { node } => format!("{} starts", node_name(*node)),
+        Happening::Refused { node, reason } => format!("{} cannot open its directory: {reason}", node_name(*node)),
+        Happening::Failed { node, reason } => format!("{} ends: {reason}", node_name(*node)),
+        Happening::Resume { node } => format!("{} runs on", node_name(*node)),
+        Happening::Role { node, role, term } => format!("{} is {role:?} in term {term}", node_name(*node)),
+        Happening::Fault { number, kind, node, other, length_us } => format!(
+            "FAULT {number} {} at {} (other {}, {} ms)",
+            kind.name(),
+            node_name(*node),
+            node_name(*other),
+            length_us / 1_000
+        ),
+        Happening::Damage { node, what } => format!("{}'s disk: {what}", node_name(*node)),
+        Happening::Frame { from, to, channel, text, arrives_us, .. } => {
+            let bulk = if *channel == 1 { " (bulk)" } else { "" };
+            let lost = if arrives_us.is_none() { " (no connection)" } else { "" };
+            format!("{} -> {}{bulk}: {text}{lost}", node_name(*from), node_name(*to))
+        }
+        Happening::Write { node, text } => format!("{} writes {text}", node_name(*node)),
+        Happening::Asked { node, request, what } => format!("{}{} asks: {what}", node_name(*node), request_name(*request)),
+        Happening::Ended { node, request, what } => format!("{}{} ends: {what}", node_name(*node), request_name(*request)),
+        Happening::Calm => "the faults stop".to_string(),
+        Happening::Violation { what } => format!("VIOLATION {what}"),
+    }
+}

@@ -1,0 +1,127 @@
+//! Devices that lie: what was synced, and perhaps acknowledged, is found changed at the next start.
+
+use super::image::{Image, Tail};
+use super::pages::{PAGE, SECTOR};
+use crate::random::Random;
+
+/// What happens to durable bytes while the member is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// A bit of the last batch is flipped.
+    FlipTail,
+    /// Some sectors of the last batch were never written, though the device said so.
+    StaleTail,
+    /// The last batch, or a block of it, is found at another place of the file.
+    MisplaceTail,
+    /// The last batch is gone without a trace.
+    LoseTail,
+    /// A bit of an earlier batch is flipped.
+    FlipMiddle,
+    /// One copy of the superblock is damaged.
+    SuperblockCopy,
+    /// The index at the end of a sealed segment is damaged.
+    Footer,
+    /// A spare file is not all zeros any more.
+    Spare,
+}
+
+/// What was damaged, in words.
+pub type Struck = String;
+
+fn nonzero(image: &Image, tail: &Tail) -> Vec<usize> {
+    let pages = tail.first..tail.first + tail.pages;
+    let file = &image.inodes[tail.inode].durable;
+    pages.flat_map(|page| (0..PAGE).filter(move |at| file.page(page)[*at] != 0).map(move |at| page * PAGE + at)).collect()
+}
+
+/// Changes device and cache alike: the power is off.
+fn put(image: &mut Image, inode: usize, at: usize, bytes: &[u8]) {
+    let file = &mut image.inodes[inode];
+    file.durable.write(bytes, at as u64);
+    file.cached = file.durable.clone();
+}
+
+fn flip(image: &mut Image, inode: usize, at: usize, random: &mut Random) {
+    let byte = image.inodes[inode].durable.page(at / PAGE)[at % PAGE] ^ 1 << random.between(0, 8);
+    put(image, inode, at, &[byte]);
+}
+
+fn files(image: &Image, wanted: impl Fn(&str) -> bool) -> Vec<usize> {
+    image.names.iter().filter(|(name, _)| wanted(name)).map(|(_, inode)| *inode).collect()
+}
+
+pub(super) fn strike(image: &mut Image, damage: Damage, random: &mut Random) -> Option<Struck> {
+    let synced = image.tail.clone().filter(|tail| tail.synced);
+    match damage {
+        Damage::FlipTail => {
+            let tail = synced?;
+            let bytes = nonzero(image, &tail);
+            // A byte that becomes zero leaves others, or the batch would be gone without a trace.
+            (bytes.len() > 1).then_some(())?;
+            let at = random.pick(&bytes);
+            flip(image, tail.inode, at, random);
+            Some(format!("a bit at byte {at} of the last batch"))
+        }
+        Damage::StaleTail => {
+            let tail = synced?;
+            let mut sectors: Vec<usize> = nonzero(image, &tail).iter().map(|at| at / SECTOR).collect();
+            sectors.dedup();
+            (sectors.len() > 1).then_some(())?;
+            let spared = random.pick(&sectors);
+            let first = *sectors.iter().find(|sector| **sector != spared)?;
+            let stale: Vec<usize> =
+                sectors.into_iter().filter(|one| *one != spared && (*one == first || random.chance(500))).collect();
+            stale.iter().for_each(|sector| put(image, tail.inode, sector * SECTOR, &[0; SECTOR]));
+            Some(format!("{} sectors of the last batch", stale.len()))
+        }
+        Damage::MisplaceTail => {
+            let tail = synced?;
+            let file = &image.inodes[tail.inode].durable;
+            let from = tail.first + random.between(0, tail.pages as u64) as usize;
+            let free: Vec<usize> =
+                (tail.first + tail.pages..file.count().saturating_sub(1)).filter(|page| file.is_zero(*page)).collect();
+            (!free.is_empty() && !file.is_zero(from)).then_some(())?;
+            let (to, bytes) = (random.pick(&free), *file.page(from));
+            put(image, tail.inode, to * PAGE, &bytes);
+            put(image, tail.inode, from * PAGE, &[0; PAGE]);
+            Some(format!("block {from} of the last batch is found at block {to}"))
+        }
+        Damage::LoseTail => {
+            let tail = synced?;
+            put(image, tail.inode, tail.first * PAGE, &vec![0; tail.pages * PAGE]);
+            image.tail = None;
+            Some(format!("{} blocks of the last batch", tail.pages))
+        }
+        Damage::FlipMiddle => {
+            let files: Vec<usize> =
+                files(image, |name| name.ends_with(".seg")).into_iter().filter(|inode| !image.inodes[*inode].acknowledged.is_empty()).collect();
+            let inode = *files.first()?;
+            let pages: Vec<usize> = image.inodes[inode].acknowledged.iter().copied().collect();
+            let page = random.pick(&pages[..pages.len().div_ceil(2)]);
+            flip(image, inode, page * PAGE + 8, random);
+            Some(format!("a bit of block {page}"))
+        }
+        Damage::SuperblockCopy => {
+            let copies = files(image, |name| name.starts_with("superblock."));
+            (copies.len() == 2).then_some(())?;
+            flip(image, random.pick(&copies), random.between(0, 80) as usize, random);
+            Some("one copy of the superblock".to_string())
+        }
+        Damage::Footer => {
+            let sealed = files(image, |name| name.ends_with(".seg"));
+            (sealed.len() > 1).then_some(())?;
+            let inode = sealed[random.between(0, sealed.len() as u64 - 1) as usize];
+            // The trailer, without which no footer is found.
+            let last = image.inodes[inode].durable.count() - 1;
+            flip(image, inode, last * PAGE + random.between(0, 40) as usize, random);
+            Some("the index of a sealed segment".to_string())
+        }
+        Damage::Spare => {
+            let spares = files(image, |name| name.starts_with("spare-"));
+            let inode = *spares.first()?;
+            let pages = image.inodes[inode].durable.count() as u64;
+            flip(image, inode, (random.between(0, pages) as usize) * PAGE + 99, random);
+            Some("a spare segment".to_string())
+        }
+    }
+}

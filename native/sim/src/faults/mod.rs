@@ -1,0 +1,6 @@
+//! What goes wrong: the kinds, when which of them strikes, and what striking means.
+
+pub mod counts;
+pub mod kinds;
+pub mod plan;
+pub mod strike;

@@ -1,0 +1,250 @@
+//! Carrying out one fault, where it makes sense at the moment; one that does not is passed over and not counted.
+
+use super::kinds::FaultKind;
+use super::plan::Fault;
+use crate::disk::Damage;
+use crate::invariants::recovery_is_faithful;
+use crate::member::{opens_foreign, Member};
+use crate::network::NEVER;
+use crate::queue::{Event, Lane};
+use crate::random::Random;
+use crate::record::Happening;
+use crate::world::World;
+
+pub fn strike(world: &mut World, fault: &Fault) {
+    let struck = carry_out(world, fault);
+    if struck {
+        world.counts.note(fault.kind);
+        world.history.note(&[u64::from(fault.number), world.now_us]);
+        let (number, kind, node, other) = (fault.number, fault.kind, fault.node, fault.other);
+        let length_us = fault.length_us;
+        world.say(Happening::Fault { number, kind, node, other, length_us });
+    }
+}
+
+/// Ends all faults that are under way, and starts what is down.
+pub fn calm(world: &mut World) {
+    for (lane, at_us) in world.network.heal(world.now_us) {
+        world.events.at(at_us, Event::Arrive(lane));
+    }
+    for node in 0..world.members.len() {
+        let member = &mut world.members[node];
+        (member.slow_until_us, member.stalled_until_us) = (0, world.now_us);
+        member.disk.set_full(false);
+        if member.running.is_none() {
+            world.plan_start(node, 0);
+        }
+        resume(world, node);
+    }
+}
+
+pub fn resume(world: &mut World, node: usize) {
+    let (life, now_us) = (world.members[node].life, world.now_us);
+    let Some(running) = &mut world.members[node].running else { return };
+    if !std::mem::take(&mut running.paused) {
+        return;
+    }
+    running.flush_planned = false;
+    world.say(Happening::Resume { node });
+    // One tick however long the pause was: the backlog of messages decides whether the leader is alive.
+    world.events.at(now_us, Event::Tick { node: node as u8, life });
+    for from in (0..world.members.len() as u8).filter(|from| *from as usize != node) {
+        for channel in 0..2 {
+            world.events.at(now_us, Event::Arrive(Lane { from, to: node as u8, channel }));
+        }
+    }
+}
+
+fn carry_out(world: &mut World, fault: &Fault) -> bool {
+    let Fault { node, other, length_us, word, .. } = *fault;
+    let until_us = world.now_us + length_us;
+    let mut random = Random::new(word);
+    let alone = node == other;
+    let runs = world.members[node].running.is_some();
+    match fault.kind {
+        FaultKind::Loss if !alone => {
+            world.network.lose(node, other);
+            let member = world.members[other].id;
+            if let (Some(running), true) = (&mut world.members[node].running, random.chance(500)) {
+                // A queue that overflowed: the sender is told, or the network itself never knew.
+                running.group.link_down(member);
+                running.dirty = true;
+                world.plan_flush(node);
+            }
+            true
+        }
+        FaultKind::SlowNetwork => {
+            world.network.slow = (until_us, random.pick(&[5_000, 50_000, 300_000]));
+            true
+        }
+        FaultKind::OneWay if !alone => {
+            cut(world, node, other, until_us, random.chance(500));
+            true
+        }
+        FaultKind::Partition if !alone => {
+            let (sides, resets) = (random.number(), random.chance(500));
+            for from in 0..world.members.len() {
+                for to in (0..world.members.len()).filter(|to| *to != from) {
+                    let side = |at: usize| at == node || (at != other && sides >> at & 1 == 1);
+                    if side(from) != side(to) {
+                        cut(world, from, to, until_us, resets);
+                    }
+                }
+            }
+            true
+        }
+        FaultKind::Reset if !alone => {
+            let until_us = world.now_us + length_us.min(50_000);
+            world.reset_link(node, other, until_us);
+            true
+        }
+        FaultKind::StalledChannel if !alone => {
+            stall(world, node, other, random.between(0, 2) as u8, until_us);
+            true
+        }
+        FaultKind::Pause => pause(world, node, until_us),
+        FaultKind::PowerLoss if runs => {
+            end(world, node, random.between(0, 14), true);
+            world.plan_start(node, length_us);
+            true
+        }
+        FaultKind::ProcessEnd if runs => {
+            end(world, node, random.between(0, 14), false);
+            world.plan_start(node, length_us);
+            true
+        }
+        // A crash between the cut of a damaged tail and the mark that tells of it is a known gap (decision 9).
+        FaultKind::CrashInOpen if !world.members[node].damaged => {
+            if runs {
+                end(world, node, random.between(0, 14), true);
+            }
+            world.start(node, Some(random.between(0, 24)));
+            true
+        }
+        FaultKind::CleanRestart if runs => {
+            let now_us = world.now_us;
+            // What cannot be written at the close is lost like any unsynced write.
+            let _ = world.members[node].close(now_us);
+            world.ended(node);
+            world.plan_start(node, length_us);
+            true
+        }
+        FaultKind::FailedSync if runs => {
+            world.members[node].disk.fail_next_sync();
+            true
+        }
+        FaultKind::SlowDisk => {
+            world.members[node].slow_until_us = until_us;
+            true
+        }
+        FaultKind::StalledDisk => {
+            world.members[node].stalled_until_us = until_us;
+            true
+        }
+        FaultKind::FullDisk => {
+            world.members[node].disk.set_full(true);
+            world.events.at(until_us, Event::Room { node: node as u8 });
+            true
+        }
+        FaultKind::FlippedTail => lie(world, fault, Damage::FlipTail, true),
+        FaultKind::StaleSector => lie(world, fault, Damage::StaleTail, true),
+        FaultKind::MisdirectedWrite => lie(world, fault, Damage::MisplaceTail, true),
+        FaultKind::LostTail => lie(world, fault, Damage::LoseTail, true),
+        FaultKind::DamagedMiddle => lie(world, fault, Damage::FlipMiddle, true),
+        FaultKind::DamagedSuperblock => lie(world, fault, Damage::SuperblockCopy, false),
+        FaultKind::DamagedFooter => lie(world, fault, Damage::Footer, false),
+        FaultKind::DamagedSpare => lie(world, fault, Damage::Spare, false),
+        FaultKind::WrongDirectory if !alone => {
+            let opened = opens_foreign(&world.members[node], &world.members[other], world.setup.plant);
+            recovery_is_faithful::check_foreign(world, node, opened);
+            true
+        }
+        FaultKind::WallClockJump => {
+            let jump_ms = random.between(0, 200_000) as i64 - 100_000;
+            world.members[node].wall_offset_ms += jump_ms;
+            true
+        }
+        FaultKind::RolledBack => roll_back(world, node, length_us),
+        _ => false,
+    }
+}
+
+/// Silence in one direction, or a reset and no new connection.
+fn cut(world: &mut World, from: usize, to: usize, until_us: u64, resets: bool) {
+    if resets {
+        world.reset_link(from, to, until_us);
+    } else {
+        (0..2).for_each(|channel| stall(world, from, to, channel, until_us));
+    }
+}
+
+fn stall(world: &mut World, from: usize, to: usize, channel: u8, until_us: u64) {
+    let lane = Lane { from: from as u8, to: to as u8, channel };
+    debug_assert!(until_us != NEVER);
+    if let Some(at_us) = world.network.stall(lane, until_us, world.now_us) {
+        world.events.at(at_us, Event::Arrive(lane));
+    }
+}
+
+fn pause(world: &mut World, node: usize, until_us: u64) -> bool {
+    let Some(running) = world.members[node].running.as_mut().filter(|running| !running.paused) else { return false };
+    running.paused = true;
+    world.events.at(until_us, Event::Resume { node: node as u8 });
+    true
+}
+
+fn end(world: &mut World, node: usize, steps: u64, power: bool) {
+    let mut random = Random::stream(world.setup.seed, "power", world.random.number());
+    world.members[node].end(steps, power.then_some(&mut random));
+    world.ended(node);
+}
+
+/// The power goes while nothing is being written, and the device is found changed. `loses`: what was acknowledged may be
+/// lost, so that the budget has to allow it.
+fn lie(world: &mut World, fault: &Fault, damage: Damage, loses: bool) -> bool {
+    let node = fault.node;
+    let quiet = |member: &Member| {
+        let writes = member.running.as_ref().is_none_or(|running| running.writing.is_some());
+        !writes && member.maybe.is_none() && !member.damaged && member.shadow.undone().is_some()
+    };
+    if !quiet(&world.members[node]) || (loses && !world.may_lose(node)) {
+        return false;
+    }
+    end(world, node, 0, true);
+    world.plan_start(node, fault.length_us);
+    let member = &mut world.members[node];
+    let struck = member.disk.damage(damage, &mut Random::new(fault.word));
+    let Some(what) = struck else { return false };
+    if loses {
+        member.damaged = true;
+        member.lost = member.lost.max(Some(member.shadow.reach()));
+    }
+    world.say(Happening::Damage { node, what });
+    true
+}
+
+/// The directory is put back to what it was when it was last set aside; the first strike sets it aside.
+fn roll_back(world: &mut World, node: usize, length_us: u64) -> bool {
+    let member = &world.members[node];
+    let busy = member.running.as_ref().is_none_or(|running| running.writing.is_some());
+    if busy || member.maybe.is_some() || member.damaged {
+        return false;
+    }
+    if member.set_aside.is_none() {
+        let member = &mut world.members[node];
+        member.set_aside = Some((member.disk.copy(), member.shadow.clone()));
+        return false;
+    }
+    if !world.may_lose(node) {
+        return false;
+    }
+    end(world, node, 0, true);
+    world.plan_start(node, length_us);
+    let member = &mut world.members[node];
+    if let Some((mut disk, shadow)) = member.set_aside.take() {
+        disk.end_process();
+        member.lost = member.lost.max(Some(member.shadow.reach()));
+        (member.disk, member.shadow) = (disk, shadow);
+    }
+    true
+}

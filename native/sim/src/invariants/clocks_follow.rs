@@ -1,0 +1,11 @@
+//! A stamp is later than everything its member had seen (Kulkarni et al. 2014, "Logical Physical Clocks", theorem 1),
+//! whatever the wall clock does.
+
+use crate::world::World;
+
+pub fn check(world: &mut World, node: usize, stamp: u64) {
+    let seen = world.members[node].group().map_or(0, |group| group.machine().hlc());
+    if stamp <= seen {
+        world.history.violate("clocks_follow", format!("{node} stamps {stamp:x}, it had seen {seen:x}"));
+    }
+}

@@ -1,0 +1,23 @@
+//! A committed position never gets another entry (Ongaro and Ousterhout 2014, section 5.4; state machine safety seen
+//! from the commit mark rather than from what was applied).
+
+use crate::world::World;
+use vexfs_core::ids::Index;
+use vexfs_core::ordered::status::GroupStatus;
+
+pub fn check(world: &mut World, node: usize, status: &GroupStatus) {
+    let Some(running) = &mut world.members[node].running else { return };
+    let mut wrong = None;
+    for index in running.last_commit_seen.0 + 1..=status.commit.0 {
+        let term = running.group.term_of(Index(index));
+        match (world.history.committed_at(Index(index)), term) {
+            (Some(known), Some(term)) if known == term => {}
+            (None, Some(term)) if world.history.committed.len() as u64 == index - 1 => world.history.committed.push(term),
+            (known, term) => wrong = wrong.or(Some(format!("entry {index} of {node} is {term:?}, committed {known:?}"))),
+        }
+    }
+    running.last_commit_seen = status.commit;
+    if let Some(what) = wrong {
+        world.history.violate("commit_is_final", what);
+    }
+}

@@ -1,0 +1,38 @@
+//! Entries with the same index and term are the same, and so are all before them (Ongaro and Ousterhout 2014, section
+//! 5.3). By induction it is enough that equal (index, term) mean equal data and an equal term before.
+
+use crate::member::{queued_terms, Member};
+use crate::shadow::fingerprint;
+use crate::world::World;
+use vexfs_core::ids::{Index, Term};
+use vexfs_core::log::Op;
+use vexfs_core::ordered::effects::Write;
+
+/// Looks at a write on its way to the queue of a log.
+pub fn check(world: &mut World, node: usize, write: &Write) {
+    if world.members.len() == 1 {
+        // A lone voter leads before its term is on disk: what a crash takes from it, nobody has seen.
+        return;
+    }
+    for op in &write.ops {
+        let Op::Entries { entries, .. } = op else { continue };
+        let Some(first) = entries.first() else { continue };
+        let mut before = term_before(&world.members[node], first.index);
+        for entry in entries {
+            let here = (fingerprint(entry), before);
+            let known = *world.history.written.entry((entry.index, entry.term)).or_insert(here);
+            if known != here {
+                let what = format!("two entries {} of term {}", entry.index, entry.term);
+                world.history.violate("log_matching", what);
+            }
+            before = entry.term;
+        }
+    }
+}
+
+/// Term of the entry before `index`, as it will be once the queue is written.
+fn term_before(member: &Member, index: Index) -> Term {
+    let before = Index(index.0 - 1);
+    let queued = member.running.as_ref().and_then(|running| queued_terms(running).get(&before).copied());
+    queued.or_else(|| member.shadow.term_of(before)).unwrap_or_default()
+}

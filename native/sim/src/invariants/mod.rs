@@ -1,0 +1,98 @@
+//! What must hold, each rule in a file with its source. Safety is judged at every flush, completion, delivery and start,
+//! the whole journal and liveness at the end.
+
+pub mod acknowledged_is_durable;
+pub mod barrier_is_real_time;
+pub mod clocks_follow;
+pub mod commit_is_final;
+pub mod consumers;
+pub mod duplicates_keep_first_place;
+pub mod election_safety;
+pub mod exactly_once;
+pub mod fence_is_final;
+pub mod healing;
+pub mod leader_completeness;
+pub mod log_matching;
+pub mod memory_is_bounded;
+pub mod receipts_are_modest;
+pub mod recovery_is_faithful;
+pub mod session_order;
+pub mod state_machine_safety;
+pub mod strong_is_applied;
+pub mod subscriptions_are_complete;
+pub mod withdrawn_is_absent;
+
+use crate::clients::journal;
+use crate::history::{Asked, State};
+use crate::world::World;
+use vexfs_core::ids::Index;
+use vexfs_core::ordered::effects::{Completion, End};
+
+pub fn after_flush(world: &mut World, node: usize) {
+    let Some(status) = world.members[node].group().map(|group| group.status()) else { return };
+    election_safety::check(world, node, &status);
+    commit_is_final::check(world, node, &status);
+    state_machine_safety::check(world, node, &status);
+    memory_is_bounded::check(world, node, &status);
+}
+
+pub fn on_completion(world: &mut World, node: usize, completion: &Completion) {
+    world.history.answers += 1;
+    let Some(request) = world.history.requests.get_mut(&(node, completion.request)) else {
+        world.history.violate("ends_are_asked_for", format!("{node} ends unknown request {}", completion.request));
+        return;
+    };
+    if request.state != State::Open {
+        let what = format!("{node} ends request {} twice", completion.request);
+        world.history.violate("ends_are_asked_for", what);
+        return;
+    }
+    request.state = State::Ended;
+    let request = request.clone();
+    match &completion.end {
+        End::Applied { index, term, outcome, durable_members, applied_members, .. } => {
+            acknowledged_is_durable::check(world, *index, *term);
+            receipts_are_modest::check(world, *index, *term, *durable_members);
+            strong_is_applied::check(world, &request, *index, *applied_members);
+            match request.asked {
+                Asked::Events { .. } => {
+                    duplicates_keep_first_place::check(world, &request, *index, *term, outcome);
+                    session_order::check_outcome(world, &request, outcome);
+                    barrier_is_real_time::check_publish(world, &request, *index, outcome);
+                }
+                Asked::Fence { .. } => fence_is_final::note(world, &request, outcome),
+                Asked::Barrier | Asked::Consumer { .. } => {}
+            }
+            answered(world, *index);
+        }
+        End::Barrier { applied } => {
+            barrier_is_real_time::check_barrier(world, &request, *applied);
+            answered(world, *applied);
+        }
+        End::Withdrawn => withdrawn_is_absent::note(world, &request),
+    }
+}
+
+fn answered(world: &mut World, index: Index) {
+    world.history.highest_answered = world.history.highest_answered.max(index);
+}
+
+/// Judges the whole run, after the faults have stopped and the cluster had time to heal.
+pub fn at_the_end(world: &mut World) {
+    healing::check(world);
+    for node in 0..world.members.len() {
+        let found = match journal::read_all(world, node) {
+            Ok(found) => found,
+            Err(error) => {
+                world.history.violate("groups_go_on", format!("the journal of {node}: {error}"));
+                continue;
+            }
+        };
+        let mut ordinal = 0;
+        subscriptions_are_complete::check(world, &format!("the last reader at {node}"), &mut ordinal, &found);
+        exactly_once::check(world, node, &found);
+        session_order::check_journal(world, node, &found);
+        fence_is_final::check(world, node, &found);
+        withdrawn_is_absent::check(world, node, &found);
+    }
+}

@@ -1,0 +1,37 @@
+//! Every subscription gets the same events in the same order, without gap and without repetition, wherever it reads
+//! and however often it moves (rule R8; as strict as writes). What the first reader of a place saw is what all must see;
+//! that nothing acknowledged is missing from it is `exactly_once`.
+
+use crate::history::Delivery;
+use crate::world::World;
+use vexfs_core::ids::Index;
+
+/// `ordinal`: how many events the reader has had before `items`; moved on by them.
+pub fn check(world: &mut World, reader: &str, ordinal: &mut usize, items: &[Delivery]) {
+    for item in items {
+        let last = world.history.journal.last().map(|last| last.place);
+        match world.history.journal.get(*ordinal) {
+            Some(known) if known == item => {}
+            None if *ordinal == world.history.journal.len() && last.is_none_or(|last| last < item.place) => {
+                world.history.journal.push(*item);
+            }
+            known => {
+                let what = format!("event {ordinal} of {reader} is {item:?}, to others it was {known:?}");
+                world.history.violate("subscriptions_are_complete", what);
+                return;
+            }
+        }
+        *ordinal += 1;
+    }
+    world.history.deliveries += items.len() as u64;
+}
+
+/// A reader that has come to the end of what its member has applied has had as many events as the member counts.
+pub fn check_end(world: &mut World, node: usize, reader: &str, ordinal: usize, next: Index) {
+    let Some(group) = world.members[node].group() else { return };
+    let (applied, events) = (group.machine().applied(), group.machine().events());
+    if next == Index(applied.0 + 1) && events != ordinal as u64 {
+        let what = format!("{reader} has had {ordinal} events up to {applied}, its member counts {events}");
+        world.history.violate("subscriptions_are_complete", what);
+    }
+}

@@ -1,0 +1,29 @@
+//! Whole clusters and their clients in one thread on virtual time, running the product's own group, machine, journal and
+//! log over a simulated disk, network and clock. Nothing is random but the seed (docs/simulator.md).
+//!
+//! - `setup` draws what a run is made of; `run` runs it: `queue` says what happens next, `world` carries it out.
+//! - `member` is how the product's parts are put together, what the runtime's threads do included.
+//! - `disk`, `network` and `faults` are the world around it, `clients` use it, `invariants` judge it.
+//! - `plants` are known bugs that show that the judges can tell.
+//! - `hunt` runs many seeds, `shrink` makes a failing one smaller, `diagram` draws one.
+//!
+//! Left out: the TypeScript storeys, and real time of any kind.
+
+pub mod clients;
+pub mod coverage;
+pub mod describe;
+pub mod disk;
+pub mod faults;
+pub mod history;
+pub mod hunt;
+pub mod invariants;
+pub mod member;
+pub mod network;
+pub mod plants;
+pub mod queue;
+pub mod random;
+pub mod record;
+pub mod run;
+pub mod setup;
+pub mod shadow;
+pub mod world;

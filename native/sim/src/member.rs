@@ -1,0 +1,389 @@
+//! How a member is put together: the product's log over a simulated disk, the product's group over that log, and what
+//! the runtime's threads do between the two. Everything that knows this is here.
+
+use crate::disk::SimDisk;
+use crate::plants::Plant;
+use crate::random::Random;
+use crate::setup::Setup;
+use crate::shadow::{fingerprint, Reach, Shadow};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use vexfs_core::clock::HybridClock;
+use vexfs_core::event::Submission;
+use vexfs_core::ids::{GroupId, Index, MemberId, RequestId};
+use vexfs_core::journal::Suppressed;
+use vexfs_core::log::{Disk, Log, LogEntry, LogError, LogOptions, LogReader, Op, Wanted};
+use vexfs_core::ordered::effects::{Effects, Write};
+use vexfs_core::ordered::store::EntryReader;
+use vexfs_core::ordered::{Group, GroupConfig};
+
+pub const GROUP: GroupId = GroupId(0);
+pub const TICK_US: u64 = 10_000;
+/// Bytes in one batch at most, as the runtime's writer has it.
+const BATCH_BYTES: usize = 8 * 1024 * 1024;
+/// Says that a torn tail was cut off and is not settled (rule L2).
+const UNSETTLED: &str = "UNSETTLED";
+
+/// Durable entries as the group and subscribers read them.
+#[derive(Clone)]
+pub struct Entries(pub LogReader<SimDisk>);
+
+impl EntryReader for Entries {
+    fn entries(&self, group: GroupId, low: Index, high: Index, bytes_max: u64) -> Result<Vec<LogEntry>, String> {
+        self.0.entries(group, low, high, bytes_max).map_err(|error| error.to_string())
+    }
+}
+
+/// A batch on its way to the disk.
+pub struct Writing {
+    pub ops: Vec<Op>,
+    pub number: u64,
+}
+
+/// A member's process.
+pub struct Running {
+    log: Log<SimDisk>,
+    pub entries: Entries,
+    pub group: Group<Entries>,
+    pub effects: Effects,
+    /// What readers of the journal pass over.
+    pub suppressed: Suppressed,
+    clock: HybridClock,
+    marked: bool,
+    pub queue: Vec<Write>,
+    pub writing: Option<Writing>,
+    /// Inputs came since the last flush.
+    pub dirty: bool,
+    pub flush_planned: bool,
+    pub last_commit_seen: Index,
+    /// The process stands still.
+    pub paused: bool,
+}
+
+pub struct Member {
+    pub name: String,
+    pub id: MemberId,
+    pub disk: SimDisk,
+    pub running: Option<Running>,
+    /// Starts that were tried.
+    pub life: u32,
+    pub incarnation: u64,
+    requests: u64,
+    batches: u32,
+    /// What the log must hold.
+    pub shadow: Shadow,
+    /// A batch that was under way when the process ended: it may have made it to the disk.
+    pub maybe: Option<Vec<Op>>,
+    /// The last acknowledged batch was damaged since.
+    pub damaged: bool,
+    /// Since acknowledged data was lost, until the disk is whole again.
+    pub lost: Option<Reach>,
+    pub restarts_at_us: Option<u64>,
+    pub wall_offset_ms: i64,
+    pub slow_until_us: u64,
+    pub stalled_until_us: u64,
+    /// Highest index applied in any of its lives.
+    pub applied_ever: Index,
+    /// An older state of the directory, to be put back.
+    pub set_aside: Option<(SimDisk, Shadow)>,
+}
+
+impl Member {
+    pub fn new(name: String, plant: Option<Plant>) -> Self {
+        Self {
+            id: MemberId::of(&name),
+            name,
+            disk: SimDisk::new(Plant::disk(plant)),
+            running: None,
+            life: 0,
+            incarnation: 0,
+            requests: 0,
+            batches: 0,
+            shadow: Shadow::default(),
+            maybe: None,
+            damaged: false,
+            lost: None,
+            restarts_at_us: None,
+            wall_offset_ms: 0,
+            slow_until_us: 0,
+            stalled_until_us: 0,
+            applied_ever: Index(0),
+            set_aside: None,
+        }
+    }
+
+    /// Opens the directory as the runtime does, and starts the group from what recovery found. The answer says what
+    /// recovery did that it must not do, if it did.
+    pub fn start(&mut self, number: usize, voters: &[MemberId], setup: &Setup) -> Result<Option<String>, LogError> {
+        self.disk.set_opening(true);
+        let opened = self.open(number, voters, setup);
+        self.disk.set_opening(false);
+        let (running, wrong) = opened?;
+        self.running = Some(running);
+        self.requests = 0;
+        Ok(wrong)
+    }
+
+    fn open(&mut self, number: usize, voters: &[MemberId], setup: &Setup) -> Result<(Running, Option<String>), LogError> {
+        let seed = setup.seed ^ self.id.0 ^ u64::from(self.life).rotate_left(40);
+        let wanted = Wanted {
+            cluster_id: "sim".to_string(),
+            node_id: self.name.clone(),
+            fresh_directory_id: u128::from(self.id.0).to_le_bytes(),
+            salt_seed: seed,
+        };
+        let options = LogOptions { segment_bytes: setup.segment_bytes, spare_segments: 1 };
+        let (log, recovery) = Log::open(Arc::new(self.disk.clone()), options, wanted)?;
+        let io = |source| LogError::Io { action: "mark", file: UNSETTLED.to_string(), source };
+        let mut marked = self.disk.list().map_err(io)?.iter().any(|name| name == UNSETTLED);
+        if recovery.torn_bytes > 0 && !marked {
+            drop(self.disk.create(UNSETTLED).map_err(io)?);
+            marked = true;
+        }
+        if marked {
+            self.disk.sync_dir().map_err(io)?;
+        }
+        let found = recovery.groups.get(&GROUP).cloned().unwrap_or_default();
+        let entries = Entries(log.reader());
+        let wrong = self.judge(&found, &entries, recovery.torn_bytes);
+        self.incarnation = recovery.identity.incarnation;
+        let mut limits = setup.limits;
+        if setup.plant == Some(Plant::UnequalWindow) && number == 0 {
+            limits.window_events = 3;
+        }
+        let config = GroupConfig {
+            group: GROUP,
+            me: self.id,
+            incarnation: self.incarnation,
+            voters: voters.to_vec(),
+            election_ticks: setup.election_ticks,
+            heartbeat_ticks: 5,
+            inflight_messages: setup.inflight_messages,
+            intake_bytes_max: setup.intake_bytes_max,
+            limits,
+            seed,
+        };
+        let mut hard = found.hard_state;
+        if setup.plant == Some(Plant::VoteForgotten) {
+            hard.vote = MemberId(0);
+        }
+        let group = Group::new(config, hard, found.last_index, found.terms, entries.clone());
+        let mut group = group.map_err(|error| LogError::Io {
+            action: "start raft on",
+            file: self.name.clone(),
+            source: std::io::Error::other(error.to_string()),
+        })?;
+        if marked && setup.plant != Some(Plant::DamagedTailVotes) {
+            group.torn();
+        }
+        let running = Running {
+            log,
+            entries,
+            group,
+            effects: Effects::default(),
+            suppressed: Suppressed::default(),
+            clock: HybridClock::default(),
+            marked,
+            queue: Vec::new(),
+            writing: None,
+            dirty: true,
+            flush_planned: false,
+            last_commit_seen: Index(0),
+            paused: false,
+        };
+        Ok((running, wrong))
+    }
+
+    /// Recovery must find what the log was told to hold: all of it, or that and the batch that was under way; where the
+    /// last batch was damaged since, what was before it, and say so.
+    fn judge(&mut self, found: &vexfs_core::log::GroupRecovery, entries: &Entries, torn_bytes: u64) -> Option<String> {
+        let (maybe, damaged) = (self.maybe.take(), std::mem::take(&mut self.damaged));
+        let mut wrong = None;
+        let more = maybe.map(|ops| {
+            let mut more = self.shadow.clone();
+            more.apply(GROUP, &ops);
+            more
+        });
+        let less = if damaged { self.shadow.undone() } else { None };
+        if let Some(less) = less.filter(|less| less.is(found)) {
+            if torn_bytes == 0 {
+                wrong = Some("the last batch is gone, and recovery does not say so".to_string());
+            }
+            self.shadow = less;
+        } else if let Some(more) = more.filter(|more| more.is(found)) {
+            self.shadow = more;
+        } else if !self.shadow.is(found) {
+            let last_term = found.terms.last().map_or(0, |(_, term)| term.0);
+            wrong = Some(format!(
+                "recovery found {} entries, the last of term {last_term}, {:?}; the log held {}",
+                found.last_index,
+                found.hard_state,
+                self.shadow.describe()
+            ));
+        }
+        // The newest entries are read back too: an index alone may be right over wrong bytes.
+        let low = Index(found.last_index.0.saturating_sub(15).max(1));
+        match entries.entries(GROUP, low, Index(found.last_index.0 + 1), u64::MAX) {
+            Ok(newest) => {
+                let differs = newest.iter().find(|one| self.shadow.fingerprint_of(one.index) != Some(fingerprint(one)));
+                wrong.or(differs.map(|entry| format!("entry {} is not the one that was written", entry.index)))
+            }
+            Err(error) => wrong.or(Some(error)),
+        }
+    }
+
+    pub fn runs(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| !running.paused)
+    }
+
+    pub fn group(&self) -> Option<&Group<Entries>> {
+        self.running.as_ref().map(|running| &running.group)
+    }
+
+    pub fn next_request(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId(self.incarnation << 32 | self.requests)
+    }
+
+    /// Milliseconds of this member's wall clock.
+    fn wall_ms(&self, now_us: u64) -> u64 {
+        (1_700_000_000_000 + now_us / 1_000).saturating_add_signed(self.wall_offset_ms)
+    }
+
+    /// The stamp of the next `count` events, as the protocol thread gives it.
+    pub fn stamp(&mut self, count: u32, now_us: u64, plant: Option<Plant>) -> u64 {
+        let wall_ms = self.wall_ms(now_us);
+        let Some(running) = &mut self.running else { return 0 };
+        if plant == Some(Plant::WallClockStamps) {
+            return wall_ms << 16;
+        }
+        running.clock.observe(running.group.machine().hlc());
+        running.clock.take(wall_ms, count)
+    }
+
+    pub fn submit(&mut self, submission: Submission, applied_quorum: u32, now_us: u64) {
+        if let Some(running) = &mut self.running {
+            running.group.submit(submission, applied_quorum, now_us);
+            running.dirty = true;
+        }
+    }
+
+    /// Begins the next batch of everything queued. Its number, if there is one.
+    pub fn begin_write(&mut self) -> Option<u32> {
+        let running = self.running.as_mut()?;
+        if running.writing.is_some() || running.queue.is_empty() {
+            return None;
+        }
+        let (mut number, mut bytes, mut taken) = (0, 0, 0);
+        for write in &running.queue {
+            bytes += size(&write.ops);
+            if taken > 0 && bytes > BATCH_BYTES {
+                break;
+            }
+            number = number.max(write.number);
+            taken += 1;
+        }
+        let ops = running.queue.drain(..taken).flat_map(|write| write.ops).collect();
+        running.writing = Some(Writing { ops, number });
+        self.batches += 1;
+        Some(self.batches)
+    }
+
+    /// The batch that is under way, as the number `begin_write` gave.
+    pub fn is_writing(&self, batch: u32) -> bool {
+        self.batches == batch && self.running.as_ref().is_some_and(|running| running.writing.is_some())
+    }
+
+    /// Writes and syncs the batch. Its number, to be told to the group; an error ends the process (rule L4).
+    pub fn finish_write(&mut self) -> Result<u64, LogError> {
+        let Some(running) = &mut self.running else { return Ok(0) };
+        let Some(Writing { ops, number }) = running.writing.take() else { return Ok(0) };
+        match running.log.append(&ops) {
+            Ok(stats) => {
+                self.shadow.apply(GROUP, &ops);
+                if stats.rolled {
+                    // A spare that cannot be made is not an error yet: the next roll will meet it.
+                    let _ = running.log.spare_pool().fill(&mut || {});
+                }
+                if running.marked && running.group.is_settled() {
+                    // What cannot be removed now stays, and costs a settling at the next start.
+                    running.marked = self.disk.remove(UNSETTLED).and_then(|()| self.disk.sync_dir()).is_err();
+                }
+                Ok(number)
+            }
+            Err(error) => {
+                self.maybe = Some(ops);
+                Err(error)
+            }
+        }
+    }
+
+    /// The process ends. A batch that was under way gets through `steps` more of its steps; what of them survives is the
+    /// cache's matter, and, where the power is lost, that of chance.
+    pub fn end(&mut self, steps: u64, power: Option<&mut Random>) {
+        if self.running.as_ref().is_some_and(|running| running.writing.is_some()) {
+            self.disk.crash_after(steps);
+            // Whether all of it got to the disk or not: nobody hears of it.
+            let _ = self.finish_write();
+        }
+        self.running = None;
+        match power {
+            Some(random) => self.disk.lose_power(random),
+            None => self.disk.end_process(),
+        }
+    }
+
+    /// An orderly close: what is queued is written, with the commit mark, and the segment is sealed.
+    pub fn close(&mut self, now_us: u64) -> Result<(), LogError> {
+        let Some(running) = &mut self.running else { return Ok(()) };
+        let mut effects = Effects::default();
+        if running.group.flush(now_us, &mut effects).is_ok() {
+            running.group.write_commit(&mut effects);
+        }
+        running.queue.append(&mut effects.writes);
+        let mut written = Ok(());
+        while written.is_ok() && (self.is_writing(self.batches) || self.begin_write().is_some()) {
+            written = self.finish_write().map(drop);
+        }
+        let sealed = match (written, self.running.take()) {
+            (Ok(()), Some(running)) => running.log.seal_and_close(),
+            (written, _) => written,
+        };
+        self.disk.end_process();
+        sealed
+    }
+}
+
+fn size(ops: &[Op]) -> usize {
+    ops.iter()
+        .map(|op| match op {
+            Op::Entries { entries, .. } => entries.iter().map(|entry| entry.data.len() + 64).sum(),
+            _ => 64,
+        })
+        .sum()
+}
+
+/// The terms of entries that are queued or being written, by index: what the disk will hold.
+pub fn queued_terms(running: &Running) -> BTreeMap<Index, vexfs_core::ids::Term> {
+    let mut terms = BTreeMap::new();
+    let writing = running.writing.iter().flat_map(|writing| &writing.ops);
+    for op in writing.chain(running.queue.iter().flat_map(|write| &write.ops)) {
+        match op {
+            Op::Truncate { from, .. } => drop(terms.split_off(from)),
+            Op::Entries { entries, .. } => terms.extend(entries.iter().map(|entry| (entry.index, entry.term))),
+            Op::HardState { .. } => {}
+        }
+    }
+    terms
+}
+
+
+/// What opening another member's directory comes to; it must be refused.
+pub fn opens_foreign(me: &Member, other: &Member, plant: Option<Plant>) -> bool {
+    let mut disk = other.disk.copy();
+    disk.end_process();
+    let node_id = if plant == Some(Plant::IdentityUnchecked) { other.name.clone() } else { me.name.clone() };
+    let wanted =
+        Wanted { cluster_id: "sim".to_string(), node_id, fresh_directory_id: [9; 16], salt_seed: u64::from(me.life) };
+    !matches!(Log::open(Arc::new(disk), LogOptions::default(), wanted), Err(LogError::IdentityMismatch { .. }))
+}

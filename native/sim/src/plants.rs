@@ -1,0 +1,98 @@
+//! Known bugs, planted around the core, so that each check is seen to fail. A plant changes what a member is given, is
+//! told or tells; the core itself has no switch.
+
+use crate::disk::DiskPlants;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plant {
+    AckBeforeSync,
+    BarrierWithoutReadIndex,
+    TinyWindow,
+    UnequalWindow,
+    SkippedTail,
+    DamagedTailVotes,
+    VoteForgotten,
+    EarlyAbsent,
+    StrongIsAlone,
+    ForwardsDropped,
+    InflatedReceipts,
+    WithdrawsAll,
+    SwappedSequences,
+    FsyncRetried,
+    CacheTrusted,
+    DirectoryNotSynced,
+    SubscriptionGap,
+    SubscriptionRepeats,
+    LostCursor,
+    ClaimSkipped,
+    FencingIgnored,
+    WallClockStamps,
+    SuppressionUnread,
+    IdentityUnchecked,
+    BackpressureIgnored,
+}
+
+use Plant::*;
+
+pub struct PlantRow {
+    pub plant: Plant,
+    pub name: &'static str,
+    pub what: &'static str,
+    /// Invariants of which one must catch it.
+    pub caught_by: &'static [&'static str],
+}
+
+const fn row(plant: Plant, name: &'static str, what: &'static str, caught_by: &'static [&'static str]) -> PlantRow {
+    PlantRow { plant, name, what, caught_by }
+}
+
+pub static PLANTS: [PlantRow; 25] = [
+    row(AckBeforeSync, "ack-before-sync", "the log says \"on disk\" when a write is only queued", &["acknowledged_is_durable"]),
+    row(BarrierWithoutReadIndex, "read-without-barrier", "a barrier is answered from local state without asking the leader", &["barrier_is_real_time"]),
+    row(TinyWindow, "tiny-window", "the id window forgets almost everything, on every member", &["exactly_once", "duplicates_keep_first_place", "fence_is_final"]),
+    row(UnequalWindow, "unequal-window", "one member's window has another size than the others'", &["state_machine_safety", "receipts_are_stable"]),
+    row(SkippedTail, "skipped-tail", "recovery ends before the last synced batch", &["recovery_is_faithful"]),
+    row(DamagedTailVotes, "damaged-tail-votes", "a member whose last batch is damaged votes and acknowledges at once", &["leader_completeness", "commit_is_final", "frames_are_taken"]),
+    row(VoteForgotten, "vote-twice", "a restart forgets whom the member has voted for", &["election_safety"]),
+    row(EarlyAbsent, "early-absent", "`absent` is answered by a look into the window, without a committed fence", &["fence_is_final"]),
+    row(StrongIsAlone, "strong-is-alone", "a strong publish is answered when it is applied at its origin alone", &["strong_is_applied"]),
+    row(ForwardsDropped, "forwards-dropped", "forwarded submissions never arrive", &["healing"]),
+    row(InflatedReceipts, "inflated-receipts", "receipts count every voter as durable", &["receipts_are_modest"]),
+    row(WithdrawsAll, "withdraws-all", "a publish is called withdrawn whether or not a leader has seen it", &["withdrawn_is_absent"]),
+    row(SwappedSequences, "swapped-sequences", "a publisher's events get each other's sequences", &["session_order"]),
+    row(FsyncRetried, "fsync-retried", "a failed fdatasync is tried again, and the second answer believed", &["recovery_is_faithful", "members_start_again"]),
+    row(CacheTrusted, "cache-trusted", "opening believes what a dead process left in the cache", &["recovery_is_faithful", "members_start_again"]),
+    row(DirectoryNotSynced, "directory-not-synced", "new files are used before their names are on disk", &["members_start_again", "recovery_is_faithful"]),
+    row(SubscriptionGap, "subscription-gap", "a subscription that moves to another member leaves an event out", &["subscriptions_are_complete"]),
+    row(SubscriptionRepeats, "subscription-repeats", "a subscription that moves begins with the event it had last", &["subscriptions_are_complete"]),
+    row(LostCursor, "lost-cursor", "a consumer goes on after what was claimed, not after what was acknowledged", &["consumers_lose_nothing"]),
+    row(ClaimSkipped, "claim-skipped", "a consumer hands out events before its claim is committed", &["redelivery_is_marked"]),
+    row(FencingIgnored, "fencing-ignored", "a consumer that was fenced goes on delivering", &["consumers_are_fenced"]),
+    row(WallClockStamps, "wall-clock-stamps", "events are stamped with the wall clock alone", &["clocks_follow"]),
+    row(SuppressionUnread, "suppression-unread", "readers of the journal are not told which events do not count", &["subscriptions_are_complete", "exactly_once"]),
+    row(IdentityUnchecked, "identity-unchecked", "a member opens whatever directory it finds, as that of whoever it belongs to", &["directories_are_known"]),
+    row(BackpressureIgnored, "backpressure-ignored", "a member takes publishes without end", &["memory_is_bounded"]),
+];
+
+impl Plant {
+    pub fn row(self) -> &'static PlantRow {
+        let at = PLANTS.iter().position(|row| row.plant == self);
+        &PLANTS[at.unwrap_or(0)]
+    }
+
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    pub fn of(name: &str) -> Option<Self> {
+        PLANTS.iter().find(|row| row.name == name).map(|row| row.plant)
+    }
+
+    pub fn disk(plant: Option<Self>) -> DiskPlants {
+        DiskPlants {
+            retries_sync: plant == Some(FsyncRetried),
+            trusts_cache: plant == Some(CacheTrusted),
+            skips_dir_sync: plant == Some(DirectoryNotSynced),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! One run: faults and clients for a while, then quiet, then judgement.
+
+use crate::clients::Clients;
+use crate::faults::counts::Counts;
+use crate::faults::strike;
+use crate::invariants::{self, healing};
+use crate::queue::Event;
+use crate::record::{Happening, Recorder};
+use crate::setup::{Changes, Setup};
+use crate::world::World;
+use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
+
+/// Virtual time that the cluster has to heal in.
+const HEALING_US: u64 = 60_000_000;
+const LOOK_US: u64 = 50_000;
+
+/// What a run came to.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    pub seed: u64,
+    pub members: usize,
+    pub violations: Vec<String>,
+    /// Folded over everything that was sent and answered.
+    pub trace: u64,
+    pub answers: u64,
+    pub deliveries: u64,
+    pub elections: u64,
+    pub starts: u64,
+    pub virtual_us: u64,
+    pub faults: Counts,
+    pub states: BTreeSet<u64>,
+}
+
+/// Runs one seed; a panic anywhere is a violation like any other.
+pub fn run(seed: u64, changes: &Changes) -> Report {
+    run_recorded(seed, changes, Recorder::default()).0
+}
+
+/// As `run`, with what the recorder got.
+pub fn run_recorded(seed: u64, changes: &Changes, recorder: Recorder) -> (Report, Recorder) {
+    let setup = Setup::new(seed, changes);
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| Run::new(setup, recorder).go()));
+    outcome.unwrap_or_else(|panic| {
+        let what = panic.downcast_ref::<String>().cloned();
+        let what = what.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default();
+        let violations = vec![format!("no_panic: {what}")];
+        (Report { seed, violations, ..Report::default() }, Recorder::default())
+    })
+}
+
+struct Run {
+    world: World,
+    clients: Clients,
+    calm: bool,
+    healed: bool,
+}
+
+impl Run {
+    fn new(setup: Setup, recorder: Recorder) -> Self {
+        let mut world = World::new(setup, recorder);
+        for (at, fault) in world.setup.faults.iter().enumerate() {
+            world.events.at(fault.at_us, Event::Fault { number: at as u32 });
+        }
+        world.events.at(world.setup.until_us, Event::Look);
+        let clients = Clients::new(&mut world);
+        Self { world, clients, calm: false, healed: false }
+    }
+
+    fn go(mut self) -> (Report, Recorder) {
+        let deadline_us = self.world.setup.until_us + HEALING_US;
+        while self.world.history.violations.is_empty() && !self.healed {
+            let Some((at_us, event)) = self.world.events.pop() else { break };
+            if at_us > deadline_us {
+                break;
+            }
+            self.world.now_us = at_us;
+            self.happen(event);
+            if !self.world.ended.is_empty() {
+                self.clients.learn(&mut self.world);
+            }
+        }
+        if self.world.history.violations.is_empty() {
+            invariants::at_the_end(&mut self.world);
+        }
+        self.report()
+    }
+
+    fn happen(&mut self, event: Event) {
+        let world = &mut self.world;
+        match event {
+            Event::Tick { node, life } => world.tick(node as usize, life),
+            Event::Arrive(lane) => world.deliver(lane),
+            Event::Written { node, life, batch } => world.written(node as usize, life, batch),
+            Event::Flush { node, life } => {
+                let member = &mut world.members[node as usize];
+                if let Some(running) = member.running.as_mut().filter(|_| member.life == life) {
+                    running.flush_planned = false;
+                    world.flush(node as usize);
+                }
+            }
+            Event::Dial { from, to } => world.dial(from as usize, to as usize),
+            Event::Start { node } => {
+                let due = world.members[node as usize].restarts_at_us.is_some_and(|at_us| at_us <= world.now_us);
+                if due {
+                    world.start(node as usize, None);
+                    world.note_state();
+                }
+            }
+            Event::Resume { node } => strike::resume(world, node as usize),
+            Event::Room { node } => world.members[node as usize].disk.set_full(false),
+            Event::Fault { number } => {
+                let fault = world.setup.faults[number as usize].clone();
+                if !self.calm {
+                    strike::strike(world, &fault);
+                    world.note_state();
+                }
+            }
+            Event::Publisher { .. } | Event::Subscriber { .. } | Event::Consumer { .. } => {
+                self.clients.act(world, event);
+            }
+            Event::Look => self.look(),
+        }
+    }
+
+    fn look(&mut self) {
+        if !std::mem::replace(&mut self.calm, true) {
+            self.world.say(Happening::Calm);
+            strike::calm(&mut self.world);
+        } else {
+            self.healed = healing::healed(&self.world);
+        }
+        self.world.events.at(self.world.now_us + LOOK_US, Event::Look);
+    }
+
+    fn report(mut self) -> (Report, Recorder) {
+        let violations = std::mem::take(&mut self.world.history.violations);
+        for what in &violations {
+            self.world.say(Happening::Violation { what: what.clone() });
+        }
+        let history = self.world.history;
+        let report = Report {
+            seed: self.world.setup.seed,
+            members: self.world.members.len(),
+            violations,
+            trace: history.trace,
+            answers: history.answers,
+            deliveries: history.deliveries,
+            elections: history.elections,
+            starts: history.starts,
+            virtual_us: self.world.now_us,
+            faults: self.world.counts,
+            states: self.world.states,
+        };
+        (report, self.world.recorder)
+    }
+}

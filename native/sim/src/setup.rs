@@ -1,0 +1,133 @@
+//! What a run is made of: drawn from its seed, and changed by what a command line or `shrink` says.
+
+use crate::faults::kinds::FaultKind;
+use crate::faults::plan::{draw, Fault};
+use crate::plants::Plant;
+use crate::random::Random;
+use std::collections::BTreeSet;
+use vexfs_core::machine::MachineLimits;
+
+/// What is not as the seed has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    pub members: Option<usize>,
+    pub publishers: Option<usize>,
+    pub subscribers: Option<usize>,
+    pub consumers: Option<usize>,
+    /// Faults and clients stop then, in milliseconds of virtual time.
+    pub until_ms: Option<u64>,
+    /// Faults that strike, by number; all others do not.
+    pub keep: Option<BTreeSet<u32>>,
+    /// Kinds of faults to draw from.
+    pub only: Vec<FaultKind>,
+    pub plant: Option<Plant>,
+}
+
+impl Changes {
+    pub fn planted(plant: Plant) -> Self {
+        Self { plant: Some(plant), ..Self::default() }
+    }
+
+    /// As options of the command line.
+    pub fn options(&self) -> String {
+        let mut out = String::new();
+        let numbers = [
+            ("--members", self.members),
+            ("--publishers", self.publishers),
+            ("--subscribers", self.subscribers),
+            ("--consumers", self.consumers),
+            ("--until-ms", self.until_ms.map(|ms| ms as usize)),
+        ];
+        for (name, value) in numbers {
+            out += &value.map_or(String::new(), |value| format!(" {name} {value}"));
+        }
+        if !self.only.is_empty() {
+            let names: Vec<&str> = self.only.iter().map(|kind| kind.name()).collect();
+            out += &format!(" --only {}", names.join(","));
+        }
+        if let Some(keep) = &self.keep {
+            let numbers: Vec<String> = keep.iter().map(u32::to_string).collect();
+            out += &format!(" --keep {}", if numbers.is_empty() { "none".to_string() } else { numbers.join(",") });
+        }
+        out + &self.plant.map_or(String::new(), |plant| format!(" --plant {}", plant.name()))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub seed: u64,
+    pub members: usize,
+    pub publishers: usize,
+    pub subscribers: usize,
+    pub consumers: usize,
+    /// Mean time between two actions of one publisher.
+    pub pace_us: u64,
+    pub until_us: u64,
+    pub faults: Vec<Fault>,
+    pub plant: Option<Plant>,
+    pub limits: MachineLimits,
+    pub election_ticks: (usize, usize),
+    pub inflight_messages: usize,
+    pub intake_bytes_max: usize,
+    pub pending_bytes_max: usize,
+    pub segment_bytes: u64,
+    pub delay_us: (u64, u64),
+    pub sync_us: (u64, u64),
+    /// Inputs wait for others this long at most, as in a busy process.
+    pub busy_us: u64,
+}
+
+impl Setup {
+    pub fn new(seed: u64, changes: &Changes) -> Self {
+        let mut random = Random::stream(seed, "setup", 0);
+        let drawn_members = match random.between(0, 16) {
+            0 => 1,
+            1..4 => 5,
+            4 => 7,
+            _ => 3,
+        };
+        let members = changes.members.unwrap_or(if changes.plant.is_some() { drawn_members.clamp(3, 5) } else { drawn_members });
+        let until_us = random.between(10, 40) * 1_000_000;
+        let until_us = changes.until_ms.map_or(until_us, |ms| ms * 1_000);
+        let mean_us = random.pick(&[0, 4_000_000, 1_500_000, 600_000, 250_000]);
+        let mean_us = if changes.only.is_empty() { mean_us } else { mean_us.clamp(250_000, 1_000_000) };
+        let mut limits = MachineLimits { window_events: 4_096, sessions: 500, fences: 1_000, consumers: 10 };
+        if random.chance(60) && changes.plant.is_none() {
+            // Sessions are forgotten all the time: clients are told so, and every member forgets the same ones.
+            limits.sessions = 3;
+        }
+        if changes.plant == Some(Plant::TinyWindow) {
+            limits.window_events = 2;
+        }
+        let far = random.chance(200);
+        let mut faults = draw(seed, members, until_us, mean_us, &changes.only);
+        if let Some(keep) = &changes.keep {
+            faults.retain(|fault| keep.contains(&fault.number));
+        }
+        Self {
+            seed,
+            members,
+            publishers: changes.publishers.unwrap_or(random.between(1, 4) as usize),
+            subscribers: changes.subscribers.unwrap_or(random.between(1, 3) as usize),
+            consumers: changes.consumers.unwrap_or(random.between(0, 2) as usize),
+            pace_us: random.pick(&[60_000, 250_000, 600_000, 2_000_000]),
+            until_us,
+            faults,
+            plant: changes.plant,
+            limits,
+            election_ticks: random.pick(&[(15, 30), (15, 30), (10, 13)]),
+            inflight_messages: random.pick(&[4, 64]),
+            intake_bytes_max: random.pick(&[6 * 1024, 64 * 1024]),
+            pending_bytes_max: 32 * 1024,
+            segment_bytes: random.pick(&[64, 128, 256]) * 1024,
+            delay_us: if far { (2_000, 30_000) } else { (100, 3_000) },
+            sync_us: if far { (500, 20_000) } else { (200, 4_000) },
+            busy_us: random.pick(&[0, 300, 3_000]),
+        }
+    }
+
+    /// Whether sessions are forgotten under their clients' hands.
+    pub fn forgets_sessions(&self) -> bool {
+        self.limits.sessions < 10
+    }
+}

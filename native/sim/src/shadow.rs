@@ -1,0 +1,96 @@
+//! What a member's log must hold, kept beside it: recovery is judged by it, and so are acknowledgements.
+
+use vexfs_core::ids::{GroupId, Index, Term};
+use vexfs_core::log::{GroupRecovery, HardState, LogEntry, Op};
+
+/// How far a log reaches: the term it has promised to, then as raft compares logs.
+pub type Reach = (Term, Term, Index);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shadow {
+    /// Term and fingerprint of each entry, from index 1.
+    entries: Vec<(Term, u64)>,
+    pub hard: HardState,
+    undo: Option<Box<Undo>>,
+}
+
+/// State before the last batch: `kept` entries stayed, `cut` followed them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Undo {
+    kept: usize,
+    cut: Vec<(Term, u64)>,
+    hard: HardState,
+}
+
+impl Shadow {
+    /// Takes a batch of one group's operations.
+    pub fn apply(&mut self, group: GroupId, ops: &[Op]) {
+        let lowest = ops.iter().filter_map(|op| match op {
+            Op::Truncate { group: of, from } if *of == group => Some(from.0 as usize - 1),
+            _ => None,
+        });
+        let kept = lowest.min().unwrap_or(self.entries.len()).min(self.entries.len());
+        self.undo = Some(Box::new(Undo { kept, cut: self.entries[kept..].to_vec(), hard: self.hard }));
+        for op in ops {
+            match op {
+                Op::Truncate { group: of, from } if *of == group => self.entries.truncate(from.0 as usize - 1),
+                Op::Entries { group: of, entries } if *of == group => {
+                    self.entries.extend(entries.iter().map(|entry| (entry.term, fingerprint(entry))));
+                }
+                Op::HardState { group: of, state } if *of == group => self.hard = *state,
+                _ => {}
+            }
+        }
+    }
+
+    /// The state before the last batch.
+    pub fn undone(&self) -> Option<Shadow> {
+        let undo = self.undo.as_ref()?;
+        let mut entries = self.entries[..undo.kept.min(self.entries.len())].to_vec();
+        entries.extend_from_slice(&undo.cut);
+        Some(Shadow { entries, hard: undo.hard, undo: None })
+    }
+
+    pub fn term_of(&self, index: Index) -> Option<Term> {
+        self.entries.get(index.0.checked_sub(1)? as usize).map(|(term, _)| *term)
+    }
+
+    pub fn fingerprint_of(&self, index: Index) -> Option<u64> {
+        self.entries.get(index.0.checked_sub(1)? as usize).map(|(_, fingerprint)| *fingerprint)
+    }
+
+    pub fn last(&self) -> Index {
+        Index(self.entries.len() as u64)
+    }
+
+    pub fn reach(&self) -> Reach {
+        (self.hard.term, self.term_of(self.last()).unwrap_or_default(), self.last())
+    }
+
+    /// Whether recovery found this. A commit mark beyond the log is clamped to it.
+    pub fn is(&self, found: &GroupRecovery) -> bool {
+        let hard = HardState { commit: self.hard.commit.min(self.last()), ..self.hard };
+        let mut runs: Vec<(Index, Term)> = Vec::new();
+        for (index, (term, _)) in (1..).zip(&self.entries) {
+            if runs.last().is_none_or(|(_, last)| last != term) {
+                runs.push((Index(index), *term));
+            }
+        }
+        (found.last_index, &found.hard_state, &found.terms) == (self.last(), &hard, &runs)
+    }
+
+    pub fn describe(&self) -> String {
+        let (term, last_term, last) = self.reach();
+        format!("{last} entries, the last of term {last_term}, promised term {term}, vote {}", self.hard.vote)
+    }
+}
+
+pub fn fingerprint(entry: &LogEntry) -> u64 {
+    let mut sum = entry.data.len() as u64 ^ u64::from(entry.kind) << 56;
+    for chunk in entry.data.chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        sum = (sum ^ u64::from_le_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+    }
+    sum
+}
