@@ -95,9 +95,10 @@ impl Node {
     /// Opens the directory, recovers, starts the threads. Resolves without a quorum.
     pub fn open(config: NodeConfig) -> Result<Arc<Node>, OpenError> {
         let disk = Arc::new(FileDisk::open(&config.data_dir, Mode::ReadWrite)?);
-        let member_open::Opened { member, log, keeper, identity, torn_bytes } =
-            member_open::open(disk.clone(), &config.member)?;
-        let opened = Opened { identity, torn_bytes };
+        let recovered = member_open::recover(disk.clone(), &config.member)?;
+        let member = member_open::start(&recovered, &config.member)?;
+        let member_open::Recovered { log, keeper, recovery } = recovered;
+        let opened = Opened { identity: recovery.identity, torn_bytes: recovery.torn_bytes };
         let reader = log.reader();
         let peers = config.peers.iter().map(|peer| MemberId::of(peer)).collect();
         let groups = member.groups().map(|(id, group)| (id, GroupShared::new(group))).collect();

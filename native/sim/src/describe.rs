@@ -123,6 +123,9 @@ pub fn write(world: &World, write: &Write) -> String {
             Op::HardState { state, .. } => {
                 format!("term {} vote {} commit {}", state.term, name(world, state.vote), state.commit)
             }
+            Op::Mark { mark, .. } => format!("snapshot at {}/{}, log from {}", mark.index, mark.term, mark.first),
+            Op::Repair { entries, .. } => format!("repairs {} entries", entries.len()),
+            Op::Relocate { entries, .. } => format!("moves {} entries", entries.len()),
         })
         .collect();
     ops.join("; ")
@@ -155,6 +158,7 @@ pub fn end(completion: &Completion) -> String {
         ),
         End::Barrier { applied } => format!("barrier passed at {applied}"),
         End::Withdrawn => "withdrawn".to_string(),
+        End::Declined(refused) => format!("declined: {refused}"),
     }
 }
 

@@ -74,6 +74,8 @@ pub struct History {
     pub written: BTreeMap<(Index, Term), (u64, Term)>,
     /// The journal as the first reader of each place saw it.
     pub journal: Vec<Delivery>,
+    /// Entries before this are in `journal`.
+    pub observed: Index,
     /// What went wrong, by the invariant's name.
     pub violations: Vec<String>,
     pub answers: u64,
@@ -95,6 +97,11 @@ impl History {
         for number in facts {
             self.trace = (self.trace ^ number).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23);
         }
+    }
+
+    /// How many events have places before `index`.
+    pub fn ordinal_of(&self, index: Index) -> usize {
+        self.journal.partition_point(|one| one.place.0 < index)
     }
 
     /// Requests somebody waits for.

@@ -6,50 +6,44 @@ use crate::plants::Plant;
 use crate::random::Random;
 use crate::setup::Setup;
 use crate::shadow::{fingerprint, Reach, Shadow};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use vexfs_core::clock::HybridClock;
 use vexfs_core::event::Submission;
 use vexfs_core::ids::{GroupId, Index, MemberId, RequestId};
 use vexfs_core::journal::Suppressed;
-use vexfs_core::log::{Disk, Log, LogEntry, LogError, LogOptions, LogReader, Op, Wanted};
+use vexfs_core::log::{GroupRecovery, Log, LogError, LogOptions, LogReader, Op, Wanted};
+use vexfs_core::member::batch::{Batch, Finished};
+use vexfs_core::member::open::{MemberConfig, OpenError};
+use vexfs_core::member;
 use vexfs_core::ordered::effects::{Effects, Write};
 use vexfs_core::ordered::store::EntryReader;
-use vexfs_core::ordered::{Group, GroupConfig};
+use vexfs_core::ordered::Group;
+use vexfs_core::snapshot::keeper::{Done, Job, Keeper};
 
 pub const GROUP: GroupId = GroupId(0);
 pub const TICK_US: u64 = 10_000;
 /// Bytes in one batch at most, as the runtime's writer has it.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// Says that a torn tail was cut off and is not settled (rule L2).
-const UNSETTLED: &str = "UNSETTLED";
-
-/// Durable entries as the group and subscribers read them.
-#[derive(Clone)]
-pub struct Entries(pub LogReader<SimDisk>);
-
-impl EntryReader for Entries {
-    fn entries(&self, group: GroupId, low: Index, high: Index, bytes_max: u64) -> Result<Vec<LogEntry>, String> {
-        self.0.entries(group, low, high, bytes_max).map_err(|error| error.to_string())
-    }
-}
-
 /// A batch on its way to the disk.
 pub struct Writing {
-    pub ops: Vec<Op>,
-    pub number: u64,
+    pub batch: Batch,
 }
 
 /// A member's process.
 pub struct Running {
     log: Log<SimDisk>,
-    pub entries: Entries,
-    pub group: Group<Entries>,
+    keeper: Keeper<SimDisk>,
+    pub entries: LogReader<SimDisk>,
+    pub group: Group<LogReader<SimDisk>>,
     pub effects: Effects,
+    /// Work on snapshot files, in order.
+    pub jobs: VecDeque<Job>,
+    pub job_planned: bool,
     /// What readers of the journal pass over.
     pub suppressed: Suppressed,
     clock: HybridClock,
-    marked: bool,
+    unsettled: bool,
     pub queue: Vec<Write>,
     pub writing: Option<Writing>,
     /// Inputs came since the last flush.
@@ -86,6 +80,8 @@ pub struct Member {
     pub applied_ever: Index,
     /// An older state of the directory, to be put back.
     pub set_aside: Option<(SimDisk, Shadow)>,
+    /// Its directory is founded by others: it waits to be added.
+    pub joins: bool,
 }
 
 impl Member {
@@ -109,14 +105,15 @@ impl Member {
             stalled_until_us: 0,
             applied_ever: Index(0),
             set_aside: None,
+            joins: false,
         }
     }
 
     /// Opens the directory as the runtime does, and starts the group from what recovery found. The answer says what
     /// recovery did that it must not do, if it did.
-    pub fn start(&mut self, number: usize, voters: &[MemberId], setup: &Setup) -> Result<Option<String>, LogError> {
+    pub fn start(&mut self, number: usize, founders: &[String], setup: &Setup) -> Result<Option<String>, OpenError> {
         self.disk.set_opening(true);
-        let opened = self.open(number, voters, setup);
+        let opened = self.open(number, founders, setup);
         self.disk.set_opening(false);
         let (running, wrong) = opened?;
         self.running = Some(running);
@@ -124,66 +121,52 @@ impl Member {
         Ok(wrong)
     }
 
-    fn open(&mut self, number: usize, voters: &[MemberId], setup: &Setup) -> Result<(Running, Option<String>), LogError> {
-        let seed = setup.seed ^ self.id.0 ^ u64::from(self.life).rotate_left(40);
-        let wanted = Wanted {
-            cluster_id: "sim".to_string(),
-            node_id: self.name.clone(),
-            fresh_directory_id: u128::from(self.id.0).to_le_bytes(),
-            salt_seed: seed,
-        };
-        let options = LogOptions { segment_bytes: setup.segment_bytes, spare_segments: 1 };
-        let (log, recovery) = Log::open(Arc::new(self.disk.clone()), options, wanted)?;
-        let io = |source| LogError::Io { action: "mark", file: UNSETTLED.to_string(), source };
-        let mut marked = self.disk.list().map_err(io)?.iter().any(|name| name == UNSETTLED);
-        if recovery.torn_bytes > 0 && !marked {
-            drop(self.disk.create(UNSETTLED).map_err(io)?);
-            marked = true;
-        }
-        if marked {
-            self.disk.sync_dir().map_err(io)?;
-        }
-        let found = recovery.groups.get(&GROUP).cloned().unwrap_or_default();
-        let entries = Entries(log.reader());
-        let wrong = self.judge(&found, &entries, recovery.torn_bytes);
-        self.incarnation = recovery.identity.incarnation;
+    fn open(&mut self, number: usize, founders: &[String], setup: &Setup) -> Result<(Running, Option<String>), OpenError> {
         let mut limits = setup.limits;
         if setup.plant == Some(Plant::UnequalWindow) && number == 0 {
             limits.window_events = 3;
         }
-        let config = GroupConfig {
-            group: GROUP,
-            me: self.id,
-            incarnation: self.incarnation,
-            voters: voters.to_vec(),
+        let config = MemberConfig {
+            cluster_id: "sim".to_string(),
+            node_id: self.name.clone(),
+            founders: founders.iter().map(|name| (name.clone(), String::new())).collect(),
+            joins: self.joins,
+            groups: 1,
             election_ticks: setup.election_ticks,
             heartbeat_ticks: 5,
             inflight_messages: setup.inflight_messages,
             intake_bytes_max: setup.intake_bytes_max,
             limits,
-            seed,
+            snapshots: setup.snapshots,
+            log: LogOptions { segment_bytes: setup.segment_bytes, spare_segments: 1, reserve_bytes: 0 },
+            seed: setup.seed ^ self.id.0 ^ u64::from(self.life).rotate_left(40),
+            fresh_directory_id: u128::from(self.id.0).to_le_bytes(),
         };
-        let mut hard = found.hard_state;
-        if setup.plant == Some(Plant::VoteForgotten) {
-            hard.vote = MemberId(0);
+        let mut recovered = member::open::recover(Arc::new(self.disk.clone()), &config)?;
+        let found = recovered.recovery.groups.get(&GROUP).cloned().unwrap_or_default();
+        let entries = recovered.log.reader();
+        let wrong = self.judge(&found, &entries, recovered.recovery.unsettled);
+        self.incarnation = recovered.recovery.identity.incarnation;
+        if let (Some(Plant::VoteForgotten), Some(group)) = (setup.plant, recovered.recovery.groups.get_mut(&GROUP)) {
+            group.hard_state.vote = MemberId(0);
         }
-        let group = Group::new(config, hard, found.last_index, found.terms, entries.clone());
-        let mut group = group.map_err(|error| LogError::Io {
-            action: "start raft on",
-            file: self.name.clone(),
-            source: std::io::Error::other(error.to_string()),
-        })?;
-        if marked && setup.plant != Some(Plant::DamagedTailVotes) {
-            group.torn();
-        }
+        recovered.recovery.unsettled &= setup.plant != Some(Plant::DamagedTailVotes);
+        let unsettled = recovered.recovery.unsettled;
+        let mut groups = member::open::start(&recovered, &config)?.into_groups();
+        // `start` makes a group for each id below `groups`.
+        #[allow(clippy::expect_used)]
+        let group = groups.remove(&GROUP).expect("group 0 is configured");
         let running = Running {
-            log,
+            log: recovered.log,
+            keeper: recovered.keeper,
             entries,
+            suppressed: group.machine().passed_over().clone(),
             group,
             effects: Effects::default(),
-            suppressed: Suppressed::default(),
+            jobs: VecDeque::new(),
+            job_planned: false,
             clock: HybridClock::default(),
-            marked,
+            unsettled,
             queue: Vec::new(),
             writing: None,
             dirty: true,
@@ -196,9 +179,13 @@ impl Member {
 
     /// Recovery must find what the log was told to hold: all of it, or that and the batch that was under way; where the
     /// last batch was damaged since, what was before it, and say so.
-    fn judge(&mut self, found: &vexfs_core::log::GroupRecovery, entries: &Entries, torn_bytes: u64) -> Option<String> {
+    fn judge(&mut self, found: &GroupRecovery, entries: &LogReader<SimDisk>, unsettled: bool) -> Option<String> {
         let (maybe, damaged) = (self.maybe.take(), std::mem::take(&mut self.damaged));
         let mut wrong = None;
+        if self.shadow == Shadow::default() && found.snapshot.is_some() {
+            // The cluster was founded in this open, or in one before that ended with its process.
+            self.shadow.apply(GROUP, &member::open::founding_ops(GROUP));
+        }
         let more = maybe.map(|ops| {
             let mut more = self.shadow.clone();
             more.apply(GROUP, &ops);
@@ -206,7 +193,7 @@ impl Member {
         });
         let less = if damaged { self.shadow.undone() } else { None };
         if let Some(less) = less.filter(|less| less.is(found)) {
-            if torn_bytes == 0 {
+            if !unsettled {
                 wrong = Some("the last batch is gone, and recovery does not say so".to_string());
             }
             self.shadow = less;
@@ -222,8 +209,8 @@ impl Member {
             ));
         }
         // The newest entries are read back too: an index alone may be right over wrong bytes.
-        let low = Index(found.last_index.0.saturating_sub(15).max(1));
-        match entries.entries(GROUP, low, Index(found.last_index.0 + 1), u64::MAX) {
+        let low = Index(found.last_index.0.saturating_sub(15)).max(found.first_index);
+        match EntryReader::entries(entries, GROUP, low, Index(found.last_index.0 + 1), u64::MAX) {
             Ok(newest) => {
                 let differs = newest.iter().find(|one| self.shadow.fingerprint_of(one.index) != Some(fingerprint(one)));
                 wrong.or(differs.map(|entry| format!("entry {} is not the one that was written", entry.index)))
@@ -236,7 +223,7 @@ impl Member {
         self.running.as_ref().is_some_and(|running| !running.paused)
     }
 
-    pub fn group(&self) -> Option<&Group<Entries>> {
+    pub fn group(&self) -> Option<&Group<LogReader<SimDisk>>> {
         self.running.as_ref().map(|running| &running.group)
     }
 
@@ -274,17 +261,16 @@ impl Member {
         if running.writing.is_some() || running.queue.is_empty() {
             return None;
         }
-        let (mut number, mut bytes, mut taken) = (0, 0, 0);
-        for write in &running.queue {
-            bytes += size(&write.ops);
-            if taken > 0 && bytes > BATCH_BYTES {
+        let mut batch = Batch::default();
+        let mut rest = std::mem::take(&mut running.queue).into_iter();
+        for write in rest.by_ref() {
+            batch.add(write);
+            if batch.bytes > BATCH_BYTES {
                 break;
             }
-            number = number.max(write.number);
-            taken += 1;
         }
-        let ops = running.queue.drain(..taken).flat_map(|write| write.ops).collect();
-        running.writing = Some(Writing { ops, number });
+        running.queue = rest.collect();
+        running.writing = Some(Writing { batch });
         self.batches += 1;
         Some(self.batches)
     }
@@ -294,28 +280,44 @@ impl Member {
         self.batches == batch && self.running.as_ref().is_some_and(|running| running.writing.is_some())
     }
 
-    /// Writes and syncs the batch. Its number, to be told to the group; an error ends the process (rule L4).
-    pub fn finish_write(&mut self) -> Result<u64, LogError> {
-        let Some(running) = &mut self.running else { return Ok(0) };
-        let Some(Writing { ops, number }) = running.writing.take() else { return Ok(0) };
-        match running.log.append(&ops) {
-            Ok(stats) => {
-                self.shadow.apply(GROUP, &ops);
-                if stats.rolled {
-                    // A spare that cannot be made is not an error yet: the next roll will meet it.
-                    let _ = running.log.spare_pool().fill(&mut || {});
-                }
-                if running.marked && running.group.is_settled() {
-                    // What cannot be removed now stays, and costs a settling at the next start.
-                    running.marked = self.disk.remove(UNSETTLED).and_then(|()| self.disk.sync_dir()).is_err();
-                }
-                Ok(number)
+    /// Writes and syncs the batch, and gives back what it lets go of. What it means to the group; an error ends the
+    /// process (rule L4), a full disk does not.
+    pub fn finish_write(&mut self) -> Result<Finished, LogError> {
+        let Some(running) = &mut self.running else { return Ok(Finished::default()) };
+        let Some(Writing { mut batch }) = running.writing.take() else { return Ok(Finished::default()) };
+        let stats = match running.log.append(&batch.ops) {
+            Ok(stats) => stats,
+            Err(error @ LogError::Full { .. }) => {
+                running.writing = Some(Writing { batch });
+                return Err(error);
             }
             Err(error) => {
-                self.maybe = Some(ops);
-                Err(error)
+                self.maybe = Some(batch.ops);
+                return Err(error);
             }
+        };
+        self.shadow.apply(GROUP, &batch.ops);
+        let finished = batch.finish();
+        if stats.rolled {
+            // A spare that cannot be made is not an error yet: the next roll will meet it.
+            let _ = running.log.spare_pool().fill(&mut || {});
         }
+        if running.unsettled && running.group.is_settled() {
+            // What cannot be removed now stays, and costs a settling at the next start.
+            running.unsettled = running.log.clear_unsettled().is_err();
+        }
+        if !finished.marks.is_empty() {
+            running.log.release()?;
+        }
+        Ok(finished)
+    }
+
+    /// Does the next job on snapshot files.
+    pub fn do_job(&mut self) -> Option<Done> {
+        let running = self.running.as_mut()?;
+        running.job_planned = false;
+        let job = running.jobs.pop_front()?;
+        Some(running.keeper.carry_out(job, &mut || {}))
     }
 
     /// The process ends. A batch that was under way gets through `steps` more of its steps; what of them survives is the
@@ -325,6 +327,9 @@ impl Member {
             self.disk.crash_after(steps);
             // Whether all of it got to the disk or not: nobody hears of it.
             let _ = self.finish_write();
+        } else if self.running.as_ref().is_some_and(|running| !running.jobs.is_empty()) {
+            self.disk.crash_after(steps);
+            drop(self.do_job());
         }
         self.running = None;
         match power {
@@ -354,24 +359,15 @@ impl Member {
     }
 }
 
-fn size(ops: &[Op]) -> usize {
-    ops.iter()
-        .map(|op| match op {
-            Op::Entries { entries, .. } => entries.iter().map(|entry| entry.data.len() + 64).sum(),
-            _ => 64,
-        })
-        .sum()
-}
-
 /// The terms of entries that are queued or being written, by index: what the disk will hold.
 pub fn queued_terms(running: &Running) -> BTreeMap<Index, vexfs_core::ids::Term> {
     let mut terms = BTreeMap::new();
-    let writing = running.writing.iter().flat_map(|writing| &writing.ops);
+    let writing = running.writing.iter().flat_map(|writing| &writing.batch.ops);
     for op in writing.chain(running.queue.iter().flat_map(|write| &write.ops)) {
         match op {
             Op::Truncate { from, .. } => drop(terms.split_off(from)),
             Op::Entries { entries, .. } => terms.extend(entries.iter().map(|entry| (entry.index, entry.term))),
-            Op::HardState { .. } => {}
+            _ => {}
         }
     }
     terms

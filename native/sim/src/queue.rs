@@ -20,6 +20,8 @@ pub enum Event {
     /// A batch is on disk.
     Written { node: u8, life: u32, batch: u32 },
     Flush { node: u8, life: u32 },
+    /// A job on snapshot files is done.
+    Job { node: u8, life: u32 },
     /// A dialler tries again.
     Dial { from: u8, to: u8 },
     Start { node: u8 },

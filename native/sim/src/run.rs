@@ -99,6 +99,7 @@ impl Run {
                     world.flush(node as usize);
                 }
             }
+            Event::Job { node, life } => world.job(node as usize, life),
             Event::Dial { from, to } => world.dial(from as usize, to as usize),
             Event::Start { node } => {
                 let due = world.members[node as usize].restarts_at_us.is_some_and(|at_us| at_us <= world.now_us);

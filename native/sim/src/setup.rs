@@ -6,6 +6,7 @@ use crate::plants::Plant;
 use crate::random::Random;
 use std::collections::BTreeSet;
 use vexfs_core::machine::MachineLimits;
+use vexfs_core::ordered::snapshots::SnapshotPolicy;
 
 /// What is not as the seed has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,6 +67,7 @@ pub struct Setup {
     pub faults: Vec<Fault>,
     pub plant: Option<Plant>,
     pub limits: MachineLimits,
+    pub snapshots: SnapshotPolicy,
     pub election_ticks: (usize, usize),
     pub inflight_messages: usize,
     pub intake_bytes_max: usize,
@@ -115,6 +117,12 @@ impl Setup {
             faults,
             plant: changes.plant,
             limits,
+            snapshots: SnapshotPolicy {
+                entries: random.pick(&[10_000, 40, 15]),
+                keep_entries: random.pick(&[0, 10]),
+                retain_events: random.pick(&[None, None, Some(20)]),
+                ..SnapshotPolicy::default()
+            },
             election_ticks: random.pick(&[(15, 30), (15, 30), (10, 13)]),
             inflight_messages: random.pick(&[4, 64]),
             intake_bytes_max: random.pick(&[6 * 1024, 64 * 1024]),

@@ -1,7 +1,7 @@
 //! What a member's log must hold, kept beside it: recovery is judged by it, and so are acknowledgements.
 
 use vexfs_core::ids::{GroupId, Index, Term};
-use vexfs_core::log::{GroupRecovery, HardState, LogEntry, Op};
+use vexfs_core::log::{GroupRecovery, HardState, LogEntry, Op, SnapshotMark};
 
 /// How far a log reaches: the term it has promised to, then as raft compares logs.
 pub type Reach = (Term, Term, Index);
@@ -11,6 +11,8 @@ pub struct Shadow {
     /// Term and fingerprint of each entry, from index 1.
     entries: Vec<(Term, u64)>,
     pub hard: HardState,
+    /// The newest snapshot mark: what is below its `first` is not in the log any more.
+    pub mark: SnapshotMark,
     undo: Option<Box<Undo>>,
 }
 
@@ -20,6 +22,7 @@ struct Undo {
     kept: usize,
     cut: Vec<(Term, u64)>,
     hard: HardState,
+    mark: SnapshotMark,
 }
 
 impl Shadow {
@@ -30,7 +33,7 @@ impl Shadow {
             _ => None,
         });
         let kept = lowest.min().unwrap_or(self.entries.len()).min(self.entries.len());
-        self.undo = Some(Box::new(Undo { kept, cut: self.entries[kept..].to_vec(), hard: self.hard }));
+        self.undo = Some(Box::new(Undo { kept, cut: self.entries[kept..].to_vec(), hard: self.hard, mark: self.mark }));
         for op in ops {
             match op {
                 Op::Truncate { group: of, from } if *of == group => self.entries.truncate(from.0 as usize - 1),
@@ -38,6 +41,13 @@ impl Shadow {
                     self.entries.extend(entries.iter().map(|entry| (entry.term, fingerprint(entry))));
                 }
                 Op::HardState { group: of, state } if *of == group => self.hard = *state,
+                Op::Mark { group: of, mark } if *of == group => {
+                    self.mark = *mark;
+                    let prior = mark.first.0 as usize - 1;
+                    if self.entries.len() < prior {
+                        self.entries.resize(prior, (mark.prior_term, 0));
+                    }
+                }
                 _ => {}
             }
         }
@@ -48,7 +58,17 @@ impl Shadow {
         let undo = self.undo.as_ref()?;
         let mut entries = self.entries[..undo.kept.min(self.entries.len())].to_vec();
         entries.extend_from_slice(&undo.cut);
-        Some(Shadow { entries, hard: undo.hard, undo: None })
+        Some(Shadow { entries, hard: undo.hard, mark: undo.mark, undo: None })
+    }
+
+    /// First entry of the log.
+    pub fn first(&self) -> Index {
+        self.mark.first.max(Index(1))
+    }
+
+    /// Whether an entry is in the log, or in the snapshot that took its place.
+    pub fn holds(&self, index: Index, term: Term) -> bool {
+        index < self.first() || self.term_of(index) == Some(term)
     }
 
     pub fn term_of(&self, index: Index) -> Option<Term> {
@@ -71,12 +91,15 @@ impl Shadow {
     pub fn is(&self, found: &GroupRecovery) -> bool {
         let hard = HardState { commit: self.hard.commit.min(self.last()), ..self.hard };
         let mut runs: Vec<(Index, Term)> = Vec::new();
-        for (index, (term, _)) in (1..).zip(&self.entries) {
+        let from = (self.first().0 as usize).saturating_sub(2);
+        for (index, (term, _)) in (1..).zip(&self.entries).skip(from) {
             if runs.last().is_none_or(|(_, last)| last != term) {
                 runs.push((Index(index), *term));
             }
         }
+        let snapshot = (self.mark.index > Index(0)).then_some((self.mark.index, self.mark.term));
         (found.last_index, &found.hard_state, &found.terms) == (self.last(), &hard, &runs)
+            && (found.first_index, found.snapshot) == (self.first(), snapshot)
     }
 
     pub fn describe(&self) -> String {

@@ -15,11 +15,14 @@ use crate::setup::Setup;
 use std::collections::{BTreeMap, BTreeSet};
 use vexfs_core::event::SubmissionKind;
 use vexfs_core::ids::{Index, RequestId};
+use vexfs_core::log::LogError;
 use vexfs_core::ordered::effects::{Completion, End, Write};
 use vexfs_core::peer::frame::FrameKind;
 
 /// Microseconds after which a dialler tries again.
 const REDIAL_US: (u64, u64) = (2_000, 30_000);
+/// Microseconds between two attempts to write to a full disk.
+const FULL_RETRY_US: u64 = 100_000;
 
 pub struct World {
     pub now_us: u64,
@@ -69,7 +72,7 @@ impl World {
 
     /// Starts a member, unless it runs. `crash_after`: the power goes again after so many steps of the disk.
     pub fn start(&mut self, node: usize, crash_after: Option<u64>) {
-        let voters: Vec<_> = self.members.iter().map(|member| member.id).collect();
+        let founders: Vec<String> = self.members.iter().map(|member| member.name.clone()).collect();
         let member = &mut self.members[node];
         if member.running.is_some() {
             return;
@@ -79,7 +82,7 @@ impl World {
         if let Some(steps) = crash_after {
             member.disk.crash_after(steps);
         }
-        let started = member.start(node, &voters, &self.setup);
+        let started = member.start(node, &founders, &self.setup);
         member.disk.crash_never();
         self.history.starts += 1;
         match started {
@@ -134,7 +137,7 @@ impl World {
             let committed = &self.history.committed;
             let whole = member.lost.is_some_and(|lost| {
                 let (term, last_term, last) = member.shadow.reach();
-                let holds = |(index, term): (u64, &_)| member.shadow.term_of(Index(index)) == Some(*term);
+                let holds = |(index, term): (u64, &_)| member.shadow.holds(Index(index), *term);
                 term >= lost.0 && (last_term, last) >= (lost.1, lost.2) && (1..).zip(committed).all(holds)
             });
             if whole {
@@ -335,14 +338,21 @@ impl World {
             return;
         }
         let effects = &mut running.effects;
-        if effects.frames.is_empty() && effects.writes.is_empty() && effects.completions.is_empty() && !effects.applied {
+        let quiet = effects.frames.is_empty() && effects.writes.is_empty() && effects.jobs.is_empty();
+        if quiet && effects.completions.is_empty() && !effects.applied {
             return;
+        }
+        running.jobs.extend(effects.jobs.drain(..));
+        if effects.journal_first.take().is_some() {
+            running.suppressed = running.group.machine().passed_over().clone();
+            effects.suppressed.clear();
         }
         running.suppressed.add(effects.suppressed.drain(..));
         effects.applied = false;
         let (writes, frames) = (std::mem::take(&mut effects.writes), std::mem::take(&mut effects.frames));
         let completions = std::mem::take(&mut effects.completions);
         self.take_writes(node, writes);
+        self.plan_job(node);
         for (to, channel, bytes) in frames {
             let Some(to) = self.members.iter().position(|member| member.id == to) else { continue };
             if self.setup.plant == Some(Plant::ForwardsDropped) && bytes[8] == FrameKind::Forward as u8 {
@@ -379,6 +389,34 @@ impl World {
         }
     }
 
+    fn plan_job(&mut self, node: usize) {
+        let Some(running) = &mut self.members[node].running else { return };
+        if running.jobs.is_empty() || std::mem::replace(&mut running.job_planned, true) {
+            return;
+        }
+        let (low, high) = self.setup.sync_us;
+        let life = self.members[node].life;
+        let at_us = self.now_us + self.random.between(low, 4 * high);
+        self.events.at(at_us, Event::Job { node: node as u8, life });
+    }
+
+    /// A job on snapshot files is done.
+    pub fn job(&mut self, node: usize, life: u32) {
+        let member = &mut self.members[node];
+        if member.life != life {
+            return;
+        }
+        let Some(done) = member.do_job() else { return };
+        if let Some(running) = &mut member.running {
+            running.dirty = true;
+            if let Err(error) = running.group.job_done(done, &mut running.effects) {
+                self.history.violate("groups_go_on", format!("{node}: {error}"));
+            }
+        }
+        self.plan_flush(node);
+        self.plan_job(node);
+    }
+
     fn take_writes(&mut self, node: usize, writes: Vec<Write>) {
         for write in writes {
             invariants::log_matching::check(self, node, &write);
@@ -387,7 +425,7 @@ impl World {
             let Some(running) = &mut self.members[node].running else { return };
             let number = write.number;
             running.queue.push(write);
-            if early {
+            if early && number > 0 {
                 running.group.persisted(number);
                 running.dirty = true;
                 self.plan_flush(node);
@@ -418,16 +456,25 @@ impl World {
             return self.events.at(at_us, Event::Written { node: node as u8, life, batch });
         }
         match member.finish_write() {
-            Ok(number) => {
+            Ok(finished) => {
                 if let Some(running) = &mut member.running {
                     running.dirty = true;
-                    if self.setup.plant != Some(Plant::AckBeforeSync) {
-                        running.group.persisted(number);
+                    let number = finished.persisted.get(&GROUP).filter(|_| self.setup.plant != Some(Plant::AckBeforeSync));
+                    if let Some(number) = number {
+                        running.group.persisted(*number);
+                    }
+                    if let Some(index) = finished.marks.get(&GROUP) {
+                        running.group.marked(*index, &mut running.effects);
                     }
                 }
                 invariants::recovery_is_faithful::check_blocks(self, node);
                 self.begin_write(node);
                 self.plan_flush(node);
+            }
+            Err(LogError::Full { .. }) => {
+                // It waits for room, as for a disk that is stalled.
+                let at_us = self.now_us + FULL_RETRY_US;
+                self.events.at(at_us, Event::Written { node: node as u8, life, batch });
             }
             Err(error) => {
                 // The node ends (rule L4), and is started again by whoever watches it.

@@ -6,14 +6,16 @@
 
 use super::Member;
 use crate::ids::{GroupId, Index, MemberId, Term};
-use crate::log::{Disk, GroupRecovery, HardState, Identity, Log, LogError, LogOptions, LogReader, Op, SnapshotMark, Wanted};
+use crate::log::{
+    Disk, GroupRecovery, HardState, Identity, Log, LogError, LogOptions, LogReader, Op, Recovery, SnapshotMark, Wanted,
+};
 use crate::machine::{Machine, MachineLimits};
 use crate::membership::Membership;
 use crate::ordered::conf::Conf;
 use crate::ordered::snapshots::SnapshotPolicy;
 use crate::ordered::{Group, GroupConfig, GroupError};
 use crate::snapshot::keeper::Keeper;
-use crate::snapshot::{SnapshotError, SnapshotInfo, SnapshotMeta};
+use crate::snapshot::{SnapshotError, SnapshotMeta};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -60,16 +62,15 @@ pub struct MemberConfig {
     pub fresh_directory_id: [u8; 16],
 }
 
-/// A member ready to run, and what its caller needs to carry out its effects.
-pub struct Opened<D: Disk> {
-    pub member: Member<LogReader<D>>,
+/// A directory that was recovered, and founded if it was new.
+pub struct Recovered<D: Disk> {
     pub log: Log<D>,
     pub keeper: Keeper<D>,
-    pub identity: Identity,
-    pub torn_bytes: u64,
+    pub recovery: Recovery,
 }
 
-pub fn open<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Opened<D>, OpenError> {
+/// Recovers a directory; founds the groups it does not have, unless it is to join.
+pub fn recover<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Recovered<D>, OpenError> {
     check_ids(&config.founders)?;
     let wanted = Wanted {
         cluster_id: config.cluster_id.clone(),
@@ -80,17 +81,24 @@ pub fn open<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Opened<D>, O
     let (mut log, mut recovery) = Log::open(disk.clone(), config.log.clone(), wanted)?;
     let keeper = Keeper::new(disk, config.cluster_id.clone(), config.limits);
     keeper.clean()?;
-    let ids: Vec<GroupId> = (0..config.groups.max(1)).map(GroupId).collect();
-    let new: Vec<GroupId> = ids.iter().copied().filter(|id| !recovery.groups.contains_key(id)).collect();
+    let new: Vec<GroupId> = ids(config).filter(|id| !recovery.groups.contains_key(id)).collect();
     if !config.joins && !new.is_empty() {
-        let found = found(&new, &keeper, config)?;
-        log.append(&found.iter().flat_map(|(group, _)| founding_ops(*group)).collect::<Vec<_>>())?;
-        for (group, _) in found {
-            recovery.groups.insert(group, founded_log());
-        }
+        found(&new, &keeper, config)?;
+        log.append(&new.iter().flat_map(|group| founding_ops(*group)).collect::<Vec<_>>())?;
+        recovery.groups.extend(new.into_iter().map(|group| (group, founded_log())));
     }
+    Ok(Recovered { log, keeper, recovery })
+}
+
+fn ids(config: &MemberConfig) -> impl Iterator<Item = GroupId> {
+    (0..config.groups.max(1)).map(GroupId)
+}
+
+/// Starts the groups of a directory that was recovered.
+pub fn start<D: Disk>(recovered: &Recovered<D>, config: &MemberConfig) -> Result<Member<LogReader<D>>, OpenError> {
+    let Recovered { log, keeper, recovery } = recovered;
     let mut groups = Vec::new();
-    for id in ids {
+    for id in ids(config) {
         let log_of = recovery.groups.get(&id).cloned().unwrap_or_else(empty_log);
         let snapshot = match log_of.snapshot {
             Some((index, _)) => Some(
@@ -106,8 +114,7 @@ pub fn open<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Opened<D>, O
         }
         groups.push((id, group));
     }
-    let (identity, torn_bytes) = (recovery.identity, recovery.torn_bytes);
-    Ok(Opened { member: Member::new(groups), log, keeper, identity, torn_bytes })
+    Ok(Member::new(groups))
 }
 
 fn check_ids(founders: &[(String, String)]) -> Result<(), OpenError> {
@@ -140,14 +147,9 @@ fn group_config(id: GroupId, config: &MemberConfig, log: &GroupRecovery, identit
 }
 
 /// Writes the first snapshot of each group. The logs name them afterwards, all or none.
-fn found<D: Disk>(
-    groups: &[GroupId],
-    keeper: &Keeper<D>,
-    config: &MemberConfig,
-) -> Result<Vec<(GroupId, SnapshotInfo)>, SnapshotError> {
+fn found<D: Disk>(groups: &[GroupId], keeper: &Keeper<D>, config: &MemberConfig) -> Result<(), SnapshotError> {
     let voters = config.founders.iter().map(|(name, _)| MemberId::of(name)).collect();
     let conf = Conf::of_voters(voters);
-    let mut out = Vec::new();
     for group in groups {
         let table = match *group == super::FIRST_GROUP {
             true => Membership::founded(&config.founders),
@@ -156,16 +158,17 @@ fn found<D: Disk>(
         let machine = Machine::founded(config.limits, config.seed, table, FOUNDED_AT);
         let (cluster_id, conf) = (config.cluster_id.clone(), conf.clone());
         let meta = SnapshotMeta { cluster_id, group: *group, index: FOUNDED_AT, term: FOUNDED_IN, conf };
-        out.push((*group, keeper.write(&meta, &machine.image(), &mut || {})?));
+        keeper.write(&meta, &machine.image(), &mut || {})?;
     }
-    Ok(out)
+    Ok(())
 }
 
 fn founded_state() -> HardState {
     HardState { term: FOUNDED_IN, vote: MemberId(0), commit: FOUNDED_AT }
 }
 
-fn founding_ops(group: GroupId) -> [Op; 2] {
+/// What a founded log begins with.
+pub fn founding_ops(group: GroupId) -> [Op; 2] {
     let first = Index(FOUNDED_AT.0 + 1);
     let mark = SnapshotMark { index: FOUNDED_AT, term: FOUNDED_IN, first, prior_term: FOUNDED_IN };
     [Op::Mark { group, mark }, Op::HardState { group, state: founded_state() }]

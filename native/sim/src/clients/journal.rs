@@ -33,10 +33,42 @@ pub fn read(running: &Running, window: Window, plant: Option<Plant>) -> Result<(
     Ok((items, next))
 }
 
+/// Moves a reader that is behind the journal's beginning there, as one that is told `CURSOR_COMPACTED` does; the places
+/// it is to go on with are those of the first entry that is left.
+pub fn catch_up(running: &Running, window: &mut Window) -> bool {
+    let first = running.group.status().first;
+    let behind = window.index < first;
+    if behind {
+        (window.index, window.offset) = (first, 0);
+    }
+    behind
+}
+
+/// What a member has applied since anybody has: the journal that every reader's is compared with, before retention
+/// takes any of it.
+pub fn observe(world: &mut World, node: usize) {
+    let Some(running) = &world.members[node].running else { return };
+    let applied = running.group.machine().applied();
+    let mut window = Window { index: world.history.observed, offset: 0, bytes_max: 256 * 1024, events_max: 4_096 };
+    let mut found = Vec::new();
+    while window.index <= applied {
+        match read(running, window, None) {
+            Ok((items, next)) => {
+                found.extend(items);
+                window = next;
+            }
+            Err(error) => return world.history.violate("groups_go_on", format!("the journal of {node}: {error}")),
+        }
+    }
+    world.history.observed = world.history.observed.max(window.index);
+    world.history.journal.extend(found);
+}
+
 /// The whole journal of a member.
 pub fn read_all(world: &World, node: usize) -> Result<Vec<Delivery>, JournalError> {
     let Some(running) = &world.members[node].running else { return Ok(Vec::new()) };
     let mut window = Window { index: Index(1), offset: 0, bytes_max: 256 * 1024, events_max: 4_096 };
+    catch_up(running, &mut window);
     let mut all = Vec::new();
     while window.index <= running.group.machine().applied() {
         let (items, next) = read(running, window, world.setup.plant)?;

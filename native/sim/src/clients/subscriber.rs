@@ -53,6 +53,9 @@ impl Subscriber {
                 (self.cursor.index, self.ordinal) = (Index(1), 0);
             }
         }
+        if journal::catch_up(running, &mut self.cursor) {
+            self.ordinal = world.history.ordinal_of(self.cursor.index);
+        }
         match journal::read(running, self.cursor, world.setup.plant) {
             Ok((mut items, next)) => {
                 if std::mem::take(&mut self.moved) && !items.is_empty() {

@@ -8,7 +8,7 @@ use vexfs_core::ids::{Index, Term};
 pub fn copies(world: &World, index: Index, term: Term) -> usize {
     let holds = |member: &&Member| {
         // A disk that lied has had it: that was true when it was said.
-        member.shadow.term_of(index) == Some(term) || member.lost.is_some_and(|(_, _, last)| last >= index)
+        member.shadow.holds(index, term) || member.lost.is_some_and(|(_, _, last)| last >= index)
     };
     world.members.iter().filter(holds).count()
 }

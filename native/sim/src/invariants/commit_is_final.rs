@@ -8,7 +8,9 @@ use vexfs_core::ordered::status::GroupStatus;
 pub fn check(world: &mut World, node: usize, status: &GroupStatus) {
     let Some(running) = &mut world.members[node].running else { return };
     let mut wrong = None;
-    for index in running.last_commit_seen.0 + 1..=status.commit.0 {
+    // Of what a snapshot stands for, no term is known; it was committed elsewhere, and its hash is compared.
+    let known = (status.first.0 - 1).max(1);
+    for index in (running.last_commit_seen.0 + 1).max(known)..=status.commit.0 {
         let term = running.group.term_of(Index(index));
         match (world.history.committed_at(Index(index)), term) {
             (Some(known), Some(term)) if known == term => {}

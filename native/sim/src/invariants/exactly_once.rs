@@ -3,9 +3,10 @@
 use crate::history::{Delivery, Placed};
 use crate::world::World;
 use std::collections::BTreeMap;
-use vexfs_core::ids::EventId;
+use vexfs_core::ids::{EventId, Index};
 
-pub fn check(world: &mut World, node: usize, journal: &[Delivery]) {
+/// `first`: where the member's journal begins.
+pub fn check(world: &mut World, node: usize, first: Index, journal: &[Delivery]) {
     let mut places: BTreeMap<EventId, Placed> = BTreeMap::new();
     for one in journal {
         if let Some(first) = places.insert(one.id, one.place) {
@@ -17,6 +18,7 @@ pub fn check(world: &mut World, node: usize, journal: &[Delivery]) {
         .history
         .acknowledged
         .iter()
+        .filter(|(_, (place, _))| place.0 >= first)
         .filter(|(id, (place, _))| places.get(id) != Some(place))
         .map(|(id, (place, _))| format!("event {:x} was acknowledged at {place:?}, {node} has {:?}", id.0, places.get(id)))
         .collect();

@@ -34,6 +34,9 @@ pub fn after_flush(world: &mut World, node: usize) {
     commit_is_final::check(world, node, &status);
     state_machine_safety::check(world, node, &status);
     memory_is_bounded::check(world, node, &status);
+    if status.applied >= world.history.observed {
+        journal::observe(world, node);
+    }
 }
 
 pub fn on_completion(world: &mut World, node: usize, completion: &Completion) {
@@ -70,6 +73,7 @@ pub fn on_completion(world: &mut World, node: usize, completion: &Completion) {
             answered(world, *applied);
         }
         End::Withdrawn => withdrawn_is_absent::note(world, &request),
+        End::Declined(_) => {}
     }
 }
 
@@ -88,9 +92,10 @@ pub fn at_the_end(world: &mut World) {
                 continue;
             }
         };
-        let mut ordinal = 0;
+        let first = world.members[node].group().map_or(Index(0), |group| group.status().first);
+        let mut ordinal = world.history.ordinal_of(first);
         subscriptions_are_complete::check(world, &format!("the last reader at {node}"), &mut ordinal, &found);
-        exactly_once::check(world, node, &found);
+        exactly_once::check(world, node, first, &found);
         session_order::check_journal(world, node, &found);
         fence_is_final::check(world, node, &found);
         withdrawn_is_absent::check(world, node, &found);

@@ -3,6 +3,7 @@
 
 use crate::world::World;
 use vexfs_core::log::LogError;
+use vexfs_core::member::open::OpenError;
 
 pub fn check(world: &mut World, node: usize, wrong: Option<String>) {
     if let Some(what) = wrong {
@@ -11,8 +12,12 @@ pub fn check(world: &mut World, node: usize, wrong: Option<String>) {
 }
 
 /// Judges an open that failed. A full device and a crash are reasons to try again.
-pub fn check_refusal(world: &mut World, node: usize, error: &LogError) {
-    let passes = matches!(error, LogError::Io { .. });
+pub fn check_refusal(world: &mut World, node: usize, error: &OpenError) {
+    let passes = match error {
+        OpenError::Log(LogError::Io { .. } | LogError::Full { .. }) => true,
+        OpenError::Snapshot(error) => error.is_full(),
+        _ => false,
+    };
     if !passes {
         world.history.violate("members_start_again", format!("{node}: {error}"));
     }
