@@ -108,6 +108,7 @@ pub fn open_node(options: OpenOptions) -> Result<AsyncTask<OpenTask>> {
         log: LogOptions {
             segment_bytes: options.segment_bytes as u64,
             spare_segments: options.spare_segments as usize,
+            ..Default::default()
         },
         seed: options.seed.get_u64().1,
         fresh_directory_id,

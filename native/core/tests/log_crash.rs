@@ -4,7 +4,8 @@
 mod log_support;
 
 use log_support::disk::SimDisk;
-use log_support::{entries, entry, hard_state, open, payload, truncate, Model};
+use log_support::steps;
+use log_support::{entries, entry, hard_state, open, payload, Model};
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use vexfs_core::ids::GroupId;
@@ -18,8 +19,17 @@ fn batch(model: &Model, random: &mut ChaCha8Rng) -> Vec<Op> {
         let group = GroupId(random.next_u32() % 3);
         let last = next.last(group);
         let term = 1 + random.next_u32() as u64 % 5;
-        let op = match random.next_u32() % 8 {
-            0 if last > 0 => truncate(group, 1 + random.next_u64() % last),
+        let part = random.next_u64() % 256;
+        let op = match random.next_u32() % 11 {
+            0 if last > 0 => steps::cut(&next, group, part),
+            8 | 9 => steps::snapshot(&next, group, part, random.next_u64() % 4),
+            10 if part < 128 && ops.is_empty() => steps::repair(&next, group, part, 1 + random.next_u64() % 4),
+            10 => {
+                let mut install = steps::install(&next, group, random.next_u64() % 9, term);
+                next.apply(&install[..1]);
+                ops.push(install.remove(0));
+                install.remove(0)
+            }
             1 | 2 => hard_state(group, term, random.next_u64(), random.next_u64() % (last + 2)),
             _ => {
                 let count = 1 + random.next_u64() % 4;
@@ -51,6 +61,15 @@ fn live(disk: &SimDisk, model: &mut Model, under_way: &mut Option<Vec<Op>>, batc
     for _ in 0..batches {
         if random.next_u32() % 4 == 0 && log.spare_pool().fill(&mut || {}).is_err() {
             break;
+        }
+        // Neither changes what the log holds.
+        let freed = match random.next_u32() % 4 {
+            0 => log.release().map(drop),
+            1 => log.relocate(random.next_u64() % 4000).map(drop),
+            _ => Ok(()),
+        };
+        if let Err(error) = freed {
+            return assert!(disk.crashed(), "{at}: {error}");
         }
         let ops = batch(model, &mut random);
         match log.append(&ops) {

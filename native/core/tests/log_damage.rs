@@ -2,11 +2,12 @@
 
 mod log_support;
 
+use log_support::damage::assert_repairable;
 use log_support::disk::SimDisk;
 use log_support::{entries, entry, hard_state, open, options, payload, run, truncate, wanted, Model, GROUP};
 use std::sync::Arc;
-use vexfs_core::ids::{GroupId, Index};
-use vexfs_core::log::{scan, Log, LogError, LogReader, Op, ScanItem, ScannedRecord};
+use vexfs_core::ids::{GroupId, Index, Term};
+use vexfs_core::log::{scan, Log, LogError, LogReader, LostRange, Op, ScanItem, ScannedRecord};
 
 const BLOCK: usize = 4096;
 
@@ -95,7 +96,7 @@ fn a_torn_last_batch_is_cut_off_wherever_it_is_torn() {
 
 #[test]
 fn a_byte_flipped_in_any_record_of_a_sealed_segment_is_noticed() {
-    let (disk, _) = several_segments();
+    let (disk, model) = several_segments();
     let segment = disk.segments().remove(1);
     let (items, damage) = scanned(&disk);
     assert!(damage.is_none());
@@ -122,7 +123,8 @@ fn a_byte_flipped_in_any_record_of_a_sealed_segment_is_noticed() {
             let length = bytes.len();
             bytes[length - BLOCK..].fill(0);
             disk.overwrite(&segment, &bytes);
-            assert!(matches!(open(&disk), Err(LogError::Damaged { .. })), "{at}: open without footer");
+            let recovery = assert_repairable(&disk, &model, &at);
+            assert!(recovery.lost_batches == 1 && !recovery.unsettled && !recovery.damaged.is_empty(), "{at}");
         }
     }
     assert!(entries_hit > 50);
@@ -130,7 +132,7 @@ fn a_byte_flipped_in_any_record_of_a_sealed_segment_is_noticed() {
 
 #[test]
 fn damage_before_the_last_batch_of_the_newest_segment_is_not_a_torn_tail() {
-    let (disk, _) = several_segments();
+    let (disk, model) = several_segments();
     let segment = disk.segments().pop().unwrap();
     let (items, _) = scanned(&disk);
     let newest: Vec<&ScanItem> = items.iter().filter(|item| item.segment == segment).collect();
@@ -142,6 +144,8 @@ fn damage_before_the_last_batch_of_the_newest_segment_is_not_a_torn_tail() {
             ScannedRecord::Entry { entry, .. } => 40 + entry.data.len(),
             ScannedRecord::Truncate { .. } => 24,
             ScannedRecord::HardState { .. } => 40,
+            ScannedRecord::Carry { .. } => 96,
+            other => unreachable!("{other:?}"),
         };
         (item.offset as usize..item.offset as usize + length).contains(&at)
     };
@@ -159,10 +163,14 @@ fn damage_before_the_last_batch_of_the_newest_segment_is_not_a_torn_tail() {
             }
             let disk = disk.copy();
             disk.overwrite(&segment, &bytes);
-            let Err(error) = open(&disk) else { panic!("{manner} at {at} was not noticed") };
-            let LogError::Damaged { segment: named, offset, .. } = error else { panic!("{manner} at {at}: {error}") };
+            let Some(LogError::Damaged { segment: named, offset, .. }) = scan(&disk, &mut |_| {}).unwrap().damage else {
+                panic!("{manner} at {at} was not noticed")
+            };
             assert!(named == segment && offset as usize <= at && offset % BLOCK as u64 == 0);
-            assert!(LogReader::open(Arc::new(disk)).is_err());
+            let (_, seen) = LogReader::open(Arc::new(disk.clone())).unwrap();
+            let recovery = assert_repairable(&disk, &model, &format!("{manner} at {at}"));
+            assert!(recovery.lost_batches == 1 && !recovery.damaged.is_empty() && recovery.torn_bytes == 0);
+            assert_eq!((seen.damaged, seen.groups), (recovery.damaged, recovery.groups));
         }
     }
     assert!(hit > 500);
@@ -175,8 +183,15 @@ fn damage_names_what_is_lost() {
     let mut bytes = disk.read(&segment);
     flip(&mut bytes, 2 * BLOCK + 90);
     disk.overwrite(&segment, &bytes);
-    let error = open(&disk).err().unwrap();
+    let error = scan(&disk, &mut |_| {}).unwrap().damage.unwrap();
     assert!(error.is_damage() && error.code() == "LOG_DAMAGED");
+    let (log, recovery) = open(&disk).unwrap();
+    let lost = LostRange { group: GROUP, first: Index(3), last: Index(5), next_term: Some(Term(1)) };
+    assert_eq!(recovery.damaged, [lost]);
+    let read = |low, high| log.reader().entries(GROUP, Index(low), Index(high), u64::MAX);
+    assert_eq!((read(1, 7).unwrap().len(), read(6, 7).unwrap().len()), (2, 1), "what is before and behind it is there");
+    let Err(LogError::Damaged { lost: read, .. }) = read(4, 7) else { panic!("read what is lost") };
+    assert_eq!(read, [LostRange { first: Index(4), ..lost }]);
     let expected = "00000000000000000001.seg is damaged at byte 8192: a batch is not readable, though later ones are \
                     (lost: group 0 indexes 3 to 5)";
     assert_eq!(error.to_string(), expected);
@@ -184,13 +199,23 @@ fn damage_names_what_is_lost() {
 
 #[test]
 fn missing_and_foreign_segments_are_named() {
-    let (disk, _) = several_segments();
+    let (disk, model) = several_segments();
     let names = disk.segments();
-    for name in &names {
+    for (i, name) in names.iter().enumerate() {
         let disk = disk.copy();
         disk.delete(name);
-        let Err(LogError::MissingSegment { segment }) = open(&disk) else { panic!("{name} was not missed") };
-        assert_eq!(segment, *name);
+        if i + 1 == names.len() {
+            let Err(LogError::MissingSegment { segment }) = open(&disk) else { panic!("{name} was not missed") };
+            assert_eq!(segment, *name);
+        } else {
+            let recovery = assert_repairable(&disk.copy(), &model, name);
+            assert!(recovery.lost_batches > 0 && !recovery.unsettled && recovery.damaged.len() == 2, "{name}");
+            // A header that is not readable takes its segment with it.
+            let headless = disk.copy();
+            let bytes = vec![0xee; 100_000];
+            headless.overwrite(name, &bytes);
+            assert_eq!(assert_repairable(&headless, &model, name).damaged, recovery.damaged);
+        }
         assert!(matches!(scan(&disk, &mut |_| {}).unwrap().damage, Some(LogError::MissingSegment { .. })));
     }
     // The same place in another directory's log.
@@ -212,31 +237,38 @@ fn missing_and_foreign_segments_are_named() {
 
 #[test]
 fn an_older_copy_of_a_segment_is_noticed() {
-    let (disk, _) = written(&[vec![run(1, 1, 1, 10)]]);
+    let (disk, mut model) = written(&[vec![run(1, 1, 1, 10)]]);
     let name = disk.segments().remove(0);
     let backup = disk.read(&name);
     let (mut log, _) = open(&disk).unwrap();
     for i in 2..12 {
         log.append(&[run(i, i, 1, 10)]).unwrap();
+        model.apply(&[run(i, i, 1, 10)]);
     }
     assert!(disk.segments().len() > 1);
+    drop(log);
     disk.overwrite(&name, &backup);
-    assert!(matches!(open(&disk), Err(LogError::Damaged { .. })));
+    let recovery = assert_repairable(&disk, &model, &name);
+    assert!(recovery.lost_batches > 0 && recovery.damaged[0].first == Index(2));
 }
 
 /// Nothing but the batch numbers shows it where the lost batches hold no entries.
 #[test]
 fn an_older_copy_that_lacks_only_votes_is_noticed() {
-    let (disk, _) = written(&[vec![run(1, 1, 1, 10)]]);
+    let (disk, mut model) = written(&[vec![run(1, 1, 1, 10)]]);
     let name = disk.segments().remove(0);
     let backup = disk.read(&name);
     let (mut log, _) = open(&disk).unwrap();
     for term in 2..12 {
         log.append(&[hard_state(GROUP, term, 3, 1)]).unwrap();
+        model.apply(&[hard_state(GROUP, term, 3, 1)]);
     }
     assert!(disk.segments().len() > 1);
+    drop(log);
     disk.overwrite(&name, &backup);
-    assert!(matches!(open(&disk), Err(LogError::Damaged { .. })));
+    let recovery = assert_repairable(&disk, &model, &name);
+    // The segment after it says what the newest vote is.
+    assert!(recovery.lost_batches > 0 && recovery.damaged.is_empty() && !recovery.unsettled);
 }
 
 /// A copied directory that went on by itself has segments of the same directory, place and batch numbers.

@@ -4,7 +4,6 @@ mod direct;
 pub mod disk;
 pub mod ends;
 pub mod links;
-mod mark;
 pub mod node;
 pub mod offline;
 pub mod protocol;

@@ -6,7 +6,6 @@
 use crate::disk::{DiskError, FileDisk, Mode};
 use crate::ends;
 use crate::links::Outbox;
-use crate::mark;
 use crate::protocol::{self, Ended, Protocol};
 use crate::shared::{DurableEntries, Input, Shared};
 use crate::writer;
@@ -23,7 +22,7 @@ use vexfs_core::clock::HybridClock;
 use vexfs_core::filter::Filter;
 use vexfs_core::ids::{EventId, GroupId, Index, MemberId};
 use vexfs_core::journal::{self, JournalError, Window};
-use vexfs_core::log::{HardState, Identity, Log, LogError, LogOptions, Wanted};
+use vexfs_core::log::{clear_unsettled, HardState, Identity, Log, LogError, LogOptions, Wanted};
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::ordered::{Group, GroupConfig, GroupError};
 use vexfs_core::peer::frame::FrameError;
@@ -108,6 +107,11 @@ impl Node {
             salt_seed: config.seed,
         };
         let (log, recovery) = Log::open(disk.clone(), config.log.clone(), wanted)?;
+        if !recovery.damaged.is_empty() {
+            // A group that has lost entries cannot take part before it has got them back.
+            let (segment, reason) = ("the log".to_string(), "entries are lost");
+            return Err(LogError::Damaged { segment, offset: 0, reason, lost: recovery.damaged }.into());
+        }
         let reader = DurableEntries(log.reader());
         let found = recovery.groups.get(&GROUP);
         let hard = found.map_or(HardState::default(), |group| group.hard_state);
@@ -135,9 +139,7 @@ impl Node {
             terms,
             reader.clone(),
         )?;
-        // The cut leaves no trace in the log: the mark does, until the tail is settled (rule L2).
-        if opened.torn_bytes > 0 || mark::is_set(&*disk)? {
-            mark::set(&*disk)?;
+        if recovery.unsettled {
             group.torn();
         }
         let peers = config.peers.iter().map(|peer| MemberId::of(peer)).collect();
@@ -161,14 +163,14 @@ impl Node {
         threads.push(spawn("vexfs-spare", {
             let (stopping, shared, disk) = (stopping.clone(), shared.clone(), disk.clone());
             move || {
-                let mut marked = mark::is_set(&*disk).unwrap_or(true);
+                let mut unsettled = recovery.unsettled;
                 while !stopping.load(Ordering::Relaxed) {
                     // A spare that cannot be made (a full disk, say) is not an error yet: the writer will meet it.
                     let pace = if pool.ready() == 0 { SPARE_PACE_URGENT } else { SPARE_PACE };
                     let filled = pool.fill(&mut || std::thread::sleep(pace)).unwrap_or(false);
-                    if marked && shared.settled.load(Ordering::SeqCst) {
+                    if unsettled && shared.settled.load(Ordering::SeqCst) {
                         // What cannot be removed now stays, and costs a settling at the next start.
-                        marked = mark::clear(&*disk).is_err();
+                        unsettled = clear_unsettled(&*disk).is_err();
                     }
                     if !filled {
                         std::thread::park_timeout(SPARE_POLL);

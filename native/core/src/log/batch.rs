@@ -1,9 +1,10 @@
 //! Batches: the unit that is written, synced and recovered as a whole (docs/formats.md, "Batches").
 
 use super::layout::{checksum, round_up, BLOCK_BYTES};
-use super::record::{self, encode_entry, encode_hard_state, encode_truncate};
+use super::record::{self, encode_carried, encode_entry, encode_hard_state, encode_mark, encode_truncate, Carried, Manner};
 use super::types::{LogEntry, Op};
 use crate::bytes_le::{u32_at, u64_at};
+use crate::ids::GroupId;
 use bytes::Bytes;
 use crc32c::crc32c_append;
 use std::io::IoSlice;
@@ -85,14 +86,28 @@ fn padded(body_bytes: u64) -> u64 {
     round_up(BATCH_HEADER_BYTES as u64 + body_bytes, BLOCK_BYTES)
 }
 
+impl Op {
+    /// Bytes of its records, without the batch around them.
+    pub(super) fn record_bytes(&self) -> u64 {
+        match self {
+            Self::Truncate { .. } => record::TRUNCATE_STRIDE,
+            Self::HardState { .. } => record::HARD_STATE_STRIDE,
+            Self::Mark { .. } => record::MARK_STRIDE,
+            Self::Entries { entries, .. } | Self::Repair { entries, .. } | Self::Relocate { entries, .. } => {
+                entries.iter().map(record::entry_bytes).sum()
+            }
+        }
+    }
+}
+
 /// Bytes that a batch of these operations takes in a segment.
 pub(super) fn batch_bytes(ops: &[Op]) -> u64 {
-    let body = ops.iter().map(|op| match op {
-        Op::Truncate { .. } => record::TRUNCATE_STRIDE,
-        Op::HardState { .. } => record::HARD_STATE_STRIDE,
-        Op::Entries { entries, .. } => entries.iter().map(record::entry_bytes).sum(),
-    });
-    padded(body.sum())
+    padded(ops.iter().map(Op::record_bytes).sum())
+}
+
+/// Bytes that a batch grows by, at most, when it carries so many groups besides.
+pub(super) fn carried_bytes(groups: usize) -> u64 {
+    round_up(groups as u64 * record::CARRY_STRIDE, BLOCK_BYTES)
 }
 
 /// Builds one batch. The buffer is kept from batch to batch; large data is only referred to.
@@ -129,33 +144,50 @@ impl BatchBuffer {
         self.start + (self.bytes.len() + self.large_bytes) as u64
     }
 
+    /// Adds what a segment's first batch says about a group.
+    pub fn push_carried(&mut self, group: GroupId, carried: &Carried) {
+        let (bytes, crc) = encode_carried(group, carried, self.salt, self.offset());
+        self.push_record(&bytes, crc);
+    }
+
     /// Adds an operation's records; `placed` learns the offset of each entry.
-    pub fn push(&mut self, op: &Op, mut placed: impl FnMut(&LogEntry, u64)) {
+    pub fn push(&mut self, op: &Op, placed: impl FnMut(u64)) {
         match op {
             Op::Truncate { group, from } => {
                 let (bytes, crc) = encode_truncate(*group, *from, self.salt, self.offset());
-                self.bytes.extend_from_slice(&bytes);
-                self.added(crc);
+                self.push_record(&bytes, crc);
             }
             Op::HardState { group, state } => {
                 let (bytes, crc) = encode_hard_state(*group, state, self.salt, self.offset());
-                self.bytes.extend_from_slice(&bytes);
-                self.added(crc);
+                self.push_record(&bytes, crc);
             }
-            Op::Entries { group, entries } => {
-                for entry in entries {
-                    let offset = self.offset();
-                    let (header, crc) = encode_entry(*group, entry, self.salt, offset);
-                    self.bytes.extend_from_slice(&header);
-                    self.push_data(&entry.data);
-                    self.push_data(&entry.context);
-                    let pad = record::entry_bytes(entry) - (self.offset() - offset);
-                    self.bytes.resize(self.bytes.len() + pad as usize, 0);
-                    self.added(crc);
-                    placed(entry, offset);
-                }
+            Op::Mark { group, mark } => {
+                let (bytes, crc) = encode_mark(*group, mark, self.salt, self.offset());
+                self.push_record(&bytes, crc);
             }
+            Op::Entries { group, entries } => self.push_entries(Manner::Append, *group, entries, placed),
+            Op::Repair { group, entries } => self.push_entries(Manner::Repair, *group, entries, placed),
+            Op::Relocate { group, entries } => self.push_entries(Manner::Relocate, *group, entries, placed),
         }
+    }
+
+    fn push_entries(&mut self, manner: Manner, group: GroupId, entries: &[LogEntry], mut placed: impl FnMut(u64)) {
+        for entry in entries {
+            let offset = self.offset();
+            let (header, crc) = encode_entry(manner, group, entry, self.salt, offset);
+            self.bytes.extend_from_slice(&header);
+            self.push_data(&entry.data);
+            self.push_data(&entry.context);
+            let pad = record::entry_bytes(entry) - (self.offset() - offset);
+            self.bytes.resize(self.bytes.len() + pad as usize, 0);
+            self.added(crc);
+            placed(offset);
+        }
+    }
+
+    fn push_record(&mut self, bytes: &[u8], crc: u32) {
+        self.bytes.extend_from_slice(bytes);
+        self.added(crc);
     }
 
     fn push_data(&mut self, data: &Bytes) {

@@ -29,6 +29,11 @@ impl<F> SegmentCache<F> {
         Some(found)
     }
 
+    /// Lets go of segments that are dropped.
+    pub fn forget_before(&mut self, oldest: u64) {
+        self.entries.retain(|(sequence, _)| *sequence >= oldest);
+    }
+
     pub fn put(&mut self, sequence: u64, segment: Arc<CachedSegment<F>>) {
         self.entries.retain(|(other, _)| *other != sequence);
         if self.entries.len() >= SEGMENTS_KEPT {

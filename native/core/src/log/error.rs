@@ -1,6 +1,6 @@
 //! Everything that opening, appending to or reading a log can answer.
 
-use crate::ids::{GroupId, Index};
+use crate::ids::{GroupId, Index, Term};
 use std::fmt;
 use std::io;
 use thiserror::Error;
@@ -11,6 +11,8 @@ pub struct LostRange {
     pub group: GroupId,
     pub first: Index,
     pub last: Index,
+    /// Term of our entry right after them, if there is one that can be read.
+    pub next_term: Option<Term>,
 }
 
 impl fmt::Display for LostRange {
@@ -54,6 +56,9 @@ pub enum LogError {
     /// Bytes that were once acknowledged cannot be read back. Never answered for a torn tail.
     #[error("{segment} is damaged at byte {offset}: {reason}{}", lost_text(.lost))]
     Damaged { segment: String, offset: u64, reason: &'static str, lost: Vec<LostRange> },
+    /// The superblock is older than what lies beside it: parts of the directory come from another time.
+    #[error("{segment} was written by open {found} of the directory, the superblock knows of {known}")]
+    StaleSuperblock { segment: String, found: u64, known: u64 },
     /// An earlier write or fdatasync failed; only opening the log anew tells what is on disk (rule L4).
     #[error("the log stopped after a failed write")]
     Poisoned,
@@ -63,6 +68,18 @@ pub enum LogError {
     /// Nothing was written.
     #[error("{what} has {bytes} bytes, more than the limit of {limit}")]
     TooLarge { what: &'static str, bytes: u64, limit: u64 },
+    /// The entry was there, and a snapshot has taken its place.
+    #[error("group {group} begins at index {first}, index {index} is compacted")]
+    Compacted { group: GroupId, index: Index, first: Index },
+    /// Nothing was written.
+    #[error("group {group} has a snapshot mark up to {index} with entries from {first} on, and none goes back or leaves a gap")]
+    MarkRefused { group: GroupId, index: Index, first: Index },
+    /// Nothing was written.
+    #[error("one batch gives index {index} of group {group} two homes")]
+    WrittenTwice { group: GroupId, index: Index },
+    /// There is no room for another segment. Nothing was written; the same can be tried again.
+    #[error("the file system is full: {file} cannot be made")]
+    Full { file: String },
     #[error("group {group} has indexes {first} to {last}, asked for {low} up to {high}")]
     OutOfRange { group: GroupId, low: Index, high: Index, first: Index, last: Index },
 }
@@ -76,6 +93,7 @@ impl LogError {
             Self::NoLog => "NOT_FOUND",
             Self::UnsupportedVersion { .. } | Self::UnsupportedRecord { .. } => "DATA_DIR_UNREADABLE",
             _ if self.is_damage() => "LOG_DAMAGED",
+            Self::Full { .. } => "DISK_FULL",
             Self::Io { .. } | Self::Poisoned => "DISK_FAILED",
             _ => "INTERNAL",
         }
@@ -90,12 +108,22 @@ impl LogError {
                 | Self::UnexpectedSegment { .. }
                 | Self::ForeignSegment { .. }
                 | Self::Damaged { .. }
+                | Self::StaleSuperblock { .. }
         )
     }
 
     pub(super) fn io(action: &'static str, file: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let file = file.into();
         move |source| Self::Io { action, file, source }
+    }
+
+    /// As `io`, where running out of space is an answer and not a failure.
+    pub(super) fn space(action: &'static str, file: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let file = file.into();
+        move |source| match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { file },
+            _ => Self::Io { action, file, source },
+        }
     }
 
     pub(super) fn damaged(segment: &str, offset: u64, reason: &'static str) -> Self {

@@ -3,17 +3,23 @@
 use super::batch::{BatchHeader, BatchKind, BATCH_HEADER_BYTES};
 use super::disk::{read_full, DiskFile};
 use super::index::{Run, SegmentGroup, SegmentIndex};
+use super::record::{decode_hard_state, decode_mark, hard_state_words, mark_words};
 use super::layout::{checksum, round_up, SegmentHeader, BLOCK, BLOCK_BYTES};
-use super::types::HardState;
 use super::LogError;
 use crate::bytes_le::{u32_at, u64_at};
-use crate::ids::{GroupId, Index, MemberId, Term};
+use crate::ids::GroupId;
 
 const TRAILER_MAGIC: &[u8; 4] = b"VXT1";
 const TRAILER_BYTES: usize = 32;
 const GROUP_BYTES: usize = 64;
 const GROUP_HAS_HARD_STATE: u32 = 1;
 const GROUP_TRUNCATES: u32 = 2;
+const GROUP_HAS_MARK: u32 = 4;
+const GROUP_IS_CARRIED: u32 = 8;
+/// Flags of this release. A footer with others is passed over, and its segment scanned.
+const GROUP_FLAGS: u32 = 15;
+const MARK_BYTES: usize = 32;
+const CARRIED_BYTES: usize = 16;
 
 pub(super) struct Footer {
     /// Offset of the footer: where the segment's batches end.
@@ -32,7 +38,10 @@ pub(super) fn sealed_bytes(index: &SegmentIndex) -> u64 {
 }
 
 fn group_bytes(group: &SegmentGroup) -> usize {
-    GROUP_BYTES + group.runs.len() * 24 + group.terms.len() * 16 + group.points.len() * 16
+    let fixed = GROUP_BYTES
+        + if group.mark.is_some() { MARK_BYTES } else { 0 }
+        + if group.carried.is_some() { CARRIED_BYTES } else { 0 };
+    fixed + group.runs.len() * 24 + group.terms.len() * 16 + group.points.len() * 16
 }
 
 fn encode_body(header: &SegmentHeader, index: &SegmentIndex) -> Vec<u8> {
@@ -42,14 +51,18 @@ fn encode_body(header: &SegmentHeader, index: &SegmentIndex) -> Vec<u8> {
     for (id, group) in &index.groups {
         let state = group.hard_state.unwrap_or_default();
         let flags = if group.hard_state.is_some() { GROUP_HAS_HARD_STATE } else { 0 }
-            | if group.truncated_from.is_some() { GROUP_TRUNCATES } else { 0 };
-        let counts = [group.runs.len(), group.terms.len(), group.points.len(), 0];
+            | if group.truncated_from.is_some() { GROUP_TRUNCATES } else { 0 }
+            | if group.mark.is_some() { GROUP_HAS_MARK } else { 0 }
+            | if group.carried.is_some() { GROUP_IS_CARRIED } else { 0 };
+        let counts = [group.runs.len(), group.terms.len(), group.points.len(), group.mean_bytes() as usize];
         body.extend_from_slice(&id.0.to_le_bytes());
         body.extend_from_slice(&flags.to_le_bytes());
-        let fixed = [group.truncated_from.unwrap_or(0), state.term.0, state.vote.0, state.commit.0];
-        fixed.iter().for_each(|value| word(&mut body, *value));
+        word(&mut body, group.truncated_from.unwrap_or(0));
+        hard_state_words(&state).iter().for_each(|value| word(&mut body, *value));
         counts.iter().for_each(|count| body.extend_from_slice(&(*count as u32).to_le_bytes()));
         word(&mut body, 0);
+        group.mark.iter().flat_map(mark_words).for_each(|value| word(&mut body, value));
+        group.carried.iter().flat_map(|(last, term)| [*last, *term]).for_each(|value| word(&mut body, value));
         for run in &group.runs {
             [run.first, run.last, run.offset].iter().for_each(|value| word(&mut body, *value));
         }
@@ -61,7 +74,8 @@ fn encode_body(header: &SegmentHeader, index: &SegmentIndex) -> Vec<u8> {
     body
 }
 
-fn decode_body(body: &[u8], groups: u32) -> Option<(u64, SegmentIndex)> {
+/// The body of a footer at `offset`.
+fn decode_body(body: &[u8], groups: u32, offset: u64) -> Option<(u64, SegmentIndex)> {
     let mut index = SegmentIndex::default();
     let first_batch = u64_at(body.get(..8)?, 0);
     let mut rest = &body[8..];
@@ -70,25 +84,42 @@ fn decode_body(body: &[u8], groups: u32) -> Option<(u64, SegmentIndex)> {
         rest = after;
         Some(taken)
     };
+    let pair = |bytes: &[u8]| (u64_at(bytes, 0), u64_at(bytes, 8));
     for _ in 0..groups {
         let fixed = take(GROUP_BYTES)?;
         let flags = u32_at(fixed, 4);
+        if flags & !GROUP_FLAGS != 0 {
+            return None;
+        }
         let counts = [40, 44, 48].map(|at| u32_at(fixed, at) as usize);
-        let state =
-            HardState { term: Term(u64_at(fixed, 16)), vote: MemberId(u64_at(fixed, 24)), commit: Index(u64_at(fixed, 32)) };
         let group = index.group(GroupId(u32_at(fixed, 0)));
         group.truncated_from = (flags & GROUP_TRUNCATES != 0).then(|| u64_at(fixed, 8));
-        group.hard_state = (flags & GROUP_HAS_HARD_STATE != 0).then_some(state);
-        let pair = |bytes: &[u8]| (u64_at(bytes, 0), u64_at(bytes, 8));
+        group.hard_state = (flags & GROUP_HAS_HARD_STATE != 0).then(|| decode_hard_state(fixed, 16));
+        if flags & GROUP_HAS_MARK != 0 {
+            group.mark = Some(decode_mark(take(MARK_BYTES)?, 0));
+        }
+        if flags & GROUP_IS_CARRIED != 0 {
+            group.carried = Some(pair(take(CARRIED_BYTES)?));
+        }
         let runs = take(counts[0].checked_mul(24)?)?;
         group.runs = runs
             .chunks_exact(24)
             .map(|run| Run { first: u64_at(run, 0), last: u64_at(run, 8), offset: u64_at(run, 16) })
             .collect();
+        let ascend = group.runs.windows(2).all(|pair| pair[0].last < pair[1].first);
+        if !ascend || group.runs.iter().any(|run| run.first == 0 || run.first > run.last) {
+            return None;
+        }
         group.terms = take(counts[1].checked_mul(16)?)?.chunks_exact(16).map(pair).collect();
         group.break_run();
         group.points = take(counts[2].checked_mul(16)?)?.chunks_exact(16).map(pair).collect();
+        group.written = group.runs.iter().map(|run| run.last - run.first + 1).sum();
+        group.written_bytes = group.written.saturating_mul(u64::from(u32_at(fixed, 52)));
     }
+    // Footers of the first release do not have the means: one of all entries is better than none.
+    let written: u64 = index.groups.values().map(|group| group.written).sum();
+    let mean = offset / written.max(1);
+    index.groups.values_mut().filter(|group| group.written_bytes == 0).for_each(|group| group.written_bytes = group.written * mean);
     rest.is_empty().then_some((first_batch, index))
 }
 
@@ -118,8 +149,8 @@ pub(super) fn write<F: DiskFile>(
     let length = file.len().map_err(LogError::io("read", &name))?;
     let trailer_at = (length / BLOCK_BYTES * BLOCK_BYTES).max(end + bytes.len() as u64 + BLOCK_BYTES) - BLOCK_BYTES;
     let trailer = encode_trailer(header.salt, trailer_at, end, next_batch);
-    file.write_at(&bytes, end).map_err(LogError::io("write", &name))?;
-    file.write_at(&trailer, trailer_at).map_err(LogError::io("write", &name))
+    file.write_at(&bytes, end).map_err(LogError::space("write", &name))?;
+    file.write_at(&trailer, trailer_at).map_err(LogError::space("write", &name))
 }
 
 fn encode_trailer(salt: u64, at: u64, footer: u64, next_batch: u64) -> Vec<u8> {
@@ -152,7 +183,7 @@ pub(super) fn decode(header: &SegmentHeader, offset: u64, batch: &BatchHeader, b
     if batch.body_crc != checksum(header.salt, offset, &[body]) {
         return None;
     }
-    let (first_batch, index) = decode_body(body, batch.count)?;
+    let (first_batch, index) = decode_body(body, batch.count, offset)?;
     Some(Footer { offset, next_batch: batch.number, first_batch, index })
 }
 

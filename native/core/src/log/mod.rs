@@ -12,20 +12,28 @@
 
 mod batch;
 mod cache;
+mod check;
 mod disk;
 mod error;
 mod footer;
+mod group;
 mod index;
 mod layout;
+mod maker;
+mod open;
 mod reader;
 mod record;
 mod recover;
+mod release;
+mod reserve;
 mod scan;
 mod segment_scan;
 mod spare;
 mod state;
 mod superblock;
+mod terms;
 mod types;
+mod unsettled;
 mod walk;
 mod writer;
 
@@ -37,5 +45,10 @@ pub use record::ENTRY_BYTES_MAX;
 pub use scan::{scan, ScanItem, ScanSummary, ScannedRecord};
 pub use spare::SparePool;
 pub use superblock::NAME_BYTES_MAX;
-pub use types::{AppendStats, GroupRecovery, HardState, Identity, LogEntry, LogOptions, LogStats, Op, Recovery, Wanted};
+pub use record::Carried;
+pub use types::{
+    AppendStats, GroupRecovery, HardState, Identity, LogEntry, LogOptions, LogStats, Op, Pin, Recovery, ReleaseStats,
+    RelocateStats, SnapshotMark, Wanted,
+};
+pub use unsettled::clear_unsettled;
 pub use writer::{Log, BATCH_BYTES_MAX};

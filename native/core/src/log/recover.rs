@@ -2,11 +2,13 @@
 
 use super::disk::{Disk, DiskFile};
 use super::footer;
+use super::group::Group;
 use super::layout::{segment_name, segment_sequence, SegmentHeader, BLOCK_BYTES};
-use super::segment_scan::scan_segment;
+use super::segment_scan::{scan_segment, OnLoss, SegmentScan};
 use super::state::{Active, State};
 use super::superblock::{Copies, Superblock};
 use super::LogError;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -29,21 +31,27 @@ pub(super) struct Tail {
     pub incarnation: u64,
 }
 
-/// What `superblock` and the directory's files say the segments are, oldest first; their files exist.
-pub(super) fn sequences(superblock: &Superblock, names: &[String]) -> Result<Vec<u64>, LogError> {
-    let mut found: Vec<u64> = names.iter().filter_map(|name| segment_sequence(name)).collect();
-    found.sort_unstable();
+/// What `superblock` and the directory's files say the segments are, oldest first; all but the newest may be missing.
+/// Files older than the oldest are what an interrupted release has left.
+pub(super) fn sequences(superblock: &Superblock, names: &[String]) -> Result<Vec<(u64, bool)>, LogError> {
+    let found: BTreeSet<u64> = names.iter().filter_map(|name| segment_sequence(name)).collect();
     let expected = superblock.oldest..=superblock.newest;
-    if let Some(missing) = expected.clone().find(|sequence| found.binary_search(sequence).is_err()) {
-        return Err(LogError::MissingSegment { segment: segment_name(missing) });
+    if superblock.newest > 0 && !found.contains(&superblock.newest) {
+        return Err(LogError::MissingSegment { segment: segment_name(superblock.newest) });
     }
     // One more than the superblock names is a segment whose creation was not finished, or a superblock copy that was
     // lost together with its newest update; its header tells whether it belongs.
     let next = superblock.newest + 1;
-    if let Some(stranger) = found.iter().find(|sequence| !expected.contains(sequence) && **sequence != next) {
+    if let Some(stranger) = found.range(next + 1..).next() {
         return Err(LogError::UnexpectedSegment { segment: segment_name(*stranger) });
     }
-    Ok(found)
+    let expected = expected.map(|sequence| (sequence, found.contains(&sequence)));
+    Ok(expected.chain(found.contains(&next).then_some((next, true))).collect())
+}
+
+/// Segment files that an interrupted release has left.
+pub(super) fn leftovers<'a>(superblock: &'a Superblock, names: &'a [String]) -> impl Iterator<Item = &'a String> {
+    names.iter().filter(|name| segment_sequence(name).is_some_and(|sequence| sequence < superblock.oldest))
 }
 
 /// Opens one segment and checks that it belongs between its neighbours.
@@ -62,6 +70,9 @@ pub(super) fn open_segment<D: Disk>(
         "it does not follow the segment before it"
     } else if sequence == superblock.newest && header.salt != superblock.newest_salt {
         "the superblock names another file"
+    } else if header.incarnation > superblock.identity.incarnation {
+        let (found, known) = (header.incarnation, superblock.identity.incarnation);
+        return Err(LogError::StaleSuperblock { segment, found, known });
     } else {
         return Ok((file, header));
     };
@@ -69,6 +80,7 @@ pub(super) fn open_segment<D: Disk>(
 }
 
 /// Rebuilds the shared state. Sealed segments are read by their footers, scanned only where those are not readable.
+/// Lost batches, up to all of a segment that is not the newest, are passed over and counted.
 pub(super) fn recover<D: Disk>(
     disk: &D,
     superblock: &Superblock,
@@ -76,36 +88,76 @@ pub(super) fn recover<D: Disk>(
     access: Access,
 ) -> Result<(State<D::File>, Option<Tail>), LogError> {
     let mut state = State::new();
-    let sequences = sequences(superblock, names)?;
     let mut opened: Option<(D::File, SegmentHeader)> = None;
-    for sequence in sequences {
+    // Number of the next batch, where a segment's own end says so.
+    let mut next_batch: Option<u64> = None;
+    let mut gap = false;
+    for (sequence, exists) in sequences(superblock, names)? {
         let previous = opened.as_ref().map(|(_, header)| header);
-        let (file, header) = open_segment(disk, superblock, sequence, previous)?;
-        if let Some((file, sealed)) = opened.replace((file, header.clone())) {
-            recover_sealed(&mut state, &file, &sealed, header.first_batch)?;
+        let found = match exists {
+            true => match open_segment(disk, superblock, sequence, previous) {
+                Err(LogError::Damaged { .. }) if sequence < superblock.newest => None,
+                opened => Some(opened?),
+            },
+            false => None,
+        };
+        let first_batch = found.as_ref().map(|(_, header)| header.first_batch);
+        if let Some((file, sealed)) = opened.take() {
+            next_batch = Some(recover_sealed(&mut state, &file, &sealed, first_batch)?);
         }
+        match first_batch {
+            Some(first) if gap => state.lose(first.saturating_sub(next_batch.unwrap_or(first.saturating_sub(1))).max(1)),
+            _ => {}
+        }
+        gap = found.is_none();
+        opened = found;
     }
     let Some((file, header)) = opened else {
         return Ok((state, None));
     };
     let tail = recover_newest(&mut state, file, header, access)?;
+    state.groups.values_mut().for_each(Group::finish);
+    check_incarnation(superblock, &state, &tail)?;
     Ok((state, Some(tail)))
 }
 
+/// An open writes its incarnation into the superblock before anything else: batches that are ahead of it lie beside a
+/// superblock of another time.
+fn check_incarnation<F>(superblock: &Superblock, state: &State<F>, tail: &Tail) -> Result<(), LogError> {
+    let (found, known) = (tail.incarnation, superblock.identity.incarnation);
+    let newest = state.active.as_ref().map_or(0, |active| active.header.sequence);
+    match found > known {
+        true => Err(LogError::StaleSuperblock { segment: segment_name(newest), found, known }),
+        false => Ok(()),
+    }
+}
+
+/// Takes a sealed segment over; the number of the batch after its last. `next_batch` is what the segment after it begins
+/// with, if that is known.
 fn recover_sealed<F: DiskFile>(
     state: &mut State<F>,
     file: &F,
     header: &SegmentHeader,
-    next_batch: u64,
-) -> Result<(), LogError> {
-    let misfit = |reason| LogError::damaged(&header.name(), 0, reason);
+    next_batch: Option<u64>,
+) -> Result<u64, LogError> {
     let footer = footer::read(file, header)?;
-    if let Some(footer) = footer.filter(|footer| footer.next_batch == next_batch) {
-        let used = footer.offset + footer::sealed_bytes(&footer.index);
-        return state.absorb(header, used, &footer.index, false).map_err(misfit);
+    if let Some(footer) = footer.filter(|footer| next_batch.is_none_or(|next| next == footer.next_batch)) {
+        state.absorb(header.sequence, &footer.index, true);
+        state.add_sealed(header, footer.offset + footer::sealed_bytes(&footer.index), None);
+        return Ok(footer.next_batch);
     }
-    let scan = scan_segment(file, header, Some(next_batch), &mut |_, _| {})?;
-    state.absorb(header, scan.end, &scan.index, true).map_err(misfit)
+    let scan = scan_segment(file, header, next_batch, OnLoss::PassOver, &mut |_, _| {})?;
+    absorb_scan(state, header.sequence, &scan);
+    state.lose(scan.lost_after);
+    state.add_sealed(header, scan.end, Some(scan.index(&header.name())?));
+    Ok(scan.next_batch + scan.lost_after)
+}
+
+fn absorb_scan<F>(state: &mut State<F>, sequence: u64, scan: &SegmentScan) {
+    for (i, part) in scan.parts.iter().enumerate() {
+        state.lose(part.lost_before);
+        state.absorb(sequence, &part.index, i == 0);
+    }
 }
 
 fn recover_newest<F: DiskFile>(
@@ -121,23 +173,25 @@ fn recover_newest<F: DiskFile>(
         file.sync_data().map_err(LogError::io("sync", &name))?;
         file.forget_cache().map_err(LogError::io("read", &name))?;
     }
-    let (index, end, tail) = match footer::read(&file, &header)? {
+    let (index, end, damaged, tail) = match footer::read(&file, &header)? {
         Some(footer) => {
             let length = file.len().map_err(LogError::io("read", &name))?;
             let sealed_end = footer.offset + footer::sealed_bytes(&footer.index) - BLOCK_BYTES;
             let trailer = length / BLOCK_BYTES * BLOCK_BYTES - BLOCK_BYTES;
             let dirty = vec![footer.offset..sealed_end, trailer..trailer + BLOCK_BYTES];
             let (next_batch, incarnation) = (footer.next_batch, header.incarnation);
-            (footer.index, footer.offset, Tail { next_batch, torn_bytes: 0, dirty, incarnation })
+            state.absorb(header.sequence, &footer.index, true);
+            (footer.index, footer.offset, false, Tail { next_batch, torn_bytes: 0, dirty, incarnation })
         }
         None => {
-            let scan = scan_segment(&file, &header, None, &mut |_, _| {})?;
-            let (next_batch, torn_bytes) = (scan.next_batch, scan.torn_bytes);
-            (scan.index, scan.end, Tail { next_batch, torn_bytes, dirty: scan.dirty, incarnation: scan.incarnation })
+            let scan = scan_segment(&file, &header, None, OnLoss::PassOver, &mut |_, _| {})?;
+            absorb_scan(state, header.sequence, &scan);
+            let (index, damaged) = (scan.index(&name)?, scan.lost_batches() > 0);
+            let (next_batch, torn_bytes, incarnation) = (scan.next_batch, scan.torn_bytes, scan.incarnation);
+            (index, scan.end, damaged, Tail { next_batch, torn_bytes, dirty: scan.dirty, incarnation })
         }
     };
-    let active = Active { header, file: Arc::new(file), index, end };
-    state.activate(active).map_err(|reason| LogError::damaged(&name, 0, reason))?;
+    state.active = Some(Active { header, file: Arc::new(file), index, end, damaged });
     Ok(tail)
 }
 

@@ -2,11 +2,11 @@
 
 use super::disk::Disk;
 use super::layout::segment_name;
-use super::record::{owned_entry, RecordRef};
+use super::record::{owned_entry, Carried, Manner, RecordRef};
 use super::recover::{open_segment, read_superblock, sequences};
-use super::segment_scan::scan_segment;
+use super::segment_scan::{scan_segment, OnLoss};
 use super::superblock::Superblock;
-use super::types::{HardState, Identity, LogEntry};
+use super::types::{HardState, Identity, LogEntry, SnapshotMark};
 use super::LogError;
 use crate::ids::{GroupId, Index};
 
@@ -16,6 +16,13 @@ pub enum ScannedRecord {
     Entry { group: GroupId, entry: LogEntry },
     Truncate { group: GroupId, from: Index },
     HardState { group: GroupId, state: HardState },
+    /// An entry that was damaged or lost, in its new place.
+    Repair { group: GroupId, entry: LogEntry },
+    /// An entry that was moved, in its new place.
+    Relocate { group: GroupId, entry: LogEntry },
+    Mark { group: GroupId, mark: SnapshotMark },
+    /// The group as it was when the segment began.
+    Carry { group: GroupId, carried: Carried },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,13 +69,17 @@ fn pass<D: Disk>(
     summary: &mut ScanSummary,
     visit: &mut dyn FnMut(ScanItem),
 ) -> Result<(), LogError> {
-    let mut rest = sequences(superblock, names)?.into_iter();
+    let sequences = sequences(superblock, names)?;
+    if let Some((missing, _)) = sequences.iter().find(|(_, exists)| !exists) {
+        return Err(LogError::MissingSegment { segment: segment_name(*missing) });
+    }
+    let mut rest = sequences.into_iter().map(|(sequence, _)| sequence);
     let mut ahead = rest.next().map(|first| open_segment(disk, superblock, first, None)).transpose()?;
     while let Some((file, header)) = ahead {
         ahead = rest.next().map(|next| open_segment(disk, superblock, next, Some(&header))).transpose()?;
         let next_batch = ahead.as_ref().map(|(_, next)| next.first_batch);
         let segment = segment_name(header.sequence);
-        let scanned = scan_segment(&file, &header, next_batch, &mut |offset, record| {
+        let scanned = scan_segment(&file, &header, next_batch, OnLoss::Refuse, &mut |offset, record| {
             visit(ScanItem { segment: segment.clone(), offset, record: owned(record) });
         })?;
         summary.segments += 1;
@@ -81,9 +92,16 @@ fn pass<D: Disk>(
 
 fn owned(record: &RecordRef<'_>) -> ScannedRecord {
     match *record {
-        RecordRef::Entry { group, index, term, kind, data, context } => {
-            ScannedRecord::Entry { group, entry: owned_entry(index, term, kind, data, context) }
+        RecordRef::Entry { manner, group, index, term, kind, data, context } => {
+            let entry = owned_entry(index, term, kind, data, context);
+            match manner {
+                Manner::Append => ScannedRecord::Entry { group, entry },
+                Manner::Repair => ScannedRecord::Repair { group, entry },
+                Manner::Relocate => ScannedRecord::Relocate { group, entry },
+            }
         }
+        RecordRef::Mark { group, mark } => ScannedRecord::Mark { group, mark },
+        RecordRef::Carry { group, carried } => ScannedRecord::Carry { group, carried },
         RecordRef::Truncate { group, from } => ScannedRecord::Truncate { group, from },
         RecordRef::HardState { group, state } => ScannedRecord::HardState { group, state },
     }

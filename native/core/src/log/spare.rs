@@ -29,6 +29,8 @@ struct Inner<D: Disk> {
     segment_bytes: u64,
     wanted: usize,
     ready: Mutex<Vec<String>>,
+    /// Files of released segments that have still to be filled with zeros, under the names of unfinished spares.
+    used: Mutex<Vec<String>>,
     /// One filling at a time, so that two callers do not both make the last missing spare.
     filling: Mutex<()>,
     next_name: AtomicU64,
@@ -56,8 +58,29 @@ impl<D: Disk> SparePool<D> {
                 disk.remove(name).map_err(LogError::io("remove", name))?;
             }
         }
-        let (ready, filling, next_name) = (Mutex::new(ready), Mutex::new(()), AtomicU64::new(next_name));
-        Ok(Self { inner: Arc::new(Inner { disk, segment_bytes, wanted, ready, filling, next_name }) })
+        let (ready, used) = (Mutex::new(ready), Mutex::default());
+        let (filling, next_name) = (Mutex::new(()), AtomicU64::new(next_name));
+        Ok(Self { inner: Arc::new(Inner { disk, segment_bytes, wanted, ready, used, filling, next_name }) })
+    }
+
+    /// Takes over a released segment's file, if it has a spare's size and fewer stand by than wanted.
+    pub(super) fn recycle(&self, segment: &str) -> Result<bool, LogError> {
+        let inner = &*self.inner;
+        if self.ready() + lock(&inner.used).len() >= inner.wanted {
+            return Ok(false);
+        }
+        let file = inner.disk.open(segment).map_err(LogError::io("open", segment))?;
+        if file.len().map_err(LogError::io("read", segment))? != inner.segment_bytes {
+            return Ok(false);
+        }
+        let unfinished = format!("{}{UNFINISHED_SUFFIX}", self.fresh_name());
+        inner.disk.rename(segment, &unfinished).map_err(LogError::io("rename", segment))?;
+        lock(&inner.used).push(unfinished);
+        Ok(true)
+    }
+
+    fn fresh_name(&self) -> String {
+        format!("{SPARE_PREFIX}{}", self.inner.next_name.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Makes one spare if fewer than wanted stand by; true if it did. Each MiB is synced by itself, and then `pace` is
@@ -83,22 +106,39 @@ impl<D: Disk> SparePool<D> {
         spare.map_or_else(|| self.prepare(capacity.max(self.inner.segment_bytes), None), Ok)
     }
 
+    /// Out of a released segment where there is one: its blocks are there already.
     fn prepare(&self, capacity: u64, pace: Option<&mut dyn FnMut()>) -> Result<String, LogError> {
-        let name = format!("{SPARE_PREFIX}{}", self.inner.next_name.fetch_add(1, Ordering::Relaxed));
-        let unfinished = format!("{name}{UNFINISHED_SUFFIX}");
-        let made = self.write_zeros(&unfinished, capacity, pace).and_then(|()| {
-            self.inner.disk.rename(&unfinished, &name).map_err(LogError::io("rename", &unfinished))
+        let inner = &*self.inner;
+        let used = if capacity == inner.segment_bytes { lock(&inner.used).pop() } else { None };
+        let exists = used.is_some();
+        let unfinished = used.unwrap_or_else(|| format!("{}{UNFINISHED_SUFFIX}", self.fresh_name()));
+        let name = unfinished.trim_end_matches(UNFINISHED_SUFFIX).to_owned();
+        let made = self.write_zeros(&unfinished, exists, capacity, pace).and_then(|()| {
+            inner.disk.rename(&unfinished, &name).map_err(LogError::space("rename", &unfinished))
         });
         if made.is_err() {
             // The space goes back where it can; the error that counts is the first.
-            let _ = self.inner.disk.remove(&unfinished);
+            let _ = inner.disk.remove(&unfinished);
         }
         made.map(|()| name)
     }
 
-    fn write_zeros(&self, name: &str, capacity: u64, mut pace: Option<&mut dyn FnMut()>) -> Result<(), LogError> {
-        let file = self.inner.disk.create(name).map_err(LogError::io("create", name))?;
-        file.allocate(capacity).map_err(LogError::io("allocate", name))?;
+    fn write_zeros(
+        &self,
+        name: &str,
+        exists: bool,
+        capacity: u64,
+        mut pace: Option<&mut dyn FnMut()>,
+    ) -> Result<(), LogError> {
+        let disk = &self.inner.disk;
+        let file = match exists {
+            true => disk.open(name).map_err(LogError::io("open", name))?,
+            false => {
+                let file = disk.create(name).map_err(LogError::space("create", name))?;
+                file.allocate(capacity).map_err(LogError::space("allocate", name))?;
+                file
+            }
+        };
         let mut at = 0;
         while at < capacity {
             let bytes = (capacity - at).min(ZERO_BYTES as u64);
@@ -107,12 +147,12 @@ impl<D: Disk> SparePool<D> {
             if let Some(pace) = &mut pace {
                 // Each sync makes the file system commit the extents it has turned into written ones: not too often.
                 if at % SYNC_BYTES == 0 {
-                    file.sync_data().map_err(LogError::io("sync", name))?;
+                    file.sync_data().map_err(LogError::space("sync", name))?;
                 }
                 pace();
             }
         }
-        file.sync_data().map_err(LogError::io("sync", name))
+        file.sync_data().map_err(LogError::space("sync", name))
     }
 }
 
@@ -121,7 +161,7 @@ pub(super) fn zero<F: DiskFile>(file: &F, name: &str, from: u64, to: u64) -> Res
     let mut at = from;
     while at < to {
         let bytes = (to - at).min(ZERO_BYTES as u64);
-        file.write_at(&ZEROS[..bytes as usize], at).map_err(LogError::io("write", name))?;
+        file.write_at(&ZEROS[..bytes as usize], at).map_err(LogError::space("write", name))?;
         at += bytes;
     }
     Ok(())

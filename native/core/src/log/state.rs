@@ -1,31 +1,19 @@
 //! What writer and readers of an open log share: where every group's live entries are.
 //!
-//! Sealed segments leave here one range a group; their sparse indexes stay in their footers and are fetched through a
+//! Of sealed segments only ranges are kept here; their sparse indexes stay in their footers and are fetched through a
 //! small cache. Only the newest segment's index is kept in memory.
 
 use super::cache::SegmentCache;
 use super::disk::Disk;
-use super::index::{push_term, truncate_runs, SegmentIndex};
-use super::layout::SegmentHeader;
-use super::types::{GroupRecovery, HardState, LogStats, Op};
+use super::error::LostRange;
+use super::group::Group;
+use super::index::SegmentIndex;
+use super::layout::{segment_name, SegmentHeader};
+use super::types::{GroupRecovery, LogStats, Op, Pin};
+use super::LogError;
 use crate::ids::{GroupId, Index, Term};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-
-/// A group's entries `first..=last` in one sealed segment.
-pub(super) struct SealedRange {
-    pub segment: u64,
-    pub first: u64,
-    pub last: u64,
-}
-
-/// A group as far as sealed segments hold it. Invariant: ranges and terms ascend without a gap.
-#[derive(Default)]
-struct SealedGroup {
-    ranges: Vec<SealedRange>,
-    terms: Vec<(u64, u64)>,
-    hard_state: HardState,
-}
 
 pub(super) struct SealedSegment {
     pub header: SegmentHeader,
@@ -41,124 +29,166 @@ pub(super) struct Active<F> {
     pub index: SegmentIndex,
     /// Where the next batch goes.
     pub end: u64,
+    /// It has lost batches: it gets no footer, so that every open reads it and judges the loss anew.
+    pub damaged: bool,
 }
 
 pub(super) struct State<F> {
-    groups: BTreeMap<GroupId, SealedGroup>,
+    pub groups: BTreeMap<GroupId, Group>,
     pub sealed: BTreeMap<u64, SealedSegment>,
     pub active: Option<Active<F>>,
+    /// Batches lost so far; and whether no segment since then has said what it began with.
+    pub lost_batches: u64,
+    pub unsure: bool,
 }
 
 impl<F> State<F> {
     pub fn new() -> Self {
-        Self { groups: BTreeMap::new(), sealed: BTreeMap::new(), active: None }
+        Self { groups: BTreeMap::new(), sealed: BTreeMap::new(), active: None, lost_batches: 0, unsure: false }
     }
 
-    /// Takes over what a sealed segment, newer than all before, says about its groups.
-    pub fn absorb(
-        &mut self,
-        header: &SegmentHeader,
-        used_bytes: u64,
-        index: &SegmentIndex,
-        pin: bool,
-    ) -> Result<(), &'static str> {
+    /// Takes over what a segment, or a part of one, says about its groups; it is newer than all before. `begins` for the
+    /// first part of a segment.
+    pub fn absorb(&mut self, sequence: u64, index: &SegmentIndex, begins: bool) {
         for (id, part) in &index.groups {
-            let group = self.groups.entry(*id).or_default();
-            if let Some(from) = part.truncated_from {
-                group.truncate(from);
-            }
-            if let (Some(first), Some(last)) = (part.first(), part.last()) {
-                if first != group.last() + 1 {
-                    return Err("its entries do not go on where the segments before it end");
-                }
-                group.ranges.push(SealedRange { segment: header.sequence, first, last });
-                part.terms.iter().for_each(|(index, term)| push_term(&mut group.terms, *index, *term));
-            }
-            group.hard_state = part.hard_state.unwrap_or(group.hard_state);
+            self.unsure &= part.carried.is_none();
+            self.groups.entry(*id).or_default().absorb(sequence, part, begins);
         }
-        let pinned = pin.then(|| Arc::new(index.clone()));
-        self.sealed.insert(header.sequence, SealedSegment { header: header.clone(), used_bytes, pinned });
-        Ok(())
     }
 
-    /// Makes a segment the newest; what it truncates goes from the sealed ones.
-    pub fn activate(&mut self, active: Active<F>) -> Result<(), &'static str> {
-        for (id, part) in &active.index.groups {
-            let group = self.groups.entry(*id).or_default();
-            if let Some(from) = part.truncated_from {
-                group.truncate(from);
-            }
-            if part.first().is_some_and(|first| first != group.last() + 1) {
-                return Err("its entries do not go on where the segments before it end");
-            }
+    /// That many batches are lost between what was absorbed and what comes.
+    pub fn lose(&mut self, batches: u64) {
+        if batches > 0 {
+            self.lost_batches += batches;
+            self.unsure = true;
+            self.groups.values_mut().for_each(Group::lose);
         }
-        self.active = Some(active);
-        Ok(())
+    }
+
+    pub fn add_sealed(&mut self, header: &SegmentHeader, used_bytes: u64, pinned: Option<SegmentIndex>) {
+        let segment = SealedSegment { header: header.clone(), used_bytes, pinned: pinned.map(Arc::new) };
+        self.sealed.insert(header.sequence, segment);
+    }
+
+    /// Notes that the newest segment's first batch carried all groups.
+    pub fn carried(&mut self) {
+        let Some(active) = &mut self.active else { return };
+        for (id, group) in &mut self.groups {
+            let (carried, part) = (group.carried(), active.index.group(*id));
+            part.carry(&carried);
+            group.was_carried(active.header.sequence);
+        }
     }
 
     /// Notes a batch that is on disk; `offsets` are those of its entries' records, in order.
     pub fn apply(&mut self, ops: &[Op], offsets: &[u64], end: u64) {
         let Some(active) = &mut self.active else { return };
+        let sequence = active.header.sequence;
         let mut offsets = offsets.iter();
         for op in ops {
+            let (part, group) = (active.index.group(op.group()), self.groups.entry(op.group()).or_default());
             match op {
-                Op::Truncate { group, from } => {
-                    active.index.group(*group).truncate(from.0);
-                    self.groups.entry(*group).or_default().truncate(from.0);
+                Op::Truncate { from, .. } => {
+                    part.truncate(from.0);
+                    group.truncate(from.0);
                 }
-                Op::HardState { group, state } => active.index.group(*group).hard_state = Some(*state),
-                Op::Entries { group, entries } => {
-                    let part = active.index.group(*group);
+                Op::HardState { state, .. } => {
+                    part.hard_state = Some(*state);
+                    group.set_hard_state(*state, sequence);
+                }
+                Op::Mark { mark, .. } => {
+                    part.mark(*mark);
+                    group.set_mark(*mark, sequence);
+                }
+                Op::Entries { entries, .. } => {
+                    part.note_written(entries, offsets.as_slice());
                     for (entry, offset) in entries.iter().zip(&mut offsets) {
                         part.push(entry.index, entry.term, *offset);
                     }
+                    group.append(sequence, entries, part.mean_bytes());
+                }
+                Op::Repair { entries, .. } | Op::Relocate { entries, .. } => {
+                    part.note_written(entries, offsets.as_slice());
+                    for (entry, offset) in entries.iter().zip(&mut offsets) {
+                        // The writer began a new segment if this one had any of them.
+                        part.place(entry.index, entry.term, *offset);
+                    }
+                    group.place(sequence, entries, part.mean_bytes());
                 }
             }
         }
         active.end = end;
     }
 
-    pub fn last_index(&self, group: GroupId) -> u64 {
-        let active = self.active.as_ref().and_then(|active| active.index.groups.get(&group)?.last());
-        active.or_else(|| self.groups.get(&group).map(SealedGroup::last)).unwrap_or(0)
+    /// First and last index of a group; 1 and 0 for an empty or unknown one.
+    pub fn bounds(&self, group: GroupId) -> (u64, u64) {
+        self.groups.get(&group).map_or((1, 0), |group| (group.first, group.last()))
     }
 
-    /// Term of a live entry.
-    pub fn term(&self, group: GroupId, index: u64) -> Option<u64> {
-        if index == 0 || index > self.last_index(group) {
-            return None;
+    /// Term of an entry, or of the one before the first.
+    pub fn term(&self, id: GroupId, index: Index) -> Result<Term, LogError> {
+        let (first, last) = self.bounds(id);
+        if index.0 + 1 < first {
+            return Err(LogError::Compacted { group: id, index, first: Index(first) });
         }
-        let find = |terms: &[(u64, u64)]| {
-            terms[..terms.partition_point(|(first, _)| *first <= index)].last().map(|(_, term)| *term)
+        let out_of_range = || {
+            let high = Index(index.0.saturating_add(1));
+            LogError::OutOfRange { group: id, low: index, high, first: Index(first), last: Index(last) }
         };
-        let active = self.active.as_ref().and_then(|active| active.index.groups.get(&group));
-        active.and_then(|part| find(&part.terms)).or_else(|| find(&self.groups.get(&group)?.terms))
+        if index.0 == 0 || index.0 > last && index.0 + 1 != first {
+            return Err(out_of_range());
+        }
+        let group = self.groups.get(&id).ok_or_else(out_of_range)?;
+        let lost = group.extents(index.0, index.0).find(|extent| extent.segment.is_none());
+        match (lost, group.term(index.0)) {
+            (None, Some(term)) => Ok(Term(term)),
+            _ => Err(self.lost(id, index.0, index.0)),
+        }
     }
 
-    /// Sealed ranges that overlap `low..=high`.
-    pub fn sealed_ranges(&self, group: GroupId, low: u64, high: u64) -> impl Iterator<Item = &SealedRange> {
-        let ranges = self.groups.get(&group).map_or(&[][..], |group| &group.ranges);
-        ranges[ranges.partition_point(|range| range.last < low)..].iter().take_while(move |range| range.first <= high)
+    /// The error for entries that no segment holds.
+    pub fn lost(&self, id: GroupId, first: u64, last: u64) -> LogError {
+        let lost = self.groups.get(&id).map(|group| group.lost_range(id, first, last));
+        let segment = segment_name(self.sealed.keys().next().copied().unwrap_or(1));
+        LogError::Damaged { segment, offset: 0, reason: "its batch or that of a later segment is lost", lost: lost.into_iter().collect() }
     }
 
     /// Every group, with its commit mark clamped to its last entry.
     pub fn recovered(&self) -> BTreeMap<GroupId, GroupRecovery> {
-        let active = self.active.iter().flat_map(|active| active.index.groups.keys());
-        let ids: BTreeSet<GroupId> = self.groups.keys().chain(active).copied().collect();
-        ids.into_iter().map(|id| (id, self.recovered_group(id))).collect()
+        self.groups.iter().map(|(id, group)| (*id, group.recovered())).collect()
     }
 
-    fn recovered_group(&self, id: GroupId) -> GroupRecovery {
-        let sealed = self.groups.get(&id);
-        let active = self.active.as_ref().and_then(|active| active.index.groups.get(&id));
-        let mut terms = sealed.map_or_else(Vec::new, |group| group.terms.clone());
-        active.iter().flat_map(|part| &part.terms).for_each(|(index, term)| push_term(&mut terms, *index, *term));
-        let stored = active.and_then(|part| part.hard_state).or(sealed.map(|group| group.hard_state));
-        let last_index = Index(self.last_index(id));
-        let mut hard_state = stored.unwrap_or_default();
-        hard_state.commit = hard_state.commit.min(last_index);
-        let terms = terms.into_iter().map(|(index, term)| (Index(index), Term(term))).collect();
-        GroupRecovery { hard_state, first_index: Index(1), last_index, terms }
+    pub fn damaged(&self) -> Vec<LostRange> {
+        self.groups.iter().flat_map(|(id, group)| group.lost(*id)).collect()
+    }
+
+    /// Oldest segment that any group needs, or the newest.
+    pub fn oldest_needed(&self) -> u64 {
+        let newest = self.active.as_ref().map_or(u64::MAX, |active| active.header.sequence);
+        self.groups.values().map(Group::oldest_segment).min().unwrap_or(u64::MAX).min(newest)
+    }
+
+    /// What each group holds in segments up to `sequence`.
+    pub fn pins(&self, sequence: u64) -> Vec<Pin> {
+        let pin = |(id, group): (&GroupId, &Group)| {
+            let mut pin = Pin { group: *id, entries: 0, bytes: 0 };
+            for extent in group.extents(0, u64::MAX).filter(|extent| extent.segment.is_some_and(|at| at <= sequence)) {
+                let entries = extent.last - extent.first + 1;
+                pin.entries += entries;
+                pin.bytes += entries * u64::from(extent.mean_bytes);
+            }
+            pin
+        };
+        self.groups.iter().map(pin).filter(|pin| pin.entries > 0).collect()
+    }
+
+    /// Live entries in one segment, as group, first and last index.
+    pub fn held_in(&self, sequence: u64) -> Vec<(GroupId, u64, u64)> {
+        let held = |(id, group): (&GroupId, &Group)| -> Vec<(GroupId, u64, u64)> {
+            let extents = group.extents(0, u64::MAX).filter(|extent| extent.segment == Some(sequence));
+            extents.map(|extent| (*id, extent.first, extent.last)).collect()
+        };
+        self.groups.iter().flat_map(held).collect()
     }
 
     pub fn stats(&self) -> LogStats {
@@ -167,17 +197,6 @@ impl<F> State<F> {
             log_bytes: sealed + self.active.as_ref().map_or(0, |active| active.end),
             segments: self.sealed.len() + usize::from(self.active.is_some()),
         }
-    }
-}
-
-impl SealedGroup {
-    fn last(&self) -> u64 {
-        self.ranges.last().map_or(0, |range| range.last)
-    }
-
-    fn truncate(&mut self, from: u64) {
-        truncate_runs(&mut self.ranges, from, |range| (range.first, &mut range.last));
-        self.terms.retain(|(first, _)| *first < from);
     }
 }
 

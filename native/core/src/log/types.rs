@@ -1,5 +1,6 @@
 //! What goes into the log and what comes out of opening it.
 
+use super::error::LostRange;
 use crate::ids::{GroupId, Index, MemberId, Term};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -32,11 +33,13 @@ pub struct LogOptions {
     pub segment_bytes: u64,
     /// Zero-filled files kept ready by `SparePool::fill`.
     pub spare_segments: usize,
+    /// Size of the file that is given back to the file system when it is full, in bytes; 0 for none.
+    pub reserve_bytes: u64,
 }
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { segment_bytes: 64 * 1024 * 1024, spare_segments: 1 }
+        Self { segment_bytes: 64 * 1024 * 1024, spare_segments: 1, reserve_bytes: 8 * 1024 * 1024 }
     }
 }
 
@@ -60,6 +63,18 @@ pub struct HardState {
     pub commit: Index,
 }
 
+/// What a durable snapshot of a group covers, and from where on its log is still wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SnapshotMark {
+    /// The snapshot covers everything up to it.
+    pub index: Index,
+    pub term: Term,
+    /// Entries below it are not needed here any more. At most `index + 1`.
+    pub first: Index,
+    /// Term of entry `first - 1`, which Raft asks for when it compares logs; 0 where `first` is 1.
+    pub prior_term: Term,
+}
+
 /// One change to one group. A batch of them is durable as a whole or not at all.
 #[derive(Clone, Debug)]
 pub enum Op {
@@ -68,19 +83,46 @@ pub enum Op {
     /// Must continue the group's log without a gap.
     Entries { group: GroupId, entries: Vec<LogEntry> },
     HardState { group: GroupId, state: HardState },
+    /// Entries below `mark.first` go. A log that ends before `mark.first - 1` becomes empty and goes on at
+    /// `mark.first`: so a received snapshot is installed, after a `Truncate` where a conflicting tail has to go.
+    Mark { group: GroupId, mark: SnapshotMark },
+    /// Gives entries that damage has made unreadable a new home. They lie without a gap in what the log holds; neither
+    /// its first nor its last index changes.
+    Repair { group: GroupId, entries: Vec<LogEntry> },
+    /// What `Log::relocate` writes: as `Repair`, for entries that are only moved.
+    Relocate { group: GroupId, entries: Vec<LogEntry> },
+}
+
+impl Op {
+    pub fn group(&self) -> GroupId {
+        match self {
+            Self::Truncate { group, .. }
+            | Self::Entries { group, .. }
+            | Self::HardState { group, .. }
+            | Self::Mark { group, .. }
+            | Self::Repair { group, .. }
+            | Self::Relocate { group, .. } => *group,
+        }
+    }
 }
 
 /// A group as recovery found it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupRecovery {
     /// Its `commit` is clamped to `last_index`: a commit mark may be on disk before an entry that was truncated or
-    /// torn, and Raft refuses to start with a commit beyond its log.
+    /// torn, and Raft refuses to start with a commit beyond its log. Behind lost batches it is clamped further, to what
+    /// is surely the group's log.
     pub hard_state: HardState,
-    /// Always 1 until logs are compacted.
+    /// 1, or what the last snapshot mark says.
     pub first_index: Index,
-    /// 0 for an empty log.
+    /// Term of entry `first_index - 1`; 0 where `first_index` is 1.
+    pub prior_term: Term,
+    /// Index and term that the last snapshot mark covers.
+    pub snapshot: Option<(Index, Term)>,
+    /// `first_index - 1` for an empty log.
     pub last_index: Index,
-    /// First index of each run of equal terms, ascending.
+    /// First index of each run of equal terms, ascending; begins with entry `first_index - 1` unless that is 0. Within a
+    /// lost range the terms are those of the entry before, where nothing better is known.
     pub terms: Vec<(Index, Term)>,
 }
 
@@ -88,9 +130,17 @@ pub struct GroupRecovery {
 pub struct Recovery {
     pub identity: Identity,
     pub groups: BTreeMap<GroupId, GroupRecovery>,
-    /// Bytes of a torn last batch that were cut off. Not zero means rule L2: neither vote nor acknowledge until a
-    /// majority's logs have settled whether that batch had been acknowledged.
+    /// Bytes of a torn last batch that were cut off.
     pub torn_bytes: u64,
+    /// Rule L2: neither vote nor acknowledge until a majority's logs have settled what this log may have forgotten. Set
+    /// by a torn tail, and by lost batches that may have held a group's newest vote or entries; remembered over restarts
+    /// until `clear_unsettled`.
+    pub unsettled: bool,
+    /// Entries that the log must have had and that no readable batch holds. They read as `Damaged` until `Op::Repair`
+    /// brings them back. What lies in a sealed segment behind a whole footer shows only when it is read.
+    pub damaged: Vec<LostRange>,
+    /// Batches that recovery found unreadable in front of readable ones.
+    pub lost_batches: u64,
     /// Bytes in use, over all segments.
     pub log_bytes: u64,
     pub segments: usize,
@@ -111,4 +161,33 @@ pub struct LogStats {
     /// Bytes in use, over all segments.
     pub log_bytes: u64,
     pub segments: usize,
+}
+
+/// What `Log::release` has given back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReleaseStats {
+    pub segments: usize,
+    /// Of them, kept as spares to be.
+    pub recycled: usize,
+    /// Bytes that were in use in them.
+    pub bytes: u64,
+}
+
+/// What `Log::relocate` has moved; nothing where the oldest segment is not worth it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RelocateStats {
+    pub entries: usize,
+    /// Data and context of the entries.
+    pub bytes: u64,
+    /// True when the oldest segment holds nothing live any more, so that `Log::release` can drop it.
+    pub freed: bool,
+}
+
+/// How much of the oldest segments one group keeps from being dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pin {
+    pub group: GroupId,
+    pub entries: u64,
+    /// Estimated from the mean size of the group's records in each segment.
+    pub bytes: u64,
 }

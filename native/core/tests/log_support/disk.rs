@@ -39,6 +39,8 @@ struct Image {
     /// Handles of an earlier life answer errors.
     life: u64,
     fail_sync: bool,
+    /// Bytes that all files together may have; `None` for no limit.
+    capacity: Option<usize>,
 }
 
 fn put(bytes: &mut Vec<u8>, offset: usize, data: &[u8]) {
@@ -84,6 +86,18 @@ impl Image {
         }
     }
 
+    fn used(&self) -> usize {
+        self.names.values().map(|inode| self.inodes[*inode].cached.len()).sum()
+    }
+
+    /// Growing a file by so many bytes needs room for them.
+    fn room(&self, bytes: usize) -> io::Result<()> {
+        match self.capacity.is_some_and(|capacity| bytes > 0 && self.used() + bytes > capacity) {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => Ok(()),
+        }
+    }
+
     fn change(&mut self, one: DirChange) {
         change(&mut self.names, &one);
         self.pending.push(one);
@@ -119,6 +133,17 @@ impl SimDisk {
 
     pub fn crashed(&self) -> bool {
         self.image().crashed
+    }
+
+    /// The disk has room for so many bytes more; `None` for any number.
+    pub fn leave_room(&self, bytes: Option<usize>) {
+        let mut image = self.image();
+        let used = image.used();
+        image.capacity = bytes.map(|bytes| used + bytes);
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.image().names.keys().cloned().collect()
     }
 
     pub fn fail_next_sync(&self) {
@@ -276,6 +301,8 @@ impl DiskFile for SimFile {
 
     fn write_at(&self, buffer: &[u8], offset: u64) -> io::Result<()> {
         let mut image = self.image.lock().unwrap();
+        let grows = (offset as usize + buffer.len()).saturating_sub(image.inodes[self.inode].cached.len());
+        image.room(grows)?;
         let stepped = image.step(self.life);
         if stepped.is_ok() || image.crashed && image.life == self.life {
             let inode = &mut image.inodes[self.inode];

@@ -1,0 +1,331 @@
+//! One group of an open log: which segment holds which of its entries, and what is known of those that none holds.
+//!
+//! A group is rebuilt from what its segments say, oldest first. Where batches were lost in between, what came before
+//! them is in *doubt* from the last known commit on: the lost batches may have truncated it. Raft's log matching decides:
+//! an entry of the same term further on was written by the same leader, whose log only grows, so that nothing before it
+//! can have changed (Ongaro, Ousterhout 2014, sections 5.3 and 5.4).
+
+use super::error::LostRange;
+use super::index::SegmentGroup;
+use super::record::Carried;
+use super::terms::{copy_terms, forget_terms_before, push_term, set_term, term_at, truncate_terms, Terms};
+use super::types::{GroupRecovery, HardState, LogEntry, SnapshotMark};
+use crate::ids::{GroupId, Index, Term};
+
+/// Entries `first..=last` and the segment that has them; `None` where no readable batch does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub segment: Option<u64>,
+    pub first: u64,
+    pub last: u64,
+    /// Mean size of their records in bytes; an estimate.
+    pub mean_bytes: u32,
+}
+
+impl Extent {
+    pub fn contains(&self, index: u64) -> bool {
+        (self.first..=self.last).contains(&index)
+    }
+}
+
+/// Invariant: the extents cover `first..` up to the last entry, ascending, without gap or overlap.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    pub first: u64,
+    prior_term: u64,
+    mark: Option<SnapshotMark>,
+    hard_state: Option<HardState>,
+    /// Segment with the newest record of the mark, and of the hard state.
+    mark_segment: u64,
+    hard_state_segment: u64,
+    extents: Vec<Extent>,
+    terms: Terms,
+    /// Ranges that lost batches may have truncated.
+    doubts: Vec<(u64, u64)>,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self {
+            first: 1,
+            prior_term: 0,
+            mark: None,
+            hard_state: None,
+            mark_segment: u64::MAX,
+            hard_state_segment: u64::MAX,
+            extents: Vec::new(),
+            terms: Terms::new(),
+            doubts: Vec::new(),
+        }
+    }
+}
+
+impl Group {
+    pub fn last(&self) -> u64 {
+        self.extents.last().map_or(self.first - 1, |extent| extent.last)
+    }
+
+    /// Term of an entry from `first - 1` on; `None` for others and where it is not known.
+    pub fn term(&self, index: u64) -> Option<u64> {
+        if index + 1 == self.first {
+            return Some(self.prior_term);
+        }
+        (self.first..=self.last()).contains(&index).then(|| term_at(&self.terms, index)).flatten()
+    }
+
+    pub fn mark(&self) -> Option<SnapshotMark> {
+        self.mark
+    }
+
+    /// Oldest segment that is still needed for this group; `u64::MAX` for none.
+    pub fn oldest_segment(&self) -> u64 {
+        let held = self.extents.iter().filter_map(|extent| extent.segment).min();
+        held.unwrap_or(u64::MAX).min(self.mark_segment).min(self.hard_state_segment)
+    }
+
+    /// Extents that overlap `low..=high`, cut to it.
+    pub fn extents(&self, low: u64, high: u64) -> impl Iterator<Item = Extent> + '_ {
+        let from = self.extents.partition_point(|extent| extent.last < low);
+        let overlapping = self.extents[from..].iter().take_while(move |extent| extent.first <= high);
+        overlapping.map(move |extent| Extent { first: extent.first.max(low), last: extent.last.min(high), ..*extent })
+    }
+
+    /// What the group is, for a new segment's first batch.
+    pub fn carried(&self) -> Carried {
+        let last = self.last();
+        let held = self.extents.last().is_none_or(|extent| extent.segment.is_some());
+        let last_term = if held { self.term(last).unwrap_or(0) } else { 0 };
+        Carried { hard_state: self.hard_state, mark: self.mark, last: Index(last), last_term: Term(last_term) }
+    }
+
+    /// The carried records are on disk in that segment.
+    pub fn was_carried(&mut self, segment: u64) {
+        self.mark_segment = self.mark.map_or(self.mark_segment, |_| segment);
+        self.hard_state_segment = self.hard_state.map_or(self.hard_state_segment, |_| segment);
+    }
+
+    pub fn set_hard_state(&mut self, state: HardState, segment: u64) {
+        (self.hard_state, self.hard_state_segment) = (Some(state), segment);
+    }
+
+    pub fn set_mark(&mut self, mark: SnapshotMark, segment: u64) {
+        (self.first, self.prior_term) = (mark.first.0, mark.prior_term.0);
+        (self.mark, self.mark_segment) = (Some(mark), segment);
+        let first = self.first;
+        self.extents.drain(..self.extents.partition_point(|extent| extent.last < first));
+        match self.extents.first_mut() {
+            Some(extent) => {
+                extent.first = extent.first.max(first);
+                forget_terms_before(&mut self.terms, first);
+            }
+            None => self.terms.clear(),
+        }
+        self.trim_doubts(|(low, high)| (low.max(first), high));
+    }
+
+    pub fn truncate(&mut self, from: u64) {
+        while let Some(extent) = self.extents.last_mut() {
+            if extent.first < from {
+                extent.last = extent.last.min(from - 1);
+                break;
+            }
+            self.extents.pop();
+        }
+        truncate_terms(&mut self.terms, from);
+        self.trim_doubts(|(low, high)| (low, high.min(from - 1)));
+    }
+
+    fn trim_doubts(&mut self, trim: impl Fn((u64, u64)) -> (u64, u64)) {
+        self.doubts.iter_mut().for_each(|doubt| *doubt = trim(*doubt));
+        self.doubts.retain(|(low, high)| low <= high);
+    }
+
+    /// Notes entries that were appended to a segment.
+    pub fn append(&mut self, segment: u64, entries: &[LogEntry], mean_bytes: u32) {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
+        entries.iter().for_each(|entry| push_term(&mut self.terms, entry.index.0, entry.term.0));
+        let extent = Extent { segment: Some(segment), first: first.index.0, last: last.index.0, mean_bytes };
+        self.extend(extent);
+    }
+
+    /// Notes entries that were repaired or relocated.
+    pub fn place(&mut self, segment: u64, entries: &[LogEntry], mean_bytes: u32) {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
+        let end = self.last();
+        for entry in entries {
+            set_term(&mut self.terms, entry.index.0, entry.index.0, entry.term.0, end);
+        }
+        let extent = Extent { segment: Some(segment), first: first.index.0, last: last.index.0, mean_bytes };
+        self.overlay(extent);
+    }
+
+    fn extend(&mut self, extent: Extent) {
+        match self.extents.last_mut() {
+            Some(last) if last.segment == extent.segment => {
+                last.last = extent.last;
+                last.mean_bytes = extent.mean_bytes;
+            }
+            _ => self.extents.push(extent),
+        }
+    }
+
+    /// Gives a range another home; behind the last entry it is added, with a lost range where there is a gap.
+    fn overlay(&mut self, extent: Extent) {
+        let next = self.last() + 1;
+        if extent.first >= next {
+            if extent.first > next {
+                self.extend(Extent { segment: None, first: next, last: extent.first - 1, mean_bytes: 0 });
+            }
+            return self.extend(extent);
+        }
+        let from = self.extents.partition_point(|other| other.last < extent.first);
+        let to = self.extents.partition_point(|other| other.first <= extent.last);
+        let left = self.extents.get(from).filter(|other| other.first < extent.first);
+        let left = left.map(|other| Extent { last: extent.first - 1, ..*other });
+        let right = to.checked_sub(1).map(|last| self.extents[last]).filter(|other| other.last > extent.last);
+        let right = right.map(|other| Extent { first: extent.last + 1, ..other });
+        self.extents.splice(from..to.max(from), left.into_iter().chain([extent]).chain(right));
+        self.join();
+        // What is written anew is not in doubt.
+        let doubts = std::mem::take(&mut self.doubts);
+        self.doubts = doubts
+            .into_iter()
+            .flat_map(|(low, high)| [(low, high.min(extent.first - 1)), (low.max(extent.last + 1), high)])
+            .filter(|(low, high)| low <= high)
+            .collect();
+        self.doubts.dedup();
+    }
+
+    /// Takes over what a segment, newer than all before, says about the group. `begins` for the first part of one.
+    pub fn absorb(&mut self, segment: u64, part: &SegmentGroup, begins: bool) {
+        if begins && part.carried.is_none() && !self.doubts.is_empty() {
+            // Its writer did not carry anything; it also did not repair. So what it appends shows where it truncated.
+            self.truncate(part.first().unwrap_or(u64::MAX));
+        }
+        if let Some(mark) = part.mark {
+            // A mark of lost batches may have been newer.
+            if self.mark.is_none_or(|known| known.first <= mark.first) {
+                self.set_mark(mark, segment);
+            }
+        }
+        if let Some((last, term)) = part.carried {
+            self.carry(last, term);
+        }
+        if let Some(from) = part.truncated_from {
+            self.truncate(from.max(1));
+        }
+        for run in &part.runs {
+            let (first, last) = (run.first.max(self.first), run.last);
+            if first <= last {
+                let end = self.last();
+                self.overlay(Extent { segment: Some(segment), first, last, mean_bytes: part.mean_bytes() });
+                copy_terms(&mut self.terms, &part.terms, first, last, end);
+            }
+        }
+        if let Some(state) = part.hard_state {
+            self.set_hard_state(state, segment);
+        }
+    }
+
+    /// A segment's first batch says where the log ended then.
+    fn carry(&mut self, last: u64, term: u64) {
+        if self.last() > last {
+            self.truncate((last + 1).max(self.first));
+        }
+        let next = self.last() + 1;
+        if next <= last {
+            self.extend(Extent { segment: None, first: next, last, mean_bytes: 0 });
+            if term != 0 {
+                push_term(&mut self.terms, last, term);
+            }
+        }
+        self.judge(Some((last, term)));
+    }
+
+    /// Batches were lost here: whatever no commit covers is in doubt.
+    pub fn lose(&mut self) {
+        let commit = self.hard_state.map_or(0, |state| state.commit.0).max(self.mark.map_or(0, |mark| mark.index.0));
+        let doubt = (self.first.max(commit + 1), self.last());
+        if doubt.0 <= doubt.1 {
+            self.doubts.push(doubt);
+        }
+    }
+
+    /// Decides what is in doubt: by the entry that follows, by the end that a later segment carries, else not yet.
+    pub fn judge(&mut self, end: Option<(u64, u64)>) {
+        for (low, high) in std::mem::take(&mut self.doubts) {
+            let from = self.extents.partition_point(|extent| extent.last <= high);
+            let next = self.extents[from..].iter().find(|extent| extent.segment.is_some());
+            let next_term = next.map(|extent| term_at(&self.terms, extent.first.max(high + 1)));
+            let proof = match (next_term, end) {
+                (Some(term), _) => term,
+                (None, Some((_, term))) => Some(term),
+                (None, None) => {
+                    self.doubts.push((low, high));
+                    continue;
+                }
+            };
+            if proof != term_at(&self.terms, high) {
+                self.forget(low, high);
+            }
+        }
+    }
+
+    /// No readable batch holds these.
+    fn forget(&mut self, low: u64, high: u64) {
+        let doubts = std::mem::take(&mut self.doubts);
+        self.overlay(Extent { segment: None, first: low, last: high, mean_bytes: 0 });
+        self.doubts = doubts;
+    }
+
+    fn join(&mut self) {
+        self.extents.dedup_by(|later, earlier| {
+            let joins = later.segment == earlier.segment;
+            if joins {
+                earlier.last = later.last;
+            }
+            joins
+        });
+    }
+
+    /// Ends recovery. What is still in doubt stays, for nothing contradicts it, but no commit mark covers it: only the
+    /// other members can tell.
+    pub fn finish(&mut self) {
+        self.judge(None);
+        let doubtful = std::mem::take(&mut self.doubts).iter().map(|(low, _)| *low).min();
+        if let (Some(low), Some(state)) = (doubtful, &mut self.hard_state) {
+            state.commit.0 = state.commit.0.min(low - 1);
+        }
+    }
+
+    /// Ranges that no segment holds.
+    pub fn lost(&self, group: GroupId) -> impl Iterator<Item = LostRange> + '_ {
+        let lost = self.extents.iter().filter(|extent| extent.segment.is_none());
+        lost.map(move |extent| self.lost_range(group, extent.first, extent.last))
+    }
+
+    /// `first..=last` as a lost range, with the term that follows it.
+    pub fn lost_range(&self, group: GroupId, first: u64, last: u64) -> LostRange {
+        let held = |extent: &Extent| extent.segment.is_some();
+        let next = self.extents(last + 1, last + 1).next().filter(held).and_then(|_| self.term(last + 1));
+        LostRange { group, first: Index(first), last: Index(last), next_term: next.map(Term) }
+    }
+
+    pub fn recovered(&self) -> GroupRecovery {
+        let last_index = Index(self.last());
+        let mut hard_state = self.hard_state.unwrap_or_default();
+        hard_state.commit = hard_state.commit.min(last_index);
+        let prior = (self.first > 1).then_some((self.first - 1, self.prior_term));
+        let mut terms: Vec<_> =
+            prior.iter().chain(&self.terms).map(|(index, term)| (Index(*index), Term(*term))).collect();
+        terms.dedup_by_key(|(_, term)| *term);
+        GroupRecovery {
+            hard_state,
+            first_index: Index(self.first),
+            prior_term: Term(self.prior_term),
+            snapshot: self.mark.map(|mark| (mark.index, mark.term)),
+            last_index,
+            terms,
+        }
+    }
+}

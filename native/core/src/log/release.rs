@@ -1,0 +1,99 @@
+//! Giving old segments back: dropping those in which nothing is live, and moving the little that is live out of the
+//! oldest (rule L6).
+
+use super::disk::Disk;
+use super::layout::segment_name;
+use super::types::{Op, Pin, ReleaseStats, RelocateStats};
+use super::writer::Log;
+use super::LogError;
+use crate::ids::Index;
+
+/// The oldest segment is worth emptying when at most one part in so many of it is live.
+const LIVE_SHARE: u64 = 4;
+
+impl<D: Disk> Log<D> {
+    /// Drops the oldest segments, as many as no group needs: their files become spares, as far as those are wanted, or
+    /// go. The superblock says so durably before the first file is touched; what a crash leaves over is removed by the
+    /// next open. Readers of a dropped segment get `Compacted`, or the entries from where they are now.
+    ///
+    /// Errors: a file that cannot be renamed or removed leaves the log as it should be, and the file to the next open.
+    /// A superblock that cannot be written poisons the log.
+    pub fn release(&mut self) -> Result<ReleaseStats, LogError> {
+        if self.poisoned {
+            return Err(LogError::Poisoned);
+        }
+        let oldest = self.shared.read().oldest_needed();
+        let mut stats = ReleaseStats::default();
+        if oldest <= self.superblock.oldest {
+            return Ok(stats);
+        }
+        let mut superblock = self.superblock.clone();
+        superblock.oldest = oldest;
+        let disk = self.shared.disk.clone();
+        if let Err(error) = self.copies.update(&*disk, superblock.clone()) {
+            self.poisoned = true;
+            return Err(error);
+        }
+        let gone = self.superblock.oldest..oldest;
+        self.superblock = superblock;
+        let mut state = self.shared.write();
+        let kept = state.sealed.split_off(&oldest);
+        let dropped = std::mem::replace(&mut state.sealed, kept);
+        drop(state);
+        self.shared.cache().forget_before(oldest);
+        stats.bytes = dropped.values().map(|segment| segment.used_bytes).sum();
+        // A segment that was lost with its file is not among the dropped, or is without a file.
+        for name in gone.filter(|sequence| dropped.contains_key(sequence)).map(segment_name) {
+            if self.pool.recycle(&name)? {
+                stats.recycled += 1;
+            } else {
+                disk.remove(&name).map_err(LogError::io("remove", &name))?;
+            }
+            stats.segments += 1;
+        }
+        disk.sync_dir().map_err(LogError::io("sync", "the directory"))?;
+        Ok(stats)
+    }
+
+    /// Moves live entries out of the oldest segment, where little of it is live: up to `max_bytes` of data, but at least
+    /// one entry. To be called again until it moves nothing; and only when nothing waits to be appended, for it is an
+    /// append of its own. Then `release` drops the segment.
+    ///
+    /// Errors: as `append`; `Damaged` where an entry to be moved cannot be read and needs repair first.
+    pub fn relocate(&mut self, max_bytes: u64) -> Result<RelocateStats, LogError> {
+        let mut moved = RelocateStats::default();
+        let Some((sequence, used)) = self.oldest_pinned() else { return Ok(moved) };
+        let live: u64 = self.shared.read().pins(sequence).iter().map(|pin| pin.bytes).sum();
+        if live > used / LIVE_SHARE {
+            return Ok(moved);
+        }
+        let reader = self.reader();
+        let mut ops = Vec::new();
+        for (group, first, last) in self.shared.read().held_in(sequence) {
+            let mut low = first;
+            while low <= last && (moved.entries == 0 || moved.bytes < max_bytes) {
+                let entries = reader.entries(group, Index(low), Index(last + 1), max_bytes - moved.bytes.min(max_bytes))?;
+                low += entries.len() as u64;
+                moved.entries += entries.len();
+                moved.bytes += entries.iter().map(|entry| (entry.data.len() + entry.context.len()) as u64).sum::<u64>();
+                ops.push(Op::Relocate { group, entries });
+            }
+        }
+        self.append(&ops)?;
+        moved.freed = self.shared.read().oldest_needed() > sequence;
+        Ok(moved)
+    }
+
+    /// What each group holds in the `segments` oldest segments: those with the most are what relocation and quotas are
+    /// about.
+    pub fn pins(&self, segments: u64) -> Vec<Pin> {
+        self.shared.read().pins(self.superblock.oldest.saturating_add(segments).saturating_sub(1))
+    }
+
+    /// The oldest sealed segment, unless it can be dropped as it is, and the bytes in use in it.
+    fn oldest_pinned(&self) -> Option<(u64, u64)> {
+        let state = self.shared.read();
+        let (sequence, segment) = state.sealed.iter().next()?;
+        (state.oldest_needed() == *sequence).then_some((*sequence, segment.used_bytes))
+    }
+}

@@ -1,0 +1,255 @@
+//! Snapshot marks, compaction, dropped segments and relocation, case by case. What they must survive is in `log_crash`,
+//! any order of them in `log_model`.
+
+mod log_support;
+
+use log_support::disk::SimDisk;
+use log_support::{entries, entry, hard_state, mark, open, payload, run, steps, truncate, Model, GROUP};
+use std::sync::Arc;
+use vexfs_core::ids::{GroupId, Index, Term};
+use vexfs_core::log::{scan, LogError, LogReader, Op};
+
+const QUIET: GroupId = GroupId(7);
+
+/// Appends one block of group 0 at a time until `segments` are there.
+fn fill(log: &mut vexfs_core::log::Log<SimDisk>, model: &mut Model, segments: usize) {
+    while log.reader().stats().segments < segments {
+        let next = model.last(GROUP) + 1;
+        let ops = [run(next, next, 1, 3000), hard_state(GROUP, 1, 2, next)];
+        log.append(&ops).unwrap();
+        model.apply(&ops);
+    }
+}
+
+fn snapshot_all(model: &Model, kept: u64) -> Op {
+    let last = model.last(GROUP);
+    mark(GROUP, last, 1, last + 1 - kept, 1)
+}
+
+#[test]
+fn a_mark_drops_what_is_below_its_first() {
+    let (disk, mut model) = (SimDisk::default(), Model::default());
+    let (mut log, _) = open(&disk).unwrap();
+    for ops in [vec![run(1, 20, 1, 300)], vec![run(21, 30, 2, 300)], vec![mark(GROUP, 25, 2, 16, 1)]] {
+        log.append(&ops).unwrap();
+        model.apply(&ops);
+    }
+    let reader = log.reader();
+    model.assert_reads(&reader, 700);
+    let Err(LogError::Compacted { index, first, .. }) = reader.entries(GROUP, Index(3), Index(20), 0) else { panic!() };
+    assert_eq!((index, first), (Index(3), Index(16)));
+    assert!(matches!(reader.term(GROUP, Index(14)), Err(LogError::Compacted { .. })));
+    let (_, recovery) = open(&disk).unwrap();
+    let group = &recovery.groups[&GROUP];
+    assert_eq!((group.first_index, group.prior_term, group.snapshot), (Index(16), Term(1), Some((Index(25), Term(2)))));
+    assert_eq!(group.terms, [(Index(15), Term(1)), (Index(21), Term(2))]);
+}
+
+#[test]
+fn a_received_snapshot_empties_a_log_that_is_behind_it() {
+    let (disk, mut model) = (SimDisk::default(), Model::default());
+    let (mut log, _) = open(&disk).unwrap();
+    let behind = vec![run(1, 9, 1, 10)];
+    // One behind the snapshot, and one that conflicts with it.
+    for (ops, last) in [(vec![truncate(GROUP, 51), mark(GROUP, 50, 3, 51, 3)], 50), (vec![run(51, 70, 4, 10)], 70),
+        (vec![truncate(GROUP, 61), mark(GROUP, 60, 5, 61, 5)], 60), (vec![run(61, 62, 6, 10)], 62)] {
+        if last == 50 {
+            log.append(&behind).unwrap();
+            model.apply(&behind);
+        }
+        log.append(&ops).unwrap();
+        model.apply(&ops);
+        assert_eq!(log.reader().last_index(GROUP), Index(last));
+        let (reader, recovery) = LogReader::open(Arc::new(disk.clone())).unwrap();
+        assert!(model.equals(&recovery, &reader), "{recovery:?}");
+        assert_eq!(log.reader().term(GROUP, Index(last)).unwrap().0, model.group(GROUP).term(last));
+    }
+    let error = log.append(&[run(50, 50, 7, 1)]).unwrap_err();
+    assert!(matches!(error, LogError::NotContiguous { expected: Index(63), .. }), "{error}");
+}
+
+#[test]
+fn a_mark_never_goes_back_nor_does_a_truncation_pass_it() {
+    let (disk, mut model) = (SimDisk::default(), Model::default());
+    let (mut log, _) = open(&disk).unwrap();
+    for ops in [vec![run(1, 20, 1, 10)], vec![mark(GROUP, 12, 1, 8, 1)]] {
+        log.append(&ops).unwrap();
+        model.apply(&ops);
+    }
+    let before = disk.steps();
+    for op in steps::refused_marks(&model, GROUP) {
+        let error = log.append(&[run(21, 21, 1, 1), op]).unwrap_err();
+        assert!(matches!(error, LogError::MarkRefused { index: Index(12), first: Index(8), .. }), "{error}");
+    }
+    let error = log.append(&[truncate(GROUP, 7)]).unwrap_err();
+    assert!(matches!(error, LogError::Compacted { index: Index(7), .. }), "{error}");
+    assert_eq!(disk.steps(), before);
+    log.append(&[mark(GROUP, 12, 1, 8, 1), truncate(GROUP, 8)]).unwrap();
+    assert_eq!((log.reader().first_index(GROUP), log.reader().last_index(GROUP)), (Index(8), Index(7)));
+}
+
+#[test]
+fn release_drops_and_recycles_the_oldest_segments() {
+    let (disk, mut model) = (SimDisk::default(), Model::default());
+    let (mut log, _) = open(&disk).unwrap();
+    fill(&mut log, &mut model, 5);
+    assert_eq!(log.release().unwrap().segments, 0, "all of it is live");
+    let ops = [snapshot_all(&model, 6)];
+    log.append(&ops).unwrap();
+    model.apply(&ops);
+    let (before, steps) = (log.reader().stats(), disk.steps());
+    let released = log.release().unwrap();
+    assert!(released.segments >= 2 && released.recycled == 1 && disk.steps() > steps);
+    let after = log.reader().stats();
+    assert_eq!(before.segments - after.segments, released.segments);
+    assert_eq!(before.log_bytes - after.log_bytes, released.bytes);
+    assert_eq!(disk.segments().len(), after.segments);
+    assert_eq!(log.release().unwrap(), Default::default());
+    model.assert_reads(&log.reader(), 1);
+    // A used file stands by as a spare only when it is zero again.
+    assert_eq!(log.spare_pool().ready(), 0);
+    assert!(log.spare_pool().fill(&mut || {}).unwrap() && log.spare_pool().ready() == 1);
+    let spare = disk.names().into_iter().find(|name| name.starts_with("spare-")).unwrap();
+    assert!(disk.read(&spare).iter().all(|byte| *byte == 0));
+    fill(&mut log, &mut model, after.segments + 2);
+    drop(log);
+    let (log, recovery) = open(&disk.after_power_loss(5)).unwrap();
+    assert!(model.equals(&recovery, &log.reader()));
+    assert!(scan(&disk, &mut |_| {}).unwrap().damage.is_none());
+}
+
+#[test]
+fn quiet_groups_states_and_marks_do_not_pin_segments() {
+    let (disk, mut model) = (SimDisk::default(), Model::default());
+    let (mut log, _) = open(&disk).unwrap();
+    let quiet = vec![
+        entries(QUIET, vec![entry(1, 4, "x")]),
+        hard_state(QUIET, 4, 9, 1),
+        mark(QUIET, 1, 4, 2, 4),
+        hard_state(GroupId(8), 3, 2, 0),
+    ];
+    log.append(&quiet).unwrap();
+    model.apply(&quiet);
+    fill(&mut log, &mut model, 4);
+    let ops = [snapshot_all(&model, 0)];
+    log.append(&ops).unwrap();
+    model.apply(&ops);
+    log.release().unwrap();
+    assert_eq!(disk.segments().len(), 1);
+    log.seal_and_close().unwrap();
+    let (log, recovery) = open(&disk).unwrap();
+    assert!(model.equals(&recovery, &log.reader()), "{recovery:?}");
+    assert_eq!(recovery.groups[&GroupId(8)].hard_state.term, Term(3));
+}
+
+#[test]
+fn a_reader_of_a_dropped_segment_is_told_so() {
+    let (disk, mut model) = (SimDisk::default(), Model::default());
+    let (mut log, _) = open(&disk).unwrap();
+    fill(&mut log, &mut model, 4);
+    let reader = log.reader();
+    assert_eq!(reader.entries(GROUP, Index(1), Index(3), u64::MAX).unwrap().len(), 2);
+    log.append(&[snapshot_all(&model, 2)]).unwrap();
+    log.release().unwrap();
+    assert!(matches!(reader.entries(GROUP, Index(1), Index(3), u64::MAX), Err(LogError::Compacted { .. })));
+    // A reader by itself, of an earlier state, finds the file gone or zeroed: never other entries.
+    let (disk, mut model) = (SimDisk::default(), Model::default());
+    let (mut log, _) = open(&disk).unwrap();
+    fill(&mut log, &mut model, 4);
+    let (stale, _) = LogReader::open(Arc::new(disk.clone())).unwrap();
+    stale.entries(GROUP, Index(1), Index(2), 0).unwrap();
+    log.append(&[snapshot_all(&model, 0)]).unwrap();
+    log.release().unwrap();
+    log.spare_pool().fill(&mut || {}).unwrap();
+    fill(&mut log, &mut model, 4);
+    assert!(stale.entries(GROUP, Index(1), Index(2), 0).is_err());
+    assert!(stale.entries(GROUP, Index(8), Index(9), 0).is_err());
+}
+
+#[test]
+fn what_an_interrupted_release_leaves_is_removed() {
+    let (disk, mut model) = (SimDisk::default(), Model::default());
+    let (mut log, _) = open(&disk).unwrap();
+    fill(&mut log, &mut model, 4);
+    let first = disk.segments().remove(0);
+    let bytes = disk.read(&first);
+    let ops = [snapshot_all(&model, 0)];
+    log.append(&ops).unwrap();
+    model.apply(&ops);
+    log.release().unwrap();
+    drop(log);
+    disk.overwrite(&first, &bytes);
+    let (reader, recovery) = LogReader::open(Arc::new(disk.clone())).unwrap();
+    assert!(model.equals(&recovery, &reader));
+    let (log, recovery) = open(&disk).unwrap();
+    assert!(model.equals(&recovery, &log.reader()) && !disk.names().contains(&first));
+}
+
+#[test]
+fn a_quiet_groups_entries_are_moved_out_of_the_way() {
+    let (disk, mut model) = (SimDisk::default(), Model::default());
+    let (mut log, _) = open(&disk).unwrap();
+    let quiet: Vec<_> = (1..=5).map(|i| entry(i, 2, payload(i, 2, 60))).collect();
+    let ops = [entries(QUIET, quiet), hard_state(QUIET, 2, 1, 5)];
+    log.append(&ops).unwrap();
+    model.apply(&ops);
+    fill(&mut log, &mut model, 3);
+    assert_eq!(log.relocate(1000).unwrap(), Default::default(), "most of the oldest segment is live");
+    let ops = [snapshot_all(&model, 1)];
+    log.append(&ops).unwrap();
+    model.apply(&ops);
+    assert_eq!(log.release().unwrap().segments, 0, "the quiet group pins it");
+    let pins = log.pins(1);
+    assert_eq!((pins.len(), pins[0].group, pins[0].entries, pins[0].bytes), (1, QUIET, 5, 5 * 104));
+    let moved = log.relocate(130).unwrap();
+    assert_eq!((moved.entries, moved.bytes, moved.freed), (3, 180, false));
+    model.assert_reads(&log.reader(), 100);
+    let moved = log.relocate(1000).unwrap();
+    assert_eq!((moved.entries, moved.freed), (2, true));
+    assert!(log.release().unwrap().segments >= 1);
+    assert_eq!(disk.segments().len(), 1);
+    let ops = [truncate(QUIET, 4), entries(QUIET, vec![entry(4, 3, "new")])];
+    log.append(&ops).unwrap();
+    model.apply(&ops);
+    model.assert_reads(&log.reader(), 100);
+    log.seal_and_close().unwrap();
+    let (log, recovery) = open(&disk).unwrap();
+    assert!(model.equals(&recovery, &log.reader()));
+}
+
+#[test]
+fn repairs_keep_to_what_the_log_holds() {
+    let (disk, mut model) = (SimDisk::default(), Model::default());
+    let (mut log, _) = open(&disk).unwrap();
+    for ops in [vec![run(1, 20, 1, 500)], vec![mark(GROUP, 5, 1, 4, 1)]] {
+        log.append(&ops).unwrap();
+        model.apply(&ops);
+    }
+    let repair = |low: u64, high: u64| Op::Repair {
+        group: GROUP,
+        entries: (low..=high).map(|i| entry(i, 1, payload(i, 1, 500))).collect(),
+    };
+    let before = disk.steps();
+    for (low, high) in [(3, 5), (19, 21), (21, 21)] {
+        let error = log.append(&[repair(low, high)]).unwrap_err();
+        assert!(matches!(error, LogError::OutOfRange { .. }), "{error}");
+    }
+    let twice = log.append(&[repair(4, 6), repair(6, 7)]).unwrap_err();
+    assert!(matches!(twice, LogError::WrittenTwice { index: Index(6), .. }), "{twice}");
+    let mut gap = vec![entry(5, 1, ""), entry(7, 1, "")];
+    let error = log.append(&[Op::Repair { group: GROUP, entries: std::mem::take(&mut gap) }]).unwrap_err();
+    assert!(matches!(error, LogError::NotContiguous { .. }), "{error}");
+    assert_eq!(disk.steps(), before);
+    // Twice over, at both ends and in between; the segment in which they are is left for it.
+    for (low, high) in [(4, 4), (20, 20), (8, 12), (10, 14), (4, 20)] {
+        log.append(&[repair(low, high)]).unwrap();
+        model.assert_reads(&log.reader(), 2000);
+        let (reader, recovery) = LogReader::open(Arc::new(disk.clone())).unwrap();
+        assert!(model.equals(&recovery, &reader), "{low} to {high}: {recovery:?}");
+    }
+    let ops = [truncate(GROUP, 10), run(10, 11, 3, 5)];
+    log.append(&ops).unwrap();
+    model.apply(&ops);
+    let (log, recovery) = open(&disk).unwrap();
+    assert!(model.equals(&recovery, &log.reader()));
+}

@@ -1,0 +1,87 @@
+//! What an open of a damaged log owes: nothing false, everything that is lost named, and everything back after a repair.
+
+use super::disk::SimDisk;
+use super::{open, Model};
+use vexfs_core::ids::Index;
+use vexfs_core::log::{Log, LogError, LogReader, Op, Recovery};
+
+/// Every entry reads as the model has it, or as `Damaged`; those that do, by group and index. Where the log is unsettled
+/// only what is committed is sure, and the end may be missing.
+fn unreadable(reader: &LogReader<SimDisk>, recovery: &Recovery, model: &Model, at: &str) -> Vec<Op> {
+    let mut repairs = Vec::new();
+    for (id, group) in &model.groups {
+        let Some(found) = recovery.groups.get(id) else {
+            assert!(recovery.unsettled, "{at}: group {id} is not there");
+            continue;
+        };
+        let sure = if recovery.unsettled { found.hard_state.commit.0 } else { u64::MAX };
+        assert!(recovery.unsettled || found.last_index.0 == group.last(), "{at}: {found:?}");
+        assert!(recovery.unsettled || found.hard_state.vote == group.hard_state.vote, "{at}: {found:?}");
+        assert!(recovery.unsettled || found.first_index.0 == group.first(), "{at}: {found:?}");
+        for index in group.first().max(found.first_index.0)..=found.last_index.0.min(group.last()) {
+            match reader.entries(*id, Index(index), Index(index + 1), 0) {
+                Ok(read) => {
+                    assert!(index > sure || read[0] == *group.entry(index), "{at}: group {id} index {index} is false");
+                    let term = reader.term(*id, Index(index)).unwrap();
+                    assert_eq!(term, read[0].term, "{at}: group {id} index {index}");
+                }
+                Err(LogError::Damaged { lost, .. }) => {
+                    let names = lost.iter().any(|range| range.group == *id && (range.first.0..=range.last.0).contains(&index));
+                    assert!(names, "{at}: {index} is not in {lost:?}");
+                    repairs.push(Op::Repair { group: *id, entries: vec![group.entry(index).clone()] });
+                }
+                Err(error) => panic!("{at}: {error}"),
+            }
+        }
+    }
+    repairs
+}
+
+/// Opens a damaged log, brings back what it has lost, and opens it again. What the first open has found.
+pub fn assert_repairable(disk: &SimDisk, model: &Model, at: &str) -> Recovery {
+    let (mut log, recovery) = open(disk).unwrap_or_else(|error| panic!("{at}: {error}"));
+    let repairs = unreadable(&log.reader(), &recovery, model, at);
+    for range in &recovery.damaged {
+        let named = |op: &&Op| matches!(op, Op::Repair { group, entries } if *group == range.group && entries[0].index >= range.first && entries[0].index <= range.last);
+        let group = model.group(range.group);
+        let expected = (range.first.0.max(group.first())..=range.last.0.min(group.last())).count();
+        assert_eq!(repairs.iter().filter(named).count(), expected, "{at}: {range:?}");
+        let next = range.last.0 + 1;
+        if let Some(term) = range.next_term {
+            assert_eq!(log.reader().term(range.group, Index(next)).unwrap(), term, "{at}");
+        }
+    }
+    if !repairs.is_empty() {
+        log.append(&repairs).unwrap();
+    }
+    if !recovery.unsettled {
+        model.assert_reads(&log.reader(), 10_000);
+        drop(log);
+        let (log, again) = open(disk).unwrap_or_else(|error| panic!("{at}: again: {error}"));
+        assert!(!again.unsettled && model.equals(&again, &log.reader()), "{at}: again {again:?}\n{}", model.outline());
+    } else {
+        drop(log);
+        let (log, again) = open(disk).unwrap_or_else(|error| panic!("{at}: again: {error}"));
+        assert!(again.unsettled, "{at}");
+        assert!(unreadable(&log.reader(), &again, model, at).is_empty(), "{at}");
+        settle(log, model, at);
+    }
+    recovery
+}
+
+/// Does what a leader would do to a member whose log ends early.
+fn settle(mut log: Log<SimDisk>, model: &Model, at: &str) {
+    let reader = log.reader();
+    let mut ops = Vec::new();
+    for (id, group) in &model.groups {
+        let agrees = |index: u64| reader.term(*id, Index(index)).is_ok_and(|term| term == group.entry(index).term);
+        let agreed = (group.first()..=group.last()).take_while(|index| agrees(*index)).count() as u64;
+        let from = Index(group.first() + agreed);
+        ops.push(Op::Truncate { group: *id, from });
+        ops.push(Op::Entries { group: *id, entries: group.entries[agreed as usize..].to_vec() });
+        ops.push(Op::HardState { group: *id, state: group.hard_state });
+    }
+    log.append(&ops).unwrap_or_else(|error| panic!("{at}: {error}"));
+    log.clear_unsettled().unwrap();
+    model.assert_reads(&log.reader(), 10_000);
+}
