@@ -17,7 +17,7 @@ fn wanted() -> Wanted {
 }
 
 fn options() -> LogOptions {
-    LogOptions { segment_bytes: 1 << 20, spare_segments: 1 }
+    LogOptions { segment_bytes: 1 << 20, spare_segments: 1, reserve_bytes: 0 }
 }
 
 fn disk(dir: &Path) -> Arc<FileDisk> {

@@ -99,6 +99,7 @@ pub fn write(world: &World, node: usize, write: &Write) -> String {
             Op::HardState { state, .. } => {
                 format!("term {} vote {} commit {}", state.term, name(world, state.vote), state.commit)
             }
+            Op::Mark { .. } | Op::Repair { .. } | Op::Relocate { .. } => unreachable!("no group writes these by itself"),
         })
         .collect();
     format!("{} writes {}: {}", world.nodes[node].name, write.number, ops.join("; "))

@@ -76,6 +76,7 @@ impl Disk {
                 }
             }
             Op::HardState { state, .. } => self.hard = state,
+            Op::Mark { .. } | Op::Repair { .. } | Op::Relocate { .. } => unreachable!("no group writes these by itself"),
         }
     }
 
