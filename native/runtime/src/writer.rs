@@ -23,6 +23,9 @@ pub struct Writer {
     pub done: Queue<Input>,
     pub shared: std::sync::Arc<Shared>,
     pub stopping: std::sync::Arc<AtomicBool>,
+    /// A mark was written in the last batch. Until there is a later one it could be lost with a torn tail, and the mark
+    /// before it must still find what it names.
+    pub release_due: bool,
 }
 
 impl Writer {
@@ -71,9 +74,9 @@ impl Writer {
             self.shared.sync_times.note(began.elapsed());
         }
         let finished = batch.finish();
-        let released = !finished.marks.is_empty();
+        let due = std::mem::replace(&mut self.release_due, !finished.marks.is_empty());
         let _ = self.done.send(Input::Finished(finished));
-        if released {
+        if due {
             self.give_back()?;
         }
         Ok(())

@@ -44,6 +44,8 @@ pub struct Running {
     pub suppressed: Suppressed,
     clock: HybridClock,
     unsettled: bool,
+    /// A mark was written: what it lets go of goes with the next batch.
+    release_due: bool,
     pub queue: Vec<Write>,
     pub writing: Option<Writing>,
     /// Inputs came since the last flush.
@@ -167,6 +169,7 @@ impl Member {
             job_planned: false,
             clock: HybridClock::default(),
             unsettled,
+            release_due: false,
             queue: Vec::new(),
             writing: None,
             dirty: true,
@@ -306,7 +309,7 @@ impl Member {
             // What cannot be removed now stays, and costs a settling at the next start.
             running.unsettled = running.log.clear_unsettled().is_err();
         }
-        if !finished.marks.is_empty() {
+        if std::mem::replace(&mut running.release_due, !finished.marks.is_empty()) {
             running.log.release()?;
         }
         Ok(finished)

@@ -135,7 +135,8 @@ impl World {
     pub fn may_lose(&mut self, node: usize) -> bool {
         for member in &mut self.members {
             let committed = &self.history.committed;
-            let whole = member.lost.is_some_and(|lost| {
+            // What damage has taken shows at the next start.
+            let whole = !member.damaged && member.lost.is_some_and(|lost| {
                 let (term, last_term, last) = member.shadow.reach();
                 let holds = |(index, term): (u64, &_)| member.shadow.holds(Index(index), *term);
                 term >= lost.0 && (last_term, last) >= (lost.1, lost.2) && (1..).zip(committed).all(holds)

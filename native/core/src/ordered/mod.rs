@@ -242,6 +242,10 @@ impl<R: EntryReader> Group<R> {
         let led = self.leader.is_some();
         if let Some(settling) = &mut self.settling {
             settling.tick(led);
+            if settling.is_silent() {
+                let term = self.raw.raft.term;
+                self.raw.raft.become_follower(term, 0);
+            }
         }
         // The clock of a follower is that of its candidacy: it stands still while this member may not stand.
         if self.settling.as_ref().is_none_or(Settling::stands) {
@@ -256,6 +260,7 @@ impl<R: EntryReader> Group<R> {
         self.ticks += 1;
         if self.ticks % self.config.heartbeat_ticks.max(1) as u64 == 0 {
             self.ask_applied();
+            self.ask_terms();
         }
         self.told.clear();
         self.drive_membership();
@@ -485,7 +490,16 @@ impl<R: EntryReader> Group<R> {
     }
 
     fn send(&mut self, messages: Vec<raft::eraftpb::Message>) {
+        // Of the terms before the last vote, a member that may have forgotten it must not say anything.
+        let mute = self.settling.as_ref().is_some_and(|settling| !settling.knows_terms());
         for message in messages {
+            let says = matches!(
+                message.get_msg_type(),
+                MessageType::MsgAppendResponse | MessageType::MsgHeartbeatResponse | MessageType::MsgRequestVoteResponse
+            );
+            if mute && says {
+                continue;
+            }
             let channel = match message.get_msg_type() {
                 MessageType::MsgAppend => Channel::Bulk,
                 _ => Channel::Urgent,

@@ -6,6 +6,7 @@ use crate::bytes_le::{u32_at, u64_at};
 use crate::event::{Submission, SUBMISSION_HEADER_BYTES};
 use crate::ids::{GroupId, Index, MemberId};
 use crate::ordered::effects::Effects;
+use crate::ordered::settling::Settling;
 use crate::ordered::store::EntryReader;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
 use crate::peer::raft_message;
@@ -87,6 +88,15 @@ impl<R: EntryReader> Group<R> {
             FrameKind::SnapshotPiece => self.receive_piece(from, &frame, effects),
             FrameKind::Transfer => self.receive_transfer(&frame),
             FrameKind::Declined => self.receive_declined(&frame),
+            FrameKind::TermQuery => {
+                self.answer_term(from);
+                Ok(())
+            }
+            FrameKind::TermAnswer => {
+                let term = self.index_of(&frame)?.0;
+                self.take_term(from, term);
+                Ok(())
+            }
             FrameKind::Removed => {
                 // Ids are never used again, so that this is final; only those this member knows as its own may say it.
                 self.removed |= self.conf.contains(from);
@@ -132,10 +142,17 @@ impl<R: EntryReader> Group<R> {
                 return Ok(());
             }
             MessageType::MsgTimeoutNow if self.settling.is_some() => return Ok(()),
-            MessageType::MsgHeartbeat if current && message.commit > last.0 && self.settling.is_some() => {
-                let term = log.last_term();
-                self.tell_regressed(&message, last, term);
-                message.commit = last.0;
+            MessageType::MsgHeartbeat if current && self.settling.is_some() => {
+                // What the leader believes to be here may be what was lost, or replaced by it: only an append shows how
+                // far the logs are the same.
+                let (term, committed) = (log.last_term(), log.committed);
+                let tells = self.settling.as_ref().is_some_and(|settling| {
+                    settling.knows_terms() && settling.must_tell(from, message.term)
+                });
+                if tells {
+                    self.tell_regressed(&message, last, term);
+                }
+                message.commit = message.commit.min(committed);
             }
             MessageType::MsgAppendResponse if current && message.reject && message.context[..] == *REGRESSED => {
                 self.probe_again(from, Index(message.reject_hint));
@@ -164,18 +181,54 @@ impl<R: EntryReader> Group<R> {
             _ => {}
         }
         // What raft answers with an error (a vote from a stranger, a dropped proposal) concerns the sender alone.
-        let (kind, commit) = (message.get_msg_type(), message.commit);
+        let (kind, commit, term) = (message.get_msg_type(), message.commit, message.term);
+        let appends = kind == MessageType::MsgAppend;
+        let goes_on = appends && self.raw.raft.raft_log.term(message.index) == Ok(message.log_term);
         let _ = self.raw.step(message);
         let settled = match self.raw.raft.state {
             // All logs were heard and none was ahead of this one.
             StateRole::Leader => true,
             _ => kind == MessageType::MsgAppend && self.reaches(from, commit),
         };
-        if settled {
-            self.settling = None;
+        let follows = self.raw.raft.leader_id == from.0 && self.raw.raft.term == term;
+        match &mut self.settling {
+            Some(settling) if settled && settling.knows_terms() => self.settling = None,
+            Some(settling) if follows => settling.led(from, term, goes_on),
+            _ => {}
         }
         self.draw_timeout();
         Ok(())
+    }
+
+    /// Asks those who have not told what term they are in.
+    pub(super) fn ask_terms(&mut self) {
+        let asked = self.settling.as_ref().map_or(Vec::new(), Settling::asks);
+        for member in asked {
+            let frame = frame::build(FrameKind::TermQuery, self.config.group, 0, |_| {});
+            self.outbox.push((member, Channel::Urgent, frame));
+        }
+    }
+
+    fn answer_term(&mut self, to: MemberId) {
+        let term = self.raw.raft.term;
+        let frame = frame::build(FrameKind::TermAnswer, self.config.group, 8, |out| {
+            out.extend_from_slice(&term.to_le_bytes());
+        });
+        self.outbox.push((to, Channel::Urgent, frame));
+    }
+
+    /// All others have told their terms: whatever vote was lost was given in none that is higher.
+    fn take_term(&mut self, from: MemberId, term: u64) {
+        let Some(highest) = self.settling.as_mut().and_then(|settling| settling.told(from, term)) else { return };
+        let raft = &mut self.raw.raft;
+        if highest > raft.term {
+            raft.become_follower(highest, 0);
+        }
+        if raft.vote == 0 {
+            // Its own, which nobody else can get then.
+            raft.vote = raft.id;
+        }
+        self.draw_timeout();
     }
 
     /// Whether a torn batch is of no concern any more. Until then, whoever starts this member again must call `torn`

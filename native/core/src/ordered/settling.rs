@@ -1,5 +1,10 @@
 //! A member whose last batch was torn (rule L2; Alagappan et al. 2018, protocol-aware recovery): it may have acknowledged
-//! what it has lost, so that its vote could help a log to leadership which lacks a committed entry.
+//! what it has lost, so that its vote could help a log to leadership which lacks a committed entry; and what it has lost
+//! may have been a vote, so that it does not know what term it is in.
+//!
+//! First the terms: whom a lost vote went to is one of the others, and had its own term on disk before it asked. So once
+//! all of them have said what terms they are in, none of these is voted in any more; until then nothing is acknowledged,
+//! not even a heartbeat, since a deposed leader could count it. Then the log:
 //!
 //! Until its log is known to reach as far as a leader's that was elected without it, it neither votes nor stands. Where no
 //! such leader can come, because too many were torn at once, all logs decide: what is on none of the disks is lost anyway.
@@ -23,13 +28,56 @@ pub struct Settling {
     linked: BTreeSet<MemberId>,
     /// Own term and log of the members that have asked for votes since their connection came up.
     heard: BTreeMap<MemberId, (u64, End)>,
+    /// Terms the others have said they are in.
+    terms: BTreeMap<MemberId, u64>,
+    /// The leader and term whose append this log went on from.
+    followed: Option<(MemberId, u64)>,
+    /// Ticks since a leader was heard of.
+    silent_ticks: usize,
     election_ticks: usize,
     waited_ticks: usize,
 }
 
 impl Settling {
     pub fn new(others: BTreeSet<MemberId>, election_ticks: usize) -> Self {
-        Self { others, linked: BTreeSet::new(), heard: BTreeMap::new(), election_ticks, waited_ticks: 0 }
+        Self { others, linked: BTreeSet::new(), heard: BTreeMap::new(), terms: BTreeMap::new(), followed: None, silent_ticks: 0, election_ticks, waited_ticks: 0 }
+    }
+
+    /// Members that have not said yet what term they are in.
+    pub fn asks(&self) -> Vec<MemberId> {
+        self.others.iter().copied().filter(|member| !self.terms.contains_key(member)).collect()
+    }
+
+    /// Notes a member's term; the highest of all once the last of them has told.
+    pub fn told(&mut self, member: MemberId, term: u64) -> Option<u64> {
+        if !self.others.contains(&member) || self.knows_terms() {
+            return None;
+        }
+        self.terms.insert(member, term);
+        self.knows_terms().then(|| self.terms.values().copied().max().unwrap_or(0))
+    }
+
+    pub fn knows_terms(&self) -> bool {
+        self.terms.len() == self.others.len()
+    }
+
+    /// A leader's message came; `goes_on`: an append that this log goes on from.
+    pub fn led(&mut self, leader: MemberId, term: u64, goes_on: bool) {
+        self.silent_ticks = 0;
+        if goes_on {
+            self.followed = Some((leader, term));
+        }
+    }
+
+    /// Whether this leader has not been shown yet that this log goes on to its own.
+    pub fn must_tell(&self, leader: MemberId, term: u64) -> bool {
+        self.followed != Some((leader, term))
+    }
+
+    /// Whether the leader that is believed in has been silent for an election timeout: the engine's own clock stands
+    /// still while its member may not stand for election.
+    pub fn is_silent(&self) -> bool {
+        self.silent_ticks >= self.election_ticks
     }
 
     pub fn link(&mut self, member: MemberId, up: bool) {
@@ -43,6 +91,7 @@ impl Settling {
     }
 
     pub fn tick(&mut self, led: bool) {
+        self.silent_ticks = if led { self.silent_ticks + 1 } else { 0 };
         let waits = !led && self.linked == self.others;
         self.waited_ticks = if waits { self.waited_ticks + 1 } else { 0 };
     }

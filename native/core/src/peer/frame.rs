@@ -33,6 +33,9 @@ pub enum FrameKind {
     Declined = 10,
     /// The receiver was removed from the cluster.
     Removed = 11,
+    /// A member with a torn log asks what term the receiver is in.
+    TermQuery = 12,
+    TermAnswer = 13,
 }
 
 #[derive(Clone, Debug)]
@@ -113,6 +116,8 @@ impl Assembler {
             9 => FrameKind::Transfer,
             10 => FrameKind::Declined,
             11 => FrameKind::Removed,
+            12 => FrameKind::TermQuery,
+            13 => FrameKind::TermAnswer,
             other => return Err(FrameError::Kind(other)),
         };
         Ok(Frame { kind, group: GroupId(u32_at(&frame, 12)), body: frame.slice(FRAME_HEADER_BYTES..) })

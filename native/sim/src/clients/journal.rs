@@ -49,7 +49,8 @@ pub fn catch_up(running: &Running, window: &mut Window) -> bool {
 pub fn observe(world: &mut World, node: usize) {
     let Some(running) = &world.members[node].running else { return };
     let applied = running.group.machine().applied();
-    let mut window = Window { index: world.history.observed, offset: 0, bytes_max: 256 * 1024, events_max: 4_096 };
+    // Index 1 stands for the founding.
+    let mut window = Window { index: world.history.observed.max(Index(2)), offset: 0, bytes_max: 256 * 1024, events_max: 4_096 };
     let mut found = Vec::new();
     while window.index <= applied {
         match read(running, window, None) {

@@ -68,6 +68,10 @@ impl Publishers {
     pub fn learn(&mut self, node: usize, request: RequestId) {
         for publisher in &mut self.publishers {
             publisher.open.retain(|open| *open != (node, request));
+            // Another member's request may have the same number.
+            if publisher.node != node {
+                continue;
+            }
             let session = &mut publisher.session;
             if session.open.remove(&request).is_some() {
                 let lowest = session.open.values().map(|(first, _)| first - 1).min();

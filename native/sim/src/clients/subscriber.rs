@@ -66,7 +66,7 @@ impl Subscriber {
                     }
                 }
                 subscriptions_are_complete::check(world, &self.name, &mut self.ordinal, &items);
-                subscriptions_are_complete::check_end(world, self.node, &self.name, self.ordinal, next.index);
+                subscriptions_are_complete::check_end(world, self.node, &self.name, self.ordinal, next);
                 self.cursor = next;
             }
             Err(error) => world.history.violate("groups_go_on", format!("{} at {}: {error}", self.name, self.node)),

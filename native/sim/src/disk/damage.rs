@@ -52,6 +52,19 @@ fn files(image: &Image, wanted: impl Fn(&str) -> bool) -> Vec<usize> {
 
 pub(super) fn strike(image: &mut Image, damage: Damage, random: &mut Random) -> Option<Struck> {
     let synced = image.tail.clone().filter(|tail| tail.synced);
+    let struck = change(image, damage, synced.clone(), random);
+    let tail = matches!(damage, Damage::FlipTail | Damage::StaleTail | Damage::MisplaceTail | Damage::LoseTail);
+    if let (true, true, Some(tail)) = (struck.is_some(), tail, synced) {
+        // It is no batch any more: another may take its blocks.
+        for page in tail.first..tail.first + tail.pages {
+            image.inodes[tail.inode].acknowledged.remove(&page);
+        }
+        image.tail = None;
+    }
+    struck
+}
+
+fn change(image: &mut Image, damage: Damage, synced: Option<Tail>, random: &mut Random) -> Option<Struck> {
     match damage {
         Damage::FlipTail => {
             let tail = synced?;
@@ -89,7 +102,6 @@ pub(super) fn strike(image: &mut Image, damage: Damage, random: &mut Random) -> 
         Damage::LoseTail => {
             let tail = synced?;
             put(image, tail.inode, tail.first * PAGE, &vec![0; tail.pages * PAGE]);
-            image.tail = None;
             Some(format!("{} blocks of the last batch", tail.pages))
         }
         Damage::FlipMiddle => {

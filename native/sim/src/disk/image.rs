@@ -124,7 +124,7 @@ impl Image {
         } else {
             let zeros = data.iter().all(|byte| *byte == 0);
             if zeros {
-                pages.clone().for_each(|page| drop(file.acknowledged.remove(&page)));
+                file.acknowledged.retain(|page| !pages.contains(page));
             }
             let sealed = !zeros && self.tail.as_ref().is_some_and(|tail| tail.inode == inode);
             let zeroed = zeros && self.tail.as_ref().is_some_and(|t| t.inode == inode && pages.contains(&t.first));
@@ -135,7 +135,7 @@ impl Image {
         let file = &mut self.inodes[inode];
         file.cached.write(data, offset);
         file.dirty.extend(pages.clone());
-        pages.for_each(|page| drop(file.lying.remove(&page)));
+        file.lying.retain(|page| !pages.contains(page));
         Ok(())
     }
 

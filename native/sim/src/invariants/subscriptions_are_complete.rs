@@ -5,6 +5,7 @@
 use crate::history::Delivery;
 use crate::world::World;
 use vexfs_core::ids::Index;
+use vexfs_core::journal::Window;
 
 /// `ordinal`: how many events the reader has had before `items`; moved on by them.
 pub fn check(world: &mut World, reader: &str, ordinal: &mut usize, items: &[Delivery]) {
@@ -27,10 +28,10 @@ pub fn check(world: &mut World, reader: &str, ordinal: &mut usize, items: &[Deli
 }
 
 /// A reader that has come to the end of what its member has applied has had as many events as the member counts.
-pub fn check_end(world: &mut World, node: usize, reader: &str, ordinal: usize, next: Index) {
+pub fn check_end(world: &mut World, node: usize, reader: &str, ordinal: usize, next: Window) {
     let Some(group) = world.members[node].group() else { return };
     let (applied, events) = (group.machine().applied(), group.machine().events());
-    if next == Index(applied.0 + 1) && events != ordinal as u64 {
+    if (next.index, next.offset) == (Index(applied.0 + 1), 0) && events != ordinal as u64 {
         let what = format!("{reader} has had {ordinal} events up to {applied}, its member counts {events}");
         world.history.violate("subscriptions_are_complete", what);
     }
