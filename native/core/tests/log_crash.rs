@@ -190,3 +190,58 @@ fn a_failed_sync_ends_the_log_and_the_cache_is_not_believed() {
     assert!(model.recovered_as(&recovery), "what only the cache had was taken for durable");
     model.assert_reads(&log.reader(), 1);
 }
+
+/// An open that cuts says so, however often it does not get to its end, and until it is told that the others have settled
+/// it. So does one that finds lost batches, although later opens find the newest vote again.
+#[test]
+fn what_a_cut_has_lost_is_remembered_at_every_step() {
+    let written = |batches: u64| {
+        let disk = SimDisk::default();
+        let (mut log, recovery) = open(&disk).unwrap();
+        assert!(!recovery.unsettled);
+        for i in 1..=batches {
+            log.append(&[entries(GroupId(0), vec![entry(i, 1, payload(i, 1, 900))])]).unwrap();
+        }
+        disk
+    };
+    // Bytes of a batch in the last place; and a bad batch before two good ones.
+    let damaged = [(3, 3), (4, 2)].map(|(batches, block)| {
+        let disk = written(batches);
+        let name = disk.segments().remove(0);
+        let mut bytes = disk.read(&name);
+        bytes[block * 4096 + 100] ^= 1;
+        disk.overwrite(&name, &bytes);
+        disk
+    });
+    for (i, disk) in damaged.iter().enumerate() {
+        let mut step = 0;
+        loop {
+            let first = disk.copy();
+            first.crash_after(step);
+            let opened = open(&first).map(|(_, recovery)| recovery.unsettled).ok();
+            assert!(opened.is_none_or(|unsettled| unsettled));
+            for seed in 0..20 {
+                let next = if seed == 0 { first.after_process_end() } else { first.after_power_loss(seed) };
+                let (log, recovery) = open(&next).unwrap();
+                assert!(recovery.unsettled, "kind {i}, step {step}, seed {seed}");
+                let last = recovery.groups[&GroupId(0)].last_index.0;
+                assert_eq!(last, [2, 4][i]);
+                drop(log);
+                let (log, recovery) = open(&next.after_power_loss(seed)).unwrap();
+                assert!(recovery.unsettled && recovery.torn_bytes == 0);
+                log.clear_unsettled().unwrap();
+                log.clear_unsettled().unwrap();
+            }
+            if !first.crashed() {
+                break;
+            }
+            step += 1;
+        }
+        assert!(step > 6);
+        let (mut log, _) = open(disk).unwrap();
+        log.clear_unsettled().unwrap();
+        log.append(&[hard_state(GroupId(0), 1, 1, 1)]).unwrap();
+        drop(log);
+        assert!(!open(&disk.after_power_loss(1)).unwrap().1.unsettled, "settled for good");
+    }
+}

@@ -30,6 +30,7 @@ mod scan;
 mod segment_scan;
 mod spare;
 mod state;
+mod stretch;
 mod superblock;
 mod terms;
 mod types;
