@@ -99,7 +99,7 @@ fn votes_and_snapshot_marks_go_on_and_make_room() {
     let (mut log, _) = open_with_reserve(&disk).unwrap();
     disk.leave_room(Some(3 * SEGMENT as usize));
     assert!(matches!(fill(&mut log, &mut model), LogError::Full { .. }));
-    for term in 2..30 {
+    for term in 2..8 {
         let ops = [hard_state(GROUP, term, 7, model.last(GROUP))];
         log.append(&ops).unwrap();
         model.apply(&ops);
@@ -110,7 +110,7 @@ fn votes_and_snapshot_marks_go_on_and_make_room() {
     model.apply(&ops);
     assert!(log.release().unwrap().segments >= 3);
     let next = model.last(GROUP) + 1;
-    let ops = [run(next, next + 4, 30, 2500)];
+    let ops = [run(next, next + 4, 8, 2500)];
     log.append(&ops).unwrap();
     model.apply(&ops);
     let (log, recovery) = open(&disk.after_power_loss(3)).unwrap();
