@@ -49,6 +49,7 @@ impl<D: Disk> Log<D> {
             clean(active, tail)?;
             superblock.newest = active.header.sequence;
             superblock.newest_salt = active.header.salt;
+            superblock.floor = tail.next_batch;
         }
         superblock.identity.incarnation += 1;
         copies.update(&*disk, superblock.clone())?;
