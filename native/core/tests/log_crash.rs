@@ -8,8 +8,13 @@ use log_support::steps;
 use log_support::{entries, entry, hard_state, open, payload, Model};
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use vexfs_core::ids::GroupId;
 use vexfs_core::log::{scan, Op};
+
+/// Segments released and entries relocated, over all lives.
+static FREED: AtomicUsize = AtomicUsize::new(0);
+static MOVED: AtomicUsize = AtomicUsize::new(0);
 
 /// A batch that Raft could write after what `model` holds.
 fn batch(model: &Model, random: &mut ChaCha8Rng) -> Vec<Op> {
@@ -64,9 +69,9 @@ fn live(disk: &SimDisk, model: &mut Model, under_way: &mut Option<Vec<Op>>, batc
         }
         // Neither changes what the log holds.
         let freed = match random.next_u32() % 4 {
-            0 => log.release().map(drop),
-            1 => log.relocate(random.next_u64() % 4000).map(drop),
-            _ => Ok(()),
+            0 => log.release().map(|released| FREED.fetch_add(released.segments, Ordering::Relaxed)),
+            1 => log.relocate(random.next_u64() % 4000).map(|moved| MOVED.fetch_add(moved.entries, Ordering::Relaxed)),
+            _ => Ok(0),
         };
         if let Err(error) = freed {
             return assert!(disk.crashed(), "{at}: {error}");
@@ -124,6 +129,8 @@ fn crash_at_every_step(power: bool, seeds: u64) {
         }
     }
     assert!(crashes > 100, "only {crashes} crashes");
+    let (freed, moved) = (FREED.load(Ordering::Relaxed), MOVED.load(Ordering::Relaxed));
+    assert!(freed > 100 && moved > 100, "only {freed} segments released and {moved} entries moved");
 }
 
 #[test]

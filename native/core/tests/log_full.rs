@@ -116,3 +116,22 @@ fn votes_and_snapshot_marks_go_on_and_make_room() {
     let (log, recovery) = open(&disk.after_power_loss(3)).unwrap();
     assert!(model.equals(&recovery, &log.reader()));
 }
+
+#[test]
+fn an_open_that_has_to_remember_a_cut_takes_the_reserve_for_it() {
+    let (disk, mut model) = (SimDisk::default(), Model::default());
+    let (mut log, _) = open_with_reserve(&disk).unwrap();
+    let ops = [run(1, 3, 1, 2500)];
+    log.append(&ops).unwrap();
+    model.apply(&ops);
+    drop(log);
+    let name = disk.segments().remove(0);
+    let mut bytes = disk.read(&name);
+    bytes[4 * 4096 + 7] = 9;
+    disk.overwrite(&name, &bytes);
+    disk.leave_room(Some(0));
+    let (log, recovery) = open_with_reserve(&disk).unwrap();
+    assert!(recovery.unsettled && recovery.torn_bytes > 0 && model.equals(&recovery, &log.reader()));
+    assert!(disk.names().iter().any(|name| name == "UNSETTLED"));
+    assert!(log.has_reserve() == has_reserve(&disk));
+}
