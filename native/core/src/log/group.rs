@@ -239,7 +239,7 @@ impl Group {
                 push_term(&mut self.terms, last, term);
             }
         }
-        self.judge(Some((last, term)));
+        self.judge(Some(term).filter(|term| *term != 0));
     }
 
     /// Batches were lost here: whatever no commit covers is in doubt.
@@ -251,22 +251,16 @@ impl Group {
         }
     }
 
-    /// Decides what is in doubt: by the entry that follows, by the end that a later segment carries, else not yet.
-    pub fn judge(&mut self, end: Option<(u64, u64)>) {
+    /// Decides what is in doubt: by the entry that follows, by the last term that a later segment carries, else not yet.
+    fn judge(&mut self, last_term: Option<u64>) {
         for (low, high) in std::mem::take(&mut self.doubts) {
             let from = self.extents.partition_point(|extent| extent.last <= high);
             let next = self.extents[from..].iter().find(|extent| extent.segment.is_some());
             let next_term = next.map(|extent| term_at(&self.terms, extent.first.max(high + 1)));
-            let proof = match (next_term, end) {
-                (Some(term), _) => term,
-                (None, Some((_, term))) => Some(term),
-                (None, None) => {
-                    self.doubts.push((low, high));
-                    continue;
-                }
-            };
-            if proof != term_at(&self.terms, high) {
-                self.forget(low, high);
+            match next_term.unwrap_or(last_term) {
+                None => self.doubts.push((low, high)),
+                proof if proof != term_at(&self.terms, high) => self.forget(low, high),
+                _ => {}
             }
         }
     }

@@ -58,6 +58,7 @@ impl<D: Disk> Maker<'_, D> {
         self.disk.sync_dir().map_err(LogError::io("sync", "the directory"))?;
         self.superblock.newest = sequence;
         self.superblock.newest_salt = header.salt;
+        self.superblock.floor = first_batch;
         self.copies.update(self.disk, self.superblock.clone())?;
         Ok(Newest { header, file: Arc::new(file), end: BLOCK_BYTES, next_batch: first_batch })
     }

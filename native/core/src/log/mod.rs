@@ -1,14 +1,20 @@
-//! The durable log (docs/formats.md, "Log files"; rules L1 to L4 and L7 of the design).
+//! The durable log (docs/formats.md, "Log files"; rules L1 to L7 of the design).
 //!
 //! All groups of a member share one sequence of segment files. Everything queued becomes one batch: one write, one
 //! fdatasync, padded to whole blocks so that an acknowledged block is never written again. Sealed segments end with an
 //! index footer, so that opening reads footers and scans at most the newest segment. Two superblock copies name the
 //! segments there must be, so that a missing one is noticed, the newest included.
 //!
-//! A failed write or fdatasync poisons the log for good: what a cache answers after it proves nothing about the disk.
+//! Each segment begins by saying what every group is; the oldest are dropped when snapshot marks, truncations and
+//! relocations have left nothing live in them. What damage has taken is named at the open, or when it is read, and comes
+//! back through repair records in the newest segment.
+//!
+//! A failed write or fdatasync poisons the log for good: what a cache answers after it proves nothing about the disk. A
+//! full disk is met before a batch is written, and is an answer.
 //!
 //! Left out on purpose: files and locks (the `Disk` port), threads (`SparePool` is called from one that the owner
-//! runs), randomness (salts come from the caller), and the repair of damage, which needs other members.
+//! runs), randomness (salts come from the caller), when to release, relocate and restore the reserve (the owner knows
+//! when it is idle), fetching what is lost from other members, and snapshots themselves.
 
 mod batch;
 mod cache;
@@ -30,6 +36,7 @@ mod scan;
 mod segment_scan;
 mod spare;
 mod state;
+mod stretch;
 mod superblock;
 mod terms;
 mod types;

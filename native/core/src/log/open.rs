@@ -5,7 +5,7 @@ use super::disk::{Disk, DiskFile};
 use super::layout::{round_up, segment_sequence, BLOCK_BYTES};
 use super::maker::{Maker, Newest};
 use super::recover::{leftovers, recover, Access, Tail};
-use super::reserve::Reserve;
+use super::reserve::{remove_reserve, Reserve};
 use super::spare::{zero, SparePool};
 use super::state::{Active, Shared, State};
 use super::superblock::{Copies, Superblock};
@@ -43,12 +43,16 @@ impl<D: Disk> Log<D> {
         let recovery = recovery(&state, tail.as_ref(), superblock.identity.clone(), &names);
         if recovery.unsettled && !unsettled::is_set(&names) {
             // Before anything is cut: the next open finds the log whole.
-            unsettled::set(&*disk)?;
+            match unsettled::set(&*disk) {
+                Err(LogError::Full { .. }) if remove_reserve(&*disk) => unsettled::set(&*disk)?,
+                set => set?,
+            }
         }
         if let (Some(active), Some(tail)) = (&state.active, &tail) {
             clean(active, tail)?;
             superblock.newest = active.header.sequence;
             superblock.newest_salt = active.header.salt;
+            superblock.floor = tail.next_batch;
         }
         superblock.identity.incarnation += 1;
         copies.update(&*disk, superblock.clone())?;
@@ -69,7 +73,7 @@ impl<D: Disk> Log<D> {
                 newest
             }
         };
-        let reserve = Reserve::open(&*disk, &names, options.reserve_bytes)?;
+        let reserve = Reserve::open(&*disk, options.reserve_bytes)?;
         let stats = state.stats();
         let recovery = Recovery {
             identity: superblock.identity.clone(),

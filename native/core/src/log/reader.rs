@@ -1,26 +1,19 @@
 //! Reading entries back, from any thread, while the log is being written.
 
-use super::batch::{BatchHeader, BATCH_HEADER_BYTES};
 use super::cache::CachedSegment;
-use super::disk::{Disk, DiskFile};
-use super::error::LostRange;
+use super::disk::Disk;
 use super::footer;
 use super::group::Extent;
-use super::index::SegmentIndex;
-use super::layout::{round_up, segment_name, SegmentHeader, BLOCK_BYTES};
-use super::record::{decode, owned_entry, stated_length, stride, BadRecord, RecordRef};
+use super::layout::{segment_name, SegmentHeader};
 use super::open::recovery;
 use super::recover::{read_superblock, recover, Access};
-use super::segment_scan::{records, scan_segment, OnLoss};
+use super::segment_scan::{scan_segment, OnLoss};
 use super::state::Shared;
+use super::stretch::{read_stretches, stretches, Collected, Stretch};
 use super::types::{LogEntry, LogStats, Recovery};
-use super::walk::Window;
 use super::LogError;
 use crate::ids::{GroupId, Index, Term};
 use std::sync::Arc;
-
-const READ_BYTES_MIN: u64 = 64 * 1024;
-const READ_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Sees what is on disk: a batch appears when its sync is done, as a whole. Clones share everything.
 pub struct LogReader<D: Disk> {
@@ -31,16 +24,6 @@ impl<D: Disk> Clone for LogReader<D> {
     fn clone(&self) -> Self {
         Self { shared: self.shared.clone() }
     }
-}
-
-/// A stretch of one group's entries that lie one after another in one segment.
-struct Stretch {
-    first: u64,
-    last: u64,
-    /// Index and offset of a record at or before `first`.
-    start: (u64, u64),
-    /// Later records of it that are known: what lies before them and is other groups' need not be walked.
-    jumps: Vec<(u64, u64)>,
 }
 
 impl<D: Disk> LogReader<D> {
@@ -61,7 +44,7 @@ impl<D: Disk> LogReader<D> {
     /// least one. Every byte read is checked. Where an entry cannot be read the answer ends before it; if it is the
     /// first, the error is `Damaged` and names what is lost with it. `Compacted` below the group's first index.
     pub fn entries(&self, group: GroupId, low: Index, high: Index, max_bytes: u64) -> Result<Vec<LogEntry>, LogError> {
-        let mut found = Collected { entries: Vec::new(), bytes: 0, max_bytes };
+        let mut found = Collected::new(max_bytes);
         loop {
             let from = Index(low.0.saturating_add(found.entries.len() as u64));
             let read = self.collect(group, from, high, &mut found);
@@ -208,148 +191,4 @@ enum Collecting {
     Done,
     /// A segment that held entries is gone.
     Dropped,
-}
-
-fn stretches(index: &SegmentIndex, group: GroupId, low: u64, high: u64) -> Vec<Stretch> {
-    let Some(part) = index.groups.get(&group) else { return Vec::new() };
-    let parts = part.parts(low, high).into_iter();
-    let stretch = |(first, last)| {
-        let points = &part.points[part.points.partition_point(|(index, _)| *index <= first)..];
-        let jumps = points[..points.partition_point(|(index, _)| *index <= last)].to_vec();
-        Some(Stretch { first, last, start: part.nearest(first)?, jumps })
-    };
-    parts.filter_map(stretch).collect()
-}
-
-struct Collected {
-    entries: Vec<LogEntry>,
-    bytes: u64,
-    max_bytes: u64,
-}
-
-impl Collected {
-    /// False when the entry would go over the limit and is not the first.
-    fn take(&mut self, entry: LogEntry) -> bool {
-        self.bytes += (entry.data.len() + entry.context.len()) as u64;
-        if self.bytes > self.max_bytes && !self.entries.is_empty() {
-            return false;
-        }
-        self.entries.push(entry);
-        true
-    }
-}
-
-fn read_stretches<'a, F: DiskFile>(
-    file: &F,
-    header: &SegmentHeader,
-    group: GroupId,
-    stretches: impl Iterator<Item = &'a Stretch>,
-    found: &mut Collected,
-) -> Result<bool, LogError> {
-    for stretch in stretches {
-        if !read_stretch(file, header, group, stretch, found)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// Walks the records of a stretch; false when the limit was reached.
-fn read_stretch<F: DiskFile>(
-    file: &F,
-    header: &SegmentHeader,
-    group: GroupId,
-    stretch: &Stretch,
-    found: &mut Collected,
-) -> Result<bool, LogError> {
-    let name = header.name();
-    let read_bytes = found.max_bytes.saturating_add(READ_BYTES_MIN).min(READ_BYTES_MAX) as usize;
-    let mut window = Window::new(file, read_bytes);
-    let (mut next, mut at) = stretch.start;
-    let mut jumps = stretch.jumps.iter().peekable();
-    while next <= stretch.last {
-        while let Some((index, offset)) = jumps.next_if(|(index, _)| *index <= next) {
-            at = if *index == next { *offset } else { at };
-        }
-        let damaged = |reason| {
-            let last = lost_up_to(file, header, group, stretch, next, at);
-            let lost = LostRange { group, first: Index(next.max(stretch.first)), last: Index(last), next_term: None };
-            LogError::Damaged { segment: name.clone(), offset: at, reason, lost: vec![lost] }
-        };
-        let io = |error| LogError::io("read", &name)(error);
-        let start = window.get(at, BATCH_HEADER_BYTES).map_err(io)?;
-        if at % BLOCK_BYTES == 0 && BatchHeader::decode(start, header.salt, at).is_some() {
-            at += BATCH_HEADER_BYTES as u64;
-            continue;
-        }
-        let Some(length) = stated_length(start) else {
-            // Padding is zero up to the next batch; entries that the index promises are never behind anything else.
-            let padding = at % BLOCK_BYTES != 0 && start.len() >= 4 && start[..4] == [0; 4];
-            if !padding {
-                return Err(damaged("neither a record nor a batch is here"));
-            }
-            at = round_up(at, BLOCK_BYTES);
-            continue;
-        };
-        let bytes = window.get(at, length).map_err(io)?;
-        if bytes.len() < length {
-            return Err(damaged("a record goes beyond the end of the file"));
-        }
-        let record = match decode(bytes, header.salt, at) {
-            Ok(record) => record,
-            Err(BadRecord::Broken(reason)) => return Err(damaged(reason)),
-            Err(BadRecord::UnknownKind(kind)) => {
-                return Err(LogError::UnsupportedRecord { segment: name, offset: at, kind })
-            }
-        };
-        if let RecordRef::Entry { group: of, index, term, kind, data, context, .. } = record {
-            if of == group {
-                if index.0 != next {
-                    return Err(damaged("an entry does not follow the one before it"));
-                }
-                if next >= stretch.first && !found.take(owned_entry(index, term, kind, data, context)) {
-                    return Ok(false);
-                }
-                next += 1;
-            }
-        }
-        at += stride(length);
-    }
-    Ok(true)
-}
-
-/// Last index that is lost with the bad record at `at`: all up to the first entry of a later batch.
-fn lost_up_to<F: DiskFile>(
-    file: &F,
-    header: &SegmentHeader,
-    group: GroupId,
-    stretch: &Stretch,
-    next: u64,
-    at: u64,
-) -> u64 {
-    let mut window = Window::new(file, READ_BYTES_MIN as usize);
-    let known = stretch.jumps.iter().find(|(index, offset)| *index > next && *offset > at);
-    let mut block_at = round_up(at + 1, BLOCK_BYTES);
-    // A point is no further away than this, if there are entries so far.
-    while known.is_none_or(|(_, offset)| block_at < *offset) {
-        let Ok(start) = window.get(block_at, BATCH_HEADER_BYTES) else { break };
-        if start.is_empty() {
-            break;
-        }
-        let Some(batch) = BatchHeader::decode(start, header.salt, block_at) else {
-            block_at += BLOCK_BYTES;
-            continue;
-        };
-        let body_at = block_at + BATCH_HEADER_BYTES as u64;
-        let body = window.get(body_at, batch.length as usize).unwrap_or_default();
-        let first = records(body, body_at).find_map(|(offset, bytes)| match decode(bytes, header.salt, offset) {
-            Ok(RecordRef::Entry { group: of, index, .. }) if of == group && index.0 > next => Some(index.0),
-            _ => None,
-        });
-        if let Some(first) = first {
-            return stretch.last.min(first - 1);
-        }
-        block_at += batch.padded_bytes();
-    }
-    known.map_or(stretch.last, |(index, _)| stretch.last.min(index - 1))
 }

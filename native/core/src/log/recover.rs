@@ -115,7 +115,13 @@ pub(super) fn recover<D: Disk>(
     let Some((file, header)) = opened else {
         return Ok((state, None));
     };
-    let tail = recover_newest(&mut state, file, header, access)?;
+    let mut tail = recover_newest(&mut state, file, header, access)?;
+    if let (true, Some(active)) = (tail.next_batch < superblock.floor, &mut state.active) {
+        // The file is older than the superblock, or its end was never written though the disk said so.
+        active.damaged = true;
+        state.lose(superblock.floor - tail.next_batch);
+        tail.next_batch = superblock.floor;
+    }
     state.groups.values_mut().for_each(Group::finish);
     check_incarnation(superblock, &state, &tail)?;
     Ok((state, Some(tail)))

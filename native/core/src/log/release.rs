@@ -28,7 +28,7 @@ impl<D: Disk> Log<D> {
             return Ok(stats);
         }
         let mut superblock = self.superblock.clone();
-        superblock.oldest = oldest;
+        (superblock.oldest, superblock.floor) = (oldest, self.newest.next_batch);
         let disk = self.shared.disk.clone();
         if let Err(error) = self.copies.update(&*disk, superblock.clone()) {
             self.poisoned = true;

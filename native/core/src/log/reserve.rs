@@ -15,7 +15,8 @@ pub(super) struct Reserve {
 
 impl Reserve {
     /// Takes over the file that is there, or makes one. A full disk is no error here.
-    pub fn open<D: Disk>(disk: &D, names: &[String], bytes: u64) -> Result<Self, LogError> {
+    pub fn open<D: Disk>(disk: &D, bytes: u64) -> Result<Self, LogError> {
+        let names = disk.list().map_err(LogError::io("list", "the directory"))?;
         let unfinished = format!("{NAME}{UNFINISHED_SUFFIX}");
         let mut reserve = Self { bytes, held: false };
         for name in names.iter().filter(|name| **name == NAME || **name == unfinished) {
@@ -36,11 +37,7 @@ impl Reserve {
 
     /// Gives the space back. What cannot be removed stays, and is tried again the next time.
     pub fn give_back<D: Disk>(&mut self, disk: &D) {
-        if self.held && disk.remove(NAME).is_ok() {
-            self.held = false;
-            // Not needed for safety: a file that comes back after a crash is a reserve again.
-            let _ = disk.sync_dir();
-        }
+        self.held = self.held && !remove_reserve(disk);
     }
 
     /// Makes the file if it is not there; true if it stands, false if the disk is too full for it.
@@ -60,6 +57,16 @@ impl Reserve {
         }
         Ok(self.held)
     }
+}
+
+/// False where there is none, or it cannot be removed.
+pub(super) fn remove_reserve<D: Disk>(disk: &D) -> bool {
+    let removed = disk.remove(NAME).is_ok();
+    if removed {
+        // Not needed for safety: a file that comes back after a crash is a reserve again.
+        let _ = disk.sync_dir();
+    }
+    removed
 }
 
 /// Zeros are written, for not every file system can reserve space otherwise.

@@ -106,6 +106,11 @@ impl<D: Disk> SparePool<D> {
         spare.map_or_else(|| self.prepare(capacity.max(self.inner.segment_bytes), None), Ok)
     }
 
+    /// Name of a zero-filled file of just this capacity, made on the spot.
+    pub(super) fn make(&self, capacity: u64) -> Result<String, LogError> {
+        self.prepare(capacity, None)
+    }
+
     /// Out of a released segment where there is one: its blocks are there already.
     fn prepare(&self, capacity: u64, pace: Option<&mut dyn FnMut()>) -> Result<String, LogError> {
         let inner = &*self.inner;

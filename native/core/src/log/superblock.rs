@@ -13,6 +13,8 @@ use crc32c::{crc32c, crc32c_append};
 pub(super) const COPY_NAMES: [&str; 2] = ["superblock.0", "superblock.1"];
 const MAGIC: &[u8; 8] = b"VXLOGSUP";
 const NAMES_AT: usize = 80;
+/// Behind the longest names there can be; the first release left it zero.
+const FLOOR_AT: usize = BLOCK - 8;
 /// Longest cluster id and longest node id, in bytes.
 pub const NAME_BYTES_MAX: usize = 255;
 
@@ -26,6 +28,8 @@ pub(super) struct Superblock {
     /// Sequence of the newest segment that may hold batches; 0 before the first. One more may exist, just created.
     pub newest: u64,
     pub newest_salt: u64,
+    /// Batches with lower numbers were on disk when this was written; 0 where that was not noted yet.
+    pub floor: u64,
 }
 
 impl Superblock {
@@ -41,7 +45,7 @@ impl Superblock {
             directory: wanted.fresh_directory_id,
             incarnation: 1,
         };
-        Ok(Self { generation: 1, identity, oldest: 1, newest: 0, newest_salt: 0 })
+        Ok(Self { generation: 1, identity, oldest: 1, newest: 0, newest_salt: 0, floor: 0 })
     }
 
     pub fn check(&self, wanted: &Wanted) -> Result<(), LogError> {
@@ -73,6 +77,7 @@ impl Superblock {
         let node_at = NAMES_AT + cluster.len();
         block[NAMES_AT..node_at].copy_from_slice(cluster);
         block[node_at..node_at + node.len()].copy_from_slice(node);
+        block[FLOOR_AT..].copy_from_slice(&self.floor.to_le_bytes());
         let crc = block_crc(&block);
         block[12..16].copy_from_slice(&crc.to_le_bytes());
         block
@@ -103,6 +108,7 @@ impl Superblock {
             oldest: u64_at(block, 48),
             newest: u64_at(block, 56),
             newest_salt: u64_at(block, 64),
+            floor: u64_at(block, FLOOR_AT),
         }))
     }
 }

@@ -3,6 +3,7 @@
 
 use super::disk::{Disk, DiskFile};
 use super::LogError;
+use std::io;
 
 const NAME: &str = "UNSETTLED";
 
@@ -10,9 +11,13 @@ pub(super) fn is_set(names: &[String]) -> bool {
     names.iter().any(|name| name == NAME)
 }
 
-/// On disk when it returns.
+/// On disk when it returns. Twice does no harm.
 pub(super) fn set<D: Disk>(disk: &D) -> Result<(), LogError> {
-    let file = disk.create(NAME).map_err(LogError::space("create", NAME))?;
+    let file = match disk.create(NAME) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.open(NAME),
+        created => created,
+    };
+    let file = file.map_err(LogError::space("create", NAME))?;
     file.sync_data().map_err(LogError::space("sync", NAME))?;
     disk.sync_dir().map_err(LogError::space("sync", "the directory"))
 }

@@ -24,6 +24,9 @@ pub(super) const SEGMENT_BYTES_MIN: u64 = 4 * BLOCK_BYTES;
 /// Room kept for what one batch may add to the footer. Not a promise: a footer that does not fit makes the file grow.
 const FOOTER_SLACK_BYTES: u64 = BLOCK_BYTES;
 
+/// Room in a segment that is made on a full disk, besides the batch it is made for.
+const SMALL_SEGMENT_BYTES: u64 = 16 * BLOCK_BYTES;
+
 /// A log open for writing. There is one per directory: the owner of the directory's lock has it.
 pub struct Log<D: Disk> {
     pub(super) shared: Arc<Shared<D>>,
@@ -45,7 +48,7 @@ impl<D: Disk> Log<D> {
     ///
     /// These change nothing: `NotContiguous`, `OutOfRange`, `Compacted`, `MarkRefused`, `WrittenTwice` and `TooLarge`
     /// for operations that do not fit the log; `Full` where the disk has no room for another segment. Then the reserve
-    /// is given back, and the same operations can be tried again.
+    /// is given back, and the same operations can be tried again. Batches without entries go on out of the reserve.
     pub fn append(&mut self, ops: &[Op]) -> Result<AppendStats, LogError> {
         if self.poisoned {
             return Err(LogError::Poisoned);
@@ -81,7 +84,8 @@ impl<D: Disk> Log<D> {
         let first = if self.newest.end == BLOCK_BYTES { carried } else { 0 };
         let rolled = unfit || self.newest.end + first + bytes + seal + FOOTER_SLACK_BYTES > self.newest.header.capacity;
         if rolled {
-            self.roll(bytes + carried)?;
+            let small = ops.iter().all(|op| matches!(op, Op::HardState { .. } | Op::Truncate { .. } | Op::Mark { .. }));
+            self.roll(bytes + carried, small)?;
         }
         let newest = &mut self.newest;
         let incarnation = self.superblock.identity.incarnation;
@@ -112,10 +116,17 @@ impl<D: Disk> Log<D> {
         Ok(AppendStats { bytes: padded, batch, rolled })
     }
 
-    /// Seals the newest segment and begins another, with room for a batch of `bytes`. `Full` before anything is changed.
-    fn roll(&mut self, bytes: u64) -> Result<(), LogError> {
+    /// Seals the newest segment and begins another, with room for a batch of `bytes`. `Full` before anything is changed;
+    /// a `small` batch gets a small segment then, out of the reserve, for votes and snapshot marks are what makes room.
+    fn roll(&mut self, bytes: u64, small: bool) -> Result<(), LogError> {
         let needed = round_up(BLOCK_BYTES + bytes + SEGMENT_BYTES_MIN + FOOTER_SLACK_BYTES, BLOCK_BYTES);
-        let spare = self.pool.take(self.segment_bytes.max(needed))?;
+        let spare = match self.pool.take(self.segment_bytes.max(needed)) {
+            Err(LogError::Full { .. }) if small => {
+                self.reserve.give_back(&*self.shared.disk);
+                self.pool.make((needed + SMALL_SEGMENT_BYTES).min(self.segment_bytes.max(needed)))
+            }
+            taken => taken,
+        }?;
         let sealed = self.seal()?;
         let disk = self.shared.disk.clone();
         let mut maker = Maker { disk: &*disk, copies: &mut self.copies, superblock: &mut self.superblock };

@@ -14,8 +14,9 @@ fn unreadable(reader: &LogReader<SimDisk>, recovery: &Recovery, model: &Model, a
             assert!(recovery.unsettled, "{at}: group {id} is not there");
             continue;
         };
+        assert!(found.hard_state.commit <= group.hard_state.commit, "{at}: {found:?}\n{}", model.outline());
         let sure = if recovery.unsettled { found.hard_state.commit.0 } else { u64::MAX };
-        assert!(recovery.unsettled || found.last_index.0 == group.last(), "{at}: {found:?}");
+        assert!(recovery.unsettled || found.last_index.0 == group.last(), "{at}: {recovery:?}\n{}", model.outline());
         assert!(recovery.unsettled || found.hard_state.vote == group.hard_state.vote, "{at}: {found:?}");
         assert!(recovery.unsettled || found.first_index.0 == group.first(), "{at}: {found:?}");
         for index in group.first().max(found.first_index.0)..=found.last_index.0.min(group.last()) {
@@ -63,7 +64,8 @@ pub fn assert_repairable(disk: &SimDisk, model: &Model, at: &str) -> Recovery {
         drop(log);
         let (log, again) = open(disk).unwrap_or_else(|error| panic!("{at}: again: {error}"));
         assert!(again.unsettled, "{at}");
-        assert!(unreadable(&log.reader(), &again, model, at).is_empty(), "{at}");
+        let still = unreadable(&log.reader(), &again, model, at);
+        assert!(still.is_empty(), "{at}: {still:?}\nfirst {recovery:?}\nagain {again:?}\n{}", model.outline());
         settle(log, model, at);
     }
     recovery
@@ -78,6 +80,7 @@ fn settle(mut log: Log<SimDisk>, model: &Model, at: &str) {
         let agreed = (group.first()..=group.last()).take_while(|index| agrees(*index)).count() as u64;
         let from = Index(group.first() + agreed);
         ops.push(Op::Truncate { group: *id, from });
+        ops.extend((group.mark.first.0 > 0).then_some(Op::Mark { group: *id, mark: group.mark }));
         ops.push(Op::Entries { group: *id, entries: group.entries[agreed as usize..].to_vec() });
         ops.push(Op::HardState { group: *id, state: group.hard_state });
     }

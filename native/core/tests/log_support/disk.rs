@@ -249,6 +249,8 @@ impl Disk for SimDisk {
         if image.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
+        // An entry in the directory takes a little, too.
+        image.room(1)?;
         image.inodes.push(Inode::default());
         let inode = image.inodes.len() - 1;
         image.change(DirChange::Link(name.to_owned(), inode));
@@ -275,6 +277,9 @@ impl Disk for SimDisk {
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut image = self.image();
         image.step(self.life)?;
+        if !image.names.contains_key(name) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         image.change(DirChange::Unlink(name.to_owned()));
         Ok(())
     }
