@@ -255,15 +255,8 @@ fn native_group(status: &GroupStatus, me: MemberId) -> NativeGroup {
     }
 }
 
-#[napi]
-pub fn node_status(handle: u32) -> Result<NativeStatus> {
-    let node = registry::get(handle)?;
-    let shared = node.shared();
-    let me = MemberId::of(&node.opened().identity.node_id);
-    let groups: Vec<GroupStatus> = shared.groups.values().map(|group| group.status.lock().clone()).collect();
-    let stats = node.log_stats();
-    let table = shared.table.lock().clone();
-    let member = |member: &membership::Member| NativeTableMember {
+pub fn native_member(member: &membership::Member) -> NativeTableMember {
+    NativeTableMember {
         id: member.name.clone(),
         address: member.address.clone(),
         role: match member.role {
@@ -272,13 +265,23 @@ pub fn node_status(handle: u32) -> Result<NativeStatus> {
             membership::Role::Removed => "removed",
         }
         .to_string(),
-    };
+    }
+}
+
+#[napi]
+pub fn node_status(handle: u32) -> Result<NativeStatus> {
+    let node = registry::get(handle)?;
+    let shared = node.shared();
+    let me = MemberId::of(&node.opened().identity.node_id);
+    let groups: Vec<GroupStatus> = shared.groups.values().map(|group| group.status.lock().clone()).collect();
+    let stats = node.log_stats();
+    let table = shared.table.lock().clone();
     let last_refusal = shared.last_refusal.lock().clone();
     Ok(NativeStatus {
         pending: groups.iter().map(|group| group.pending as u32).sum(),
         sessions: groups.iter().map(|group| group.sessions as u32).sum(),
         groups: groups.iter().map(|group| native_group(group, me)).collect(),
-        table: table.iter().map(|(_, one)| member(one)).collect(),
+        table: table.iter().map(|(_, member)| native_member(member)).collect(),
         table_version: table.version.0.into(),
         pending_bytes: shared.pending_bytes.load(Ordering::Relaxed) as f64,
         outbound_bytes: shared.outbox.bytes() as f64,

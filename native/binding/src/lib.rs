@@ -8,3 +8,4 @@ mod offline;
 mod open;
 mod peer;
 mod registry;
+mod snapshot;

@@ -1,6 +1,6 @@
 //! Reading a stopped member's log (`log verify`, `log dump`), off the JavaScript thread.
 
-use crate::open::{disk_code, log_code};
+use crate::open::{disk_code, log_code, snapshot_code};
 use crate::registry::coded;
 use napi::bindgen_prelude::{AsyncTask, BigInt, Buffer, Env, Error, Result, Task};
 use napi_derive::napi;
@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
-use vexfs_core::ids::Index;
+use vexfs_core::ids::{GroupId, Index};
 use vexfs_core::log::{LogError, ScanSummary};
 use vexfs_runtime::offline::{self, GroupSummary, Pages, ScanError};
 
@@ -26,6 +26,8 @@ fn error_of(error: &ScanError) -> Error {
         ScanError::Log(LogError::NoLog) => "DATA_DIR_UNREADABLE",
         ScanError::Log(error) => log_code(error),
         ScanError::Malformed { .. } => "LOG_DAMAGED",
+        ScanError::Snapshot(error) => snapshot_code(error),
+        ScanError::NoState { .. } => "STATE_LOST",
     };
     coded(code, error)
 }
@@ -55,6 +57,7 @@ pub struct NativeScanSummary {
 
 pub struct ScanTask {
     dir: PathBuf,
+    group: GroupId,
     window_events: usize,
 }
 
@@ -64,7 +67,7 @@ impl Task for ScanTask {
     type JsValue = NativeScanSummary;
 
     fn compute(&mut self) -> Result<Self::Output> {
-        offline::scan(&self.dir, self.window_events, |_| {}).map_err(|error| error_of(&error))
+        offline::scan(&self.dir, self.group, self.window_events, |_| {}).map_err(|error| error_of(&error))
     }
 
     fn resolve(&mut self, _env: Env, (summary, group): Self::Output) -> Result<NativeScanSummary> {
@@ -97,14 +100,14 @@ impl Task for ScanTask {
 
 /// Scans a whole log and sums it up. Damage is in the summary; a directory that cannot be read rejects.
 #[napi(ts_return_type = "Promise<NativeScanSummary>")]
-pub fn scan_log(data_dir: String, window_events: u32) -> AsyncTask<ScanTask> {
-    AsyncTask::new(ScanTask { dir: data_dir.into(), window_events: window_events as usize })
+pub fn scan_log(data_dir: String, group: u32, window_events: u32) -> AsyncTask<ScanTask> {
+    AsyncTask::new(ScanTask { dir: data_dir.into(), group: GroupId(group), window_events: window_events as usize })
 }
 
 /// Starts a scan that hands out its entries page by page, from an index on. Answers its number.
 #[napi]
-pub fn open_scan(data_dir: String, window_events: u32, from_index: BigInt) -> Result<u32> {
-    let pages = Pages::start(&PathBuf::from(data_dir), window_events as usize, Index(from_index.get_u64().1))
+pub fn open_scan(data_dir: String, group: u32, window_events: u32, from_index: BigInt) -> Result<u32> {
+    let pages = Pages::start(&PathBuf::from(data_dir), GroupId(group), window_events as usize, Index(from_index.get_u64().1))
         .map_err(|error| coded("DATA_DIR_UNREADABLE", error))?;
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     scans().lock().insert(number, Arc::new(pages));

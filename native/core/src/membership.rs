@@ -150,6 +150,17 @@ impl Membership {
         Self { members: names.iter().map(member).collect(), version: Index(1) }
     }
 
+    /// The table of a cluster that begins again with other members: all earlier ones are gone for good.
+    pub fn founded_again(mut self, names: &[String], index: Index) -> Self {
+        self.members.values_mut().for_each(|member| member.role = Role::Removed);
+        for name in names {
+            let member = Member { name: name.clone(), address: String::new(), role: Role::Voter };
+            self.members.insert(MemberId::of(name), member);
+        }
+        self.version = index;
+        self
+    }
+
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
     }

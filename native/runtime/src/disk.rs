@@ -259,6 +259,13 @@ pub struct OpenFile {
     faults: Option<Arc<Faults>>,
 }
 
+impl OpenFile {
+    /// A file anywhere, only to be read.
+    pub fn open_for_reading(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: File::open(path)?, direct: None, faults: None })
+    }
+}
+
 impl DiskFile for OpenFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.file.read_at(buffer, offset)

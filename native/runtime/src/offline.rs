@@ -3,17 +3,25 @@
 //!
 //! An entry is replayed once a commit mark covers it, since only then can nothing cut it off any more; the tail above
 //! the last mark follows at the end. So memory holds the uncommitted tail, not the log.
+//!
+//! Where the journal does not begin with its group's founding, the state comes from a snapshot: entries up to it are
+//! judged by what the snapshot says of them, and have no apply hash of their own.
 
 use crate::disk::{DiskError, FileDisk, Mode};
 use parking_lot::Mutex;
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::Arc;
 use thiserror::Error;
-use vexfs_core::event::{Malformed, SubmissionKind};
+use vexfs_core::entry;
+use vexfs_core::event::{Malformed, Submission, SubmissionKind};
 use vexfs_core::ids::{GroupId, Index, Term};
-use vexfs_core::log::{self, HardState, LogEntry, LogError, ScanSummary, ScannedRecord};
+use vexfs_core::log::{self, Disk, HardState, LogEntry, LogError, ScanSummary, ScannedRecord};
 use vexfs_core::machine::{EventOutcome, Machine, MachineLimits, Outcome};
+use vexfs_core::membership::Membership;
+use vexfs_core::snapshot::keeper::{file_name, snapshots_of};
+use vexfs_core::snapshot::{self, SnapshotError};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 #[derive(Debug, Error)]
@@ -24,6 +32,10 @@ pub enum ScanError {
     Log(#[from] LogError),
     #[error("entry {index} cannot be read: {source}")]
     Malformed { index: Index, source: Malformed },
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error("the journal begins again at entry {index}, and no snapshot from there on can be read")]
+    NoState { index: Index },
 }
 
 /// A group's journal as the files have it.
@@ -49,6 +61,9 @@ pub struct Row<'a> {
 }
 
 struct Replay {
+    disk: Arc<FileDisk>,
+    group: GroupId,
+    limits: MachineLimits,
     machine: Machine,
     tail: VecDeque<LogEntry>,
     summary: GroupSummary,
@@ -56,12 +71,13 @@ struct Replay {
     counts: [u64; 3],
 }
 
-const GROUP: GroupId = GroupId(0);
-
 impl Replay {
-    fn new(window_events: usize) -> Self {
+    fn new(disk: Arc<FileDisk>, group: GroupId, window_events: usize) -> Self {
         let limits = MachineLimits { window_events, ..Default::default() };
         Self {
+            disk,
+            group,
+            limits,
             machine: Machine::new(limits, 0),
             tail: VecDeque::new(),
             summary: GroupSummary::default(),
@@ -70,12 +86,37 @@ impl Replay {
         }
     }
 
+    /// Sees to it that the machine can take the entry at `index`, or has it in it.
+    fn reach(&mut self, index: Index) -> Result<(), ScanError> {
+        if index.0 <= self.machine.applied().0 + 1 {
+            return Ok(());
+        }
+        if index == Index(2) {
+            // The founding decides nothing that the journal shows.
+            self.machine = Machine::founded(self.limits, 0, Membership::default(), Index(1));
+            return Ok(());
+        }
+        let list = snapshots_of(&*self.disk, self.group).map_err(SnapshotError::io("list", "the directory"))?;
+        // The newest holds the longest list of what does not count.
+        for snapshot in list.into_iter().rev().filter(|snapshot| snapshot.0 + 1 >= index.0) {
+            let name = file_name(self.group, snapshot);
+            let Ok(file) = self.disk.open(&name) else { continue };
+            if let Ok((_, machine)) = snapshot::file::read(&file, &name, self.limits, 0) {
+                self.machine = machine;
+                return Ok(());
+            }
+        }
+        Err(ScanError::NoState { index })
+    }
+
     fn take(&mut self, record: ScannedRecord, row: &mut dyn FnMut(Row<'_>)) -> Result<(), ScanError> {
         match record {
-            ScannedRecord::Truncate { group: GROUP, from } => self.tail.retain(|entry| entry.index < from),
-            ScannedRecord::Entry { group: GROUP, entry } => self.tail.push_back(entry),
-            ScannedRecord::HardState { group: GROUP, state } => self.committed(state, row)?,
-            // Other groups are not made by this version.
+            ScannedRecord::Truncate { group, from } if group == self.group => {
+                self.tail.retain(|entry| entry.index < from);
+            }
+            ScannedRecord::Entry { group, entry } if group == self.group => self.tail.push_back(entry),
+            ScannedRecord::HardState { group, state } if group == self.group => self.committed(state, row)?,
+            // A snapshot took the place of what is missing here; what was moved or mended was seen before, or is lost.
             _ => {}
         }
         Ok(())
@@ -91,6 +132,10 @@ impl Replay {
 
     fn replay_front(&mut self, row: &mut dyn FnMut(Row<'_>)) -> Result<(), ScanError> {
         let Some(entry) = self.tail.pop_front() else { return Ok(()) };
+        self.reach(entry.index)?;
+        if entry.index <= self.machine.applied() {
+            return self.known(&entry, row);
+        }
         let data = if entry.kind == 0 { entry.data.clone() } else { bytes::Bytes::new() };
         let applied = self
             .machine
@@ -115,6 +160,31 @@ impl Replay {
                 offset += 1;
             }
         }
+        self.count(&entry, self.machine.hash());
+        row(Row { entry: &entry, apply_hash: self.machine.hash(), accepted });
+        Ok(())
+    }
+
+    /// An entry that the snapshot has in it already.
+    fn known(&mut self, entry: &LogEntry, row: &mut dyn FnMut(Row<'_>)) -> Result<(), ScanError> {
+        let malformed = |source| ScanError::Malformed { index: entry.index, source };
+        let submissions = match entry.kind {
+            0 => entry::unpack(&entry.data).map_err(malformed)?,
+            _ => Vec::new(),
+        };
+        let passed_over = self.machine.passed_over().of(entry.index);
+        let events = submissions.iter().filter(|one| one.kind() == SubmissionKind::Events).flat_map(Submission::events);
+        let (accepted, suppressed): (Vec<_>, Vec<_>) =
+            (0u32..).zip(events).partition(|(offset, _)| passed_over.binary_search(offset).is_err());
+        self.counts[0] += accepted.len() as u64;
+        self.counts[1] += suppressed.len() as u64;
+        let apply_hash = if entry.index == self.machine.applied() { self.machine.hash() } else { 0 };
+        self.count(entry, apply_hash);
+        row(Row { entry, apply_hash, accepted });
+        Ok(())
+    }
+
+    fn count(&mut self, entry: &LogEntry, apply_hash: u64) {
         self.journal_hash = xxh3_64_with_seed(&entry.data, self.journal_hash ^ entry.term.0.rotate_left(32));
         if self.summary.first.0 == 0 {
             self.summary.first = entry.index;
@@ -123,10 +193,8 @@ impl Replay {
         if entry.index <= self.summary.commit {
             [self.summary.events, self.summary.suppressed, self.summary.refused] = self.counts;
             self.summary.journal_hash = self.journal_hash;
-            self.summary.apply_hash = self.machine.hash();
+            self.summary.apply_hash = apply_hash;
         }
-        row(Row { entry: &entry, apply_hash: self.machine.hash(), accepted });
-        Ok(())
     }
 }
 
@@ -134,13 +202,14 @@ impl Replay {
 /// scan and is in its summary.
 pub fn scan(
     dir: &Path,
+    group: GroupId,
     window_events: usize,
     mut row: impl FnMut(Row<'_>),
 ) -> Result<(ScanSummary, GroupSummary), ScanError> {
-    let disk = FileDisk::open(dir, Mode::ReadOnly)?;
-    let mut replay = Replay::new(window_events);
+    let disk = Arc::new(FileDisk::open(dir, Mode::ReadOnly)?);
+    let mut replay = Replay::new(disk.clone(), group, window_events);
     let mut failed = None;
-    let summary = log::scan(&disk, &mut |item| {
+    let summary = log::scan(&*disk, &mut |item| {
         if failed.is_none() {
             failed = replay.take(item.record, &mut row).err();
         }
@@ -165,12 +234,12 @@ pub struct Pages {
 const PAGE_BYTES: usize = 256 * 1024;
 
 impl Pages {
-    pub fn start(dir: &Path, window_events: usize, from: Index) -> std::io::Result<Self> {
+    pub fn start(dir: &Path, group: GroupId, window_events: usize, from: Index) -> std::io::Result<Self> {
         let (send, pages) = sync_channel(2);
         let dir = dir.to_path_buf();
         std::thread::Builder::new().name("vexfs-scan".to_string()).spawn(move || {
             let mut page = Vec::new();
-            let result = scan(&dir, window_events, |row| {
+            let result = scan(&dir, group, window_events, |row| {
                 if row.entry.index >= from {
                     pack(&mut page, &row);
                     if page.len() >= PAGE_BYTES {

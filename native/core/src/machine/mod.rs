@@ -147,6 +147,15 @@ impl Machine {
         &self.membership
     }
 
+    /// For a cluster that begins again from a snapshot.
+    pub fn set_membership(&mut self, membership: Membership) {
+        self.membership = membership;
+    }
+
+    pub fn consumers(&self) -> usize {
+        self.consumers.iter().count()
+    }
+
     /// Bytes of all entries so far: what retention and snapshots count by.
     pub fn bytes(&self) -> u64 {
         self.bytes

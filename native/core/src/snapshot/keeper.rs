@@ -83,6 +83,15 @@ fn parse_name(name: &str) -> Option<(GroupId, Index)> {
     Some((GroupId(group.parse().ok()?), Index(index.parse().ok()?)))
 }
 
+/// Snapshots that a directory holds of a group, oldest first, finished ones only.
+pub fn snapshots_of<D: Disk>(disk: &D, group: GroupId) -> std::io::Result<Vec<Index>> {
+    let names = disk.list()?;
+    let mut found: Vec<Index> =
+        names.iter().filter_map(|name| parse_name(name)).filter(|(of, _)| *of == group).map(|(_, index)| index).collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
 pub struct Keeper<D: Disk> {
     disk: Arc<D>,
     cluster_id: String,

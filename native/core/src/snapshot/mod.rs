@@ -50,7 +50,8 @@ pub enum SnapshotError {
 }
 
 impl SnapshotError {
-    pub(crate) fn io(action: &'static str, file: &str) -> impl FnOnce(io::Error) -> Self {
+    /// For `map_err`: what was done to which file.
+    pub fn io(action: &'static str, file: &str) -> impl FnOnce(io::Error) -> Self {
         let file = file.to_string();
         move |source| Self::Io { action, file, source }
     }
