@@ -142,6 +142,7 @@ pub fn asked(asked: &Asked) -> String {
         }
         Asked::Fence { id } => format!("fence {}", short(*id)),
         Asked::Barrier => "barrier".to_string(),
+        Asked::Members { what } => what.clone(),
         Asked::Consumer { client, step } => match step {
             ConsumerStep::Attach => format!("consumer {client} attaches"),
             ConsumerStep::Claim { epoch, through } => format!("consumer {client} claims up to {}.{} in epoch {epoch}", through.index, through.offset),

@@ -1,14 +1,17 @@
 //! What clients and members were seen to do, for the invariants to judge.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use vexfs_core::ids::{EventId, Index, RequestId, SessionId, Term};
 use vexfs_core::machine::consumer::Position;
+use vexfs_core::ordered::conf::Conf;
 
 #[derive(Clone, Debug)]
 pub enum Asked {
     Events { events: Vec<EventId>, session: SessionId, first_sequence: u64 },
     Fence { id: EventId },
     Barrier,
+    Members { what: String },
     /// By which client, and what.
     Consumer { client: usize, step: ConsumerStep },
 }
@@ -74,6 +77,10 @@ pub struct History {
     pub written: BTreeMap<(Index, Term), (u64, Term)>,
     /// The journal as the first reader of each place saw it.
     pub journal: Vec<Delivery>,
+    /// The configuration at each applied index that was seen.
+    pub conf_at: BTreeMap<Index, Arc<Conf>>,
+    /// The newest configurations, oldest first.
+    pub confs: VecDeque<(Index, Arc<Conf>)>,
     /// Entries before this are in `journal`.
     pub observed: Index,
     /// What went wrong, by the invariant's name.

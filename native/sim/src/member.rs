@@ -82,8 +82,19 @@ pub struct Member {
     pub applied_ever: Index,
     /// An older state of the directory, to be put back.
     pub set_aside: Option<(SimDisk, Shadow)>,
-    /// Its directory is founded by others: it waits to be added.
+    pub stage: Stage,
+    /// Its directory is founded by others.
     pub joins: bool,
+}
+
+/// How a member stands to the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// An operator may add it.
+    Waiting,
+    In,
+    /// It knows that it was removed, and is not started again.
+    Gone,
 }
 
 impl Member {
@@ -107,6 +118,7 @@ impl Member {
             stalled_until_us: 0,
             applied_ever: Index(0),
             set_aside: None,
+            stage: Stage::In,
             joins: false,
         }
     }

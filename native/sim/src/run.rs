@@ -117,7 +117,7 @@ impl Run {
                     world.note_state();
                 }
             }
-            Event::Publisher { .. } | Event::Subscriber { .. } | Event::Consumer { .. } => {
+            Event::Publisher { .. } | Event::Subscriber { .. } | Event::Consumer { .. } | Event::Operator => {
                 self.clients.act(world, event);
             }
             Event::Look => self.look(),

@@ -57,7 +57,9 @@ impl Changes {
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub seed: u64,
+    /// Founders, and those that an operator may add.
     pub members: usize,
+    pub founders: usize,
     pub publishers: usize,
     pub subscribers: usize,
     pub consumers: usize,
@@ -89,6 +91,9 @@ impl Setup {
             _ => 3,
         };
         let members = changes.members.unwrap_or(if changes.plant.is_some() { drawn_members.clamp(3, 5) } else { drawn_members });
+        let founders = members;
+        let spare = random.pick(&[0, 0, 0, 1, 2, 3]);
+        let members = if changes.members.is_some() || changes.plant.is_some() { members } else { founders + spare };
         let until_us = random.between(10, 40) * 1_000_000;
         let until_us = changes.until_ms.map_or(until_us, |ms| ms * 1_000);
         let mean_us = random.pick(&[0, 4_000_000, 1_500_000, 600_000, 250_000]);
@@ -109,6 +114,7 @@ impl Setup {
         Self {
             seed,
             members,
+            founders,
             publishers: changes.publishers.unwrap_or(random.between(1, 4) as usize),
             subscribers: changes.subscribers.unwrap_or(random.between(1, 3) as usize),
             consumers: changes.consumers.unwrap_or(random.between(0, 2) as usize),

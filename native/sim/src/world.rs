@@ -5,7 +5,8 @@ use crate::describe;
 use crate::faults::counts::Counts;
 use crate::history::{Asked, History, Request, State};
 use crate::invariants::{self, consumers};
-use crate::member::{self, Member, GROUP, TICK_US};
+use crate::clients::operator;
+use crate::member::{self, Member, Stage, GROUP, TICK_US};
 use crate::network::{Network, Sent};
 use crate::plants::Plant;
 use crate::queue::{Event, Events, Lane};
@@ -13,10 +14,12 @@ use crate::random::Random;
 use crate::record::{Happening, Recorder};
 use crate::setup::Setup;
 use std::collections::{BTreeMap, BTreeSet};
-use vexfs_core::event::SubmissionKind;
+use vexfs_core::event::{self, Submission, SubmissionKind};
 use vexfs_core::ids::{Index, RequestId};
 use vexfs_core::log::LogError;
+use vexfs_core::membership::MemberCommand;
 use vexfs_core::ordered::effects::{Completion, End, Write};
+use vexfs_core::ordered::receive::Refused;
 use vexfs_core::peer::frame::FrameKind;
 
 /// Microseconds after which a dialler tries again.
@@ -44,7 +47,10 @@ pub struct World {
 impl World {
     pub fn new(setup: Setup, recorder: Recorder) -> Self {
         let name = |at: usize| ((b'a' + at as u8) as char).to_string();
-        let members = (0..setup.members).map(|at| Member::new(name(at), setup.plant)).collect();
+        let mut members: Vec<Member> = (0..setup.members).map(|at| Member::new(name(at), setup.plant)).collect();
+        for member in &mut members[setup.founders..] {
+            (member.stage, member.joins) = (Stage::Waiting, true);
+        }
         let mut world = Self {
             now_us: 0,
             random: Random::stream(setup.seed, "world", 0),
@@ -72,9 +78,9 @@ impl World {
 
     /// Starts a member, unless it runs. `crash_after`: the power goes again after so many steps of the disk.
     pub fn start(&mut self, node: usize, crash_after: Option<u64>) {
-        let founders: Vec<String> = self.members.iter().map(|member| member.name.clone()).collect();
+        let founders = self.members[..self.setup.founders].iter().map(|member| member.name.clone()).collect::<Vec<_>>();
         let member = &mut self.members[node];
-        if member.running.is_some() {
+        if member.running.is_some() || member.stage != Stage::In {
             return;
         }
         member.life += 1;
@@ -106,6 +112,44 @@ impl World {
                 self.plan_start(node, 200_000);
             }
         }
+    }
+
+    /// A member was added: its process is started.
+    pub fn admit(&mut self, node: usize) {
+        self.members[node].stage = Stage::In;
+        self.plan_start(node, 1_000);
+    }
+
+    /// A member that knows of its removal ends, and is not started again.
+    pub fn dismiss(&mut self, node: usize) {
+        self.members[node].stage = Stage::Gone;
+        Member::end(&mut self.members[node], 0, None);
+        self.ended(node);
+    }
+
+    /// Hands in a member command.
+    pub fn command(&mut self, node: usize, command: &MemberCommand) -> Option<RequestId> {
+        let member = &mut self.members[node];
+        if !member.runs() {
+            return None;
+        }
+        let request = member.next_request();
+        let mut bytes = event::member_submission(&member.name, &command.encode());
+        event::stamp(&mut bytes, member.id, request, 0);
+        let submission = Submission::parse(bytes.into()).ok()?;
+        member.submit(submission, 1, self.now_us);
+        self.remember(node, request, operator::asked(command), 1);
+        self.plan_flush(node);
+        Some(request)
+    }
+
+    pub fn transfer(&mut self, node: usize, to: usize) {
+        let to = self.members[to].id;
+        if let Some(running) = self.members[node].running.as_mut().filter(|running| !running.paused) {
+            running.group.transfer(to);
+            running.dirty = true;
+        }
+        self.plan_flush(node);
     }
 
     pub fn plan_start(&mut self, node: usize, in_us: u64) {
@@ -146,7 +190,11 @@ impl World {
             }
         }
         let others = (0..self.members.len()).filter(|at| *at != node && self.members[*at].lost.is_some()).count();
-        2 * (others + 1) < self.members.len()
+        // During a change of members two majorities count: the budget waits until it is over.
+        let conf = self.history.confs.back();
+        conf.is_some_and(|(_, conf)| {
+            !conf.is_joint() && conf.learners.is_empty() && 2 * (others + 1) < conf.voters.len()
+        })
     }
 
     pub fn reset_link(&mut self, from: usize, to: usize, until_us: u64) {
@@ -206,7 +254,8 @@ impl World {
             if let Err(refused) = running.group.receive(sender, frame, self.now_us, &mut running.effects) {
                 // Members that keep their promises never refuse each other's frames. One that has lost a write may not
                 // know what it is told was acknowledged to it.
-                if !lost {
+                let tells = matches!(refused, Refused::Removed(_) | Refused::NotFounded(_));
+                if !lost && !tells {
                     self.history.violate("frames_are_taken", format!("{to} refuses {from}: {refused}"));
                 }
             }
@@ -381,12 +430,16 @@ impl World {
             }
         }
         invariants::after_flush(self, node);
+        let removed = self.members[node].group().is_some_and(|group| group.is_removed());
         self.note_leader(node);
         for completion in completions {
             self.history.note(&[node as u64, completion.request.0, now_us]);
             self.say_with(|_| Happening::Ended { node, request: completion.request, what: describe::end(&completion) });
             invariants::on_completion(self, node, &completion);
             self.ended.push((node, completion));
+        }
+        if removed {
+            self.dismiss(node);
         }
     }
 

@@ -6,7 +6,7 @@ use super::reconcile::{self, Step};
 use super::store::EntryReader;
 use super::Group;
 use crate::event::{Submission, SubmissionKind};
-use crate::ids::{MemberId, RequestId};
+use crate::ids::{Index, MemberId, RequestId};
 use crate::membership::{MemberCommand, MemberRefused, Membership, Role};
 use crate::packed::Unpack;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
@@ -80,6 +80,10 @@ impl<R: EntryReader> Group<R> {
         };
         let Ok(change) = change else { return };
         if let Ok(state) = self.raw.apply_conf_change(&change) {
+            let before = self.conf.voters.len().max(self.conf.outgoing.len()) / 2 + 1;
+            // A chain of changes within what may still be answered: the least majority of them counts.
+            let least = before.min(self.conf_since.1);
+            self.conf_since = (Index(entry.index), least);
             self.conf = Arc::new(Conf::from_raft(&state));
             self.raw.mut_store().set_conf(state);
         }

@@ -98,6 +98,8 @@ pub struct Group<R: EntryReader> {
     machine_key: u64,
     /// As of the last applied entry.
     conf: Arc<Conf>,
+    /// Index of the last change, and the least majority that counted before it.
+    conf_since: (Index, usize),
     goal: Membership,
     snapshots: Snapshots,
     /// Commands that a leader has declined, to be answered in the next flush.
@@ -183,6 +185,7 @@ impl<R: EntryReader> Group<R> {
             raw,
             machine_key,
             conf: Arc::new(conf),
+            conf_since: (Index(0), usize::MAX),
             goal: Membership::default(),
             snapshots: Snapshots::resumed(machine.bytes()),
             machine,

@@ -4,12 +4,14 @@
 pub mod consumer;
 pub mod draft;
 pub mod journal;
+pub mod operator;
 pub mod publisher;
 pub mod subscriber;
 
 use crate::queue::Event;
 use crate::world::World;
 use consumer::Consumer;
+use operator::Operator;
 use publisher::Publishers;
 use subscriber::Subscriber;
 
@@ -17,6 +19,7 @@ pub struct Clients {
     publishers: Publishers,
     subscribers: Vec<Subscriber>,
     consumers: Vec<Consumer>,
+    operator: Operator,
 }
 
 impl Clients {
@@ -27,11 +30,15 @@ impl Clients {
             publishers: Publishers::new(seed, setup.publishers, setup.pace_us),
             subscribers: (0..setup.subscribers).map(|number| Subscriber::new(seed, number)).collect(),
             consumers: (0..setup.consumers).map(|number| Consumer::new(seed, number)).collect(),
+            operator: Operator::new(seed),
         };
         let counts = (setup.publishers, setup.subscribers, setup.consumers);
         (0..counts.0).for_each(|number| world.events.at(400_000, Event::Publisher { number: number as u8 }));
         (0..counts.1).for_each(|number| world.events.at(500_000, Event::Subscriber { number: number as u8 }));
         (0..counts.2).for_each(|number| world.events.at(600_000, Event::Consumer { number: number as u8 }));
+        if world.setup.founders < world.setup.members {
+            world.events.at(700_000, Event::Operator);
+        }
         clients
     }
 
@@ -41,6 +48,7 @@ impl Clients {
             Event::Publisher { number } => self.publishers.act(world, number as usize),
             Event::Subscriber { number } => self.subscribers[number as usize].act(world),
             Event::Consumer { number } => self.consumers[number as usize].act(world),
+            Event::Operator => self.operator.act(world),
             _ => return,
         };
         let at_us = world.now_us + gap_us;

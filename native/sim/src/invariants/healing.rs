@@ -1,20 +1,40 @@
 //! When the faults have stopped, every request ends, one leader leads and all members reach the same state (partial
 //! synchrony: Dwork, Lynch and Stockmeyer 1988; the liveness the paper's section 5.6 asks timing for).
 
+use crate::clients::operator;
+use crate::member::{Member, Stage};
 use crate::world::World;
+use vexfs_core::ids::MemberId;
+use vexfs_core::membership::{Membership, Role};
+use vexfs_core::ordered::conf::Conf;
 
 pub fn healed(world: &World) -> bool {
     if world.history.open() > 0 {
         return false;
     }
-    let states: Vec<_> = world.members.iter().map(|member| member.group().map(|group| group.status())).collect();
+    let Some(table) = operator::table(world) else { return false };
+    let belongs = |member: &&Member| table.role(member.id).is_some_and(|role| role != Role::Removed);
+    let members: Vec<&Member> = world.members.iter().filter(belongs).collect();
+    if members.iter().any(|member| member.stage == Stage::Waiting) {
+        return false;
+    }
+    let states: Vec<_> = members.iter().map(|member| member.group().map(|group| group.status())).collect();
     let Some(Some(first)) = states.first() else { return false };
     states.iter().all(|state| {
         state.as_ref().is_some_and(|state| {
             state.leader.is_some() && state.leader == first.leader && state.applied == first.applied
-                && state.applied == state.last && state.apply_hash == first.apply_hash && state.pending == 0
+                && state.applied == state.last && agrees(&table, &state.conf) && state.apply_hash == first.apply_hash && state.pending == 0
         })
     })
+}
+
+/// Whether a configuration has come to where the table wants it.
+fn agrees(table: &Membership, conf: &Conf) -> bool {
+    let are = |role: Role, list: &[MemberId]| {
+        let mut wanted = table.iter().filter(|(_, member)| member.role == role).map(|(id, _)| id);
+        table.count(role) == list.len() && wanted.all(|id| list.contains(&id))
+    };
+    !conf.is_joint() && are(Role::Voter, &conf.voters) && are(Role::Learner, &conf.learners)
 }
 
 pub fn check(world: &mut World) {

@@ -5,6 +5,7 @@ pub mod acknowledged_is_durable;
 pub mod barrier_is_real_time;
 pub mod clocks_follow;
 pub mod commit_is_final;
+pub mod configurations_agree;
 pub mod consumers;
 pub mod duplicates_keep_first_place;
 pub mod election_safety;
@@ -34,6 +35,7 @@ pub fn after_flush(world: &mut World, node: usize) {
     commit_is_final::check(world, node, &status);
     state_machine_safety::check(world, node, &status);
     memory_is_bounded::check(world, node, &status);
+    configurations_agree::check(world, node, &status);
     if status.applied >= world.history.observed {
         journal::observe(world, node);
     }
@@ -64,7 +66,7 @@ pub fn on_completion(world: &mut World, node: usize, completion: &Completion) {
                     barrier_is_real_time::check_publish(world, &request, *index, outcome);
                 }
                 Asked::Fence { .. } => fence_is_final::note(world, &request, outcome),
-                Asked::Barrier | Asked::Consumer { .. } => {}
+                Asked::Barrier | Asked::Members { .. } | Asked::Consumer { .. } => {}
             }
             answered(world, *index);
         }

@@ -1,0 +1,33 @@
+//! Members that have applied as much have the same configuration, and one that was left out of it never leads again
+//! (Ongaro 2014, sections 4.1 to 4.3; ids are never used again).
+
+use crate::world::World;
+use vexfs_core::membership::Role as MemberRole;
+use vexfs_core::ordered::status::{GroupStatus, Role};
+
+/// Confs that are kept to judge quorums by.
+const KEPT: usize = 4;
+
+pub fn check(world: &mut World, node: usize, status: &GroupStatus) {
+    let known = world.history.conf_at.entry(status.applied).or_insert_with(|| status.conf.clone());
+    if **known != *status.conf {
+        let what = format!("{node} has another configuration at {} than the others", status.applied);
+        world.history.violate("configurations_agree", what);
+    }
+    let newest = world.history.confs.back();
+    let newer = newest.is_none_or(|(index, conf)| *index < status.applied && **conf != *status.conf);
+    if newer && !status.conf.voters.is_empty() {
+        world.history.confs.push_back((status.applied, status.conf.clone()));
+        if world.history.confs.len() > KEPT {
+            world.history.confs.pop_front();
+        }
+    }
+    let me = world.members[node].id;
+    if status.role == Role::Leader && !status.conf.votes(me) {
+        let removed = world.members[node].group().and_then(|group| group.machine().membership().role(me));
+        if removed == Some(MemberRole::Removed) && status.commit > status.applied {
+            return;
+        }
+        world.history.violate("configurations_agree", format!("{node} leads, but has no vote"));
+    }
+}
