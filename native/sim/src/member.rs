@@ -157,7 +157,8 @@ impl Member {
             fresh_directory_id: u128::from(self.id.0).to_le_bytes(),
         };
         let mut recovered = member::open::recover(Arc::new(self.disk.clone()), &config)?;
-        let found = recovered.recovery.groups.get(&GROUP).cloned().unwrap_or_default();
+        let empty = || GroupRecovery { first_index: Index(1), ..GroupRecovery::default() };
+        let found = recovered.recovery.groups.get(&GROUP).cloned().unwrap_or_else(empty);
         let entries = recovered.log.reader();
         let wrong = self.judge(&found, &entries, recovered.recovery.unsettled);
         self.incarnation = recovered.recovery.identity.incarnation;

@@ -1,6 +1,6 @@
 //! One run: faults and clients for a while, then quiet, then judgement.
 
-use crate::clients::Clients;
+use crate::clients::{operator, Clients};
 use crate::faults::counts::Counts;
 use crate::faults::strike;
 use crate::invariants::{self, healing};
@@ -129,6 +129,9 @@ impl Run {
             self.world.say(Happening::Calm);
             strike::calm(&mut self.world);
         } else {
+            if let Some(table) = operator::table(&self.world) {
+                operator::admit(&mut self.world, &table);
+            }
             self.healed = healing::healed(&self.world);
         }
         self.world.events.at(self.world.now_us + LOOK_US, Event::Look);

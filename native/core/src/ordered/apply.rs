@@ -11,6 +11,7 @@ use crate::ordered::pending::Progress;
 use crate::ordered::store::EntryReader;
 use raft::eraftpb::{Entry, EntryType};
 use raft::StateRole;
+use std::sync::Arc;
 
 /// Where and when a submission was applied.
 struct Here {
@@ -23,6 +24,7 @@ struct Here {
 impl<R: EntryReader> Group<R> {
     pub(super) fn apply(&mut self, entries: Vec<Entry>, now_us: u64, effects: &mut Effects) -> Result<(), GroupError> {
         let Some(through) = entries.last().map(|entry| entry.index) else { return Ok(()) };
+        let conf_before = self.conf.clone();
         for entry in entries {
             let (index, term) = (Index(entry.index), Term(entry.term));
             let data = match entry.get_entry_type() {
@@ -46,6 +48,10 @@ impl<R: EntryReader> Group<R> {
             }
         }
         self.raw.advance_apply_to(through);
+        if !Arc::ptr_eq(&conf_before, &self.conf) {
+            // Voters that were waited for may be gone.
+            self.settle_strong(now_us, effects);
+        }
         effects.suppressed.append(&mut self.machine.take_suppressed());
         effects.applied = true;
         Ok(())

@@ -4,6 +4,7 @@ use crate::event::Malformed;
 use crate::ids::MemberId;
 use crate::packed::Unpack;
 use raft::eraftpb::ConfState;
+use std::collections::BTreeSet;
 
 /// Lists of members, ascending. `outgoing` is empty outside a joint configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +34,16 @@ impl Conf {
     /// Whether a member's vote counts in either set.
     pub fn votes(&self, id: MemberId) -> bool {
         self.voters.contains(&id) || self.outgoing.contains(&id)
+    }
+
+    /// How many members have a vote, in either set.
+    pub fn voting(&self) -> u32 {
+        self.voters.iter().chain(&self.outgoing).collect::<BTreeSet<_>>().len() as u32
+    }
+
+    /// Members with a vote in either set, without this one.
+    pub fn voting_but(&self, me: MemberId) -> BTreeSet<MemberId> {
+        self.voters.iter().chain(&self.outgoing).copied().filter(|id| *id != me).collect()
     }
 
     fn lists(&self) -> [&Vec<MemberId>; 4] {

@@ -21,6 +21,8 @@ use super::receive::Refused;
 const LAG_ENTRIES: u64 = 1_000;
 /// Ticks that the leader's own disk may be behind what others have committed before another one leads.
 const SLOW_DISK_TICKS: u32 = 50;
+/// Election timeouts without a leader after which a member asks whether it was removed.
+const LONELY_ELECTIONS: usize = 4;
 /// Ticks between two attempts to hand leadership over.
 const HAND_OVER_TICKS: u64 = 100;
 
@@ -86,6 +88,29 @@ impl<R: EntryReader> Group<R> {
             self.conf_since = (Index(entry.index), least);
             self.conf = Arc::new(Conf::from_raft(&state));
             self.raw.mut_store().set_conf(state);
+            self.settle_among(Index(entry.index), self.conf.voting_but(self.config.me));
+        }
+    }
+
+    /// A leader that was left out steps down: the engine would have it lead on (raft-rs issue 584).
+    pub(super) fn step_down_if_left_out(&mut self) {
+        if self.raw.raft.state == StateRole::Leader && !self.conf.votes(self.config.me) {
+            let term = self.raw.raft.term;
+            self.raw.raft.become_follower(term, 0);
+        }
+    }
+
+    /// A member that hears of no leader may have been removed: whoever it asks for its term says so. Voters that stand
+    /// for election ask that way.
+    pub(super) fn ask_whether_removed(&mut self) {
+        let patience = (LONELY_ELECTIONS * self.config.election_ticks.1) as u64;
+        let lonely = self.ticks.saturating_sub(self.heard_at);
+        if self.raw.raft.state == StateRole::Leader || lonely == 0 || lonely % patience != 0 {
+            return;
+        }
+        for member in self.linked.clone() {
+            let frame = frame::build(FrameKind::TermQuery, self.config.group, 0, |_| {});
+            self.outbox.push((member, Channel::Urgent, frame));
         }
     }
 
@@ -221,9 +246,9 @@ impl<R: EntryReader> Group<R> {
         true
     }
 
-    /// Whether this member belongs to the group no more: it has applied its removal, or was told of it.
+    /// Whether this member was told, by one that knows, that it belongs to the group no more. That it has applied its
+    /// removal itself is not enough: until others have, they may need what only it knows of.
     pub fn is_removed(&self) -> bool {
-        self.removed || (!self.conf.voters.is_empty() && self.goal().role(self.config.me) == Some(Role::Removed)
-            && !self.conf.contains(self.config.me))
+        self.removed
     }
 }

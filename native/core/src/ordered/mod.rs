@@ -107,6 +107,10 @@ pub struct Group<R: EntryReader> {
     /// Removed members that were told so since the last tick.
     told: BTreeSet<MemberId>,
     removed: bool,
+    /// Members that a connection of this one is up to.
+    linked: BTreeSet<MemberId>,
+    /// Tick at which a leader was heard of last.
+    heard_at: u64,
     hand_over_at: u64,
     slow_ticks: u32,
     pending: Pending,
@@ -192,6 +196,8 @@ impl<R: EntryReader> Group<R> {
             declined: Vec::new(),
             told: BTreeSet::new(),
             removed: false,
+            linked: BTreeSet::new(),
+            heard_at: 0,
             hand_over_at: 0,
             slow_ticks: 0,
             install_durable: false,
@@ -236,8 +242,7 @@ impl<R: EntryReader> Group<R> {
     /// Says that recovery cut off a torn batch, which this member may have acknowledged. A member alone has nobody to
     /// settle it with.
     pub fn torn(&mut self) {
-        let voters = self.conf.voters.iter().chain(&self.conf.outgoing);
-        let others: BTreeSet<MemberId> = voters.copied().filter(|id| *id != self.config.me).collect();
+        let others = self.conf.voting_but(self.config.me);
         self.settling = (!others.is_empty()).then(|| Settling::new(others, self.config.election_ticks.1));
     }
 
@@ -267,6 +272,7 @@ impl<R: EntryReader> Group<R> {
         }
         self.told.clear();
         self.drive_membership();
+        self.ask_whether_removed();
         self.watch_own_disk();
         self.tick_snapshots();
         self.lose_patience();
@@ -341,6 +347,7 @@ impl<R: EntryReader> Group<R> {
         loop {
             let installed = std::mem::take(&mut self.install_durable);
             self.finish_install(installed, effects);
+            self.step_down_if_left_out();
             // First, so that a new leader is handed everything once: not what came last, then all again.
             self.notice_leader();
             self.hand_in();

@@ -5,13 +5,16 @@ use super::Group;
 use crate::bytes_le::{u32_at, u64_at};
 use crate::event::{Submission, SUBMISSION_HEADER_BYTES};
 use crate::ids::{GroupId, Index, MemberId};
+use crate::ordered::conf::Conf;
 use crate::ordered::effects::Effects;
 use crate::ordered::settling::Settling;
 use crate::ordered::store::EntryReader;
+use crate::packed::Unpack;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
 use crate::peer::raft_message;
 use raft::eraftpb::{Message, MessageType};
 use raft::StateRole;
+use std::collections::BTreeSet;
 use thiserror::Error;
 
 /// Context of an answer that says: this log ends before what was acknowledged.
@@ -60,7 +63,8 @@ impl<R: EntryReader> Group<R> {
         if from == self.config.me {
             return Err(Refused::Stranger(from));
         }
-        if self.tells_removed(from) {
+        let left_out = self.settling.as_ref().is_some_and(|settling| settling.left_out(from));
+        if self.tells_removed(from) || left_out {
             return Err(Refused::Removed(from));
         }
         match frame.kind {
@@ -93,13 +97,16 @@ impl<R: EntryReader> Group<R> {
                 Ok(())
             }
             FrameKind::TermAnswer => {
-                let term = self.index_of(&frame)?.0;
-                self.take_term(from, term);
+                let mut fields = Unpack::new(&frame.body);
+                let (term, applied, conf) = (fields.u64()?, Index(fields.u64()?), Conf::decode(&mut fields)?);
+                fields.end()?;
+                self.take_term(from, term, applied, &conf);
                 Ok(())
             }
             FrameKind::Removed => {
-                // Ids are never used again, so that this is final; only those this member knows as its own may say it.
-                self.removed |= self.conf.contains(from);
+                // Ids are never used again, so that this is final; only those this member knows as its own may say it. One
+                // that never had a snapshot knows nobody.
+                self.removed |= self.conf.contains(from) || self.conf.voters.is_empty();
                 Ok(())
             }
         }
@@ -191,6 +198,9 @@ impl<R: EntryReader> Group<R> {
             _ => kind == MessageType::MsgAppend && self.reaches(from, commit),
         };
         let follows = self.raw.raft.leader_id == from.0 && self.raw.raft.term == term;
+        if follows {
+            self.heard_at = self.ticks;
+        }
         match &mut self.settling {
             Some(settling) if settled && settling.knows_terms() => self.settling = None,
             Some(settling) if follows => settling.led(from, term, goes_on),
@@ -210,15 +220,21 @@ impl<R: EntryReader> Group<R> {
     }
 
     fn answer_term(&mut self, to: MemberId) {
-        let term = self.raw.raft.term;
-        let frame = frame::build(FrameKind::TermAnswer, self.config.group, 8, |out| {
+        let (term, applied) = (self.raw.raft.term, self.machine.applied());
+        let frame = frame::build(FrameKind::TermAnswer, self.config.group, 64, |out| {
             out.extend_from_slice(&term.to_le_bytes());
+            out.extend_from_slice(&applied.0.to_le_bytes());
+            self.conf.encode(out);
         });
         self.outbox.push((to, Channel::Urgent, frame));
     }
 
     /// All others have told their terms: whatever vote was lost was given in none that is higher.
-    fn take_term(&mut self, from: MemberId, term: u64) {
+    fn take_term(&mut self, from: MemberId, term: u64, applied: Index, conf: &Conf) {
+        let me = self.config.me;
+        if applied > self.machine.applied() && conf.contains(me) {
+            self.settle_among(applied, conf.voting_but(me));
+        }
         let Some(highest) = self.settling.as_mut().and_then(|settling| settling.told(from, term)) else { return };
         let raft = &mut self.raw.raft;
         if highest > raft.term {
@@ -229,6 +245,15 @@ impl<R: EntryReader> Group<R> {
             raft.vote = raft.id;
         }
         self.draw_timeout();
+    }
+
+    /// Notes who the other voters are, as of an index; nobody is left to settle anything with where there are none.
+    pub(super) fn settle_among(&mut self, as_of: Index, others: BTreeSet<MemberId>) {
+        if others.is_empty() {
+            self.settling = None;
+        } else if let Some(settling) = &mut self.settling {
+            settling.others_are(as_of, others);
+        }
     }
 
     /// Whether a torn batch is of no concern any more. Until then, whoever starts this member again must call `torn`
@@ -303,6 +328,7 @@ impl<R: EntryReader> Group<R> {
 
     /// A dialled connection is up: what may have been lost with the one before is handed in again.
     pub fn link_up(&mut self, member: MemberId) {
+        self.linked.insert(member);
         if let Some(settling) = &mut self.settling {
             settling.link(member, true);
         }
@@ -314,6 +340,7 @@ impl<R: EntryReader> Group<R> {
 
     /// A dialled connection is gone: raft probes instead of streaming until the member answers.
     pub fn link_down(&mut self, member: MemberId) {
+        self.linked.remove(&member);
         if let Some(settling) = &mut self.settling {
             settling.link(member, false);
         }

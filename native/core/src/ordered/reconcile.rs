@@ -35,7 +35,8 @@ pub enum Step {
 /// The next step of the leader `me`. `caught_up`: whether a learner's log is close enough to the end to vote.
 pub fn next_step(conf: &Conf, goal: &Membership, me: MemberId, caught_up: impl Fn(MemberId) -> bool) -> Step {
     if conf.is_joint() {
-        return Step::Leave;
+        // Leaving takes this member's vote: another one leads first.
+        return if conf.voters.contains(&me) { Step::Leave } else { Step::HandOver };
     }
     let wanted = |role: Role| goal.iter().filter(move |(_, member)| member.role == role).map(|(id, _)| id);
     let learners: Vec<_> = wanted(Role::Learner)
@@ -154,6 +155,7 @@ mod tests {
         assert_eq!(next_step(&with_learner, &goal, id("a"), |_| true), Step::Change { changes: changes.clone(), joint: true });
         let joint = Conf { outgoing: with_learner.voters.clone(), ..conf(&["a", "b", "d"], &[]) };
         assert_eq!(next_step(&joint, &goal, id("a"), |_| true), Step::Leave);
+        assert_eq!(next_step(&joint, &goal, id("c"), |_| true), Step::HandOver);
         assert_eq!(next_step(&conf(&["a", "b", "d"], &[]), &goal, id("a"), |_| true), Step::Done);
         assert_eq!(decode(&encode(&changes, true)).unwrap(), to_raft(&changes, true));
     }

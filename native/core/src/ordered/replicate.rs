@@ -155,16 +155,19 @@ impl<R: EntryReader> Group<R> {
         }
     }
 
-    /// Completes the strong publishes that enough voters have applied.
+    /// Completes the strong publishes that enough voters have applied. Where members have gone since, all that are left
+    /// are enough: the end says how many they were.
     pub(super) fn settle_strong(&mut self, now_us: u64, effects: &mut Effects) {
+        let voters = self.conf.voting();
+        let own = u32::from(self.conf.votes(self.config.me));
         let reached: Vec<_> = self
             .pending
             .iter()
             .filter_map(|(id, request)| match &request.progress {
                 Progress::Applied { index, .. } => {
                     let has = |(id, applied): &(&MemberId, &Index)| self.conf.votes(**id) && *applied >= index;
-                    let others = self.applied_of.iter().filter(has).count() as u32;
-                    (1 + others >= request.applied_quorum).then_some((*id, 1 + others))
+                    let there = own + self.applied_of.iter().filter(has).count() as u32;
+                    (there >= request.applied_quorum.min(voters)).then_some((*id, there))
                 }
                 Progress::Waiting => None,
             })

@@ -12,7 +12,7 @@
 //! connections votes for a log that none is ahead of, and later stands, which tells of its own log, but takes votes only
 //! if none is ahead of that. Connections alone prove nothing: a paused member with a whole log is connected too.
 
-use crate::ids::MemberId;
+use crate::ids::{Index, MemberId};
 use raft::eraftpb::{Message, MessageType};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,6 +25,10 @@ type End = (u64, u64);
 /// Invariant: `waited_ticks` counts the last ticks without a break with all of `others` linked and no leader known.
 pub struct Settling {
     others: BTreeSet<MemberId>,
+    /// Where `others` were told by a member that has applied more; zero: they are of the own log.
+    as_of: Index,
+    /// Voters of the own log that are none any more: what they say does not count.
+    left_out: BTreeSet<MemberId>,
     linked: BTreeSet<MemberId>,
     /// Own term and log of the members that have asked for votes since their connection came up.
     heard: BTreeMap<MemberId, (u64, End)>,
@@ -40,12 +44,23 @@ pub struct Settling {
 
 impl Settling {
     pub fn new(others: BTreeSet<MemberId>, election_ticks: usize) -> Self {
-        Self { others, linked: BTreeSet::new(), heard: BTreeMap::new(), terms: BTreeMap::new(), followed: None, silent_ticks: 0, election_ticks, waited_ticks: 0 }
+        Self {
+            others,
+            as_of: Index(0),
+            left_out: BTreeSet::new(),
+            linked: BTreeSet::new(),
+            heard: BTreeMap::new(),
+            terms: BTreeMap::new(),
+            followed: None,
+            silent_ticks: 0,
+            election_ticks,
+            waited_ticks: 0,
+        }
     }
 
-    /// Members that have not said yet what term they are in.
+    /// Members to be asked what term they are in, and who the voters are; again and again, since the latter may change.
     pub fn asks(&self) -> Vec<MemberId> {
-        self.others.iter().copied().filter(|member| !self.terms.contains_key(member)).collect()
+        self.others.iter().copied().collect()
     }
 
     /// Notes a member's term; the highest of all once the last of them has told.
@@ -55,6 +70,25 @@ impl Settling {
         }
         self.terms.insert(member, term);
         self.knows_terms().then(|| self.terms.values().copied().max().unwrap_or(0))
+    }
+
+    /// The voters have changed since this log ends. One that was left out may never come back to say its term; it need
+    /// not: nobody else listens to it, so that together with the lost vote of this member it is no majority.
+    pub fn others_are(&mut self, as_of: Index, others: BTreeSet<MemberId>) {
+        if as_of <= self.as_of {
+            return;
+        }
+        self.as_of = as_of;
+        self.left_out.extend(self.others.difference(&others));
+        self.left_out.retain(|member| !others.contains(member));
+        self.others = others;
+        let others = &self.others;
+        self.terms.retain(|member, _| others.contains(member));
+        self.heard.retain(|member, _| others.contains(member));
+    }
+
+    pub fn left_out(&self, member: MemberId) -> bool {
+        self.left_out.contains(&member)
     }
 
     pub fn knows_terms(&self) -> bool {
@@ -85,14 +119,14 @@ impl Settling {
             // It may come back with less.
             self.linked.remove(&member);
             self.heard.remove(&member);
-        } else if self.others.contains(&member) {
+        } else {
             self.linked.insert(member);
         }
     }
 
     pub fn tick(&mut self, led: bool) {
         self.silent_ticks = if led { self.silent_ticks + 1 } else { 0 };
-        let waits = !led && self.linked == self.others;
+        let waits = !led && self.linked.is_superset(&self.others);
         self.waited_ticks = if waits { self.waited_ticks + 1 } else { 0 };
     }
 

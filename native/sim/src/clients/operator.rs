@@ -1,7 +1,7 @@
 //! An operator who adds, promotes, removes and replaces members, and moves leadership, at whatever moment.
 
 use crate::history::{Asked, State};
-use crate::member::Stage;
+use crate::member::{Member, Stage};
 use crate::random::Random;
 use crate::world::World;
 use vexfs_core::ids::RequestId;
@@ -24,13 +24,7 @@ impl Operator {
     pub fn act(&mut self, world: &mut World) -> u64 {
         let gap_us = self.random.between(100_000, 2_000_000);
         let Some(table) = table(world) else { return gap_us };
-        for node in 0..world.members.len() {
-            let member = &world.members[node];
-            let added = table.role(member.id).is_some_and(|role| role != Role::Removed);
-            if member.stage == Stage::Waiting && added {
-                world.admit(node);
-            }
-        }
+        admit(world, &table);
         if let Some((node, request, since_us)) = self.open {
             let state = world.history.requests.get(&(node, request)).map(|request| request.state.clone());
             if state == Some(State::Open) && world.now_us < since_us + PATIENCE_US {
@@ -74,6 +68,19 @@ impl Operator {
             _ => return None,
         })
     }
+}
+
+/// Starts the members that were added.
+pub fn admit(world: &mut World, table: &Membership) {
+    for node in 0..world.members.len() {
+        if world.members[node].stage == Stage::Waiting && belongs(table, &world.members[node]) {
+            world.admit(node);
+        }
+    }
+}
+
+pub fn belongs(table: &Membership, member: &Member) -> bool {
+    table.role(member.id).is_some_and(|role| role != Role::Removed)
 }
 
 /// The table of whichever member has applied most.

@@ -154,7 +154,7 @@ fn carry_out(world: &mut World, fault: &Fault) -> bool {
         FaultKind::DamagedSuperblock => lie(world, fault, Damage::SuperblockCopy, false),
         FaultKind::DamagedFooter => lie(world, fault, Damage::Footer, false),
         FaultKind::DamagedSpare => lie(world, fault, Damage::Spare, false),
-        FaultKind::WrongDirectory if !alone => {
+        FaultKind::WrongDirectory if !alone && world.members[other].incarnation > 0 => {
             let opened = opens_foreign(&world.members[node], &world.members[other], world.setup.plant);
             recovery_is_faithful::check_foreign(world, node, opened);
             true

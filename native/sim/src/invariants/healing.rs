@@ -13,8 +13,7 @@ pub fn healed(world: &World) -> bool {
         return false;
     }
     let Some(table) = operator::table(world) else { return false };
-    let belongs = |member: &&Member| table.role(member.id).is_some_and(|role| role != Role::Removed);
-    let members: Vec<&Member> = world.members.iter().filter(belongs).collect();
+    let members: Vec<&Member> = world.members.iter().filter(|member| operator::belongs(&table, member)).collect();
     if members.iter().any(|member| member.stage == Stage::Waiting) {
         return false;
     }
@@ -39,6 +38,8 @@ fn agrees(table: &Membership, conf: &Conf) -> bool {
 
 pub fn check(world: &mut World) {
     if !healed(world) {
+        let table = operator::table(world).unwrap_or_default();
+        let role_of = |id| table.role(id).map_or("nobody".to_string(), |role| format!("{role:?}").to_lowercase());
         let states: Vec<String> = world
             .members
             .iter()
@@ -46,10 +47,11 @@ pub fn check(world: &mut World) {
                 Some(group) => {
                     let status = group.status();
                     format!(
-                        "{} {:?} leader {:?} term {} last {} applied {} pending {}{}",
+                        "{} ({}) {:?} follows {} in term {} last {} applied {} pending {}{}",
                         member.name,
+                        role_of(member.id),
                         status.role,
-                        status.leader,
+                        status.leader.map_or("nobody", |leader| name_of(world, leader)),
                         status.term,
                         status.last,
                         status.applied,
@@ -57,10 +59,14 @@ pub fn check(world: &mut World) {
                         if group.is_settled() { "" } else { " unsettled" }
                     )
                 }
-                None => format!("{} down", member.name),
+                None => format!("{} ({}) down", member.name, role_of(member.id)),
             })
             .collect();
         let what = format!("{} requests open; {}", world.history.open(), states.join("; "));
         world.history.violate("healing", what);
     }
+}
+
+fn name_of(world: &World, id: MemberId) -> &str {
+    world.members.iter().find(|member| member.id == id).map_or("a stranger", |member| &member.name)
 }

@@ -23,7 +23,7 @@ pub mod strong_is_applied;
 pub mod subscriptions_are_complete;
 pub mod withdrawn_is_absent;
 
-use crate::clients::journal;
+use crate::clients::{journal, operator};
 use crate::history::{Asked, State};
 use crate::world::World;
 use vexfs_core::ids::Index;
@@ -86,7 +86,8 @@ fn answered(world: &mut World, index: Index) {
 /// Judges the whole run, after the faults have stopped and the cluster had time to heal.
 pub fn at_the_end(world: &mut World) {
     healing::check(world);
-    for node in 0..world.members.len() {
+    let table = operator::table(world).unwrap_or_default();
+    for node in (0..world.members.len()).filter(|node| operator::belongs(&table, &world.members[*node])).collect::<Vec<_>>() {
         let found = match journal::read_all(world, node) {
             Ok(found) => found,
             Err(error) => {
