@@ -157,6 +157,9 @@ impl Member {
             fresh_directory_id: u128::from(self.id.0).to_le_bytes(),
         };
         let mut recovered = member::open::recover(Arc::new(self.disk.clone()), &config)?;
+        if let (Some(Plant::SkippedTail), Some(group)) = (setup.plant, recovered.recovery.groups.get_mut(&GROUP)) {
+            skip_tail(group);
+        }
         let empty = || GroupRecovery { first_index: Index(1), ..GroupRecovery::default() };
         let found = recovered.recovery.groups.get(&GROUP).cloned().unwrap_or_else(empty);
         let entries = recovered.log.reader();
@@ -375,6 +378,15 @@ impl Member {
     }
 }
 
+/// As if recovery had ended one entry earlier.
+fn skip_tail(group: &mut GroupRecovery) {
+    if group.last_index >= group.first_index && group.terms.len() > 1 || group.last_index > group.first_index {
+        group.last_index.0 -= 1;
+        group.terms.retain(|(index, _)| *index <= group.last_index);
+        group.hard_state.commit = group.hard_state.commit.min(group.last_index);
+    }
+}
+
 /// The terms of entries that are queued or being written, by index: what the disk will hold.
 pub fn queued_terms(running: &Running) -> BTreeMap<Index, vexfs_core::ids::Term> {
     let mut terms = BTreeMap::new();
@@ -382,6 +394,7 @@ pub fn queued_terms(running: &Running) -> BTreeMap<Index, vexfs_core::ids::Term>
     for op in writing.chain(running.queue.iter().flat_map(|write| &write.ops)) {
         match op {
             Op::Truncate { from, .. } => drop(terms.split_off(from)),
+            Op::Mark { mark, .. } => drop(terms.insert(Index(mark.first.0 - 1), mark.prior_term)),
             Op::Entries { entries, .. } => terms.extend(entries.iter().map(|entry| (entry.index, entry.term))),
             _ => {}
         }

@@ -3,15 +3,20 @@
 
 use crate::ids::{Index, MemberId, RequestId};
 
-/// Ticks after which a round without an answer is asked again.
+/// Ticks after which a round without an answer is asked again; twice as long each time, up to the second figure.
 const RETRY_TICKS: u32 = 5;
+const RETRY_TICKS_MAX: u32 = 80;
+/// Contexts under which a round is listened for: where an answer takes long, it is to an earlier asking.
+const CONTEXTS_MAX: usize = 8;
 pub const CONTEXT_BYTES: usize = 24;
 
+/// Invariant: every caller came before any of the contexts was asked with.
 struct Round {
-    context: [u8; CONTEXT_BYTES],
+    contexts: Vec<[u8; CONTEXT_BYTES]>,
     callers: Vec<(RequestId, u64)>,
     index: Option<Index>,
     age_ticks: u32,
+    retry_ticks: u32,
 }
 
 pub struct Barriers {
@@ -48,36 +53,42 @@ impl Barriers {
     /// Another leader, another round: the old one's context may be lost with its leader.
     pub fn ask_again(&mut self) {
         if let Some(round) = &mut self.current {
-            round.age_ticks = RETRY_TICKS;
+            (round.age_ticks, round.retry_ticks) = (RETRY_TICKS, RETRY_TICKS);
         }
     }
 
     /// The context to ask ReadIndex with now, if a round is due. Contexts are unique across members (raft keeps them
     /// in one map at the leader), incarnations and rounds.
     pub fn due(&mut self) -> Option<[u8; CONTEXT_BYTES]> {
-        let retry = match &self.current {
-            Some(round) if round.index.is_some() || round.age_ticks < RETRY_TICKS => return None,
-            Some(_) => true,
-            None => false,
-        };
-        if !retry && self.waiting.is_empty() {
-            return None;
+        match &self.current {
+            Some(round) if round.index.is_some() || round.age_ticks < round.retry_ticks => return None,
+            None if self.waiting.is_empty() => return None,
+            _ => self.rounds += 1,
         }
-        self.rounds += 1;
         let mut context = [0; CONTEXT_BYTES];
         context[..8].copy_from_slice(&self.me.0.to_le_bytes());
         context[8..16].copy_from_slice(&self.incarnation.to_le_bytes());
         context[16..].copy_from_slice(&self.rounds.to_le_bytes());
-        let mut callers = self.current.take().map_or(Vec::new(), |round| round.callers);
-        callers.append(&mut self.waiting);
-        self.current = Some(Round { context, callers, index: None, age_ticks: 0 });
+        let waiting = &mut self.waiting;
+        let round = self.current.get_or_insert_with(|| Round {
+            contexts: Vec::new(),
+            callers: std::mem::take(waiting),
+            index: None,
+            age_ticks: 0,
+            retry_ticks: RETRY_TICKS / 2,
+        });
+        if round.contexts.len() == CONTEXTS_MAX {
+            round.contexts.remove(0);
+        }
+        round.contexts.push(context);
+        (round.age_ticks, round.retry_ticks) = (0, (2 * round.retry_ticks).clamp(RETRY_TICKS, RETRY_TICKS_MAX));
         Some(context)
     }
 
-    /// Raft's answer to a round; answers to older rounds are of no use any more.
+    /// Raft's answer to a round, under whichever of its contexts; answers to older rounds are of no use any more.
     pub fn answered(&mut self, context: &[u8], index: Index) {
         if let Some(round) = &mut self.current {
-            if round.context == context {
+            if round.contexts.iter().any(|asked| asked == context) {
                 round.index = Some(index);
             }
         }
@@ -91,5 +102,42 @@ impl Barriers {
             }
             _ => Vec::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn barriers() -> Barriers {
+        let mut barriers = Barriers::new(MemberId(1), 1);
+        barriers.add(RequestId(1), 0);
+        barriers
+    }
+
+    /// Where a round takes longer than the time after which it is asked again, every answer is to an earlier asking.
+    #[test]
+    fn a_late_answer_counts() {
+        let mut barriers = barriers();
+        let first = barriers.due().unwrap();
+        (0..RETRY_TICKS).for_each(|_| barriers.tick());
+        assert_ne!(barriers.due().unwrap(), first);
+        barriers.answered(&first, Index(7));
+        assert_eq!(barriers.passed(Index(7)), [(RequestId(1), 0)]);
+    }
+
+    /// An answer to what was asked before a caller came may be too old for it.
+    #[test]
+    fn a_later_caller_waits_for_a_round_of_its_own() {
+        let mut barriers = barriers();
+        let first = barriers.due().unwrap();
+        barriers.add(RequestId(2), 1);
+        (0..RETRY_TICKS).for_each(|_| barriers.tick());
+        barriers.due().unwrap();
+        barriers.answered(&first, Index(7));
+        assert_eq!(barriers.passed(Index(7)), [(RequestId(1), 0)]);
+        let second = barriers.due().unwrap();
+        barriers.answered(&second, Index(9));
+        assert_eq!(barriers.passed(Index(9)), [(RequestId(2), 1)]);
     }
 }

@@ -71,7 +71,11 @@ impl<R: EntryReader> Group<R> {
         };
         let context = reconcile::encode(&changes, joint);
         // What the engine drops now is proposed again at a later tick.
-        let _ = self.raw.propose_conf_change(context, reconcile::to_raft(&changes, joint));
+        let before = self.raw.raft.pending_conf_index;
+        if self.raw.propose_conf_change(context, reconcile::to_raft(&changes, joint)).is_err() {
+            // The engine counts on the entry it did not take (raft-rs 0.7, step_leader), and would wait for it.
+            self.raw.raft.pending_conf_index = before;
+        }
     }
 
     /// A committed configuration change. One that does not fit is passed over, by every member alike.

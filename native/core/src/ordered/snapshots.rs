@@ -79,6 +79,8 @@ pub(super) struct Snapshots {
     /// Bytes of all entries at the last snapshot.
     bytes_then: u64,
     incoming: Option<Incoming>,
+    /// Marks on their way to the disk, ascending, each with the index of the one before it.
+    marking: Vec<(Index, Index)>,
     /// Raft has taken it; its write is not on disk yet.
     pub installing: Option<(SnapshotInfo, Box<Machine>)>,
     /// Offers under way, with ticks since the member was last heard of.
@@ -177,9 +179,19 @@ impl<R: EntryReader> Group<R> {
         Ok(())
     }
 
-    /// The log has a mark on disk.
+    /// The log has a mark on disk, and all before it.
     pub fn marked(&mut self, index: Index, effects: &mut Effects) {
-        effects.jobs.push(Job::Keep { group: self.config.group, index });
+        let written = self.snapshots.marking.partition_point(|(marked, _)| *marked <= index);
+        // If several were written at once, what was marked before the first of them.
+        if let Some((_, before)) = self.snapshots.marking.drain(..written).next() {
+            effects.jobs.push(Job::Keep { group: self.config.group, index, before });
+        }
+    }
+
+    /// Notes what the log's mark was before the one that is about to be written.
+    fn marking(&mut self, index: Index) {
+        let before = self.raw.store().snapshot_info().map_or(Index(0), |info| info.meta.index);
+        self.snapshots.marking.push((index, before));
     }
 
     /// Has the log note a snapshot that is on disk, and how much of the journal stays.
@@ -187,6 +199,7 @@ impl<R: EntryReader> Group<R> {
         let first = self.journal_first(info.meta.index);
         let Some(prior_term) = self.raw.store().term_of(Index(first.0 - 1)) else { return };
         let mark = SnapshotMark { index: info.meta.index, term: info.meta.term, first, prior_term };
+        self.marking(mark.index);
         self.raw.mut_store().compacted(info, first);
         self.machine.journal_begins(first);
         let op = Op::Mark { group: self.config.group, mark };
@@ -423,6 +436,7 @@ impl<R: EntryReader> Group<R> {
         let first = Index(index.0 + 1);
         ops.push(Op::Mark { group, mark: SnapshotMark { index, term, first, prior_term: term } });
         self.conf = Arc::new(info.meta.conf.clone());
+        self.marking(index);
         self.raw.mut_store().replaced(info);
         ops
     }

@@ -40,8 +40,8 @@ pub enum Job {
     Store { key: SnapshotKey, offset: u64, bytes: bytes::Bytes },
     /// All of it is here: check it, name it, and make the machine.
     Restore { key: SnapshotKey, machine_key: u64 },
-    /// A mark names this one: older ones may go, and what was being received.
-    Keep { group: GroupId, index: Index },
+    /// A mark names this one: older ones may go, but for what the mark before names, since the newest batch may be lost.
+    Keep { group: GroupId, index: Index, before: Index },
 }
 
 pub enum Done {
@@ -190,9 +190,9 @@ impl<D: Disk> Keeper<D> {
                 Ok((info, machine)) => Done::Restored { info, machine: Box::new(machine) },
                 Err(error) => self.not_restored(key, error),
             },
-            Job::Keep { group, index } => {
+            Job::Keep { group, index, before } => {
                 // What cannot be removed now is removed after the next snapshot.
-                let _ = self.keep(group, index);
+                let _ = self.keep(group, index, before);
                 Done::Kept
             }
         }
@@ -254,18 +254,17 @@ impl<D: Disk> Keeper<D> {
         Ok((info, machine))
     }
 
-    fn keep(&self, group: GroupId, index: Index) -> Result<(), SnapshotError> {
-        let mut older: Vec<(Index, String)> = Vec::new();
-        for name in self.names()? {
-            match parse_name(&name) {
-                Some((of, at)) if of == group && at < index => older.push((at, name)),
-                _ => {}
-            }
-        }
-        older.sort();
-        // The one before stays: another member may be in the midst of fetching it.
-        older.pop();
-        for (_, name) in older {
+    fn keep(&self, group: GroupId, index: Index, before: Index) -> Result<(), SnapshotError> {
+        let received = |name: &str| {
+            let (stem, _digest) = name.strip_suffix(PART_SUFFIX)?.rsplit_once('-')?;
+            parse_name(&format!("{stem}{SUFFIX}"))
+        };
+        let goes = |name: &String| match (parse_name(name), received(name)) {
+            (Some((of, at)), _) => of == group && at < index && at != before,
+            (_, Some((of, at))) => of == group && at <= index,
+            _ => false,
+        };
+        for name in self.names()?.into_iter().filter(goes) {
             self.disk.remove(&name).map_err(SnapshotError::io("remove", &name))?;
         }
         Ok(())

@@ -62,7 +62,20 @@ pub fn check(world: &mut World) {
                 None => format!("{} ({}) down", member.name, role_of(member.id)),
             })
             .collect();
-        let what = format!("{} requests open; {}", world.history.open(), states.join("; "));
+        let names = |list: &[MemberId]| list.iter().map(|id| name_of(world, *id)).collect::<Vec<_>>().join("");
+        let confs: Vec<String> = world
+            .members
+            .iter()
+            .filter_map(|member| member.group())
+            .map(|group| group.conf())
+            .map(|conf| format!("{}/{}+{}", names(&conf.voters), names(&conf.outgoing), names(&conf.learners)))
+            .collect();
+        let what = format!(
+            "{} requests open; {}; configurations {}",
+            world.history.open(),
+            states.join("; "),
+            confs.join(" ")
+        );
         world.history.violate("healing", what);
     }
 }

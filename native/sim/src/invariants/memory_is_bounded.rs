@@ -4,7 +4,8 @@
 use crate::world::World;
 use vexfs_core::ordered::status::GroupStatus;
 
-const SUBMISSION_BYTES_LARGEST: usize = 64 * 1024;
+/// Five events of 5,000 bytes.
+const SUBMISSION_BYTES_LARGEST: usize = 28 * 1024;
 
 pub fn check(world: &mut World, node: usize, status: &GroupStatus) {
     let bound = world.setup.pending_bytes_max + SUBMISSION_BYTES_LARGEST;
