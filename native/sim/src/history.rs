@@ -71,6 +71,8 @@ pub struct History {
     pub highest_answered: Index,
     /// Terms of committed entries, from index 1.
     pub committed: Vec<Term>,
+    /// The term in which somebody first knew that it was.
+    pub committed_in: Vec<Term>,
     pub leaders: BTreeMap<Term, usize>,
     pub hash_at: BTreeMap<Index, u64>,
     /// (index, term) of every entry ever written: hash of its data, term of the entry before.

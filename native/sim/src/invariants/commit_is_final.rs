@@ -14,7 +14,10 @@ pub fn check(world: &mut World, node: usize, status: &GroupStatus) {
         let term = running.group.term_of(Index(index));
         match (world.history.committed_at(Index(index)), term) {
             (Some(known), Some(term)) if known == term => {}
-            (None, Some(term)) if world.history.committed.len() as u64 == index - 1 => world.history.committed.push(term),
+            (None, Some(term)) if world.history.committed.len() as u64 == index - 1 => {
+                world.history.committed.push(term);
+                world.history.committed_in.push(status.term);
+            }
             (known, term) => wrong = wrong.or(Some(format!("entry {index} of {node} is {term:?}, committed {known:?}"))),
         }
     }

@@ -3,15 +3,16 @@
 
 use crate::history::{Delivery, Placed};
 use crate::world::World;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use vexfs_core::ids::Index;
 use vexfs_core::machine::consumer::Position;
 
 /// What is known of one name, over all its holders.
 #[derive(Default)]
 pub struct Name {
-    /// Highest place that anybody delivered.
-    delivered: Option<Placed>,
+    /// Places that were delivered as new. A holder that was slow may deliver what it claimed after a later one has, with
+    /// a mark: by the order of claims it is still the first.
+    new: BTreeSet<Placed>,
     /// Highest place that anybody asked to acknowledge.
     pub asked: Placed,
     /// Highest place whose acknowledgement was confirmed.
@@ -57,8 +58,7 @@ pub fn check(world: &mut World, name: &str, handed: &Handed<'_>) {
         }
     }
     for item in handed.items {
-        let seen = known.delivered.is_some_and(|delivered| item.place <= delivered);
-        if seen && item.place > handed.redelivered_through {
+        if item.place > handed.redelivered_through && !known.new.insert(item.place) {
             let what = format!("{name} gets {:?} again without a mark", item.place);
             wrong.push(("redelivery_is_marked", what));
             break;
@@ -71,7 +71,6 @@ pub fn check(world: &mut World, name: &str, handed: &Handed<'_>) {
             wrong.push(("consumers_are_fenced", what));
         }
     }
-    known.delivered = known.delivered.max(handed.items.last().map(|item| item.place));
     for (invariant, what) in wrong {
         world.history.violate(invariant, what);
     }

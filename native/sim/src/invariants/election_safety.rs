@@ -18,7 +18,7 @@ pub fn check(world: &mut World, node: usize, status: &GroupStatus) {
         None => {
             world.history.leaders.insert(status.term, node);
             world.history.elections += 1;
-            leader_completeness::check(world, node);
+            leader_completeness::check(world, node, status.term);
         }
     }
 }

@@ -1,15 +1,17 @@
-//! A new leader's log holds every entry that was ever committed (Ongaro and Ousterhout 2014, section 5.4.3).
+//! A new leader's log holds every entry that was committed in an earlier term (Ongaro and Ousterhout 2014, section 5.4.3).
 
 use crate::world::World;
-use vexfs_core::ids::Index;
+use vexfs_core::ids::{Index, Term};
 
-pub fn check(world: &mut World, node: usize) {
+pub fn check(world: &mut World, node: usize, term: Term) {
     let Some(group) = world.members[node].group() else { return };
     // What is before the journal's first entry is in its snapshot.
     let first = group.status().first;
-    let lacks = |(index, term): &(u64, &_)| Index(*index) >= first && group.term_of(Index(*index)) != Some(**term);
-    let missing = (1..).zip(&world.history.committed).find(lacks);
-    if let Some((index, term)) = missing {
+    // One that hears late that it was elected is the leader of an earlier term than others by then.
+    let earlier = world.history.committed_in.iter().map(|seen| *seen < term);
+    let lacks = |index: u64, term| Index(index) >= first && group.term_of(Index(index)) != Some(term);
+    let mut committed = (1..).zip(&world.history.committed).zip(earlier);
+    if let Some(((index, term), _)) = committed.find(|((index, term), earlier)| *earlier && lacks(*index, **term)) {
         let what = format!("leader {node} lacks entry {index} committed in term {term}");
         world.history.violate("leader_completeness", what);
     }
