@@ -377,8 +377,7 @@ impl<R: EntryReader> Group<R> {
         let mut ready = self.raw.ready();
         self.check_readable()?;
         let number = ready.number();
-        let at_once = ready.take_messages();
-        self.send(at_once);
+        let mut at_once = ready.take_messages();
         for state in ready.take_read_states() {
             self.barriers.answered(&state.request_ctx, Index(state.index));
         }
@@ -408,7 +407,12 @@ impl<R: EntryReader> Group<R> {
             self.raw.mut_store().set_hard_state(hard);
         }
 
-        let waiting = ready.take_persisted_messages();
+        let mut waiting = ready.take_persisted_messages();
+        if self.persistence.changes_vote(changes_vote) {
+            // The only voter leads before its term is on disk: a crash could have it lead in that term once more.
+            waiting.splice(0..0, at_once.drain(..));
+        }
+        self.send(at_once);
         let (early, waiting) = self.persistence.speak_early(waiting, changes_vote);
         self.send(early);
         let writes = !ops.is_empty();

@@ -44,11 +44,16 @@ pub struct Persistence {
 }
 
 impl Persistence {
+    /// Whether a term or vote is on its way to the disk, this ready's included.
+    pub fn changes_vote(&self, now: bool) -> bool {
+        now || self.held.iter().any(|held| held.changes_vote)
+    }
+
     /// Splits off the messages that need not wait. A heartbeat's answer and a forwarded read say nothing about the
     /// log, so that a stalled disk does not make this member look dead; but while a term or vote is on its way to
     /// the disk, nothing may be said in that term.
     pub fn speak_early(&self, messages: Vec<Message>, changes_vote: bool) -> (Vec<Message>, Vec<Message>) {
-        if changes_vote || self.held.iter().any(|held| held.changes_vote) {
+        if self.changes_vote(changes_vote) {
             return (Vec::new(), messages);
         }
         messages.into_iter().partition(|message| {

@@ -10,18 +10,20 @@ use vexfs_core::ordered::effects::Write;
 
 /// Looks at a write on its way to the queue of a log.
 pub fn check(world: &mut World, node: usize, write: &Write) {
-    if world.members.len() == 1 {
-        // A lone voter leads before its term is on disk: what a crash takes from it, nobody has seen.
-        return;
-    }
+    // A lone voter leads before its term is on disk: what a crash takes from it, nobody else has seen.
+    let me = world.members[node].id;
+    let alone = world.members[node].group().is_some_and(|group| group.conf().voting_but(me).is_empty());
     for op in &write.ops {
         let Op::Entries { entries, .. } = op else { continue };
         let Some(first) = entries.first() else { continue };
         let mut before = term_before(&world.members[node], first.index);
         for entry in entries {
             let here = (fingerprint(entry), before);
-            let known = *world.history.written.entry((entry.index, entry.term)).or_insert(here);
-            if known != here {
+            let known = world.history.written.get(&(entry.index, entry.term)).copied();
+            if known.is_none() && !alone {
+                world.history.written.insert((entry.index, entry.term), here);
+            }
+            if known.is_some_and(|known| known != here) {
                 let what = format!("two entries {} of term {}", entry.index, entry.term);
                 world.history.violate("log_matching", what);
             }
