@@ -9,13 +9,18 @@ pub(super) struct Window<'a, F> {
     buffer: Vec<u8>,
     start: u64,
     filled: usize,
+    /// Read next time at least; doubles up to `read_bytes_max`, since most readers want little and some want all.
     read_bytes: usize,
+    read_bytes_max: usize,
 }
 
+const READ_BYTES_FIRST: usize = 16 * 1024;
+
 impl<'a, F: DiskFile> Window<'a, F> {
-    /// `read_bytes` are read at a time, more where one request is longer.
-    pub fn new(file: &'a F, read_bytes: usize) -> Self {
-        Self { file, buffer: Vec::new(), start: 0, filled: 0, read_bytes }
+    /// Up to `read_bytes_max` are read at a time, more where one request is longer.
+    pub fn new(file: &'a F, read_bytes_max: usize) -> Self {
+        let read_bytes = READ_BYTES_FIRST.min(read_bytes_max);
+        Self { file, buffer: Vec::new(), start: 0, filled: 0, read_bytes, read_bytes_max }
     }
 
     /// The bytes at `offset`, fewer than `length` only where the file ends.
@@ -24,6 +29,7 @@ impl<'a, F: DiskFile> Window<'a, F> {
         if !held {
             self.filled = 0;
             let wanted = length.max(self.read_bytes);
+            self.read_bytes = (2 * self.read_bytes).min(self.read_bytes_max);
             if self.buffer.len() < wanted {
                 self.buffer = vec![0; wanted];
             }

@@ -1,6 +1,6 @@
 //! What a device holds and what the system's cache says it holds, with everything that may become of the difference.
 
-use super::pages::{Pages, PAGE, SECTOR};
+use super::pages::{Pages, PAGE, SECTOR, ZEROS};
 use crate::random::Random;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -122,7 +122,7 @@ impl Image {
             }
             self.tail = Some(Tail { inode, first: pages.start, pages: pages.len(), synced: false });
         } else {
-            let zeros = data.iter().all(|byte| *byte == 0);
+            let zeros = data.chunks(PAGE).all(|part| *part == ZEROS[..part.len()]);
             if zeros {
                 file.acknowledged.retain(|page| !pages.contains(page));
             }

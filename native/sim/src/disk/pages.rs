@@ -5,7 +5,7 @@ use std::sync::Arc;
 pub const PAGE: usize = 4096;
 /// What a device writes as a whole.
 pub const SECTOR: usize = 512;
-static ZEROS: [u8; PAGE] = [0; PAGE];
+pub(super) static ZEROS: [u8; PAGE] = [0; PAGE];
 
 /// `None` is a page of zeros.
 type Page = Option<Arc<[u8; PAGE]>>;
