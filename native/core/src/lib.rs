@@ -17,4 +17,5 @@ pub mod membership;
 pub mod ordered;
 pub mod packed;
 pub mod peer;
+pub mod plants;
 pub mod snapshot;

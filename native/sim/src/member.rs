@@ -12,6 +12,7 @@ use vexfs_core::clock::HybridClock;
 use vexfs_core::event::Submission;
 use vexfs_core::ids::{GroupId, Index, MemberId, RequestId};
 use vexfs_core::journal::Suppressed;
+use vexfs_core::machine::window::IdWindow;
 use vexfs_core::log::{GroupRecovery, Log, LogError, LogOptions, LogReader, Op, Wanted};
 use vexfs_core::member::batch::{Batch, Finished};
 use vexfs_core::member::open::{MemberConfig, OpenError};
@@ -83,6 +84,7 @@ pub struct Member {
     /// An older state of the directory, to be put back.
     pub set_aside: Option<(SimDisk, Shadow)>,
     pub stage: Stage,
+    plant: Option<Plant>,
     /// Its directory is founded by others.
     pub joins: bool,
 }
@@ -119,6 +121,7 @@ impl Member {
             applied_ever: Index(0),
             set_aside: None,
             stage: Stage::In,
+            plant,
             joins: false,
         }
     }
@@ -152,6 +155,7 @@ impl Member {
             intake_bytes_max: setup.intake_bytes_max,
             limits,
             snapshots: setup.snapshots,
+            read_lease_us: setup.read_lease_us,
             log: LogOptions { segment_bytes: setup.segment_bytes, spare_segments: 1, reserve_bytes: 0 },
             seed: setup.seed ^ self.id.0 ^ u64::from(self.life).rotate_left(40),
             fresh_directory_id: u128::from(self.id.0).to_le_bytes(),
@@ -335,7 +339,10 @@ impl Member {
     pub fn do_job(&mut self) -> Option<Done> {
         let running = self.running.as_mut()?;
         running.job_planned = false;
-        let job = running.jobs.pop_front()?;
+        let mut job = running.jobs.pop_front()?;
+        if let (Job::Write { image, .. }, Some(Plant::SuppressionForgotten)) = (&mut job, self.plant) {
+            image.window = IdWindow::new(1, 0).image();
+        }
         Some(running.keeper.carry_out(job, &mut || {}))
     }
 

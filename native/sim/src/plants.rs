@@ -1,7 +1,8 @@
 //! Known bugs, planted around the core, so that each check is seen to fail. A plant changes what a member is given, is
-//! told or tells; the core itself has no switch.
+//! told or tells; a few are in the core itself, behind a feature that no product build has (`vexfs_core::plants`).
 
 use crate::disk::DiskPlants;
+use vexfs_core::plants::CorePlant;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plant {
@@ -30,6 +31,15 @@ pub enum Plant {
     SuppressionUnread,
     IdentityUnchecked,
     BackpressureIgnored,
+    LeaseShortened,
+    LeaseFromAnswer,
+    LeaseForgotten,
+    SuppressionForgotten,
+    SnapshotOverNewer,
+    ReusedContext,
+    CommitOldTerm,
+    SingleStep,
+    StaleRecycled,
 }
 
 use Plant::*;
@@ -46,7 +56,7 @@ const fn row(plant: Plant, name: &'static str, what: &'static str, caught_by: &'
     PlantRow { plant, name, what, caught_by }
 }
 
-pub static PLANTS: [PlantRow; 25] = [
+pub static PLANTS: [PlantRow; 34] = [
     row(AckBeforeSync, "ack-before-sync", "the log says \"on disk\" when a write is only queued", &["acknowledged_is_durable"]),
     row(BarrierWithoutReadIndex, "read-without-barrier", "a barrier is answered from local state without asking the leader", &["barrier_is_real_time"]),
     row(TinyWindow, "tiny-window", "the id window forgets almost everything, on every member", &["exactly_once", "duplicates_keep_first_place", "fence_is_final"]),
@@ -72,6 +82,15 @@ pub static PLANTS: [PlantRow; 25] = [
     row(SuppressionUnread, "suppression-unread", "readers of the journal are not told which events do not count", &["subscriptions_are_complete", "exactly_once"]),
     row(IdentityUnchecked, "identity-unchecked", "a member opens whatever directory it finds, as that of whoever it belongs to", &["directories_are_known"]),
     row(BackpressureIgnored, "backpressure-ignored", "a member takes publishes without end", &["memory_is_bounded"]),
+    row(LeaseShortened, "lease-shortened", "a follower forgets its leader when a connection to it closes, and votes for another at once", &["barrier_is_real_time"]),
+    row(LeaseFromAnswer, "lease-from-answer", "a lease counts from when the majority has answered, not from when it was asked", &["barrier_is_real_time"]),
+    row(LeaseForgotten, "lease-forgotten", "a member that restarts votes at once, whatever it has answered before", &["barrier_is_real_time"]),
+    row(SuppressionForgotten, "suppression-forgotten", "a snapshot leaves out the id window", &["duplicates_keep_first_place", "exactly_once", "state_machine_safety", "fence_is_final", "subscriptions_are_complete"]),
+    row(SnapshotOverNewer, "snapshot-over-newer", "a snapshot takes the place of the whole log, entries after it included", &["acknowledged_is_durable", "recovery_is_faithful", "commit_is_final", "leader_completeness", "exactly_once", "frames_are_taken", "groups_go_on", "healing"]),
+    row(ReusedContext, "reused-context", "all rounds of all members have the same ReadIndex context", &["barrier_is_real_time"]),
+    row(CommitOldTerm, "commit-old-term", "an entry of an earlier term is committed by counting its copies", &["commit_is_final", "leader_completeness", "frames_are_taken", "no_panic"]),
+    row(SingleStep, "single-step", "voters change one by one, before the change before is committed", &["election_safety", "leader_completeness", "commit_is_final", "acknowledged_is_durable", "frames_are_taken"]),
+    row(StaleRecycled, "stale-recycled", "a recycled segment's old records are taken for new ones", &["recovery_is_faithful", "members_start_again", "groups_go_on"]),
 ];
 
 impl Plant {
@@ -86,6 +105,30 @@ impl Plant {
 
     pub fn of(name: &str) -> Option<Self> {
         PLANTS.iter().find(|row| row.name == name).map(|row| row.plant)
+    }
+
+    /// Whether it shows only where leaders answer barriers by leases.
+    pub fn needs_leases(self) -> bool {
+        matches!(self, LeaseShortened | LeaseFromAnswer | LeaseForgotten)
+    }
+
+    /// Whether members must come and go for it to show.
+    pub fn needs_changes(self) -> bool {
+        matches!(self, SingleStep)
+    }
+
+    /// What the core itself is to do wrong.
+    pub fn in_core(self) -> Option<CorePlant> {
+        Some(match self {
+            LeaseShortened => CorePlant::LeaseShortened,
+            LeaseFromAnswer => CorePlant::LeaseFromAnswer,
+            LeaseForgotten => CorePlant::LeaseForgotten,
+            ReusedContext => CorePlant::ReusedContext,
+            CommitOldTerm => CorePlant::CommitOldTerm,
+            SingleStep => CorePlant::SingleStep,
+            StaleRecycled => CorePlant::StaleRecycled,
+            _ => return None,
+        })
     }
 
     pub fn disk(plant: Option<Self>) -> DiskPlants {

@@ -4,6 +4,7 @@ use crate::clients::{operator, Clients};
 use crate::faults::counts::Counts;
 use crate::faults::strike;
 use crate::invariants::{self, healing};
+use crate::plants::Plant;
 use crate::queue::Event;
 use crate::record::{Happening, Recorder};
 use crate::setup::{Changes, Setup};
@@ -40,6 +41,7 @@ pub fn run(seed: u64, changes: &Changes) -> Report {
 /// As `run`, with what the recorder got.
 pub fn run_recorded(seed: u64, changes: &Changes, recorder: Recorder) -> (Report, Recorder) {
     let setup = Setup::new(seed, changes);
+    vexfs_core::plants::plant(changes.plant.and_then(Plant::in_core));
     let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| Run::new(setup, recorder).go()));
     outcome.unwrap_or_else(|panic| {
         let what = panic.downcast_ref::<String>().cloned();

@@ -2,6 +2,7 @@
 
 use crate::faults::kinds::FaultKind;
 use crate::faults::plan::{draw, Fault};
+use crate::member::TICK_US;
 use crate::plants::Plant;
 use crate::random::Random;
 use std::collections::BTreeSet;
@@ -70,6 +71,8 @@ pub struct Setup {
     pub plant: Option<Plant>,
     pub limits: MachineLimits,
     pub snapshots: SnapshotPolicy,
+    /// 0: leaders ask before they answer a barrier.
+    pub read_lease_us: u64,
     pub election_ticks: (usize, usize),
     pub inflight_messages: usize,
     pub intake_bytes_max: usize,
@@ -93,7 +96,8 @@ impl Setup {
         let members = changes.members.unwrap_or(if changes.plant.is_some() { drawn_members.clamp(3, 5) } else { drawn_members });
         let founders = members;
         let spare = random.pick(&[0, 0, 0, 1, 2, 3]);
-        let members = if changes.members.is_some() || changes.plant.is_some() { members } else { founders + spare };
+        let fixed = changes.members.is_some() || changes.plant.is_some_and(|plant| !plant.needs_changes());
+        let members = if fixed { members } else { founders + spare };
         let until_us = random.between(10, 40) * 1_000_000;
         let until_us = changes.until_ms.map_or(until_us, |ms| ms * 1_000);
         let mean_us = random.pick(&[0, 4_000_000, 1_500_000, 600_000, 250_000]);
@@ -107,6 +111,8 @@ impl Setup {
             limits.window_events = 2;
         }
         let far = random.chance(200);
+        let election_ticks = random.pick(&[(15, 30), (15, 30), (10, 13)]);
+        let lease_us = (election_ticks.0 as u64 - 2) * TICK_US;
         let mut faults = draw(seed, members, until_us, mean_us, &changes.only);
         if let Some(keep) = &changes.keep {
             faults.retain(|fault| keep.contains(&fault.number));
@@ -129,7 +135,8 @@ impl Setup {
                 retain_events: random.pick(&[None, None, Some(20)]),
                 ..SnapshotPolicy::default()
             },
-            election_ticks: random.pick(&[(15, 30), (15, 30), (10, 13)]),
+            election_ticks,
+            read_lease_us: if random.chance(400) || changes.plant.is_some_and(Plant::needs_leases) { lease_us } else { 0 },
             inflight_messages: random.pick(&[4, 64]),
             intake_bytes_max: random.pick(&[6 * 1024, 64 * 1024]),
             pending_bytes_max: random.pick(&[6 * 1024, 32 * 1024]),

@@ -16,7 +16,7 @@ use crate::setup::Setup;
 use std::collections::{BTreeMap, BTreeSet};
 use vexfs_core::event::{self, Submission, SubmissionKind};
 use vexfs_core::ids::{Index, RequestId};
-use vexfs_core::log::LogError;
+use vexfs_core::log::{LogError, Op};
 use vexfs_core::membership::MemberCommand;
 use vexfs_core::ordered::effects::{Completion, End, Write};
 use vexfs_core::ordered::receive::Refused;
@@ -472,7 +472,10 @@ impl World {
     }
 
     fn take_writes(&mut self, node: usize, writes: Vec<Write>) {
-        for write in writes {
+        for mut write in writes {
+            if self.setup.plant == Some(Plant::SnapshotOverNewer) {
+                drop_newer(&mut write);
+            }
             invariants::log_matching::check(self, node, &write);
             self.say_with(|world| Happening::Write { node, text: describe::write(world, &write) });
             let early = self.setup.plant == Some(Plant::AckBeforeSync);
@@ -559,5 +562,16 @@ impl World {
             let (at_us, what) = (self.now_us, what(self));
             self.recorder.add(at_us, what);
         }
+    }
+}
+
+/// The planted bug: where a snapshot is marked, the log ends with it.
+fn drop_newer(write: &mut Write) {
+    let mark = write.ops.iter().find_map(|op| match op {
+        Op::Mark { mark, .. } => Some(mark.index),
+        _ => None,
+    });
+    if let Some(index) = mark {
+        write.ops.push(Op::Truncate { group: write.group, from: Index(index.0 + 1) });
     }
 }

@@ -1,6 +1,7 @@
 //! Files that are zero-filled before they are needed. Writing into blocks that were written before is several times
 //! quicker than into fresh or merely reserved ones, whose every first write changes the file system's own records.
 
+use crate::plants::{self, CorePlant};
 use super::disk::{Disk, DiskFile};
 use super::layout::{SPARE_PREFIX, UNFINISHED_SUFFIX};
 use super::LogError;
@@ -144,7 +145,7 @@ impl<D: Disk> SparePool<D> {
                 file
             }
         };
-        let mut at = 0;
+        let mut at = if exists && plants::is(CorePlant::StaleRecycled) { capacity } else { 0 };
         while at < capacity {
             let bytes = (capacity - at).min(ZERO_BYTES as u64);
             zero(&file, name, at, at + bytes)?;

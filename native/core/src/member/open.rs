@@ -55,6 +55,8 @@ pub struct MemberConfig {
     pub intake_bytes_max: usize,
     pub limits: MachineLimits,
     pub snapshots: SnapshotPolicy,
+    /// See `GroupConfig`.
+    pub read_lease_us: u64,
     pub log: LogOptions,
     /// Everything random comes from here.
     pub seed: u64,
@@ -142,6 +144,7 @@ fn group_config(id: GroupId, config: &MemberConfig, log: &GroupRecovery, identit
         intake_bytes_max: config.intake_bytes_max,
         limits: config.limits,
         snapshots: config.snapshots,
+        read_lease_us: config.read_lease_us,
         seed: config.seed ^ u64::from(id.0).wrapping_mul(0x9E37_79B9_7F4A_7C15),
     }
 }

@@ -31,7 +31,7 @@ impl<R: EntryReader> Group<R> {
                 EntryType::EntryNormal => entry.data,
                 // For the replicated state it is an empty entry: the configuration is the group's own.
                 EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => {
-                    self.apply_conf(&entry);
+                    self.apply_conf(&entry, now_us);
                     bytes::Bytes::new()
                 }
             };

@@ -2,6 +2,7 @@
 //! engine silently dropped (no committed entry of its term yet, no leader) is asked again under a new context.
 
 use crate::ids::{Index, MemberId, RequestId};
+use crate::plants::{self, CorePlant};
 
 /// Ticks after which a round without an answer is asked again; twice as long each time, up to the second figure.
 const RETRY_TICKS: u32 = 5;
@@ -12,7 +13,8 @@ pub const CONTEXT_BYTES: usize = 24;
 
 /// Invariant: every caller came before any of the contexts was asked with.
 struct Round {
-    contexts: Vec<[u8; CONTEXT_BYTES]>,
+    /// Each with the time it was asked at.
+    contexts: Vec<([u8; CONTEXT_BYTES], u64)>,
     callers: Vec<(RequestId, u64)>,
     index: Option<Index>,
     age_ticks: u32,
@@ -26,11 +28,13 @@ pub struct Barriers {
     /// Callers that came after the current round was asked: its answer may be too old for them.
     waiting: Vec<(RequestId, u64)>,
     current: Option<Round>,
+    /// Callers that need no round, with the index they wait for.
+    granted: Vec<(RequestId, u64, Index)>,
 }
 
 impl Barriers {
     pub fn new(me: MemberId, incarnation: u64) -> Self {
-        Self { me, incarnation, rounds: 0, waiting: Vec::new(), current: None }
+        Self { me, incarnation, rounds: 0, waiting: Vec::new(), current: None, granted: Vec::new() }
     }
 
     pub fn add(&mut self, request: RequestId, now_us: u64) {
@@ -39,6 +43,7 @@ impl Barriers {
 
     pub fn remove(&mut self, request: RequestId) {
         self.waiting.retain(|(id, _)| *id != request);
+        self.granted.retain(|(id, ..)| *id != request);
         if let Some(round) = &mut self.current {
             round.callers.retain(|(id, _)| *id != request);
         }
@@ -59,7 +64,7 @@ impl Barriers {
 
     /// The context to ask ReadIndex with now, if a round is due. Contexts are unique across members (raft keeps them
     /// in one map at the leader), incarnations and rounds.
-    pub fn due(&mut self) -> Option<[u8; CONTEXT_BYTES]> {
+    pub fn due(&mut self, now_us: u64) -> Option<[u8; CONTEXT_BYTES]> {
         match &self.current {
             Some(round) if round.index.is_some() || round.age_ticks < round.retry_ticks => return None,
             None if self.waiting.is_empty() => return None,
@@ -69,6 +74,9 @@ impl Barriers {
         context[..8].copy_from_slice(&self.me.0.to_le_bytes());
         context[8..16].copy_from_slice(&self.incarnation.to_le_bytes());
         context[16..].copy_from_slice(&self.rounds.to_le_bytes());
+        if plants::is(CorePlant::ReusedContext) {
+            context = [7; CONTEXT_BYTES];
+        }
         let waiting = &mut self.waiting;
         let round = self.current.get_or_insert_with(|| Round {
             contexts: Vec::new(),
@@ -80,28 +88,38 @@ impl Barriers {
         if round.contexts.len() == CONTEXTS_MAX {
             round.contexts.remove(0);
         }
-        round.contexts.push(context);
+        round.contexts.push((context, now_us));
         (round.age_ticks, round.retry_ticks) = (0, (2 * round.retry_ticks).clamp(RETRY_TICKS, RETRY_TICKS_MAX));
         Some(context)
     }
 
     /// Raft's answer to a round, under whichever of its contexts; answers to older rounds are of no use any more.
-    pub fn answered(&mut self, context: &[u8], index: Index) {
-        if let Some(round) = &mut self.current {
-            if round.contexts.iter().any(|asked| asked == context) {
-                round.index = Some(index);
-            }
-        }
+    /// When it was asked.
+    pub fn answered(&mut self, context: &[u8], index: Index) -> Option<u64> {
+        let round = self.current.as_mut()?;
+        let (_, asked_us) = round.contexts.iter().find(|(asked, _)| asked == context)?;
+        round.index = Some(index);
+        Some(*asked_us)
+    }
+
+    /// Lets everybody who waits pass at `index` without a round.
+    pub fn grant(&mut self, index: Index) {
+        self.granted.extend(self.waiting.drain(..).map(|(request, since_us)| (request, since_us, index)));
     }
 
     /// Callers whose barrier is passed at `applied`, with the time they came.
     pub fn passed(&mut self, applied: Index) -> Vec<(RequestId, u64)> {
-        match &self.current {
-            Some(round) if round.index.is_some_and(|index| index <= applied) => {
-                self.current.take().map_or(Vec::new(), |round| round.callers)
+        let mut passed = Vec::new();
+        self.granted.retain(|(request, since_us, index)| {
+            if *index <= applied {
+                passed.push((*request, *since_us));
             }
-            _ => Vec::new(),
+            *index > applied
+        });
+        if self.current.as_ref().is_some_and(|round| round.index.is_some_and(|index| index <= applied)) {
+            passed.extend(self.current.take().map_or(Vec::new(), |round| round.callers));
         }
+        passed
     }
 }
 
@@ -119,10 +137,10 @@ mod tests {
     #[test]
     fn a_late_answer_counts() {
         let mut barriers = barriers();
-        let first = barriers.due().unwrap();
+        let first = barriers.due(0).unwrap();
         (0..RETRY_TICKS).for_each(|_| barriers.tick());
-        assert_ne!(barriers.due().unwrap(), first);
-        barriers.answered(&first, Index(7));
+        assert_ne!(barriers.due(0).unwrap(), first);
+        assert_eq!(barriers.answered(&first, Index(7)), Some(0));
         assert_eq!(barriers.passed(Index(7)), [(RequestId(1), 0)]);
     }
 
@@ -130,13 +148,13 @@ mod tests {
     #[test]
     fn a_later_caller_waits_for_a_round_of_its_own() {
         let mut barriers = barriers();
-        let first = barriers.due().unwrap();
+        let first = barriers.due(0).unwrap();
         barriers.add(RequestId(2), 1);
         (0..RETRY_TICKS).for_each(|_| barriers.tick());
-        barriers.due().unwrap();
-        barriers.answered(&first, Index(7));
+        barriers.due(0).unwrap();
+        assert_eq!(barriers.answered(&first, Index(7)), Some(0));
         assert_eq!(barriers.passed(Index(7)), [(RequestId(1), 0)]);
-        let second = barriers.due().unwrap();
+        let second = barriers.due(0).unwrap();
         barriers.answered(&second, Index(9));
         assert_eq!(barriers.passed(Index(9)), [(RequestId(2), 1)]);
     }

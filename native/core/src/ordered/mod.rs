@@ -14,6 +14,7 @@ mod apply;
 pub mod barrier;
 pub mod conf;
 pub mod effects;
+mod lease;
 mod members;
 pub mod pending;
 pub mod persistence;
@@ -34,11 +35,13 @@ use crate::ordered::barrier::Barriers;
 use crate::ordered::effects::{Effects, End, Write};
 use crate::ordered::pending::{Pending, Progress, Request};
 use crate::ordered::conf::Conf;
+use crate::ordered::lease::Lease;
 use crate::ordered::persistence::{Persistence, Released, Written};
 use crate::ordered::settling::Settling;
 use crate::ordered::snapshots::{SnapshotPolicy, Snapshots};
 use crate::ordered::store::{entry_from_raft, EntryReader, Store};
 use crate::peer::frame::Channel;
+use crate::plants::{self, CorePlant};
 use crate::snapshot::SnapshotInfo;
 use raft::eraftpb::MessageType;
 use raft::{RawNode, StateRole};
@@ -77,6 +80,9 @@ pub struct GroupConfig {
     pub intake_bytes_max: usize,
     pub limits: MachineLimits,
     pub snapshots: SnapshotPolicy,
+    /// How long a leader may answer barriers by itself after a majority has answered it; 0: never. Must be shorter than
+    /// the least election timeout, by what clocks may differ.
+    pub read_lease_us: u64,
     /// Everything random comes from here.
     pub seed: u64,
 }
@@ -115,6 +121,7 @@ pub struct Group<R: EntryReader> {
     slow_ticks: u32,
     pending: Pending,
     barriers: Barriers,
+    lease: Lease,
     persistence: Persistence,
     /// Submissions to propose while this member leads, own and forwarded, in order.
     intake: Vec<Submission>,
@@ -185,6 +192,7 @@ impl<R: EntryReader> Group<R> {
         let raw = RawNode::new(&raft_config, store, &logger)?;
         let mut group = Self {
             barriers: Barriers::new(config.me, config.incarnation),
+            lease: Lease::new(config.read_lease_us),
             config,
             raw,
             machine_key,
@@ -352,16 +360,25 @@ impl<R: EntryReader> Group<R> {
             self.notice_leader();
             self.hand_in();
             self.propose();
-            if let Some(context) = self.barriers.due() {
+            if plants::is(CorePlant::CommitOldTerm) {
+                self.commit_by_count();
+            }
+            if self.may_answer_reads(now_us) {
+                self.barriers.grant(Index(self.raw.raft.raft_log.committed));
+            }
+            if let Some(context) = self.barriers.due(now_us) {
                 self.raw.read_index(context.to_vec());
             }
-            if !self.raw.has_ready() {
-                break;
+            let ready = self.raw.has_ready();
+            if ready {
+                self.take_ready(now_us, effects)?;
             }
-            self.take_ready(now_us, effects)?;
             // Here, so that barriers which came since their round was asked get theirs in the same flush.
             for (request, since_us) in self.barriers.passed(self.machine.applied()) {
                 self.complete(effects, request, since_us, now_us, End::Barrier { applied: self.machine.applied() });
+            }
+            if !ready {
+                break;
             }
         }
         self.check_readable()?;
@@ -379,7 +396,11 @@ impl<R: EntryReader> Group<R> {
         let number = ready.number();
         let mut at_once = ready.take_messages();
         for state in ready.take_read_states() {
-            self.barriers.answered(&state.request_ctx, Index(state.index));
+            let asked_us = self.barriers.answered(&state.request_ctx, Index(state.index));
+            let asked_us = if plants::is(CorePlant::LeaseFromAnswer) { asked_us.map(|_| now_us) } else { asked_us };
+            if let Some(asked_us) = asked_us.filter(|_| self.leads()) {
+                self.lease.extend(Term(self.raw.raft.term), asked_us);
+            }
         }
         let entries = ready.take_entries();
         let hard = ready.hs().cloned();
@@ -427,6 +448,26 @@ impl<R: EntryReader> Group<R> {
             self.release(released);
         }
         self.apply(committed, now_us, effects)
+    }
+
+    /// The planted bug of figure 8 (Ongaro and Ousterhout 2014, section 5.4.2).
+    fn commit_by_count(&mut self) {
+        let raft = &mut self.raw.raft;
+        if raft.state == StateRole::Leader {
+            let mut matched: Vec<u64> = raft.prs().iter().filter(|(id, _)| self.conf.voters.contains(&MemberId(**id))).map(|(_, progress)| progress.matched).collect();
+            matched.sort_unstable();
+            let reached = matched.get(matched.len().saturating_sub(1) / 2).copied().unwrap_or(0);
+            if reached > raft.raft_log.committed && self.conf.outgoing.is_empty() {
+                raft.raft_log.commit_to(reached);
+            }
+        }
+    }
+
+    /// Whether a lease lets this leader answer barriers without asking anybody.
+    fn may_answer_reads(&self, now_us: u64) -> bool {
+        let raft = &self.raw.raft;
+        let committed_own = raft.raft_log.term(raft.raft_log.committed) == Ok(raft.term);
+        self.leads() && committed_own && self.lease.holds(Term(raft.term), now_us)
     }
 
     /// What raft made of an entry that could not be read is not to be used.

@@ -12,6 +12,7 @@ use crate::ordered::store::EntryReader;
 use crate::packed::Unpack;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
 use crate::peer::raft_message;
+use crate::plants::{self, CorePlant};
 use raft::eraftpb::{Message, MessageType};
 use raft::StateRole;
 use std::collections::BTreeSet;
@@ -138,6 +139,14 @@ impl<R: EntryReader> Group<R> {
         let end = (log.last_term(), last.0);
         let leads = self.raw.raft.state == StateRole::Leader;
         match message.get_msg_type() {
+            // A leader may count on what an earlier life of this member has answered it.
+            MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
+                if self.lease.is_on()
+                    && !plants::is(CorePlant::LeaseForgotten)
+                    && self.ticks <= self.config.election_ticks.0 as u64 =>
+            {
+                return Ok(());
+            }
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
                 if self.settling.as_mut().is_some_and(|settling| !settling.votes(from, &message)) =>
             {
@@ -341,6 +350,10 @@ impl<R: EntryReader> Group<R> {
     /// A dialled connection is gone: raft probes instead of streaming until the member answers.
     pub fn link_down(&mut self, member: MemberId) {
         self.linked.remove(&member);
+        if plants::is(CorePlant::LeaseShortened) && self.leader == Some(member) {
+            let term = self.raw.raft.term;
+            self.raw.raft.become_follower(term, 0);
+        }
         if let Some(settling) = &mut self.settling {
             settling.link(member, false);
         }

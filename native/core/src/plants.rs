@@ -1,0 +1,49 @@
+//! Known bugs inside the core, for the simulator's checks of its own checks (cargo feature `plants`, never part of a
+//! product build). A run is one thread's, and so is its plant. Without the feature `is` is constant and nothing is left.
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CorePlant {
+    /// A follower forgets its leader when a connection to it closes.
+    LeaseShortened,
+    /// A lease counts from when it was answered.
+    LeaseFromAnswer,
+    /// A restarted member votes at once.
+    LeaseForgotten,
+    /// All rounds of all members have one ReadIndex context.
+    ReusedContext,
+    /// An entry of an earlier term is committed by counting.
+    CommitOldTerm,
+    /// Voters change one after the other, before the change before is committed.
+    SingleStep,
+    /// Recycled segments are not zeroed, and checksums do not cover the use and the place.
+    StaleRecycled,
+}
+
+#[cfg(feature = "plants")]
+mod planted {
+    use super::CorePlant;
+    use std::cell::Cell;
+
+    thread_local! {
+        static PLANTED: Cell<Option<CorePlant>> = const { Cell::new(None) };
+    }
+
+    /// Plants a bug in everything that this thread runs.
+    pub fn plant(which: Option<CorePlant>) {
+        PLANTED.set(which);
+    }
+
+    pub(crate) fn is(which: CorePlant) -> bool {
+        PLANTED.get() == Some(which)
+    }
+}
+
+#[cfg(feature = "plants")]
+pub use planted::plant;
+#[cfg(feature = "plants")]
+pub(crate) use planted::is;
+
+#[cfg(not(feature = "plants"))]
+pub(crate) const fn is(_which: CorePlant) -> bool {
+    false
+}
