@@ -208,7 +208,7 @@ impl<R: EntryReader> Protocol<R> {
         }
         if !effects.frames.is_empty() {
             for member in self.shared.outbox.push(effects.frames.drain(..)) {
-                self.member.link_down(member);
+                self.member.overflowed(member);
             }
         }
         let (Some(group), Some(shared)) = (self.member.group(id), self.shared.groups.get(&id)) else { return };

@@ -79,6 +79,8 @@ pub struct History {
     pub written: BTreeMap<(Index, Term), (u64, Term)>,
     /// The journal as the first reader of each place saw it.
     pub journal: Vec<Delivery>,
+    /// The newest change of members that a leader has proposed.
+    pub last_change: Option<(Index, Term)>,
     /// The configuration at each applied index that was seen.
     pub conf_at: BTreeMap<Index, Arc<Conf>>,
     /// The newest configurations, oldest first.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use vexfs_core::clock::HybridClock;
 use vexfs_core::event::Submission;
-use vexfs_core::ids::{GroupId, Index, MemberId, RequestId};
+use vexfs_core::ids::{GroupId, Index, MemberId, RequestId, Term};
 use vexfs_core::journal::Suppressed;
 use vexfs_core::machine::window::IdWindow;
 use vexfs_core::log::{GroupRecovery, Log, LogError, LogOptions, LogReader, Op, Wanted};
@@ -21,6 +21,8 @@ use vexfs_core::ordered::effects::{Effects, Write};
 use vexfs_core::ordered::store::EntryReader;
 use vexfs_core::ordered::Group;
 use vexfs_core::snapshot::keeper::{Done, Job, Keeper};
+
+pub type DiskReader = LogReader<SimDisk>;
 
 pub const GROUP: GroupId = GroupId(0);
 pub const TICK_US: u64 = 10_000;
@@ -53,6 +55,8 @@ pub struct Running {
     pub dirty: bool,
     pub flush_planned: bool,
     pub last_commit_seen: Index,
+    /// Term and commit index when it was first seen to lead in that term.
+    pub led_from: (Term, Index),
     /// The process stands still.
     pub paused: bool,
 }
@@ -195,6 +199,7 @@ impl Member {
             dirty: true,
             flush_planned: false,
             last_commit_seen: Index(0),
+            led_from: (Term(0), Index(0)),
             paused: false,
         };
         Ok((running, wrong))
@@ -395,7 +400,7 @@ fn skip_tail(group: &mut GroupRecovery) {
 }
 
 /// The terms of entries that are queued or being written, by index: what the disk will hold.
-pub fn queued_terms(running: &Running) -> BTreeMap<Index, vexfs_core::ids::Term> {
+pub fn queued_terms(running: &Running) -> BTreeMap<Index, Term> {
     let mut terms = BTreeMap::new();
     let writing = running.writing.iter().flat_map(|writing| &writing.batch.ops);
     for op in writing.chain(running.queue.iter().flat_map(|write| &write.ops)) {

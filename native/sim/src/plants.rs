@@ -88,8 +88,8 @@ pub static PLANTS: [PlantRow; 34] = [
     row(SuppressionForgotten, "suppression-forgotten", "a snapshot leaves out the id window", &["duplicates_keep_first_place", "exactly_once", "state_machine_safety", "fence_is_final", "subscriptions_are_complete"]),
     row(SnapshotOverNewer, "snapshot-over-newer", "a snapshot takes the place of the whole log, entries after it included", &["acknowledged_is_durable", "recovery_is_faithful", "commit_is_final", "leader_completeness", "exactly_once", "frames_are_taken", "groups_go_on", "healing"]),
     row(ReusedContext, "reused-context", "all rounds of all members have the same ReadIndex context", &["barrier_is_real_time"]),
-    row(CommitOldTerm, "commit-old-term", "an entry of an earlier term is committed by counting its copies", &["commit_is_final", "leader_completeness", "frames_are_taken", "no_panic"]),
-    row(SingleStep, "single-step", "voters change one by one, before the change before is committed", &["election_safety", "leader_completeness", "commit_is_final", "acknowledged_is_durable", "frames_are_taken"]),
+    row(CommitOldTerm, "commit-old-term", "an entry of an earlier term is committed by counting its copies", &["commits_own_term"]),
+    row(SingleStep, "single-step", "voters change one by one, before the change before is committed", &["one_change_at_a_time", "election_safety", "leader_completeness"]),
     row(StaleRecycled, "stale-recycled", "a recycled segment's old records are taken for new ones", &["recovery_is_faithful", "members_start_again", "groups_go_on"]),
 ];
 

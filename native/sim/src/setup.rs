@@ -66,6 +66,8 @@ pub struct Setup {
     pub consumers: usize,
     /// Mean time between two actions of one publisher.
     pub pace_us: u64,
+    /// Of a thousand things a publisher does, how many are barriers, besides the usual ones.
+    pub barriers: u64,
     pub until_us: u64,
     pub faults: Vec<Fault>,
     pub plant: Option<Plant>,
@@ -111,6 +113,9 @@ impl Setup {
             limits.window_events = 2;
         }
         let far = random.chance(200);
+        let leases = random.chance(300) || changes.plant.is_some_and(Plant::needs_leases);
+        let reads = leases && (random.chance(200) || changes.plant.is_some_and(Plant::needs_leases));
+        let until_us = if reads { until_us.min(10_000_000) } else { until_us };
         let election_ticks = random.pick(&[(15, 30), (15, 30), (10, 13)]);
         let lease_us = (election_ticks.0 as u64 - 2) * TICK_US;
         let mut faults = draw(seed, members, until_us, mean_us, &changes.only);
@@ -124,7 +129,8 @@ impl Setup {
             publishers: changes.publishers.unwrap_or(random.between(1, 4) as usize),
             subscribers: changes.subscribers.unwrap_or(random.between(1, 3) as usize),
             consumers: changes.consumers.unwrap_or(random.between(0, 4) as usize),
-            pace_us: random.pick(&[60_000, 250_000, 600_000, 2_000_000]),
+            pace_us: if reads { 15_000 } else { random.pick(&[60_000, 250_000, 600_000, 2_000_000]) },
+            barriers: if reads { 700 } else { 0 },
             until_us,
             faults,
             plant: changes.plant,
@@ -136,7 +142,7 @@ impl Setup {
                 ..SnapshotPolicy::default()
             },
             election_ticks,
-            read_lease_us: if random.chance(400) || changes.plant.is_some_and(Plant::needs_leases) { lease_us } else { 0 },
+            read_lease_us: if leases { lease_us } else { 0 },
             inflight_messages: random.pick(&[4, 64]),
             intake_bytes_max: random.pick(&[6 * 1024, 64 * 1024]),
             pending_bytes_max: random.pick(&[6 * 1024, 32 * 1024]),

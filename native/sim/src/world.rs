@@ -4,7 +4,7 @@ use crate::clients::draft::Draft;
 use crate::describe;
 use crate::faults::counts::Counts;
 use crate::history::{Asked, History, Request, State};
-use crate::invariants::{self, consumers};
+use crate::invariants::{self, consumers, one_change_at_a_time};
 use crate::clients::operator;
 use crate::member::{self, Member, Stage, GROUP, TICK_US};
 use crate::network::{Network, Sent};
@@ -400,6 +400,7 @@ impl World {
         running.suppressed.add(effects.suppressed.drain(..));
         effects.applied = false;
         let (writes, frames) = (std::mem::take(&mut effects.writes), std::mem::take(&mut effects.frames));
+        writes.iter().for_each(|write| one_change_at_a_time::check(&mut self.history, &running.group, write));
         let completions = std::mem::take(&mut effects.completions);
         self.take_writes(node, writes);
         self.plan_job(node);
@@ -421,7 +422,7 @@ impl World {
                 Sent::Overflow => {
                     let member = self.members[to].id;
                     if let Some(running) = &mut self.members[node].running {
-                        running.group.link_down(member);
+                        running.group.overflowed(member);
                         running.dirty = true;
                     }
                     self.plan_flush(node);

@@ -110,6 +110,11 @@ impl<R: EntryReader> Member<R> {
         self.touch_all().for_each(|group| group.link_down(member));
     }
 
+    /// Frames to a member were dropped, on a connection that stays.
+    pub fn overflowed(&mut self, member: MemberId) {
+        self.touch_all().for_each(|group| group.overflowed(member));
+    }
+
     /// A batch is on disk.
     pub fn finished(&mut self, finished: &Finished, effects: &mut Effects) {
         for (id, number) in &finished.persisted {

@@ -357,6 +357,11 @@ impl<R: EntryReader> Group<R> {
         if let Some(settling) = &mut self.settling {
             settling.link(member, false);
         }
+        self.overflowed(member);
+    }
+
+    /// Frames to a member were dropped, on a connection that stays.
+    pub fn overflowed(&mut self, member: MemberId) {
         self.snapshot_link_down(member);
         if self.raw.raft.state == StateRole::Leader {
             self.raw.report_unreachable(member.0);

@@ -84,8 +84,8 @@ impl Publishers {
     pub fn act(&mut self, world: &mut World, number: usize) -> u64 {
         // The stream is taken out for the time, since a batch needs the publisher's and what all share.
         let mut random = std::mem::replace(&mut self.publishers[number].random, Random::new(0));
-        let burst = random.chance(5);
-        for _ in 0..if burst { 40 } else { 1 } {
+        let burst = random.chance(5) && world.setup.barriers == 0;
+        for _ in 0..if burst { 120 } else { 1 } {
             self.once(world, number, &mut random, burst);
         }
         let gap_us = random.gap_us(self.pace_us);
@@ -107,7 +107,8 @@ impl Publishers {
         if !world.members[node].runs() {
             return;
         }
-        match random.between(0, 100) {
+        let reads = world.setup.barriers > 0 && random.chance(world.setup.barriers);
+        match if reads { 88 } else { random.between(0, 100) } {
             82..=87 => self.withdraw_one(world, number, random),
             _ if open >= OPEN_MAX && !burst => {}
             0..=49 => self.publish_in_session(world, number, random),

@@ -67,7 +67,7 @@ fn carry_out(world: &mut World, fault: &Fault) -> bool {
             let member = world.members[other].id;
             if let (Some(running), true) = (&mut world.members[node].running, random.chance(500)) {
                 // A queue that overflowed: the sender is told, or the network itself never knew.
-                running.group.link_down(member);
+                running.group.overflowed(member);
                 running.dirty = true;
                 world.plan_flush(node);
             }

@@ -1,0 +1,18 @@
+//! A leader commits by counting copies only what is of its own term (Ongaro and Ousterhout 2014, section 5.4.2, figure 8).
+
+use crate::world::World;
+use vexfs_core::ordered::status::{GroupStatus, Role};
+
+pub fn check(world: &mut World, node: usize, status: &GroupStatus) {
+    let Some(running) = &mut world.members[node].running else { return };
+    let (term, commit) = running.led_from;
+    if status.role != Role::Leader || term != status.term {
+        running.led_from = (status.term, status.commit);
+        return;
+    }
+    let of = running.group.term_of(status.commit);
+    if status.commit > commit && of.is_some_and(|of| of != status.term) {
+        let what = format!("{node} commits entry {} of term {of:?} as the leader of term {term}", status.commit);
+        world.history.violate("commits_own_term", what);
+    }
+}
