@@ -53,10 +53,18 @@ export class SingleCore {
       windowEvents: 1_000_000,
       segmentBytes: 64 * MIB,
       spareSegments: 2,
+      reserveBytes: 8 * MIB,
+      joins: false,
+      groups: 1,
+      snapshotEntries: 10_000,
+      keepEntries: 1000,
+      retainEvents: 0,
+      retainBytes: 0,
+      retainAgeMs: 0,
       seed: randomBytes(8).readBigUInt64LE(),
       freshDirectoryId: randomBytes(16),
     });
-    await until('elect the only one', 10_000, async () => core.status().role === 'leader');
+    await until('elect the only one', 10_000, async () => core.status().groups[0]?.role === 'leader');
     return new SingleCore(core);
   }
 
@@ -97,7 +105,7 @@ export class SingleCore {
 
   /** The first 256 deliveries of the journal, packed. */
   read(): Buffer {
-    return this.#core.readJournal(1n, 0, READ_BYTES_MAX, BATCH, 0);
+    return this.#core.readJournal(0, 0n, 0, READ_BYTES_MAX, BATCH, 0);
   }
 
   /** The same, each field looked at that a subscriber is likely to. */

@@ -48,7 +48,6 @@ test('the version and the help are no failures; bad usage is 2 with a sentence',
     ['outcome'],
     ['subscribe', '--consumer', ''],
     [],
-    ['serve', '--join', '--node-id', 'a', '--data-dir', '/nowhere'],
     ['publish', '--file', '/nowhere/at/all'],
   ]) {
     const { status, stderr, stdout } = await vexcoord(args);

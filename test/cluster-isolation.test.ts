@@ -74,17 +74,15 @@ test.serial('one fdatasync of a follower held for 2 s: no election, commits go o
   await finish(t, cluster, writer);
 });
 
-test.serial('one fdatasync of the leader held for 2 s: its publishes wait, nothing is lost', async (t) => {
+test.serial('one fdatasync of the leader held for 2 s: it hands leadership over, its own publishes wait, nothing is lost', async (t) => {
   const cluster = await ProcessCluster.start(t, STEADY);
   const leader = await cluster.leader();
-  const before = await terms(cluster);
   const writer = new Writer(t, () => [leader], { attempt: () => ({ session: 'one' }) });
   await writer.more(20);
   const { stoodStill } = await hold(leader, writer);
   t.true(stoodStill, 'the leader felt nothing of it');
   await writer.more(20);
-  t.deepEqual(await terms(cluster), before);
-  t.is(writer.retries, 0);
+  t.not((await cluster.leader()).id, leader.id, 'who cannot write leads nobody');
   await finish(t, cluster, writer);
 });
 

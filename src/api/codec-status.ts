@@ -21,6 +21,7 @@ export function encodeStatus(status: Status): WireStatus {
       segments: status.disk.segments,
       tornBytes: status.disk.tornBytes.toString(),
       syncP50Us: status.disk.syncP50Us,
+      full: status.disk.full,
     },
     health: status.health.state,
     healthReasons: [...status.health.reasons],
@@ -48,6 +49,7 @@ export function decodeStatus(wire: WireStatus): Status {
       segments: wire.disk?.segments ?? 0,
       tornBytes: BigInt(wire.disk?.tornBytes ?? 0),
       syncP50Us: wire.disk?.syncP50Us ?? 0,
+      full: wire.disk?.full ?? false,
     },
     health: { state: wire.health as Status['health']['state'], reasons: wire.healthReasons },
     counters: { ...wire.counters },
@@ -64,6 +66,17 @@ function encodeGroup(group: GroupStatus): WireGroupStatus {
     appliedIndex: group.appliedIndex.toString(),
     applyHash: group.applyHash,
     events: group.events.toString(),
+    lastIndex: group.lastIndex.toString(),
+    firstIndex: group.firstIndex.toString(),
+    snapshot: {
+      index: group.snapshot.index.toString(),
+      taken: group.snapshot.taken,
+      installed: group.snapshot.installed,
+      ...(group.snapshot.failure === null ? {} : { failure: group.snapshot.failure }),
+    },
+    voters: [...group.voters],
+    outgoing: [...group.outgoing],
+    learners: [...group.learners],
   };
 }
 
@@ -77,6 +90,17 @@ function decodeGroup(wire: WireGroupStatus): GroupStatus {
     appliedIndex: BigInt(wire.appliedIndex),
     applyHash: wire.applyHash,
     events: BigInt(wire.events),
+    lastIndex: BigInt(wire.lastIndex),
+    firstIndex: BigInt(wire.firstIndex),
+    snapshot: {
+      index: BigInt(wire.snapshot?.index ?? 0),
+      taken: wire.snapshot?.taken ?? 0,
+      installed: wire.snapshot?.installed ?? 0,
+      failure: wire.snapshot?.failure ?? null,
+    },
+    voters: wire.voters,
+    outgoing: wire.outgoing,
+    learners: wire.learners,
   };
 }
 

@@ -170,6 +170,12 @@ export interface WireGroupStatus {
   appliedIndex: string;
   applyHash: string;
   events: string;
+  lastIndex: string;
+  firstIndex: string;
+  snapshot: { index: string; taken: number; installed: number; failure?: string } | null;
+  voters: string[];
+  outgoing: string[];
+  learners: string[];
 }
 
 export interface WireMemberStatus {
@@ -194,7 +200,7 @@ export interface WireStatus {
   groups: WireGroupStatus[];
   members: WireMemberStatus[];
   orderedLane: string;
-  disk: { dataDir: string; logBytes: string; segments: number; tornBytes: string; syncP50Us: number } | null;
+  disk: { dataDir: string; logBytes: string; segments: number; tornBytes: string; syncP50Us: number; full: boolean } | null;
   health: string;
   healthReasons: string[];
   counters: Record<string, number>;

@@ -54,7 +54,10 @@ export function crossCheck(config: ResolvedConfig, originOf: OriginOf): Problem[
     report('peers', `gives this node, ${config.nodeId}, the address ${own}; allowed: the other members only, or this one at its listen address ${config.listen}.`);
   }
   const others = Object.entries(config.peers).filter(([id]) => id !== config.nodeId);
-  if (others.length + 1 > LIMITS.votersMax) {
+  // Founders are voters; a node that joins may know of learners as well.
+  if (config.join && others.length + 1 > LIMITS.membersMax) {
+    report('peers', `names ${others.length} other members; allowed: at most ${LIMITS.membersMax - 1}, since a cluster has at most ${LIMITS.membersMax} members.`);
+  } else if (!config.join && others.length + 1 > LIMITS.votersMax) {
     report('peers', `names ${others.length} other members; allowed: at most ${LIMITS.votersMax - 1}, since a cluster has at most ${LIMITS.votersMax} voters.`);
   }
   const dialled: [string, string][] = others.map(([id, address]) => [`peers.${id}`, address]);

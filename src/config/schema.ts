@@ -56,6 +56,8 @@ export const configSchema = z.strictObject({
     'The other members of the cluster at its first start, and where to dial them.',
     { flag: '--peer' },
   ),
+  join: flag(false, 'A new data directory waits to be added to a cluster that exists (`member add`) instead of founding one.'),
+  groups: integer(1, LIMITS.groupsMax, 1, 'Ordered groups of the cluster, numbered from 0; the same on all members.'),
   raft: section({
     electionTimeoutMs: leaf(
       z.tuple([between(10, 60_000), between(10, 60_000)]).default([150, 300]),
@@ -65,8 +67,8 @@ export const configSchema = z.strictObject({
     ),
     heartbeatIntervalMs: integer(1, 10_000, 50, 'How often a leader shows its followers that it is there.'),
     appendEntriesMax: integer(1, 10_000, 100, 'Messages with entries in flight to one follower.'),
-    compactionThresholdEntries: integer(1, 1_000_000_000, 1000, 'Applied entries kept in the log before it is compacted.', later),
-    snapshotThresholdEntries: integer(1, 1_000_000_000, 10_000, 'Applied entries between snapshots.', later),
+    compactionThresholdEntries: integer(1, 1_000_000_000, 1000, 'Entries kept behind a snapshot for members that are a little behind, whatever the retention says.'),
+    snapshotThresholdEntries: integer(1, 1_000_000_000, 10_000, 'Applied entries after which a snapshot is due, if they are as many bytes as the last one was.'),
     byzantineFaultTolerance: flag(false, 'Agree on critical events among validators.', later),
   }),
   performance: section({
@@ -98,7 +100,11 @@ export const configSchema = z.strictObject({
   protocols: leaf(z.record(name, protocol).default({}), 'json', "an object of protocols, each with a kind ('eventual', 'causal', 'sequential' or 'strong') and that kind's settings", 'Named protocols for publish.', later),
   routing: anyObject('Routes.'),
   conflicts: anyObject('Conflict policy.'),
-  retention: anyObject('How long the journal is kept.'),
+  retention: section({
+    events: integer(0, Number.MAX_SAFE_INTEGER, 0, 'Events that the journal of a group keeps behind its newest snapshot; 0 for no such limit.'),
+    bytes: integer(0, Number.MAX_SAFE_INTEGER, 0, 'Bytes of entries that the journal of a group keeps behind its newest snapshot; 0 for no such limit.'),
+    ageMs: integer(0, Number.MAX_SAFE_INTEGER, 0, 'Age of the oldest entries that the journal of a group keeps behind its newest snapshot; 0 for no such limit.'),
+  }),
   validators: anyObject('Validators of critical events.'),
   dedup: section({
     windowEvents: integer(1000, 100_000_000, 1_000_000, 'Events of the group over which an id without a session is recognised as seen.'),
@@ -116,6 +122,7 @@ export const configSchema = z.strictObject({
       'Size of one file of the log.',
     ),
     spareSegments: integer(0, 64, 2, 'Pre-zeroed files kept ready.'),
+    reserveBytes: integer(0, 1024 * MIB, 8 * MIB, 'Bytes held back for a full disk, so that it can be reported and room be made.'),
   }),
   eventTypes: leaf(
     z.record(z.string().regex(/^[A-Za-z][A-Za-z0-9_.-]{0,127}$/), between(0x1000, 0xffff)).default({}),

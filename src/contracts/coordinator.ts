@@ -40,7 +40,7 @@ export interface PublishOptions {
   readonly critical?: boolean;
   /** Name of a configured protocol; not served yet, and refused with `LEVEL_UNAVAILABLE`. */
   readonly protocol?: string;
-  /** Ordered group; 0 is the only one so far. */
+  /** Ordered group, 0 when absent; order and suppression hold within one (rule R9). */
   readonly group?: number;
   /** Default 10,000. After it the promise rejects with `TIMEOUT` and `committed`. */
   readonly timeoutMs?: number;
@@ -67,8 +67,11 @@ export interface Where {
 }
 
 export interface SubscribeOptions {
-  /** Default `latest`, or where the named consumer stands. */
-  readonly from?: 'first' | 'latest' | string;
+  /**
+   * Default `latest`, or where the named consumer stands. `first` is the oldest event kept, `snapshot` the first after the
+   * newest snapshot of this node. A named consumer that the journal has left behind goes on here, if it is given.
+   */
+  readonly from?: 'first' | 'latest' | 'snapshot' | string;
   readonly where?: Where;
   /** Named consumer: its position is replicated, what it did not acknowledge is delivered again (rule R8). */
   readonly consumer?: string;
@@ -102,7 +105,7 @@ export interface Outcome {
   readonly receipt?: Receipt;
 }
 
-export type Role = 'leader' | 'follower' | 'candidate' | 'learner';
+export type Role = 'leader' | 'follower' | 'candidate' | 'learner' | 'removed';
 
 export interface MemberStatus {
   readonly id: string;
@@ -123,8 +126,25 @@ export interface GroupStatus {
   readonly commitIndex: bigint;
   readonly appliedIndex: bigint;
   readonly applyHash: string;
-  /** Events in the group's journal. */
+  /** Events that the group has ever accepted. */
   readonly events: bigint;
+  readonly lastIndex: bigint;
+  /** First entry of the journal here. */
+  readonly firstIndex: bigint;
+  readonly snapshot: {
+    /** Index of the newest snapshot here. */
+    readonly index: bigint;
+    readonly taken: number;
+    /** Snapshots of the leader that took the place of this node's own state. */
+    readonly installed: number;
+    /** Why the last attempt at one failed, or null. */
+    readonly failure: string | null;
+  };
+  /** Ids, as the group's configuration has them; it follows the member table step by step. */
+  readonly voters: readonly string[];
+  /** Voters that are about to go; empty outside a change. */
+  readonly outgoing: readonly string[];
+  readonly learners: readonly string[];
 }
 
 export interface Status {
@@ -149,6 +169,8 @@ export interface Status {
     /** Bytes of a torn last batch that recovery cut off at this start. */
     readonly tornBytes: bigint;
     readonly syncP50Us: number;
+    /** The disk has no room: writes wait until it has. */
+    readonly full: boolean;
   };
   readonly health: { readonly state: 'ok' | 'degraded' | 'failed'; readonly reasons: readonly string[] };
   /** Elections this node has seen since its start; connections refused; bytes waiting to be published. */

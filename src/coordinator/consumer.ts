@@ -3,24 +3,15 @@ import { LIMITS } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import type { ConsumerRequest, SubmissionWriter } from '../events/index.js';
 import { type ConsumerPlace, type Core, END, type End } from '../native/index.js';
+import { compare, type Position } from './position.js';
 import type { Requests } from './requests.js';
-
-export interface Position {
-  readonly index: bigint;
-  readonly offset: number;
-}
-
-/** Negative, zero or positive as `a` stands before, at or after `b`. */
-export function compare(a: Position, b: Position): number {
-  if (a.index !== b.index) return a.index < b.index ? -1 : 1;
-  return a.offset - b.offset;
-}
 
 export interface ConsumerPorts {
   readonly core: Core;
   readonly requests: Requests;
   readonly writer: SubmissionWriter;
   readonly nodeId: string;
+  readonly group: number;
   readonly timeoutMs: number;
   randomU64(): bigint;
 }
@@ -105,7 +96,7 @@ function command(ports: ConsumerPorts, name: string, kind: 'consumerAttach' | 'c
   const request: ConsumerRequest = {
     level: 'linearizable',
     origin: ports.nodeId,
-    group: 0,
+    group: ports.group,
     session: null,
     firstSequence: 0n,
     acknowledgedThrough: 0n,
@@ -116,6 +107,6 @@ function command(ports: ConsumerPorts, name: string, kind: 'consumerAttach' | 'c
     offset: at.offset,
   };
   const bytes = ports.writer.packConsumer(kind, request);
-  const options = { what: `consumer ${JSON.stringify(name)}`, timeoutMs: ports.timeoutMs, signal, bytes: bytes.length };
+  const options = { what: `consumer ${JSON.stringify(name)}`, group: ports.group, timeoutMs: ports.timeoutMs, signal, bytes: bytes.length };
   return ports.requests.make(options, (number) => ports.core.submit(number, bytes, 1));
 }

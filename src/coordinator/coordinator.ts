@@ -16,20 +16,25 @@ import type {
 } from '../contracts/index.js';
 import { type CoordinatorConfig, parseAddress, type ResolvedConfig, resolveConfig } from '../config/index.js';
 import { CoordinatorError, isErrorCode } from '../errors/index.js';
-import { Catalogue, CursorCodec, DeliveryReader, EventIds, filterOf, parseUuid, SubmissionWriter } from '../events/index.js';
+import { Catalogue, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
 import { Core, END, type End, FilterHandle, PEER_CORE_MODULE } from '../native/index.js';
 import { PeerNetwork } from '../network/index.js';
 import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
-import { Consumer, type Position } from './consumer.js';
+import { Consumer } from './consumer.js';
+import { groupOf } from './groups.js';
 import { Growth } from './growth.js';
+import { Journal } from './journal.js';
 import { Links } from './links.js';
+import { OpenSubscriptions } from './open-subscriptions.js';
+import { openOptionsOf, sharedSettingsOf } from './opening.js';
+import type { Position } from './position.js';
 import { type Ending, Publisher } from './publisher.js';
-import { OrderedReceipt } from './receipt.js';
-import { checkTimeout, Requests } from './requests.js';
+import { Queries } from './queries.js';
+import { Requests } from './requests.js';
+import { Roster } from './roster.js';
 import { SessionState } from './session.js';
 import { statusOf } from './status.js';
-import { OpenSubscriptions } from './open-subscriptions.js';
-import { JournalSubscription, startOf } from './subscription.js';
+import { JournalSubscription } from './subscription.js';
 
 /** Versions of the peer protocol that this release speaks. */
 const PROTOCOL = { min: 1, max: 1 } as const;
@@ -38,8 +43,6 @@ const DRAIN_MS = 2_000;
 const DRAIN_STEP_MS = 10;
 /** What a subscription reads ahead unless it says otherwise. */
 const BUFFER_BYTES = 1024 * 1024;
-/** A batch may pass the limit on waiting bytes by its own size; the core's limit leaves room for that. */
-const CORE_SLACK_BYTES = 16 * 1024 * 1024;
 
 export class Coordinator implements CoordinatorNode {
   readonly config: ResolvedConfig;
@@ -48,10 +51,12 @@ export class Coordinator implements CoordinatorNode {
   readonly #core: Core;
   readonly #requests: Requests;
   readonly #publisher: Publisher;
+  readonly #queries: Queries;
+  readonly #journal: Journal;
   readonly #growth: Growth;
+  readonly #roster: Roster;
   readonly #links: Links;
   readonly #catalogue: Catalogue;
-  readonly #cursors: CursorCodec;
   readonly #ids: EventIds;
   readonly #writer: SubmissionWriter;
   readonly #sessions = new WeakMap<Session, SessionState>();
@@ -67,26 +72,35 @@ export class Coordinator implements CoordinatorNode {
     this.#core = core;
     this.#ports = ports;
     this.#catalogue = new Catalogue(config.eventTypes);
-    this.#cursors = new CursorCodec(config.clusterId);
+    const cursors = new CursorCodec(config.clusterId);
     this.#ids = new EventIds(ports);
     this.#writer = new SubmissionWriter(this.#catalogue, this.#ids);
     this.#own = new SessionState(this.#ids.next());
     this.#requests = new Requests(core, ports.monotonicMs);
+    this.#journal = new Journal(core, this.#catalogue, cursors);
     this.#growth = new Growth(core);
+    this.#roster = new Roster(core, config);
     this.#links = new Links(Object.keys(config.peers));
+    const { nodeId, groups, publishTimeoutMs: timeoutMs } = config;
     this.#publisher = new Publisher(
       core,
       this.#requests,
       this.#writer,
-      this.#cursors,
-      {
-        nodeId: config.nodeId,
-        voters: Object.keys(config.peers).length + 1,
-        pendingBytesMax: config.limits.pendingBytesMax,
-        timeoutMs: config.publishTimeoutMs,
-      },
-      (index, offset) => this.#placeOf(index, offset),
+      cursors,
+      { nodeId, groups, voters: () => this.#roster.voters, pendingBytesMax: config.limits.pendingBytesMax, timeoutMs },
+      (group, index, offset) => this.#placeOf(group, index, offset),
     );
+    this.#queries = new Queries({
+      core,
+      requests: this.#requests,
+      journal: this.#journal,
+      writer: this.#writer,
+      cursors,
+      roster: this.#roster,
+      nodeId,
+      groups,
+      timeoutMs,
+    });
     core.attach((end) => this.#take(end));
   }
 
@@ -97,27 +111,7 @@ export class Coordinator implements CoordinatorNode {
   static async start(config: CoordinatorConfig): Promise<Coordinator> {
     const resolved = resolveConfig(config);
     const ports = realPorts;
-    const peers = Object.keys(resolved.peers);
-    const freshDirectoryId = Buffer.alloc(16);
-    ports.fillRandom(freshDirectoryId);
-    const [electionTimeoutMinMs, electionTimeoutMaxMs] = resolved.raft.electionTimeoutMs;
-    const core = await Core.open({
-      dataDir: resolved.dataDir,
-      clusterId: resolved.clusterId,
-      nodeId: resolved.nodeId,
-      peers,
-      electionTimeoutMinMs,
-      electionTimeoutMaxMs,
-      heartbeatIntervalMs: resolved.raft.heartbeatIntervalMs,
-      inflightMessages: resolved.raft.appendEntriesMax,
-      pendingBytesMax: resolved.limits.pendingBytesMax + CORE_SLACK_BYTES,
-      peerBytesMax: resolved.limits.peerBytesMax,
-      windowEvents: resolved.dedup.windowEvents,
-      segmentBytes: resolved.log.segmentBytes,
-      spareSegments: resolved.log.spareSegments,
-      seed: ports.randomU64(),
-      freshDirectoryId,
-    });
+    const core = await Core.open(openOptionsOf(resolved, ports));
     const node = new Coordinator(resolved, core, ports);
     try {
       await node.#join();
@@ -135,8 +129,7 @@ export class Coordinator implements CoordinatorNode {
         nodeId: this.nodeId,
         incarnation: this.#core.incarnation,
         directory: this.#core.directory,
-        // What decides the replicated state must be the same everywhere, or members would part silently.
-        settings: `dedup.windowEvents=${this.config.dedup.windowEvents}`,
+        settings: sharedSettingsOf(this.config),
       },
       listen: addressOf(this.config.listen),
       peers: Object.entries(this.config.peers).map(([nodeId, address], slot) => ({ slot, nodeId, ...addressOf(address) })),
@@ -207,17 +200,16 @@ export class Coordinator implements CoordinatorNode {
   /** A stream of the events that `where` lets through; it ends when its signal aborts, it is closed, or the node closes. */
   subscribe(options: SubscribeOptions = {}): Subscription {
     this.#check();
-    checkGroup(options.group);
-    const start = startOf(options.from, this.#core.appliedIndex(), this.#cursors);
+    const group = groupOf(options.group, this.config.groups);
+    const start = this.#journal.startOf(options.from, group);
     const { codes, categories, globs } = filterOf(options.where, this.#catalogue);
     const all = codes.length + categories.length + globs.length === 0;
     const subscription = new JournalSubscription(
       {
-        core: this.#core,
+        journal: this.#journal,
         growth: this.#growth,
-        context: { catalogue: this.#catalogue, cursors: this.#cursors, group: 0 },
-        cursors: this.#cursors,
-        attach: (name, from, signal) => this.#attach(name, from, signal),
+        group,
+        attach: (name, from, signal) => this.#attach(name, group, from, signal),
       },
       { ...options, bufferBytesMax: Math.min(options.bufferBytesMax ?? BUFFER_BYTES, this.config.limits.subscriptionBytesMax) },
       start,
@@ -227,91 +219,38 @@ export class Coordinator implements CoordinatorNode {
     return subscription;
   }
 
-  #attach(name: string, from: Position, signal: AbortSignal): Promise<Consumer> {
+  #attach(name: string, group: number, from: Position, signal: AbortSignal): Promise<Consumer> {
     const { nodeId, publishTimeoutMs: timeoutMs } = this.config;
     const { randomU64 } = this.#ports;
-    return Consumer.attach({ core: this.#core, requests: this.#requests, writer: this.#writer, nodeId, timeoutMs, randomU64 }, name, from, signal);
+    return Consumer.attach({ core: this.#core, requests: this.#requests, writer: this.#writer, nodeId, group, timeoutMs, randomU64 }, name, from, signal);
   }
 
-  /** The delivery that a cursor or an event id names. Rejects with `NOT_FOUND` where this node's journal has none. */
-  async read(cursorOrEventId: string, options: ReadOptions = {}): Promise<Delivery> {
-    this.#check();
-    checkGroup(options.group);
-    const id = parseUuid(cursorOrEventId);
-    const place = id === null ? this.#cursors.decode(cursorOrEventId) : await this.#find(id);
-    const delivery = place === null ? undefined : this.#at(place.index, place.offset);
-    if (delivery === undefined) throw new CoordinatorError('NOT_FOUND', `${cursorOrEventId} is not in this node's journal`);
-    return delivery;
-  }
-
-  async #find(id: Uint8Array): Promise<Position | null> {
-    const options = { what: 'the look-up of an event id', timeoutMs: this.config.publishTimeoutMs, reads: true };
-    const end = await this.#requests.make(options, (request) => this.#core.find(request, id));
-    return end.index === 0n ? null : { index: end.index, offset: end.firstOffset };
-  }
-
-  /** The one delivery at a place, if the journal has it. */
-  #at(index: bigint, offset: number): Delivery | undefined {
-    const packed = this.#core.readJournal(index, offset, 1, 1, 0);
-    const [delivery] = new DeliveryReader(packed, { catalogue: this.#catalogue, cursors: this.#cursors, group: 0, consumer: null });
-    return delivery?.index === index && delivery.offset === offset ? delivery : undefined;
-  }
-
-  #placeOf(index: bigint, offset: number): { term: bigint; hlc: bigint } {
-    const delivery = this.#at(index, offset);
+  #placeOf(group: number, index: bigint, offset: number): { term: bigint; hlc: bigint } {
+    const delivery = this.#journal.kept(group, { index, offset });
     return { term: delivery?.term ?? 0n, hlc: delivery?.event.hlc ?? 0n };
   }
 
-  /** Resolves with the applied index once everything committed before the call is applied here (rule R12). */
+  /** The delivery that a cursor or an event id names. Rejects with `NOT_FOUND` where this node's journal has none, `CURSOR_COMPACTED` where it has it no more. */
+  async read(cursorOrEventId: string, options: ReadOptions = {}): Promise<Delivery> {
+    this.#check();
+    return this.#queries.read(cursorOrEventId, options);
+  }
+
+  /** Resolves with the applied index once everything committed in the group before the call is applied here (rule R12). */
   async readBarrier(options: WaitOptions = {}): Promise<bigint> {
     this.#check();
-    checkGroup(options.group);
-    const timeoutMs = checkTimeout(options.timeoutMs ?? this.config.publishTimeoutMs);
-    const end = await this.#requests.make({ what: 'the read barrier', timeoutMs, signal: options.signal, reads: true }, (request) => this.#core.barrier(request));
-    return end.index;
+    return this.#queries.readBarrier(options);
   }
 
   /** What became of an event id (rule R4): `absent` is said only after a committed fence has made it final. */
   async outcome(eventId: string, options: WaitOptions = {}): Promise<Outcome> {
     this.#check();
-    checkGroup(options.group);
-    const id = parseUuid(eventId);
-    if (id === null) throw new CoordinatorError('INVALID_EVENT_ID', `${JSON.stringify(eventId)} is not a UUID`);
-    let place = await this.#find(id);
-    if (place === null) {
-      const end = await this.#fence(id, options);
-      if (end === null || end.count === 0) return { state: 'unknown' };
-      if (end.count === 1) return { state: 'absent' };
-      place = { index: end.index, offset: end.firstOffset };
-    }
-    const delivery = this.#at(place.index, place.offset);
-    if (delivery === undefined) return { state: 'unknown' };
-    return { state: 'committed', receipt: this.#receiptOf(delivery, id) };
-  }
-
-  /** Null when the fence's own end is not known. */
-  async #fence(id: Uint8Array, options: WaitOptions): Promise<End | null> {
-    const header = { level: 'linearizable', origin: this.nodeId, group: 0, session: null, firstSequence: 0n, acknowledgedThrough: 0n, hlc: 0n } as const;
-    const bytes = this.#writer.packFence(header, id);
-    const timeoutMs = checkTimeout(options.timeoutMs ?? this.config.publishTimeoutMs);
-    try {
-      return await this.#requests.make({ what: 'the outcome', timeoutMs, signal: options.signal, bytes: bytes.length }, (request) => this.#core.submit(request, bytes, 1));
-    } catch (error) {
-      if (error instanceof CoordinatorError && error.code === 'TIMEOUT') return null;
-      throw error;
-    }
-  }
-
-  #receiptOf(delivery: Delivery, ids: Uint8Array): Receipt {
-    const { index, offset, term, level } = delivery;
-    const durableMembers = Math.floor((Object.keys(this.config.peers).length + 1) / 2) + 1;
-    const batch = { cursors: this.#cursors, requestedLevel: level, group: 0, durableMembers, latencyUs: 0, ids };
-    return new OrderedReceipt(batch, 0, { index, offset, term, hlc: delivery.event.hlc, duplicate: true }, 0);
+    return this.#queries.outcome(eventId, options);
   }
 
   status(): Status {
     if (this.#network === null || this.#closing !== null) throw this.#failure ?? new CoordinatorError('CLOSED', 'the node is closed');
-    const status = statusOf(this.#core, this.config, this.#version, this.#links, this.#network.stats());
+    const status = statusOf(this.#core, this.config, this.#version, this.#roster, this.#links, this.#network.stats());
     if (this.#failure === null) return status;
     return { ...status, health: { state: 'failed', reasons: [`${this.#failure.code}: ${this.#failure.message}`] } };
   }
@@ -354,8 +293,10 @@ export class Coordinator implements CoordinatorNode {
 
   #take(end: End): void {
     if (end.kind === END.journalGrown) {
-      this.#growth.wakeAll();
+      this.#growth.wake(end.count);
       this.#growth.rest();
+    } else if (end.kind === END.tableChanged) {
+      this.#roster.refresh();
     } else if (end.kind === END.nodeEnded) {
       const { code, text } = end.reason;
       if (code !== 'CLOSED') this.#fail(new CoordinatorError(isErrorCode(code) ? code : 'NODE_FAILED', text, { committed: 'unknown' }));
@@ -380,10 +321,6 @@ export class Coordinator implements CoordinatorNode {
 function receiptOf(ending: Ending): Receipt {
   if (ending instanceof CoordinatorError) throw ending;
   return ending;
-}
-
-function checkGroup(group: number | undefined): void {
-  if ((group ?? 0) !== 0) throw new CoordinatorError('GROUP_UNKNOWN', `group ${group} does not exist; 0 is the only one`);
 }
 
 function addressOf(text: string): { host: string; port: number } {

@@ -4,13 +4,17 @@ import { LEVELS, ORDERED_LEVELS } from '../contracts/index.js';
 import { CoordinatorError, type ErrorCode } from '../errors/index.js';
 import { type CursorCodec, formatUuid, type PackedEvents, type SubmissionWriter } from '../events/index.js';
 import { type Core, END, type End, EVENT_OUTCOME, type EventOutcome } from '../native/index.js';
+import { groupOf } from './groups.js';
 import { OrderedReceipt, type Place, type ReceiptBatch } from './receipt.js';
 import { checkTimeout, type Requests } from './requests.js';
 import type { SessionState } from './session.js';
 
 export interface PublisherOptions {
   readonly nodeId: string;
-  readonly voters: number;
+  /** Ordered groups, from 0 on. */
+  readonly groups: number;
+  /** Voters of the cluster as it is now. */
+  voters(): number;
   readonly pendingBytesMax: number;
   readonly timeoutMs: number;
 }
@@ -18,11 +22,19 @@ export interface PublisherOptions {
 /** What an event came to: its receipt, or why it has none. */
 export type Ending = Receipt | CoordinatorError;
 
+/** Where a batch goes and what it asks for. */
+interface Target {
+  readonly level: Level;
+  readonly quorum: number;
+  readonly group: number;
+  readonly session: SessionState | null;
+}
+
 /** Publishes that may wait for room at the same time; beyond, `BACKPRESSURE`. */
 const QUEUE_MAX = 10_000;
 
 /** Finds the term and clock of an event that the journal has. */
-export type Lookup = (index: bigint, offset: number) => { term: bigint; hlc: bigint };
+export type Lookup = (group: number, index: bigint, offset: number) => { term: bigint; hlc: bigint };
 
 export class Publisher {
   readonly #core: Core;
@@ -53,7 +65,7 @@ export class Publisher {
   async publish(events: readonly EventInput[], options: PublishOptions, session: SessionState | null, each: boolean): Promise<Ending[]> {
     const level = levelOf(options);
     const quorum = this.#quorumOf(level, options);
-    if ((options.group ?? 0) !== 0) throw new CoordinatorError('GROUP_UNKNOWN', `group ${options.group} does not exist; 0 is the only one`);
+    const target: Target = { level, quorum, group: groupOf(options.group, this.#options.groups), session };
     if (events.length === 0) return [];
     let timeoutMs = checkTimeout(options.timeoutMs ?? this.#options.timeoutMs);
     if (this.#entering || this.#queue.size > 0 || this.#requests.bytes >= this.#options.pendingBytesMax) {
@@ -65,8 +77,8 @@ export class Publisher {
     let ended: Promise<Ending[]> | null = null;
     const refusals = each ? new Map<number, CoordinatorError>() : undefined;
     try {
-      const packed = this.#pack(events, level, session, refusals);
-      if (packed.count > 0) ended = this.#submit(packed, level, quorum, { timeoutMs, signal: options.signal }, session);
+      const packed = this.#pack(events, target, refusals);
+      if (packed.count > 0) ended = this.#submit(packed, target, { timeoutMs, signal: options.signal });
     } finally {
       this.#entering = false;
       this.#admit();
@@ -77,33 +89,36 @@ export class Publisher {
     return events.map((_, position) => refusals.get(position) ?? (endings[next++] as Ending));
   }
 
-  #pack(events: readonly EventInput[], level: Level, session: SessionState | null, refusals: Map<number, CoordinatorError> | undefined): PackedEvents {
+  #pack(events: readonly EventInput[], { level, group, session }: Target, refusals: Map<number, CoordinatorError> | undefined): PackedEvents {
+    const sequences = session?.in(group);
     return this.#writer.packEvents({
       level,
       origin: this.#options.nodeId,
-      group: 0,
+      group,
       session: session?.bytes ?? null,
-      firstSequence: session?.next ?? 0n,
-      acknowledgedThrough: session?.acknowledged ?? 0n,
+      firstSequence: sequences?.next ?? 0n,
+      acknowledgedThrough: sequences?.acknowledged ?? 0n,
       hlc: 0n,
       events,
       ...(refusals === undefined ? {} : { refusals }),
     });
   }
 
-  async #submit(packed: PackedEvents, level: Level, quorum: number, wait: { timeoutMs: number; signal: AbortSignal | undefined }, session: SessionState | null): Promise<Ending[]> {
+  async #submit(packed: PackedEvents, target: Target, wait: { timeoutMs: number; signal: AbortSignal | undefined }): Promise<Ending[]> {
     const { bytes, count, ids } = packed;
     const what = count === 1 ? 'the publish' : `the batch of ${count} events`;
-    const first = session?.next ?? 0n;
-    const ended = this.#requests.make({ what, ...wait, bytes: bytes.length }, (request) => {
-      const taken = this.#core.submit(request, bytes, quorum);
+    const { level: requestedLevel, group } = target;
+    const sequences = target.session?.in(group);
+    const first = sequences?.next ?? 0n;
+    const ended = this.#requests.make({ what, group, ...wait, bytes: bytes.length }, (request) => {
+      const taken = this.#core.submit(request, bytes, target.quorum);
       // Sequences are used up by what was taken, and by nothing else: a gap would hold the session up.
-      if (taken === 0) session?.take(count);
+      if (taken === 0) sequences?.take(count);
       return taken;
     });
     const end = await ended;
-    session?.acknowledge(first + BigInt(count) - 1n);
-    return this.#endings(end, { cursors: this.#cursors, requestedLevel: level, group: 0, durableMembers: end.durableMembers, latencyUs: end.latencyUs, ids });
+    sequences?.acknowledge(first + BigInt(count) - 1n);
+    return this.#endings(end, { cursors: this.#cursors, requestedLevel, group, durableMembers: end.durableMembers, latencyUs: end.latencyUs, ids });
   }
 
   #endings(end: End, batch: ReceiptBatch): Ending[] {
@@ -118,7 +133,7 @@ export class Publisher {
         return new OrderedReceipt(batch, position, { index, term, hlc: hlc + BigInt(position), offset: outcome.offset, duplicate: false }, 0);
       }
       if (outcome.code === EVENT_OUTCOME.duplicate) {
-        const known = this.#lookup(outcome.index, outcome.offset);
+        const known = this.#lookup(batch.group, outcome.index, outcome.offset);
         return new OrderedReceipt(batch, position, { index: outcome.index, offset: outcome.offset, ...known, duplicate: true }, 0);
       }
       return refusalOf(outcome, formatUuid(batch.ids, position * 16));
@@ -126,8 +141,8 @@ export class Publisher {
   }
 
   #quorumOf(level: Level, options: PublishOptions): number {
-    const { voters } = this.#options;
     if (level !== 'strong') return 1;
+    const voters = this.#options.voters();
     const quorum = options.quorumSize === 'all' ? voters : (options.quorumSize ?? Math.floor(voters / 2) + 1);
     if (!Number.isInteger(quorum) || quorum < 1 || quorum > voters) {
       throw new CoordinatorError('LEVEL_UNAVAILABLE', `quorumSize ${options.quorumSize} cannot be reached; allowed are 1 to ${voters} and "all"`);

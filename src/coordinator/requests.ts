@@ -8,6 +8,7 @@ interface Waiting {
   readonly deadlineMs: number;
   /** For the error: what timed out. */
   readonly what: string;
+  readonly group: number;
   readonly bytes: number;
   /** A read: whatever became of it, nothing was committed by it. */
   readonly reads: boolean;
@@ -19,6 +20,8 @@ interface Waiting {
 
 export interface RequestOptions {
   readonly what: string;
+  /** Ordered group it concerns. */
+  readonly group: number;
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
   readonly bytes?: number;
@@ -74,6 +77,7 @@ export class Requests {
     const request = this.#next;
     const taken = hand(request);
     if (taken === TAKEN.full) return Promise.reject(new CoordinatorError('BACKPRESSURE', `${options.what}: too many bytes wait for their receipts already`));
+    if (taken === TAKEN.unknownGroup) return Promise.reject(new CoordinatorError('GROUP_UNKNOWN', `${options.what}: group ${options.group} does not exist`));
     if (taken !== TAKEN.yes) return Promise.reject(new CoordinatorError('CLOSED', `${options.what}: the node has ended`));
     this.#next = request === 0xffffffff ? 1 : request + 1;
     return new Promise((resolve, reject) => {
@@ -91,6 +95,7 @@ export class Requests {
         },
         deadlineMs: this.#nowMs() + options.timeoutMs,
         what: options.what,
+        group: options.group,
         bytes,
         reads: options.reads ?? false,
         late: false,
@@ -146,7 +151,7 @@ export class Requests {
     if (waiting === undefined || waiting.late) return;
     waiting.late = true;
     waiting.aborted = aborted;
-    this.#core.withdraw(request);
+    this.#core.withdraw(request, waiting.group);
   }
 }
 

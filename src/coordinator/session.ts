@@ -1,18 +1,11 @@
 /** A session's sequences (rule R3). */
 import { parseUuid } from '../events/index.js';
 
-/** What the publisher keeps of a session. Invariant: acknowledged < next. */
-export class SessionState {
-  readonly id: string;
-  readonly bytes: Uint8Array;
+/** What the publisher keeps of a session in one group. Invariant: acknowledged < next. */
+export class Sequences {
   next = 1n;
   /** Highest sequence with an answer; sequences apply contiguously, so all before it have ended too. */
   acknowledged = 0n;
-
-  constructor(id: string) {
-    this.id = id;
-    this.bytes = parseUuid(id) ?? new Uint8Array(16);
-  }
 
   /** The first of `count` sequences. */
   take(count: number): bigint {
@@ -23,5 +16,26 @@ export class SessionState {
 
   acknowledge(through: bigint): void {
     if (through > this.acknowledged) this.acknowledged = through;
+  }
+}
+
+/** A session. Order and suppression hold within a group, so each has sequences of its own. */
+export class SessionState {
+  readonly id: string;
+  readonly bytes: Uint8Array;
+  readonly #groups = new Map<number, Sequences>();
+
+  constructor(id: string) {
+    this.id = id;
+    this.bytes = parseUuid(id) ?? new Uint8Array(16);
+  }
+
+  in(group: number): Sequences {
+    let sequences = this.#groups.get(group);
+    if (sequences === undefined) {
+      sequences = new Sequences();
+      this.#groups.set(group, sequences);
+    }
+    return sequences;
   }
 }

@@ -1,65 +1,44 @@
 /** What a node tells of itself. */
 import type { GroupStatus, MemberStatus, Role, Status } from '../contracts/index.js';
 import type { ResolvedConfig } from '../config/index.js';
-import { type Core, raftId } from '../native/index.js';
+import { type Core, type NativeGroup, type NativeStatus, raftId } from '../native/index.js';
 import type { NetworkStats } from '../network/index.js';
 import type { Links } from './links.js';
+import type { Roster } from './roster.js';
 
 const HEX_DIGITS = 16;
 
-export function statusOf(core: Core, config: ResolvedConfig, version: string, links: Links, network: NetworkStats): Status {
+export function statusOf(core: Core, config: ResolvedConfig, version: string, roster: Roster, links: Links, network: NetworkStats): Status {
   const native = core.status();
-  const ids = [config.nodeId, ...Object.keys(config.peers)];
-  const nameOf = new Map(ids.map((id) => [raftId(id), id]));
-  const leader = native.leader == null ? null : (nameOf.get(native.leader) ?? null);
-  const group: GroupStatus = {
-    group: 0,
-    role: native.role as Role,
-    leader,
-    term: native.term,
-    commitIndex: native.commitIndex,
-    appliedIndex: native.appliedIndex,
-    applyHash: native.applyHash.toString(16).padStart(HEX_DIGITS, '0'),
-    events: native.events,
-  };
-  const leads = native.role === 'leader';
-  const heard = new Map(native.members.map((member) => [member.raftId, member]));
-  const members = ids.sort().map((id): MemberStatus => {
-    const own = id === config.nodeId;
-    const known = heard.get(raftId(id));
-    const linked = own ? 'ok' : links.health(id);
-    return {
-      id,
-      address: own ? config.listen : (config.peers[id] ?? null),
-      role: 'voter',
-      // A leader that has not heard of a linked member within an election timeout suspects it.
-      health: linked === 'ok' && leads && known?.active === false ? 'suspect' : linked,
-      matchIndex: leads ? (known?.matchIndex ?? null) : own ? native.lastIndex : null,
-      refused: own ? null : links.refusal(id),
-    };
-  });
-  const quorum = leader !== null;
-  const reasons = [
-    ...(quorum ? [] : ['no leader is known: ordered publishes wait']),
-    ...members.filter((member) => member.health !== 'ok').map((member) => `member ${member.id} is ${member.health}`),
-  ];
+  const groups = native.groups.map((group) => groupStatus(group, roster));
+  const members = membersOf(native, config, roster, links);
+  const first = groups[0] as GroupStatus;
+  const { role, leader, term, commitIndex, appliedIndex, applyHash } = first;
+  const reasons = reasonsOf(native, groups, members);
   return {
     nodeId: config.nodeId,
     clusterId: config.clusterId,
     version,
-    role: group.role,
+    role,
     leader,
-    term: group.term,
-    commitIndex: group.commitIndex,
-    appliedIndex: group.appliedIndex,
-    applyHash: group.applyHash,
-    groups: [group],
+    term,
+    commitIndex,
+    appliedIndex,
+    applyHash,
+    groups,
     members,
-    lanes: { ordered: !quorum ? 'no-quorum' : group.appliedIndex < group.commitIndex ? 'recovering' : 'ready', causal: null, critical: null },
-    disk: { dataDir: config.dataDir, logBytes: native.logBytes, segments: native.segments, tornBytes: core.tornBytes, syncP50Us: native.syncP50Us },
+    lanes: { ordered: laneOf(groups), causal: null, critical: null },
+    disk: {
+      dataDir: config.dataDir,
+      logBytes: native.logBytes,
+      segments: native.segments,
+      tornBytes: core.tornBytes,
+      syncP50Us: native.syncP50Us,
+      full: native.diskFull,
+    },
     health: { state: reasons.length === 0 ? 'ok' : 'degraded', reasons },
     counters: {
-      elections: native.elections,
+      elections: native.groups.reduce((sum, group) => sum + group.elections, 0),
       pending: native.pending,
       pendingBytes: native.pendingBytes,
       sessions: native.sessions,
@@ -69,4 +48,66 @@ export function statusOf(core: Core, config: ResolvedConfig, version: string, li
       ...Object.fromEntries(Object.entries(network).map(([name, value]) => [`network.${name}`, Number(value)])),
     },
   };
+}
+
+function groupStatus(native: NativeGroup, roster: Roster): GroupStatus {
+  return {
+    group: native.group,
+    role: native.role as Role,
+    leader: native.leader == null ? null : roster.nameOf(native.leader),
+    term: native.term,
+    commitIndex: native.commitIndex,
+    appliedIndex: native.appliedIndex,
+    applyHash: native.applyHash.toString(16).padStart(HEX_DIGITS, '0'),
+    events: native.events,
+    lastIndex: native.lastIndex,
+    firstIndex: native.firstIndex,
+    snapshot: {
+      index: native.snapshotIndex,
+      taken: native.snapshotsTaken,
+      installed: native.snapshotsInstalled,
+      failure: native.snapshotFailure ?? null,
+    },
+    voters: roster.namesOf(native.voters),
+    outgoing: roster.namesOf(native.outgoing),
+    learners: roster.namesOf(native.learners),
+  };
+}
+
+/** Everyone in the table; how far they are is of group 0. */
+function membersOf(native: NativeStatus, config: ResolvedConfig, roster: Roster, links: Links): MemberStatus[] {
+  const group = native.groups[0];
+  const leads = group?.role === 'leader';
+  const heard = new Map(group?.members.map((member) => [member.raftId, member]));
+  return roster.members.map(({ id, address, role }): MemberStatus => {
+    const own = id === config.nodeId;
+    const known = heard.get(raftId(id));
+    const linked = own ? 'ok' : links.health(id);
+    return {
+      id,
+      address,
+      role,
+      // A leader that has not heard of a linked member within an election timeout suspects it.
+      health: linked === 'ok' && leads && known?.active === false ? 'suspect' : linked,
+      matchIndex: leads ? (known?.matchIndex ?? null) : own ? (group?.lastIndex ?? null) : null,
+      refused: own ? null : links.refusal(id),
+    };
+  });
+}
+
+function laneOf(groups: readonly GroupStatus[]): Status['lanes']['ordered'] {
+  if (groups.some((group) => group.leader === null)) return 'no-quorum';
+  return groups.some((group) => group.appliedIndex < group.commitIndex) ? 'recovering' : 'ready';
+}
+
+function reasonsOf(native: NativeStatus, groups: readonly GroupStatus[], members: readonly MemberStatus[]): string[] {
+  const leaderless = groups.filter((group) => group.leader === null);
+  const which = groups.length === 1 ? '' : ` of group ${leaderless.map(({ group }) => group).join(', ')}`;
+  return [
+    ...(groups[0]?.role === 'removed' ? ['MEMBER_REMOVED: this node was removed from its cluster'] : []),
+    ...(leaderless.length === 0 ? [] : [`no leader${which} is known: ordered publishes wait`]),
+    ...(native.diskFull ? ['DISK_FULL: the disk has no room; writes wait until it has'] : []),
+    ...groups.flatMap(({ group, snapshot }) => (snapshot.failure === null ? [] : [`the last snapshot of group ${group} failed: ${snapshot.failure}`])),
+    ...members.filter(({ role, health }) => role !== 'removed' && health !== 'ok').map(({ id, health }) => `member ${id} is ${health}`),
+  ];
 }

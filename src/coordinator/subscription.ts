@@ -1,16 +1,16 @@
 /** A stream over the journal: pulls when its consumer asks, so that a slow one costs a cursor and a buffer, no more. */
 import type { Delivery, SubscribeOptions, Subscription } from '../contracts/index.js';
-import { CoordinatorError } from '../errors/index.js';
-import { type CursorCodec, type DeliveryContext, DeliveryReader } from '../events/index.js';
-import type { Core, FilterHandle } from '../native/index.js';
-import type { Consumer, Position } from './consumer.js';
+import type { DeliveryContext, DeliveryReader } from '../events/index.js';
+import type { FilterHandle } from '../native/index.js';
+import type { Consumer } from './consumer.js';
 import type { Growth } from './growth.js';
+import { after, before, type Journal } from './journal.js';
+import type { Position } from './position.js';
 
 export interface SubscriptionPorts {
-  readonly core: Core;
+  readonly journal: Journal;
   readonly growth: Growth;
-  readonly context: Omit<DeliveryContext, 'consumer'>;
-  readonly cursors: CursorCodec;
+  readonly group: number;
   /** Opens the named consumer, standing after `from` if it is new. */
   attach(name: string, from: Position, signal: AbortSignal): Promise<Consumer>;
 }
@@ -103,7 +103,7 @@ export class JournalSubscription implements Subscription, AsyncIterator<Delivery
       this.#items = reader[Symbol.iterator]();
     } else if (reader.nextIndex > reader.appliedIndex) {
       // Watch first, look again, then sleep: what is applied in between is not missed.
-      await this.#ports.growth.past(reader.appliedIndex, this.#ended.signal);
+      await this.#ports.growth.past(context.group, reader.appliedIndex, this.#ended.signal);
     } else {
       // A filter that lets little through: others get their turn between two stretches of the journal.
       await new Promise((resolve) => setImmediate(resolve));
@@ -111,8 +111,8 @@ export class JournalSubscription implements Subscription, AsyncIterator<Delivery
   }
 
   #read(context: DeliveryContext): DeliveryReader {
-    const packed = this.#ports.core.readJournal(this.#index, this.#offset, this.#bytesMax, EVENTS_MAX, this.#filter?.number ?? 0);
-    const reader = new DeliveryReader(packed, context);
+    const from = { index: this.#index, offset: this.#offset };
+    const reader = this.#ports.journal.read(context, from, this.#bytesMax, EVENTS_MAX, this.#filter?.number ?? 0);
     this.#index = reader.nextIndex;
     this.#offset = reader.nextOffset;
     return reader;
@@ -120,29 +120,20 @@ export class JournalSubscription implements Subscription, AsyncIterator<Delivery
 
   async #open(): Promise<DeliveryContext> {
     if (this.#context !== null) return this.#context;
-    const { consumer } = this.#options;
+    const { journal, group, attach } = this.#ports;
+    const { consumer, from } = this.#options;
     if (consumer !== undefined) {
-      this.#consumer = await this.#ports.attach(consumer, before(this.#index, this.#offset), this.#ended.signal);
-      const { index, offset } = this.#consumer.acknowledged;
-      this.#index = index;
-      this.#offset = index === 0n ? 0 : offset + 1;
+      this.#consumer = await attach(consumer, before({ index: this.#index, offset: this.#offset }), this.#ended.signal);
+      const { acknowledged } = this.#consumer;
+      const stands = acknowledged.index === 0n ? acknowledged : after(acknowledged);
+      // What the journal has let go of is skipped only by a caller who says from where to go on.
+      const gone = stands.index !== 0n && stands.index < journal.firstIndex(group);
+      if (!gone || from === undefined) {
+        this.#index = stands.index;
+        this.#offset = stands.offset;
+      }
     }
-    this.#context = { ...this.#ports.context, consumer: this.#consumer };
+    this.#context = { ...journal.context(group), consumer: this.#consumer };
     return this.#context;
   }
-}
-
-/** The last position before this one: what a new consumer has "acknowledged" when it starts here. */
-function before(index: bigint, offset: number): Position {
-  if (offset > 0) return { index, offset: offset - 1 };
-  return { index: index - 1n, offset: 0xfffffffe };
-}
-
-/** The event after a cursor's, or the beginning or the end of the journal. */
-export function startOf(from: string | undefined, applied: bigint, cursors: CursorCodec): Position {
-  if (from === 'first') return { index: 1n, offset: 0 };
-  if (from === undefined || from === 'latest') return { index: applied + 1n, offset: 0 };
-  const { group, index, offset } = cursors.decode(from);
-  if (group !== 0) throw new CoordinatorError('GROUP_UNKNOWN', `the cursor is of group ${group}; 0 is the only one`);
-  return { index, offset: offset + 1 };
 }

@@ -4,7 +4,7 @@ import { type End, endsOf } from './ends.js';
 import { calling, fromNative } from './errors.js';
 
 /** What the core said to a request that was handed in. */
-export const TAKEN = { yes: 0, full: 1, ended: 2 } as const;
+export const TAKEN = { yes: 0, full: 1, ended: 2, unknownGroup: 3 } as const;
 
 export class Core {
   readonly #native = addon();
@@ -17,7 +17,7 @@ export class Core {
 
   /**
    * Opens a data directory and starts the node's threads; recovery runs off this thread.
-   * Rejects with `DATA_DIR_IN_USE`, `DATA_DIR_MISMATCH`, `DATA_DIR_UNREADABLE`, `LOG_DAMAGED` or `CONFIG_INVALID`.
+   * Rejects with `DATA_DIR_IN_USE`, `DATA_DIR_MISMATCH`, `DATA_DIR_UNREADABLE`, `LOG_DAMAGED`, `STATE_LOST`, `SNAPSHOT_INVALID`, `DISK_FULL` or `CONFIG_INVALID`.
    */
   static async open(options: OpenOptions): Promise<Core> {
     const native = calling(addon);
@@ -55,22 +55,50 @@ export class Core {
     return calling(() => this.#native.submit(this.handle, request, submission, appliedQuorum));
   }
 
-  barrier(request: number): number {
-    return calling(() => this.#native.requestBarrier(this.handle, request));
+  barrier(request: number, group: number): number {
+    return calling(() => this.#native.requestBarrier(this.handle, request, group));
   }
 
-  withdraw(request: number): number {
-    return calling(() => this.#native.withdraw(this.handle, request));
+  withdraw(request: number, group: number): number {
+    return calling(() => this.#native.withdraw(this.handle, request, group));
   }
 
   /** Asks where an event id, 16 bytes, stands. */
-  find(request: number, id: Uint8Array): number {
-    return calling(() => this.#native.findEvent(this.handle, request, id));
+  find(request: number, group: number, id: Uint8Array): number {
+    return calling(() => this.#native.findEvent(this.handle, request, group, id));
   }
 
-  /** Packed deliveries from (`index`, `offset`) on, at most `bytesMax` and one event more. `filter` is a `FilterHandle`'s number or 0. */
-  readJournal(index: bigint, offset: number, bytesMax: number, eventsMax: number, filter: number): Buffer {
-    return calling(() => this.#native.readJournal(this.handle, index, offset, bytesMax, eventsMax, filter));
+  /** Hands in a packed member command (docs/formats.md, "Member commands"). Answers one of `TAKEN`. */
+  memberCommand(request: number, command: Uint8Array): number {
+    return calling(() => this.#native.memberCommand(this.handle, request, command));
+  }
+
+  /** Has a member lead a group; the status shows whether it came to be. Answers one of `TAKEN`. */
+  transferLeadership(group: number, nodeId: string): number {
+    return calling(() => this.#native.transferLeadership(this.handle, group, nodeId));
+  }
+
+  /** Asks that every group led here be led elsewhere; `leads` tells when it is done. */
+  handOver(): number {
+    return calling(() => this.#native.handOver(this.handle));
+  }
+
+  /** Whether this node leads any group. */
+  leads(): boolean {
+    return calling(() => this.#native.leads(this.handle));
+  }
+
+  /** Has a snapshot taken of a group's state as it is now. Answers one of `TAKEN`. */
+  takeSnapshot(request: number, group: number): number {
+    return calling(() => this.#native.takeSnapshot(this.handle, request, group));
+  }
+
+  /**
+   * Packed deliveries of a group from (`index`, `offset`) on, at most `bytesMax` and one event more; index 0 for the
+   * journal's beginning. `filter` is a `FilterHandle`'s number or 0. Throws `CURSOR_COMPACTED` for a place before the beginning.
+   */
+  readJournal(group: number, index: bigint, offset: number, bytesMax: number, eventsMax: number, filter: number): Buffer {
+    return calling(() => this.#native.readJournal(this.handle, group, index, offset, bytesMax, eventsMax, filter));
   }
 
   /** Whether the journal's growth is to be told. */
@@ -78,9 +106,14 @@ export class Core {
     calling(() => this.#native.watchJournal(this.handle, watched));
   }
 
-  /** How far the journal goes: what `readJournal` can see. */
-  appliedIndex(): bigint {
-    return calling(() => this.#native.appliedIndex(this.handle));
+  /** How far a group's journal goes: what `readJournal` can see. */
+  appliedIndex(group: number): bigint {
+    return calling(() => this.#native.appliedIndex(this.handle, group));
+  }
+
+  /** Where a group's journal begins. */
+  firstIndex(group: number): bigint {
+    return calling(() => this.#native.firstIndex(this.handle, group));
   }
 
   status(): NativeStatus {

@@ -13,6 +13,11 @@ export const END = {
   journalGrown: 10,
   nodeEnded: 11,
   notUnderstood: 12,
+  membersChanged: 13,
+  membersRefused: 14,
+  tableChanged: 15,
+  snapshotTaken: 16,
+  snapshotFailed: 17,
 } as const;
 
 export const EVENT_OUTCOME = { accepted: 0, duplicate: 1, idReused: 2, fenced: 3, sessionExpired: 4, early: 5, forgotten: 6 } as const;
@@ -88,7 +93,7 @@ export class End {
     return { epoch: u64(0), acknowledged: { index: u64(8), offset: u32(24) }, claimed: { index: u64(16), offset: u32(28) } };
   }
 
-  /** Of an ended node: its code and why; of a request that was not understood: why. */
+  /** Of an ended node: its code and why; of a request that was not understood or a snapshot that failed: why. */
   get reason(): { code: string; text: string } {
     const codeBytes = this.kind === END.nodeEnded ? this.firstOffset : 0;
     const body = this.#bytes.subarray(HEADER_BYTES);

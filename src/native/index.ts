@@ -1,3 +1,4 @@
+export type { NativeGroup, NativeStatus, OpenOptions } from './addon.js';
 export { Core, raftId, TAKEN } from './core.js';
 export { type ConsumerPlace, END, type End, EVENT_OUTCOME, type EventOutcome } from './ends.js';
 export { FilterHandle } from './filter.js';

@@ -1,10 +1,11 @@
 /** A stopped member's log, opened for reading (`log verify`, `log dump`). */
-import type { LogEntry, LogEvent, LogScan, LogSummary } from '../contracts/index.js';
-import { addon } from './addon.js';
+import type { LogEntry, LogEvent, LogGroupSummary, LogScan, LogSummary } from '../contracts/index.js';
+import { addon, type NativeScanSummary } from './addon.js';
 import { calling, fromNative } from './errors.js';
 
 /** The suppression window that members have unless configured otherwise; it decides what an old duplicate counts as. */
 const WINDOW_EVENTS = 1_000_000;
+const FIRST_GROUP = 0;
 const ENTRY_BYTES = 32;
 const EVENT_BYTES = 28;
 const hash = (value: bigint): string => value.toString(16).padStart(16, '0');
@@ -12,47 +13,51 @@ const hash = (value: bigint): string => value.toString(16).padStart(16, '0');
 /** Opens the log in `dataDir`. Rejects with `DATA_DIR_IN_USE` or `DATA_DIR_UNREADABLE`; damage is reported in the summary. */
 export async function scanLog(dataDir: string, options: { readonly windowEvents?: number } = {}): Promise<LogScan> {
   const windowEvents = options.windowEvents ?? WINDOW_EVENTS;
-  let summary: LogSummary;
   try {
-    const found = await addon().scanLog(dataDir, windowEvents);
-    summary = {
-      nodeId: found.nodeId,
-      clusterId: found.clusterId,
-      directory: found.directory.toString('hex'),
-      segments: found.segments,
-      bytes: found.bytes,
-      tornBytes: found.tornBytes,
-      groups: [
-        {
-          group: 0,
-          firstIndex: found.firstIndex,
-          lastIndex: found.lastIndex,
-          commitIndex: found.commitIndex,
-          term: found.term,
-          events: found.events,
-          suppressed: found.suppressed,
-          refused: found.refused,
-          journalHash: hash(found.journalHash),
-          applyHash: hash(found.applyHash),
-        },
-      ],
+    const first = await addon().scanLog(dataDir, FIRST_GROUP, windowEvents);
+    const found = [first];
+    for (const group of first.groups) if (group !== FIRST_GROUP) found.push(await addon().scanLog(dataDir, group, windowEvents));
+    const summary: LogSummary = {
+      nodeId: first.nodeId,
+      clusterId: first.clusterId,
+      directory: first.directory.toString('hex'),
+      segments: first.segments,
+      bytes: first.bytes,
+      tornBytes: first.tornBytes,
+      groups: found.map(groupOf),
       damage:
-        found.damageReason == null
+        first.damageReason == null
           ? null
-          : { segment: found.damageSegment ?? '', position: found.damagePosition ?? 0n, reason: found.damageReason },
+          : { segment: first.damageSegment ?? '', position: first.damagePosition ?? 0n, reason: first.damageReason },
     };
+    return new PagedScan(dataDir, windowEvents, summary);
   } catch (thrown) {
     throw fromNative(thrown);
   }
-  return new PagedScan(dataDir, windowEvents, summary);
 }
 
-/** Hands out entries in ascending order; going back starts the scan anew. */
+function groupOf(found: NativeScanSummary): LogGroupSummary {
+  return {
+    group: found.group,
+    firstIndex: found.firstIndex,
+    lastIndex: found.lastIndex,
+    commitIndex: found.commitIndex,
+    term: found.term,
+    events: found.events,
+    suppressed: found.suppressed,
+    refused: found.refused,
+    journalHash: hash(found.journalHash),
+    applyHash: hash(found.applyHash),
+  };
+}
+
+/** Hands out entries of a group in ascending order; going back starts the scan anew. */
 class PagedScan implements LogScan {
   readonly summary: LogSummary;
   readonly #dataDir: string;
   readonly #windowEvents: number;
   #scan: number | null = null;
+  #group = FIRST_GROUP;
   #ready: LogEntry[] = [];
   #next = 0n;
 
@@ -63,8 +68,7 @@ class PagedScan implements LogScan {
   }
 
   async entries(group: number, fromIndex: bigint, entriesMax: number): Promise<readonly LogEntry[]> {
-    if (group !== 0) return [];
-    if (this.#scan === null || fromIndex !== this.#next) this.#restart(fromIndex);
+    if (this.#scan === null || group !== this.#group || fromIndex !== this.#next) this.#restart(group, fromIndex);
     while (this.#ready.length < entriesMax && this.#scan !== null) {
       const page = await this.#page(this.#scan);
       if (page.length === 0) break;
@@ -83,9 +87,10 @@ class PagedScan implements LogScan {
     }
   }
 
-  #restart(fromIndex: bigint): void {
+  #restart(group: number, fromIndex: bigint): void {
     this.#stop();
-    this.#scan = calling(() => addon().openScan(this.#dataDir, this.#windowEvents, fromIndex));
+    this.#scan = calling(() => addon().openScan(this.#dataDir, group, this.#windowEvents, fromIndex));
+    this.#group = group;
     this.#next = fromIndex;
   }
 

@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use vexfs_core::ids::{GroupId, Index};
-use vexfs_core::log::{LogError, ScanSummary};
-use vexfs_runtime::offline::{self, GroupSummary, Pages, ScanError};
+use vexfs_core::log::LogError;
+use vexfs_runtime::offline::{self, Pages, ScanError, Scanned};
 
 static SCANS: OnceLock<Mutex<HashMap<u32, Arc<Pages>>>> = OnceLock::new();
 static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -41,6 +41,10 @@ pub struct NativeScanSummary {
     pub segments: u32,
     pub bytes: BigInt,
     pub torn_bytes: BigInt,
+    /// Every group the log has records of.
+    pub groups: Vec<u32>,
+    /// The one that was asked for; what follows is of it.
+    pub group: u32,
     pub first_index: BigInt,
     pub last_index: BigInt,
     pub commit_index: BigInt,
@@ -63,14 +67,15 @@ pub struct ScanTask {
 
 #[napi]
 impl Task for ScanTask {
-    type Output = (ScanSummary, GroupSummary);
+    type Output = Scanned;
     type JsValue = NativeScanSummary;
 
     fn compute(&mut self) -> Result<Self::Output> {
         offline::scan(&self.dir, self.group, self.window_events, |_| {}).map_err(|error| error_of(&error))
     }
 
-    fn resolve(&mut self, _env: Env, (summary, group): Self::Output) -> Result<NativeScanSummary> {
+    fn resolve(&mut self, _env: Env, scanned: Scanned) -> Result<NativeScanSummary> {
+        let Scanned { log: summary, group, groups } = scanned;
         let damage = summary.damage.as_ref().map(|error| match error {
             LogError::Damaged { segment, offset, .. } => (segment.clone(), *offset, error.to_string()),
             other => (String::new(), 0, other.to_string()),
@@ -82,6 +87,8 @@ impl Task for ScanTask {
             segments: summary.segments as u32,
             bytes: summary.bytes.into(),
             torn_bytes: summary.torn_bytes.into(),
+            groups: groups.iter().map(|group| group.0).collect(),
+            group: self.group.0,
             first_index: group.first.0.into(),
             last_index: group.last.0.into(),
             commit_index: group.commit.0.into(),

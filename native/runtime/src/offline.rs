@@ -10,7 +10,7 @@
 use crate::disk::{DiskError, FileDisk, Mode};
 use parking_lot::Mutex;
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 use thiserror::Error;
@@ -198,6 +198,26 @@ impl Replay {
     }
 }
 
+fn group_of(record: &ScannedRecord) -> GroupId {
+    match record {
+        ScannedRecord::Entry { group, .. }
+        | ScannedRecord::Truncate { group, .. }
+        | ScannedRecord::HardState { group, .. }
+        | ScannedRecord::Repair { group, .. }
+        | ScannedRecord::Relocate { group, .. }
+        | ScannedRecord::Mark { group, .. }
+        | ScannedRecord::Carry { group, .. } => *group,
+    }
+}
+
+/// A log that was scanned for one group.
+pub struct Scanned {
+    pub log: ScanSummary,
+    pub group: GroupSummary,
+    /// Every group the log has records of.
+    pub groups: BTreeSet<GroupId>,
+}
+
 /// Scans the whole log in `dir`; `row` sees every entry, also those above the commit mark, in order. Damage ends the
 /// scan and is in its summary.
 pub fn scan(
@@ -205,11 +225,13 @@ pub fn scan(
     group: GroupId,
     window_events: usize,
     mut row: impl FnMut(Row<'_>),
-) -> Result<(ScanSummary, GroupSummary), ScanError> {
+) -> Result<Scanned, ScanError> {
     let disk = Arc::new(FileDisk::open(dir, Mode::ReadOnly)?);
     let mut replay = Replay::new(disk.clone(), group, window_events);
     let mut failed = None;
-    let summary = log::scan(&*disk, &mut |item| {
+    let mut groups = BTreeSet::new();
+    let log = log::scan(&*disk, &mut |item| {
+        groups.insert(group_of(&item.record));
         if failed.is_none() {
             failed = replay.take(item.record, &mut row).err();
         }
@@ -222,7 +244,7 @@ pub fn scan(
     }
     // A mark may reach past a tail that was torn off: what is there is what counts.
     replay.summary.commit = replay.summary.commit.min(replay.summary.last);
-    Ok((summary, replay.summary))
+    Ok(Scanned { log, group: replay.summary, groups })
 }
 
 /// Entries of a scan as packed pages (docs/formats.md, "Packed scan"), made by a thread of their own and taken one by

@@ -3,14 +3,13 @@ import { pino } from 'pino';
 import { ApiServer } from '../../api/index.js';
 import type { Status } from '../../contracts/index.js';
 import { CoordinatorError, isErrorCode } from '../../errors/index.js';
-import { outputOption, usage } from '../arguments.js';
+import { outputOption } from '../arguments.js';
 import { configurationOf, configurationOptions } from '../configuration.js';
 import { type OutputFormat, writeJson, writeLine } from '../output.js';
 import { interruption } from '../signals.js';
 
 interface ServeFlags {
   readonly config?: string;
-  readonly join?: boolean;
   readonly endWithParent?: boolean;
   readonly output: OutputFormat;
 }
@@ -20,19 +19,17 @@ export function registerServe(program: Command): void {
     .command('serve')
     .description('run a node in the foreground until SIGTERM or SIGINT')
     .option('--config <file>', 'configuration, JSON or YAML; the environment and flags go before it')
-    .option('--join', 'join a running cluster as a new member')
     .option('--end-with-parent', 'also end when the process that started this one is gone; it must have opened an IPC channel')
     .addHelpText(
       'after',
-      '\nExample:\n  vexcoord serve --node-id a --data-dir ./a --listen 127.0.0.1:7400 --api 127.0.0.1:7401 \\\n    --peer b=127.0.0.1:7410 --peer c=127.0.0.1:7420',
+      '\nExample:\n  vexcoord serve --node-id a --data-dir ./a --listen 127.0.0.1:7400 --api 127.0.0.1:7401 \\\n    --peer b=127.0.0.1:7410 --peer c=127.0.0.1:7420\n  vexcoord serve --node-id d --data-dir ./d --listen 127.0.0.1:7430 --api 127.0.0.1:7431 --join --peer a=127.0.0.1:7400',
     )
     .action(serve);
   configurationOptions(outputOption(command));
 }
 
 async function serve(flags: ServeFlags): Promise<void> {
-  const { config: file = null, join, endWithParent, output, ...names } = flags;
-  if (join) throw usage('--join needs a change of membership, which this release does not have; name all members with --peer at their first start');
+  const { config: file = null, endWithParent, output, ...names } = flags;
   const { config, warnings } = configurationOf(file, names);
   const logger = pino({ level: config.observability.logLevel, base: { node: config.nodeId } }, pino.destination({ dest: 2, sync: true }));
   for (const warning of warnings) logger.warn(warning);

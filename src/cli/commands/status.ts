@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Status } from '../../contracts/index.js';
+import type { GroupStatus, Status } from '../../contracts/index.js';
 import { statusToJson } from '../../events/index.js';
 import { apiOption, outputOption, timeoutOption } from '../arguments.js';
 import { firstAnswer } from '../nodes.js';
@@ -28,6 +28,7 @@ async function status(flags: StatusFlags): Promise<void> {
 
 function describe(status: Status): string {
   const { disk, health } = status;
+  const [first] = status.groups;
   const lines = facts([
     ['node', `${status.nodeId} of cluster ${status.clusterId}, version ${status.version}`],
     ['health', [health.state, ...health.reasons].join('; ')],
@@ -35,6 +36,7 @@ function describe(status: Status): string {
     ['ordered lane', status.lanes.ordered],
     ['committed', `index ${status.commitIndex}, applied ${status.appliedIndex}, hash ${status.applyHash}`],
     ['log', `${disk.logBytes} bytes in ${disk.segments} segments, fdatasync p50 ${Math.round(disk.syncP50Us)} µs, in ${disk.dataDir}`],
+    ['journal', `from index ${first?.firstIndex ?? 0n}, newest snapshot at ${first?.snapshot.index ?? 0n}`],
   ]);
   const members = status.members.map((member) => [
     member.id,
@@ -44,5 +46,11 @@ function describe(status: Status): string {
     member.address ?? '-',
     member.refused ?? '',
   ]);
-  return `${lines}\n\n${table(members, ['member', 'role', 'health', 'match', 'address', 'refused'])}`;
+  const parts = [lines, table(members, ['member', 'role', 'health', 'match', 'address', 'refused'])];
+  if (status.groups.length > 1) parts.push(table(status.groups.map(groupRow), ['group', 'role', 'leader', 'term', 'commit', 'applied', 'first', 'snapshot', 'events']));
+  return parts.join('\n\n');
+}
+
+function groupRow({ group, role, leader, term, commitIndex, appliedIndex, firstIndex, snapshot, events }: GroupStatus): string[] {
+  return [group, role, leader ?? '-', term, commitIndex, appliedIndex, firstIndex, snapshot.index, events].map(String);
 }

@@ -22,7 +22,7 @@ export function registerSubscribe(program: Command): void {
   const command = program
     .command('subscribe')
     .description('write events as they are delivered, one JSON object a line, until SIGTERM, SIGINT or --count')
-    .option('--from <first|latest|cursor>', 'where to begin (default: latest, or where the consumer stands)')
+    .option('--from <first|latest|snapshot|cursor>', 'where to begin (default: latest, or where the consumer stands)')
     .option('--where <expr>', 'only events that fit: type=NAME,... and path=GLOB terms, all of which must hold')
     .option('--count <n>', 'end after this many', wholeNumber(1, Number.MAX_SAFE_INTEGER))
     .option('--consumer <name>', 'keep the position under this name; a line is acknowledged once it is written', nonEmpty)

@@ -1,0 +1,103 @@
+/** What is asked of the ordered lane: single deliveries, barriers, outcomes. */
+import type { Delivery, Outcome, ReadOptions, Receipt, WaitOptions } from '../contracts/index.js';
+import { CoordinatorError } from '../errors/index.js';
+import { type CursorCodec, parseUuid, type SubmissionWriter } from '../events/index.js';
+import type { Core, End } from '../native/index.js';
+import { groupOf } from './groups.js';
+import type { Journal } from './journal.js';
+import type { Position } from './position.js';
+import { OrderedReceipt } from './receipt.js';
+import { checkTimeout, type Requests } from './requests.js';
+import type { Roster } from './roster.js';
+
+export interface QueryPorts {
+  readonly core: Core;
+  readonly requests: Requests;
+  readonly journal: Journal;
+  readonly writer: SubmissionWriter;
+  readonly cursors: CursorCodec;
+  readonly roster: Roster;
+  readonly nodeId: string;
+  readonly groups: number;
+  readonly timeoutMs: number;
+}
+
+/** Where an event stands. */
+type Found = Position & { readonly term: bigint };
+
+export class Queries {
+  readonly #ports: QueryPorts;
+
+  constructor(ports: QueryPorts) {
+    this.#ports = ports;
+  }
+
+  async read(cursorOrEventId: string, options: ReadOptions): Promise<Delivery> {
+    const { journal, cursors, groups } = this.#ports;
+    const id = parseUuid(cursorOrEventId);
+    let place: (Position & { group: number }) | null;
+    if (id === null) {
+      const cursor = cursors.decode(cursorOrEventId);
+      place = { ...cursor, group: groupOf(cursor.group, groups) };
+    } else {
+      const group = groupOf(options.group, groups);
+      const found = await this.#find(group, id);
+      place = found === null ? null : { ...found, group };
+    }
+    const delivery = place === null ? undefined : journal.at(place.group, place.index, place.offset);
+    if (delivery === undefined) throw new CoordinatorError('NOT_FOUND', `${cursorOrEventId} is not in this node's journal`);
+    return delivery;
+  }
+
+  async readBarrier(options: WaitOptions): Promise<bigint> {
+    const { core, requests } = this.#ports;
+    const group = groupOf(options.group, this.#ports.groups);
+    const timeoutMs = checkTimeout(options.timeoutMs ?? this.#ports.timeoutMs);
+    const end = await requests.make({ what: 'the read barrier', group, timeoutMs, signal: options.signal, reads: true }, (request) => core.barrier(request, group));
+    return end.index;
+  }
+
+  async outcome(eventId: string, options: WaitOptions): Promise<Outcome> {
+    const group = groupOf(options.group, this.#ports.groups);
+    const id = parseUuid(eventId);
+    if (id === null) throw new CoordinatorError('INVALID_EVENT_ID', `${JSON.stringify(eventId)} is not a UUID`);
+    let place = await this.#find(group, id);
+    if (place === null) {
+      const end = await this.#fence(group, id, options);
+      if (end === null || end.count === 0) return { state: 'unknown' };
+      if (end.count === 1) return { state: 'absent' };
+      place = { index: end.index, offset: end.firstOffset, term: end.term };
+    }
+    return { state: 'committed', receipt: this.#receiptOf(group, place, id) };
+  }
+
+  async #find(group: number, id: Uint8Array): Promise<Found | null> {
+    const { core, requests, timeoutMs } = this.#ports;
+    const end = await requests.make({ what: 'the look-up of an event id', group, timeoutMs, reads: true }, (request) => core.find(request, group, id));
+    return end.index === 0n ? null : { index: end.index, offset: end.firstOffset, term: end.term };
+  }
+
+  /** Null when the fence's own end is not known. */
+  async #fence(group: number, id: Uint8Array, options: WaitOptions): Promise<End | null> {
+    const { core, requests, writer, nodeId } = this.#ports;
+    const header = { level: 'linearizable', origin: nodeId, group, session: null, firstSequence: 0n, acknowledgedThrough: 0n, hlc: 0n } as const;
+    const bytes = writer.packFence(header, id);
+    const timeoutMs = checkTimeout(options.timeoutMs ?? this.#ports.timeoutMs);
+    try {
+      return await requests.make({ what: 'the outcome', group, timeoutMs, signal: options.signal, bytes: bytes.length }, (request) => core.submit(request, bytes, 1));
+    } catch (error) {
+      if (error instanceof CoordinatorError && error.code === 'TIMEOUT') return null;
+      throw error;
+    }
+  }
+
+  #receiptOf(group: number, found: Found, ids: Uint8Array): Receipt {
+    const delivery = this.#ports.journal.kept(group, found);
+    const durableMembers = Math.floor(this.#ports.roster.voters / 2) + 1;
+    // What the journal has let go of says no level any more: the weakest of its lane is claimed (rule R2).
+    const requestedLevel = delivery?.level ?? 'sequential';
+    const batch = { cursors: this.#ports.cursors, requestedLevel, group, durableMembers, latencyUs: 0, ids };
+    const { index, offset } = found;
+    return new OrderedReceipt(batch, 0, { index, offset, term: delivery?.term ?? found.term, hlc: delivery?.event.hlc ?? 0n, duplicate: true }, 0);
+  }
+}

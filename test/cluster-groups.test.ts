@@ -1,0 +1,77 @@
+/** Many ordered groups on one log (rule R9): each with its order, sessions, cursors and leader of its own. */
+import test from 'ava';
+import type { Coordinator } from '../dist/index.js';
+import { codeOf, Embedded, fileWrite, take, writes } from './helpers/cluster.js';
+
+const GROUPS = 4;
+
+test.serial('a session publishes to several groups at once, and each keeps its own order', async (t) => {
+  const cluster = await Embedded.start(t, { groups: GROUPS });
+  const [node, other] = (await cluster.followers()) as [Coordinator, Coordinator];
+  const session = node.session();
+  const all = Array.from({ length: 400 }, (_, at) => session.publish(fileWrite(`/${at % GROUPS}/${at}`), { group: at % GROUPS }));
+  const receipts = await Promise.all(all);
+  t.true(receipts.every(({ group }, at) => group === at % GROUPS));
+  for (let group = 0; group < GROUPS; group++) {
+    const deliveries = await take(other, 100, { group });
+    t.deepEqual(deliveries.map(({ event }) => event.path), Array.from({ length: 100 }, (_, at) => `/${group}/${at * GROUPS + group}`));
+    t.deepEqual(deliveries.map(({ event }) => event.sequence), Array.from({ length: 100 }, (_, at) => BigInt(at + 1)));
+    t.true(deliveries.every((delivery) => delivery.group === group && delivery.event.session === session.id));
+  }
+  await cluster.equal();
+  const { groups } = node.status();
+  t.deepEqual(groups.map(({ group, events }) => [group, events]), Array.from({ length: GROUPS }, (_, group) => [group, 100n]));
+  for (const group of groups) t.deepEqual([group.voters, group.outgoing, group.learners], [['a', 'b', 'c'], [], []]);
+});
+
+test.serial('ids, cursors, consumers, barriers and outcomes hold within their group', async (t) => {
+  const cluster = await Embedded.start(t, { groups: GROUPS });
+  const node = cluster.get('a');
+  const event = fileWrite('/same');
+  const [one, two] = [await node.publish(event, { group: 1 }), await node.publish(event, { group: 2 })];
+  t.deepEqual([one.duplicate, two.duplicate], [false, false]);
+  t.true((await node.publish(event, { group: 1, session: null })).duplicate);
+  t.is((await node.outcome(event.id, { group: 2 })).receipt?.group, 2);
+  t.is((await node.outcome(event.id, { group: 3 })).state, 'absent');
+  t.true((await node.readBarrier({ group: 1 })) >= one.index);
+  t.is((await node.read(two.cursor)).group, 2);
+  t.is((await node.read(event.id, { group: 1 })).cursor, one.cursor);
+  t.throws(() => node.subscribe({ group: 2, from: one.cursor }), { code: 'CURSOR_INVALID', message: /of group 1, the subscription of group 2/ });
+
+  await node.publishBatch(writes(3, '/c'), { group: 2 });
+  for (const [group, count] of [[1, 1], [2, 4]] as const) {
+    for await (const delivery of node.subscribe({ group, from: 'first', consumer: 'indexer' })) {
+      t.is(delivery.group, group);
+      await delivery.ack();
+      if (delivery.event.path === '/same' && count === 1) break;
+      if (delivery.event.path === '/c/1') break;
+    }
+  }
+  const [next] = await take(cluster.get('b'), 1, { group: 2, consumer: 'indexer' });
+  t.is(next?.event.path, '/c/2');
+});
+
+test.serial('an unknown group is refused, and what is allowed is said', async (t) => {
+  const cluster = await Embedded.start(t, { groups: GROUPS }, ['a']);
+  const node = cluster.get('a');
+  for (const group of [GROUPS, -1, 1.5, 2 ** 32]) {
+    await t.throwsAsync(node.publish(fileWrite('/x'), { group }), { code: 'GROUP_UNKNOWN', message: /0 to 3 are allowed/ });
+    for (const ask of [node.readBarrier({ group }), node.outcome(fileWrite('/x').id, { group }), node.read(fileWrite('/x').id, { group })]) t.is(await codeOf(ask), 'GROUP_UNKNOWN');
+    t.throws(() => node.subscribe({ group }), { code: 'GROUP_UNKNOWN' });
+  }
+  t.true(node.status().groups.every(({ events }) => events === 0n));
+});
+
+test.serial('groups outlive a restart, and their journals lie in one log', async (t) => {
+  const cluster = await Embedded.start(t, { groups: GROUPS }, ['a']);
+  for (let group = 0; group < GROUPS; group++) await cluster.get('a').publishBatch(writes(10 * (group + 1), `/${group}`), { group });
+  await cluster.close('a');
+  const { scanLog } = await import('../dist/native/index.js');
+  const scan = await scanLog(cluster.plan.dataDir('a'));
+  t.deepEqual(scan.summary.groups.map(({ group, events }) => [group, events]), [[0, 10n], [1, 20n], [2, 30n], [3, 40n]]);
+  const entries = await scan.entries(2, 1n, 100);
+  t.is(entries.flatMap(({ events }) => events).length, 30);
+  await scan.close();
+  await cluster.open('a');
+  for (let group = 0; group < GROUPS; group++) t.is((await take(cluster.get('a'), 10 * (group + 1), { group })).length, 10 * (group + 1));
+});
