@@ -27,6 +27,7 @@ export function openOptionsOf(config: ResolvedConfig, ports: Ports): OpenOptions
     reserveBytes: config.log.reserveBytes,
     joins: config.join,
     groups: config.groups,
+    readLease: config.raft.readLease,
     snapshotEntries: config.raft.snapshotThresholdEntries,
     keepEntries: config.raft.compactionThresholdEntries,
     retainEvents: config.retention.events,
@@ -39,5 +40,5 @@ export function openOptionsOf(config: ResolvedConfig, ports: Ports): OpenOptions
 
 /** What decides the replicated state must be the same everywhere, or members would part silently. */
 export function sharedSettingsOf(config: ResolvedConfig): string {
-  return `dedup.windowEvents=${config.dedup.windowEvents} groups=${config.groups}`;
+  return `dedup.windowEvents=${config.dedup.windowEvents} groups=${config.groups} raft.readLease=${config.raft.readLease}`;
 }

@@ -33,6 +33,8 @@ pub struct OpenOptions {
     pub joins: bool,
     /// Ordered groups, from 0 on.
     pub groups: u32,
+    /// Leaders answer barriers by themselves for a while after a majority has answered them.
+    pub read_lease: bool,
     pub snapshot_entries: f64,
     pub keep_entries: f64,
     /// What the journal keeps; 0 for everything.
@@ -142,6 +144,8 @@ pub fn open_node(options: OpenOptions) -> Result<AsyncTask<OpenTask>> {
             retain_bytes: limit(options.retain_bytes),
             retain_age_ms: limit(options.retain_age_ms),
         },
+        // A quarter of it is for what clocks may differ, and for a tick that was nearly over.
+        read_lease_us: if options.read_lease { u64::from(options.election_timeout_min_ms) * 750 } else { 0 },
         log: LogOptions {
             segment_bytes: options.segment_bytes as u64,
             spare_segments: options.spare_segments as usize,

@@ -3,12 +3,8 @@
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CorePlant {
-    /// A follower forgets its leader when a connection to it closes.
+    /// A follower forgets its leader when a connection to it closes, and stands at once.
     LeaseShortened,
-    /// A lease counts from when it was answered.
-    LeaseFromAnswer,
-    /// A restarted member votes at once.
-    LeaseForgotten,
     /// All rounds of all members have one ReadIndex context.
     ReusedContext,
     /// An entry of an earlier term is committed by counting.

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use thiserror::Error;
 use vexfs_core::clock::HybridClock;
 use vexfs_core::filter::Filter;
@@ -138,7 +138,6 @@ impl Node {
             writes: Closing(writes),
             jobs: Closing(jobs),
             clock: HybridClock::default(),
-            began: Instant::now(),
             snapshots_asked: Vec::new(),
             table_told,
         };

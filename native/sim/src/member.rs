@@ -56,7 +56,7 @@ pub struct Running {
     pub flush_planned: bool,
     pub last_commit_seen: Index,
     /// Term and commit index when it was first seen to lead in that term.
-    pub led_from: (Term, Index),
+    pub led_from: Option<(Term, Index)>,
     /// The process stands still.
     pub paused: bool,
 }
@@ -154,7 +154,7 @@ impl Member {
             joins: self.joins,
             groups: 1,
             election_ticks: setup.election_ticks,
-            heartbeat_ticks: 5,
+            heartbeat_ticks: setup.heartbeat_ticks,
             inflight_messages: setup.inflight_messages,
             intake_bytes_max: setup.intake_bytes_max,
             limits,
@@ -199,7 +199,7 @@ impl Member {
             dirty: true,
             flush_planned: false,
             last_commit_seen: Index(0),
-            led_from: (Term(0), Index(0)),
+            led_from: None,
             paused: false,
         };
         Ok((running, wrong))

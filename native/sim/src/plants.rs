@@ -32,8 +32,6 @@ pub enum Plant {
     IdentityUnchecked,
     BackpressureIgnored,
     LeaseShortened,
-    LeaseFromAnswer,
-    LeaseForgotten,
     SuppressionForgotten,
     SnapshotOverNewer,
     ReusedContext,
@@ -56,7 +54,7 @@ const fn row(plant: Plant, name: &'static str, what: &'static str, caught_by: &'
     PlantRow { plant, name, what, caught_by }
 }
 
-pub static PLANTS: [PlantRow; 34] = [
+pub static PLANTS: [PlantRow; 32] = [
     row(AckBeforeSync, "ack-before-sync", "the log says \"on disk\" when a write is only queued", &["acknowledged_is_durable"]),
     row(BarrierWithoutReadIndex, "read-without-barrier", "a barrier is answered from local state without asking the leader", &["barrier_is_real_time"]),
     row(TinyWindow, "tiny-window", "the id window forgets almost everything, on every member", &["exactly_once", "duplicates_keep_first_place", "fence_is_final"]),
@@ -82,9 +80,7 @@ pub static PLANTS: [PlantRow; 34] = [
     row(SuppressionUnread, "suppression-unread", "readers of the journal are not told which events do not count", &["subscriptions_are_complete", "exactly_once"]),
     row(IdentityUnchecked, "identity-unchecked", "a member opens whatever directory it finds, as that of whoever it belongs to", &["directories_are_known"]),
     row(BackpressureIgnored, "backpressure-ignored", "a member takes publishes without end", &["memory_is_bounded"]),
-    row(LeaseShortened, "lease-shortened", "a follower forgets its leader when a connection to it closes, and votes for another at once", &["barrier_is_real_time"]),
-    row(LeaseFromAnswer, "lease-from-answer", "a lease counts from when the majority has answered, not from when it was asked", &["barrier_is_real_time"]),
-    row(LeaseForgotten, "lease-forgotten", "a member that restarts votes at once, whatever it has answered before", &["barrier_is_real_time"]),
+    row(LeaseShortened, "lease-shortened", "a follower whose connection to its leader closes forgets it, and stands for election at once", &["barrier_is_real_time"]),
     row(SuppressionForgotten, "suppression-forgotten", "a snapshot leaves out the id window", &["duplicates_keep_first_place", "exactly_once", "state_machine_safety", "fence_is_final", "subscriptions_are_complete"]),
     row(SnapshotOverNewer, "snapshot-over-newer", "a snapshot takes the place of the whole log, entries after it included", &["acknowledged_is_durable", "recovery_is_faithful", "commit_is_final", "leader_completeness", "exactly_once", "frames_are_taken", "groups_go_on", "healing"]),
     row(ReusedContext, "reused-context", "all rounds of all members have the same ReadIndex context", &["barrier_is_real_time"]),
@@ -109,7 +105,7 @@ impl Plant {
 
     /// Whether it shows only where leaders answer barriers by leases.
     pub fn needs_leases(self) -> bool {
-        matches!(self, LeaseShortened | LeaseFromAnswer | LeaseForgotten)
+        matches!(self, LeaseShortened)
     }
 
     /// Whether members must come and go for it to show.
@@ -121,8 +117,6 @@ impl Plant {
     pub fn in_core(self) -> Option<CorePlant> {
         Some(match self {
             LeaseShortened => CorePlant::LeaseShortened,
-            LeaseFromAnswer => CorePlant::LeaseFromAnswer,
-            LeaseForgotten => CorePlant::LeaseForgotten,
             ReusedContext => CorePlant::ReusedContext,
             CommitOldTerm => CorePlant::CommitOldTerm,
             SingleStep => CorePlant::SingleStep,

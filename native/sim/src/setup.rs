@@ -55,6 +55,10 @@ impl Changes {
     }
 }
 
+/// What cuts a leader off in part: where leases are put to the test.
+const SPLITTING: [FaultKind; 5] =
+    [FaultKind::OneWay, FaultKind::OneWay, FaultKind::Partition, FaultKind::ProcessEnd, FaultKind::ProcessEnd];
+
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub seed: u64,
@@ -76,6 +80,7 @@ pub struct Setup {
     /// 0: leaders ask before they answer a barrier.
     pub read_lease_us: u64,
     pub election_ticks: (usize, usize),
+    pub heartbeat_ticks: usize,
     pub inflight_messages: usize,
     pub intake_bytes_max: usize,
     pub pending_bytes_max: usize,
@@ -113,12 +118,15 @@ impl Setup {
             limits.window_events = 2;
         }
         let far = random.chance(200);
-        let leases = random.chance(300) || changes.plant.is_some_and(Plant::needs_leases);
-        let reads = leases && (random.chance(200) || changes.plant.is_some_and(Plant::needs_leases));
+        let leased = changes.plant.is_some_and(Plant::needs_leases);
+        let leases = random.chance(300) || leased;
+        let reads = leases && (random.chance(200) || leased);
         let until_us = if reads { until_us.min(10_000_000) } else { until_us };
-        let election_ticks = random.pick(&[(15, 30), (15, 30), (10, 13)]);
+        let election_ticks = if leased { (60, 70) } else { random.pick(&[(15, 30), (15, 30), (10, 13)]) };
         let lease_us = (election_ticks.0 as u64 - 2) * TICK_US;
-        let mut faults = draw(seed, members, until_us, mean_us, &changes.only);
+        let only = if leased && changes.only.is_empty() { SPLITTING.to_vec() } else { changes.only.clone() };
+        let mean_us = if leased { 200_000 } else { mean_us };
+        let mut faults = draw(seed, members, until_us, mean_us, &only);
         if let Some(keep) = &changes.keep {
             faults.retain(|fault| keep.contains(&fault.number));
         }
@@ -126,7 +134,7 @@ impl Setup {
             seed,
             members,
             founders,
-            publishers: changes.publishers.unwrap_or(random.between(1, 4) as usize),
+            publishers: changes.publishers.unwrap_or(if leased { 6 } else { random.between(1, 4) as usize }),
             subscribers: changes.subscribers.unwrap_or(random.between(1, 3) as usize),
             consumers: changes.consumers.unwrap_or(random.between(0, 4) as usize),
             pace_us: if reads { 15_000 } else { random.pick(&[60_000, 250_000, 600_000, 2_000_000]) },
@@ -143,6 +151,7 @@ impl Setup {
             },
             election_ticks,
             read_lease_us: if leases { lease_us } else { 0 },
+            heartbeat_ticks: if leased { 20 } else { 5 },
             inflight_messages: random.pick(&[4, 64]),
             intake_bytes_max: random.pick(&[6 * 1024, 64 * 1024]),
             pending_bytes_max: random.pick(&[6 * 1024, 32 * 1024]),

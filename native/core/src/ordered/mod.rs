@@ -397,7 +397,6 @@ impl<R: EntryReader> Group<R> {
         let mut at_once = ready.take_messages();
         for state in ready.take_read_states() {
             let asked_us = self.barriers.answered(&state.request_ctx, Index(state.index));
-            let asked_us = if plants::is(CorePlant::LeaseFromAnswer) { asked_us.map(|_| now_us) } else { asked_us };
             if let Some(asked_us) = asked_us.filter(|_| self.leads()) {
                 self.lease.extend(Term(self.raw.raft.term), asked_us);
             }

@@ -142,7 +142,6 @@ impl<R: EntryReader> Group<R> {
             // A leader may count on what an earlier life of this member has answered it.
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
                 if self.lease.is_on()
-                    && !plants::is(CorePlant::LeaseForgotten)
                     && self.ticks <= self.config.election_ticks.0 as u64 =>
             {
                 return Ok(());
@@ -353,6 +352,7 @@ impl<R: EntryReader> Group<R> {
         if plants::is(CorePlant::LeaseShortened) && self.leader == Some(member) {
             let term = self.raw.raft.term;
             self.raw.raft.become_follower(term, 0);
+            self.raw.raft.election_elapsed = self.timeout_ticks;
         }
         if let Some(settling) = &mut self.settling {
             settling.link(member, false);

@@ -5,11 +5,13 @@ use vexfs_core::ordered::status::{GroupStatus, Role};
 
 pub fn check(world: &mut World, node: usize, status: &GroupStatus) {
     let Some(running) = &mut world.members[node].running else { return };
-    let (term, commit) = running.led_from;
-    if status.role != Role::Leader || term != status.term {
-        running.led_from = (status.term, status.commit);
+    // A candidate may learn of commits from those it asks.
+    let leads = status.role == Role::Leader;
+    let known = running.led_from.filter(|(term, _)| leads && *term == status.term);
+    let Some((term, commit)) = known else {
+        running.led_from = leads.then_some((status.term, status.commit));
         return;
-    }
+    };
     let of = running.group.term_of(status.commit);
     if status.commit > commit && of.is_some_and(|of| of != status.term) {
         let what = format!("{node} commits entry {} of term {of:?} as the leader of term {term}", status.commit);

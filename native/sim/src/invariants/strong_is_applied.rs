@@ -6,9 +6,9 @@ use crate::world::World;
 use vexfs_core::ids::Index;
 
 pub fn check(world: &mut World, request: &Request, index: Index, claimed: u32) {
-    // Fewer are enough where fewer are left.
-    let left = world.members[request.node].group().map_or(0, |group| group.conf().voting());
-    let asked = request.applied_quorum.min(left);
+    // Fewer are enough where fewer are left, or were a moment ago.
+    let left = world.history.confs.iter().map(|(_, conf)| conf.voting()).min();
+    let asked = request.applied_quorum.min(left.unwrap_or(u32::MAX));
     let applied = world.members.iter().filter(|member| member.applied_ever >= index).count() as u32;
     if applied < asked || claimed > applied {
         let what = format!(
