@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import type { Delivery, EventInput, OrderedEvent, Outcome, PublishOptions, Receipt, Session, Status, SubscribeOptions } from '../dist/contracts/index.js';
+import type { Delivery, EventInput, MemberChange, Members, OrderedEvent, Outcome, PublishOptions, Receipt, Session, SnapshotStream, Status, SubscribeOptions, WaitOptions } from '../dist/contracts/index.js';
 import type { CoordinatorNode, Subscription } from '../dist/contracts/node.js';
 import { CoordinatorError } from '../dist/errors/index.js';
 import { newEventId } from '../dist/events/index.js';
@@ -119,6 +119,33 @@ export class MemoryNode extends EventEmitter implements CoordinatorNode {
       health: { state: 'ok', reasons: [] },
       counters: { elections: 1 },
     };
+  }
+
+  readonly members: Members = {
+    list: () => this.status().members,
+    add: (id, address) => this.#changed(`add ${id}=${address}`),
+    promote: (id) => this.#changed(`promote ${id}`),
+    remove: (id) => this.#changed(`remove ${id}`),
+    replace: (oldId, newId) => this.#changed(`replace ${oldId} ${newId}`),
+    transferLeadership: async (id, options) => {
+      this.changes.push(`transfer ${id} ${options?.group ?? 'all'}`);
+    },
+  };
+  readonly changes: string[] = [];
+
+  async #changed(change: string): Promise<MemberChange> {
+    const refusal = this.refusals.get(change);
+    if (refusal !== undefined) throw refusal;
+    this.changes.push(change);
+    return { index: 2n ** 64n - 3n, settled: true, members: this.members.list() };
+  }
+
+  async saveSnapshot({ group = 0 }: WaitOptions = {}): Promise<SnapshotStream> {
+    const chunks = [Buffer.alloc(100_000, 1), Buffer.alloc(7, 2)];
+    async function* read(): AsyncGenerator<Uint8Array> {
+      yield* chunks;
+    }
+    return { group, index: 2n ** 64n - 4n, bytes: 100_007, chunks: read(), close: async () => {} };
   }
 
   async close(): Promise<void> {}

@@ -1,20 +1,23 @@
 import { type ClientDuplexStream, Client, credentials, type ServiceError } from '@grpc/grpc-js';
-import type { Delivery, EventInput, Outcome, Receipt, Status } from '../contracts/index.js';
+import type { Delivery, EventInput, MemberChange, MemberStatus, Outcome, Receipt, SnapshotStream, Status } from '../contracts/index.js';
 import type { CoordinatorError } from '../errors/index.js';
 import { decodeDelivery } from './codec-delivery.js';
 import { fromStatus } from './codec-error.js';
 import { encodeEvent } from './codec-event.js';
 import { decodeReceipt, decodeResult, encodePublishOptions, type RemotePublishOptions } from './codec-publish.js';
-import { decodeStatus } from './codec-status.js';
+import { decodeMember, decodeStatus } from './codec-status.js';
 import { clientMethod, MESSAGE_BYTES_MAX, type MethodName } from './schema.js';
+import { remoteSnapshot } from './snapshot.js';
 import { type RemoteSubscribeOptions, RemoteSubscription } from './subscription.js';
 import type {
+  WireMembersResponse,
   WireOutcomeResponse,
   WirePublishResponse,
   WirePublishResults,
   WirePublishStreamRequest,
   WireReadBarrierResponse,
   WireReadResponse,
+  WireSaveSnapshotResponse,
   WireStatus,
   WireSubscribeRequest,
   WireSubscribeResponse,
@@ -100,6 +103,46 @@ export class ApiClient {
 
   async status(options: CallOptions = {}): Promise<Status> {
     return decodeStatus(await this.#unary<WireStatus>('Status', {}, options));
+  }
+
+  async listMembers(options: CallOptions = {}): Promise<MemberStatus[]> {
+    return (await this.#unary<WireMembersResponse>('ListMembers', {}, options)).members.map(decodeMember);
+  }
+
+  addMember(id: string, address: string, options: CallOptions = {}): Promise<MemberChange> {
+    return this.#changeMembers({ add: { id, address } }, options);
+  }
+
+  promoteMember(id: string, options: CallOptions = {}): Promise<MemberChange> {
+    return this.#changeMembers({ promote: id }, options);
+  }
+
+  removeMember(id: string, options: CallOptions = {}): Promise<MemberChange> {
+    return this.#changeMembers({ remove: id }, options);
+  }
+
+  replaceMember(oldId: string, newId: string, options: CallOptions = {}): Promise<MemberChange> {
+    return this.#changeMembers({ replace: { oldId, newId } }, options);
+  }
+
+  async #changeMembers(change: object, options: CallOptions): Promise<MemberChange> {
+    const answer = await this.#unary<WireMembersResponse>('ChangeMembers', { ...change, timeoutMs: options.timeoutMs ?? 0 }, options);
+    return { index: BigInt(answer.index), settled: answer.settled, members: answer.members.map(decodeMember) };
+  }
+
+  /** Every group when none is named. */
+  async transferLeadership(to: string, options: CallOptions & { readonly group?: number } = {}): Promise<void> {
+    const group = options.group === undefined ? {} : { group: options.group };
+    await this.#unary<object>('TransferLeadership', { to, ...group, timeoutMs: options.timeoutMs ?? 0 }, options);
+  }
+
+  /** Has the node take a snapshot of a group and send its file. */
+  saveSnapshot(options: CallOptions & { readonly group?: number } = {}): Promise<SnapshotStream> {
+    const { path, requestSerialize, responseDeserialize } = clientMethod<object, WireSaveSnapshotResponse>('SaveSnapshot');
+    const request = { group: options.group ?? 0, timeoutMs: options.timeoutMs ?? 0 };
+    const call = this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
+    options.signal?.addEventListener('abort', () => call.cancel(), { once: true });
+    return remoteSnapshot(call);
   }
 
   close(): void {

@@ -4,6 +4,8 @@ import { CoordinatorError, ERROR_CODES, type ErrorCode, isErrorCode } from '../e
 
 const CODE_KEY = 'vexfs-code';
 const COMMITTED_KEY = 'vexfs-committed';
+const DETAILS_KEY = 'vexfs-details-bin';
+const DETAILS_BYTES_MAX = 2000;
 /** Status messages travel in a header block, which has little room. */
 const MESSAGE_CHARACTERS_MAX = 1000;
 
@@ -19,6 +21,8 @@ export function toStatus(thrown: unknown): CallStatus {
   const metadata = new Metadata();
   metadata.set(CODE_KEY, error.code);
   metadata.set(COMMITTED_KEY, error.committed);
+  const data = error.details === undefined ? null : Buffer.from(JSON.stringify(error.details), 'utf8');
+  if (data !== null && data.length <= DETAILS_BYTES_MAX) metadata.set(DETAILS_KEY, data);
   const details = error.message.slice(0, MESSAGE_CHARACTERS_MAX);
   return Object.assign(new Error(details), { code: status[ERROR_CODES[error.code].grpc], details, metadata });
 }
@@ -31,16 +35,26 @@ export function fromStatus(thrown: unknown): CoordinatorError {
   const code = failure.metadata?.get(CODE_KEY)[0];
   if (typeof code === 'string') {
     const committed = failure.metadata?.get(COMMITTED_KEY)[0];
-    return errorOf(code, message, committed === 'yes' || committed === 'no' ? committed : 'unknown');
+    return errorOf(code, message, committed === 'yes' || committed === 'no' ? committed : 'unknown', detailsOf(failure.metadata?.get(DETAILS_KEY)[0]));
   }
   return new CoordinatorError(codeOfStatus(failure), message, { cause: thrown, committed: 'unknown' });
 }
 
 /** An error read from the wire. A code of a newer release keeps its name in the message. */
-export function errorOf(code: string, message: string, committed: Committed): CoordinatorError {
-  return isErrorCode(code)
-    ? new CoordinatorError(code, message, { committed })
-    : new CoordinatorError('INTERNAL', `${code}: ${message}`, { committed });
+export function errorOf(code: string, message: string, committed: Committed, details?: Record<string, unknown>): CoordinatorError {
+  const options = details === undefined ? { committed } : { committed, details };
+  return isErrorCode(code) ? new CoordinatorError(code, message, options) : new CoordinatorError('INTERNAL', `${code}: ${message}`, options);
+}
+
+/** What cannot be read is left out: the code and the sentence say enough. */
+function detailsOf(data: unknown): Record<string, unknown> | undefined {
+  if (!Buffer.isBuffer(data)) return undefined;
+  try {
+    const value: unknown = JSON.parse(data.toString('utf8'));
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function codeOfStatus(failure: Partial<ServiceError>): ErrorCode {

@@ -104,7 +104,7 @@ function decodeGroup(wire: WireGroupStatus): GroupStatus {
   };
 }
 
-function encodeMember(member: MemberStatus): WireMemberStatus {
+export function encodeMember(member: MemberStatus): WireMemberStatus {
   return {
     id: member.id,
     ...(member.address === null ? {} : { address: member.address }),
@@ -115,7 +115,7 @@ function encodeMember(member: MemberStatus): WireMemberStatus {
   };
 }
 
-function decodeMember(wire: WireMemberStatus): MemberStatus {
+export function decodeMember(wire: WireMemberStatus): MemberStatus {
   return {
     id: wire.id,
     address: wire.address ?? null,

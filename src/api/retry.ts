@@ -9,6 +9,8 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set([
   'CLOSED',
   'NODE_FAILED',
   'DISK_FAILED',
+  'DISK_FULL',
+  'MEMBER_REMOVED',
 ]);
 
 export function isRetryable(error: CoordinatorError): boolean {

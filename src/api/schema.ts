@@ -5,7 +5,20 @@ import { LIMITS } from '../contracts/index.js';
 
 export const SERVICE_NAME = 'vexfs.coordinator.v1.Coordinator';
 
-export const METHODS = ['Publish', 'PublishBatch', 'PublishStream', 'Subscribe', 'Read', 'ReadBarrier', 'Outcome', 'Status'] as const;
+export const METHODS = [
+  'Publish',
+  'PublishBatch',
+  'PublishStream',
+  'Subscribe',
+  'Read',
+  'ReadBarrier',
+  'Outcome',
+  'Status',
+  'ListMembers',
+  'ChangeMembers',
+  'TransferLeadership',
+  'SaveSnapshot',
+] as const;
 export type MethodName = (typeof METHODS)[number];
 
 /** Largest message either side takes: the largest batch, and room for what protobuf and 65,535 receipts add. */

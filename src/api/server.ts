@@ -3,9 +3,11 @@ import { ReflectionService } from '@grpc/reflection';
 import type { CoordinatorNode } from '../contracts/node.js';
 import { formatAddress, parseAddress } from '../config/index.js';
 import { CoordinatorError } from '../errors/index.js';
+import { changeMembersHandler, listMembersHandler, transferLeadershipHandler } from './handlers/members.js';
 import { publishBatchHandler, publishHandler } from './handlers/publish.js';
 import { publishStreamHandler } from './handlers/publish-stream.js';
 import { outcomeHandler, readBarrierHandler, readHandler, statusHandler } from './handlers/queries.js';
+import { saveSnapshotHandler } from './handlers/snapshot.js';
 import { subscribeHandler } from './handlers/subscribe.js';
 import { Health } from './health.js';
 import { MESSAGE_BYTES_MAX, type MethodName, packageDefinition, serverDefinition } from './schema.js';
@@ -59,6 +61,10 @@ export class ApiServer {
       ReadBarrier: readBarrierHandler(node),
       Outcome: outcomeHandler(node),
       Status: statusHandler(node),
+      ListMembers: listMembersHandler(node),
+      ChangeMembers: changeMembersHandler(node),
+      TransferLeadership: transferLeadershipHandler(node),
+      SaveSnapshot: saveSnapshotHandler(node),
     };
     const server = new Server(OPTIONS);
     server.addService(serverDefinition(), handlers as UntypedServiceImplementation);

@@ -205,3 +205,33 @@ export interface WireStatus {
   healthReasons: string[];
   counters: Record<string, number>;
 }
+
+export interface WireChangeMembersRequest {
+  add?: { id: string; address: string };
+  promote?: string;
+  remove?: string;
+  replace?: { oldId: string; newId: string };
+  timeoutMs: number;
+}
+
+export interface WireMembersResponse {
+  members: WireMemberStatus[];
+  index: string;
+  settled: boolean;
+}
+
+export interface WireTransferLeadershipRequest {
+  to: string;
+  group?: number;
+  timeoutMs: number;
+}
+
+export interface WireSaveSnapshotRequest {
+  group: number;
+  timeoutMs: number;
+}
+
+export interface WireSaveSnapshotResponse {
+  head?: { group: number; index: string; bytes: string };
+  data?: Uint8Array;
+}

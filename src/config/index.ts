@@ -1,5 +1,5 @@
 export { type Address, formatAddress, isLoopback, parseAddress } from './address.js';
 export { type ConfigDescription, describeConfig } from './describe.js';
 export { type ConfigSources, type LoadedConfig, loadConfig, resolveConfig } from './load.js';
-export type { CoordinatorConfig, ResolvedConfig } from './schema.js';
+export { type CoordinatorConfig, isNodeId, type ResolvedConfig } from './schema.js';
 export type { Flags, Origin, Problem } from './sources.js';

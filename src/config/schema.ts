@@ -11,6 +11,8 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const NAME_ALLOWED = '1 to 64 of the characters A-Z a-z 0-9 . _ -, beginning with a letter or digit';
 const name = z.string().regex(NAME);
 
+export const isNodeId = (text: string): boolean => NAME.test(text);
+
 const ownAddress = z.string().refine((text) => parseAddress(text) !== null);
 const peerAddress = z.string().refine((text) => (parseAddress(text)?.port ?? 0) > 0);
 const OWN_ALLOWED = 'HOST:PORT with a port from 0 (any free one) to 65535, an IPv6 host in brackets';

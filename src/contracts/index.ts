@@ -4,3 +4,4 @@ export * from './levels.js';
 export * from './limits.js';
 export * from './logscan.js';
 export * from './node.js';
+export * from './offline.js';

@@ -1,5 +1,5 @@
 import type { CoordinatorError } from '../errors/index.js';
-import type { Delivery, Outcome, PublishOptions, Receipt, Session, Status, SubscribeOptions } from './coordinator.js';
+import type { Delivery, MemberStatus, Outcome, PublishOptions, Receipt, Session, Status, SubscribeOptions } from './coordinator.js';
 import type { EventInput } from './event.js';
 
 /** Options of a read that is answered by this node. */
@@ -13,6 +13,45 @@ export interface WaitOptions extends ReadOptions {
   /** Default 10,000. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+}
+
+/** What a change of membership came to. */
+export interface MemberChange {
+  /** Index of the command in group 0. */
+  readonly index: bigint;
+  /** Every group's configuration has followed; false where that takes longer than the call could wait. */
+  readonly settled: boolean;
+  readonly members: readonly MemberStatus[];
+}
+
+export interface TransferOptions extends WaitOptions {
+  /** Every group when absent. */
+  readonly group?: number;
+}
+
+/** The cluster's members. A call that is refused has changed nothing; ids are never used again. */
+export interface Members {
+  /** Everyone there ever was, removed ones included. */
+  list(): readonly MemberStatus[];
+  /** A new member, as a learner; it starts with `join` and is reached at `address`, `HOST:PORT`. */
+  add(id: string, address: string, options?: WaitOptions): Promise<MemberChange>;
+  /** A learner that has caught up becomes a voter. */
+  promote(id: string, options?: WaitOptions): Promise<MemberChange>;
+  remove(id: string, options?: WaitOptions): Promise<MemberChange>;
+  /** A learner that has caught up takes a voter's place in one step. */
+  replace(oldId: string, newId: string, options?: WaitOptions): Promise<MemberChange>;
+  /** Resolves once this node has heard that the voter leads. */
+  transferLeadership(id: string, options?: TransferOptions): Promise<void>;
+}
+
+/** A snapshot on its way out of a node. */
+export interface SnapshotStream {
+  readonly group: number;
+  readonly index: bigint;
+  readonly bytes: number;
+  /** The file's bytes, in order; whoever does not read them to their end calls `close`. */
+  readonly chunks: AsyncIterable<Uint8Array>;
+  close(): Promise<void>;
 }
 
 /** A stream of deliveries; ends when its signal aborts, it is closed, or the node closes. */
@@ -40,6 +79,9 @@ export interface CoordinatorNode {
   /** What became of an event id (rule R4); may commit a fence. */
   outcome(eventId: string, options?: WaitOptions): Promise<Outcome>;
   status(): Status;
+  readonly members: Members;
+  /** Takes a snapshot of a group's state as it is now, and hands its file out. Rejects with `SNAPSHOT_FAILED`. */
+  saveSnapshot(options?: WaitOptions): Promise<SnapshotStream>;
   close(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
   /** The node ended by itself (a failed fdatasync, a panic in the core); its promises are rejected with the same error. */

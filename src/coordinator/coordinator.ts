@@ -4,11 +4,13 @@ import type {
   CoordinatorNode,
   Delivery,
   EventInput,
+  Members,
   Outcome,
   PublishOptions,
   ReadOptions,
   Receipt,
   Session,
+  SnapshotStream,
   Status,
   SubscribeOptions,
   Subscription,
@@ -25,6 +27,8 @@ import { groupOf } from './groups.js';
 import { Growth } from './growth.js';
 import { Journal } from './journal.js';
 import { Links } from './links.js';
+import { NodeMembers } from './members.js';
+import { Neighbours } from './neighbours.js';
 import { OpenSubscriptions } from './open-subscriptions.js';
 import { openOptionsOf, sharedSettingsOf } from './opening.js';
 import type { Position } from './position.js';
@@ -34,6 +38,7 @@ import { Requests } from './requests.js';
 import { Roster } from './roster.js';
 import { SessionState } from './session.js';
 import { statusOf } from './status.js';
+import { Snapshots } from './snapshots.js';
 import { JournalSubscription } from './subscription.js';
 
 /** Versions of the peer protocol that this release speaks. */
@@ -41,6 +46,10 @@ const PROTOCOL = { min: 1, max: 1 } as const;
 /** How long `close` waits for publishes that are under way. */
 const DRAIN_MS = 2_000;
 const DRAIN_STEP_MS = 10;
+/** How long `close` waits for somebody else to lead. */
+const HAND_OVER_MS = 1_000;
+/** How often the cluster's own view of its members is looked at, besides when it says that it has changed. */
+const WATCH_MS = 500;
 /** What a subscription reads ahead unless it says otherwise. */
 const BUFFER_BYTES = 1024 * 1024;
 
@@ -56,6 +65,8 @@ export class Coordinator implements CoordinatorNode {
   readonly #growth: Growth;
   readonly #roster: Roster;
   readonly #links: Links;
+  readonly #snapshots: Snapshots;
+  readonly members: Members;
   readonly #catalogue: Catalogue;
   readonly #ids: EventIds;
   readonly #writer: SubmissionWriter;
@@ -63,6 +74,8 @@ export class Coordinator implements CoordinatorNode {
   readonly #subscriptions = new OpenSubscriptions();
   readonly #events = new EventEmitter<{ failed: [CoordinatorError] }>();
   #network: PeerNetwork | null = null;
+  #neighbours: Neighbours | null = null;
+  #watch: NodeJS.Timeout | null = null;
   #own: SessionState;
   #closing: Promise<void> | null = null;
   #failure: CoordinatorError | null = null;
@@ -100,6 +113,16 @@ export class Coordinator implements CoordinatorNode {
       nodeId,
       groups,
       timeoutMs,
+    });
+    this.#snapshots = new Snapshots({ core, requests: this.#requests, dataDir: config.dataDir, groups, timeoutMs });
+    this.members = new NodeMembers({
+      core,
+      requests: this.#requests,
+      roster: this.#roster,
+      groups,
+      timeoutMs,
+      check: () => this.#check(),
+      list: () => this.status().members,
     });
     core.attach((end) => this.#take(end));
   }
@@ -139,8 +162,26 @@ export class Coordinator implements CoordinatorNode {
       coreHandle: this.#core.handle,
     });
     this.#network = network;
-    network.on('event', (event) => this.#links.take(event));
+    network.on('event', (event) => {
+      this.#links.take(event);
+      const told = event.type === 'refused' && event.direction === 'outbound' && event.code === 'MEMBER_REMOVED';
+      if (told) this.#fail(new CoordinatorError('MEMBER_REMOVED', event.reason));
+    });
     network.on('error', (error) => this.#fail(error));
+    const { core, config, roster, ports } = { core: this.#core, config: this.config, roster: this.#roster, ports: this.#ports };
+    this.#neighbours = new Neighbours({ core, config, roster, monotonicMs: ports.monotonicMs, setMembers: (members) => network.setMembers(members) });
+    this.#watch = setInterval(() => this.#look(), WATCH_MS).unref();
+    this.#look();
+  }
+
+  /** Takes over what has been agreed on about members. */
+  #look(): void {
+    if (this.#closing !== null) return;
+    const status = this.#core.status();
+    this.#roster.refresh(status);
+    this.#neighbours?.refresh(status);
+    const removed = status.groups.every(({ role }) => role === 'removed');
+    if (removed) this.#fail(new CoordinatorError('MEMBER_REMOVED', `node ${this.nodeId} was removed from cluster ${this.clusterId}; its id is never used again`));
   }
 
   get nodeId(): string {
@@ -248,11 +289,18 @@ export class Coordinator implements CoordinatorNode {
     return this.#queries.outcome(eventId, options);
   }
 
+  /** Takes a snapshot of a group's state as it is now, and hands its file out. Rejects with `SNAPSHOT_FAILED`. */
+  async saveSnapshot(options: WaitOptions = {}): Promise<SnapshotStream> {
+    this.#check();
+    return this.#snapshots.save(options);
+  }
+
   status(): Status {
     if (this.#network === null || this.#closing !== null) throw this.#failure ?? new CoordinatorError('CLOSED', 'the node is closed');
     const status = statusOf(this.#core, this.config, this.#version, this.#roster, this.#links, this.#network.stats());
     if (this.#failure === null) return status;
-    return { ...status, health: { state: 'failed', reasons: [`${this.#failure.code}: ${this.#failure.message}`] } };
+    const removed = this.#failure.code === 'MEMBER_REMOVED' ? { role: 'removed' as const } : {};
+    return { ...status, ...removed, health: { state: 'failed', reasons: [`${this.#failure.code}: ${this.#failure.message}`] } };
   }
 
   on(event: 'failed', listener: (error: CoordinatorError) => void): this {
@@ -268,7 +316,10 @@ export class Coordinator implements CoordinatorNode {
     this.#core.holdNextSync(ms);
   }
 
-  /** Stops intake, lets what is under way end (two seconds at most, the rest rejects with `CLOSED`), and frees the directory. Twice does no harm. */
+  /**
+   * Stops intake, lets what is under way end (two seconds at most, the rest rejects with `CLOSED`), has others lead the
+   * groups that this node leads (one second at most), and frees the directory. Twice does no harm.
+   */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -286,9 +337,20 @@ export class Coordinator implements CoordinatorNode {
     }
     this.#requests.endAll(new CoordinatorError('CLOSED', 'the node was closed before this ended', { committed: 'unknown' }));
     this.#publisher.release();
+    if (this.#watch !== null) clearInterval(this.#watch);
+    if (this.#failure === null) await this.#handOver();
     // The network first: its thread must not meet a core that is going.
     await this.#network?.close();
     await this.#core.close();
+  }
+
+  /** Without it the others would notice the leader's end by an election timeout. */
+  async #handOver(): Promise<void> {
+    const others = this.#roster.members.filter(({ id, role }) => role === 'voter' && id !== this.nodeId && this.#links.health(id) === 'ok');
+    if (others.length === 0 || !this.#core.leads()) return;
+    this.#core.handOver();
+    const until = this.#ports.monotonicMs() + HAND_OVER_MS;
+    while (this.#core.leads() && this.#ports.monotonicMs() < until) await new Promise((resolve) => setTimeout(resolve, DRAIN_STEP_MS));
   }
 
   #take(end: End): void {
@@ -296,7 +358,7 @@ export class Coordinator implements CoordinatorNode {
       this.#growth.wake(end.count);
       this.#growth.rest();
     } else if (end.kind === END.tableChanged) {
-      this.#roster.refresh();
+      this.#look();
     } else if (end.kind === END.nodeEnded) {
       const { code, text } = end.reason;
       if (code !== 'CLOSED') this.#fail(new CoordinatorError(isErrorCode(code) ? code : 'NODE_FAILED', text, { committed: 'unknown' }));

@@ -14,8 +14,9 @@ export class Links {
   }
 
   take(event: NetworkEvent): void {
-    const peer = event.peer === null ? undefined : this.#peers.get(event.peer);
-    if (peer === undefined) return;
+    if (event.peer === null) return;
+    const peer = this.#peers.get(event.peer) ?? this.#met(event.peer, event);
+    if (peer === null) return;
     switch (event.type) {
       case 'up':
         peer.up.add(event.channel);
@@ -30,6 +31,15 @@ export class Links {
         break;
       default:
     }
+  }
+
+  /** A member that came later, by what our own dials to it have met; strangers who dial us leave no trace. */
+  #met(id: string, event: NetworkEvent): Peer | null {
+    const dialled = event.type === 'up' || event.type === 'unreachable' || (event.type === 'refused' && event.direction === 'outbound');
+    if (!dialled) return null;
+    const peer: Peer = { up: new Set(), refused: null };
+    this.#peers.set(id, peer);
+    return peer;
   }
 
   /** Both connections up, one of them, or none. */

@@ -68,6 +68,11 @@ export class Core {
     return calling(() => this.#native.findEvent(this.handle, request, group, id));
   }
 
+  /** The core's number for a peer in outbound batches; a new one if it was not known. */
+  slotOf(nodeId: string): number {
+    return calling(() => this.#native.addPeer(this.handle, nodeId));
+  }
+
   /** Hands in a packed member command (docs/formats.md, "Member commands"). Answers one of `TAKEN`. */
   memberCommand(request: number, command: Uint8Array): number {
     return calling(() => this.#native.memberCommand(this.handle, request, command));

@@ -2,6 +2,8 @@ export type { NativeGroup, NativeStatus, OpenOptions } from './addon.js';
 export { Core, raftId, TAKEN } from './core.js';
 export { type ConsumerPlace, END, type End, EVENT_OUTCOME, type EventOutcome } from './ends.js';
 export { FilterHandle } from './filter.js';
+export { inspectSnapshot, lookAtDirectory, recoverDirectory, restoreSnapshots } from './offline.js';
+export { packMemberCommand } from './member-command.js';
 
 /** Module that a network Worker loads to reach an open core. */
 export const PEER_CORE_MODULE = new URL('./peer-core.js', import.meta.url);

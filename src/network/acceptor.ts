@@ -5,7 +5,7 @@ import { Inbound, type InboundOwner } from './inbound.js';
 import { HANDSHAKES_MAX, type Identity, type ProtocolRange } from './options.js';
 import type { Channel, PeerCore } from './port.js';
 import type { Address, Transport, TransportListener, TransportStream } from './transport.js';
-import { judgeHello, type LivePeer, type Refusal, type Verdict } from './verdict.js';
+import { judgeHello, type LivePeer, type Refusal, type Standing, type Verdict } from './verdict.js';
 
 /** Refusals of foreign dials that are reported in one second; more are only counted. */
 const REPORTS_PER_SECOND_MAX = 16;
@@ -18,7 +18,7 @@ export interface AcceptorContext {
   readonly core: PeerCore;
   readonly counters: Counters;
   emit(event: NetworkEvent): void;
-  known(nodeId: string): boolean;
+  standing(nodeId: string): Standing;
   /** Dialled connections that are up to that node. */
   outboundOf(nodeId: string): Iterable<LivePeer>;
   onAccepted(nodeId: string, incarnation: bigint): void;
@@ -65,14 +65,19 @@ export class Acceptor implements InboundOwner {
     await listening;
   }
 
+  /** Closes what a node has open here; it belongs to the cluster no more. */
+  dismiss(nodeId: string, reason: string): void {
+    for (const inbound of [...(this.#open.get(nodeId) ?? [])]) inbound.drop(reason);
+  }
+
   *inboundOf(nodeId: string): Iterable<LivePeer> {
     for (const inbound of this.#open.get(nodeId) ?? []) if (inbound.hello !== null) yield inbound.hello;
   }
 
   judge(hello: Hello): Verdict {
-    const { identity, protocol, known, outboundOf } = this.#context;
+    const { identity, protocol, standing, outboundOf } = this.#context;
     const live = [...this.inboundOf(hello.nodeId), ...outboundOf(hello.nodeId)];
-    return judgeHello(hello, identity, protocol, known, live);
+    return judgeHello(hello, identity, protocol, standing, live);
   }
 
   accepted(inbound: Inbound, hello: Hello, protocol: number): void {

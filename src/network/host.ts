@@ -5,7 +5,7 @@ import { CoordinatorError } from '../errors/index.js';
 import { Counters, type NetworkStats } from './counters.js';
 import type { NetworkEvent } from './events.js';
 import type { FromWorker, ToWorker, WorkerInput } from './messages.js';
-import type { NetworkOptions } from './options.js';
+import type { NetworkMembers, NetworkOptions } from './options.js';
 import type { Address } from './transport.js';
 
 export interface PeerNetworkOptions extends NetworkOptions {
@@ -77,6 +77,12 @@ export class PeerNetwork {
   address(): Address {
     if (this.#address === null) throw new CoordinatorError('CLOSED', 'the peer network is not listening');
     return this.#address;
+  }
+
+  /** Has the network dial who is new, let go of who is gone, and accept nobody else. */
+  setMembers(members: NetworkMembers): void {
+    const message: ToWorker = { kind: 'members', ...members };
+    this.#worker.postMessage(message);
   }
 
   /** Counters as they are now; read from shared memory, also while the Worker is busy or gone. */

@@ -1,7 +1,7 @@
 import type { Committed } from '../contracts/coordinator.js';
 import type { ErrorCode } from '../errors/index.js';
 import type { NetworkEvent } from './events.js';
-import type { NetworkOptions } from './options.js';
+import type { NetworkMembers, NetworkOptions } from './options.js';
 import type { Address } from './transport.js';
 
 /** What the Worker is started with. */
@@ -27,6 +27,4 @@ export type FromWorker =
   | { readonly kind: 'failed'; readonly error: PlainError }
   | { readonly kind: 'event'; readonly event: NetworkEvent };
 
-export interface ToWorker {
-  readonly kind: 'close';
-}
+export type ToWorker = { readonly kind: 'close' } | ({ readonly kind: 'members' } & NetworkMembers);

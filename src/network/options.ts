@@ -18,6 +18,20 @@ export interface PeerAddress extends Address {
   readonly nodeId: string;
 }
 
+/** A member as the network is to treat it from now on. */
+export interface NetworkMember {
+  readonly slot: number;
+  readonly nodeId: string;
+  /** Null where nobody knows it: the member may dial us, we cannot dial it. */
+  readonly address: Address | null;
+}
+
+/** Everyone who belongs to the cluster, this node left out, and who does no more. */
+export interface NetworkMembers {
+  readonly members: readonly NetworkMember[];
+  readonly removed: readonly string[];
+}
+
 export interface ProtocolRange {
   readonly min: number;
   readonly max: number;

@@ -9,8 +9,8 @@ import { eachRun } from './batch.js';
 import { Counters } from './counters.js';
 import type { NetworkEvent } from './events.js';
 import { DIRECTORY_BYTES } from './hello.js';
-import { OutboundLink } from './link.js';
-import { DEFAULT_TIMING, type NetworkOptions } from './options.js';
+import { type LinkContext, OutboundLink } from './link.js';
+import { DEFAULT_TIMING, type NetworkMembers, type NetworkOptions, type PeerAddress } from './options.js';
 import { type Channel, CHANNELS, type PeerCore } from './port.js';
 import { type Address, formatAddress } from './transport.js';
 import { TRANSPORTS, type TransportName } from './transports.js';
@@ -33,6 +33,10 @@ export class Peers {
   /** By slot and channel, see `linkIndex`. */
   readonly #links = new Map<number, OutboundLink>();
   readonly #linksOf = new Map<string, OutboundLink[]>();
+  readonly #context: LinkContext;
+  /** Who may dial us; those with an address have links too. */
+  #accepted: ReadonlySet<string>;
+  #removed: ReadonlySet<string> = new Set();
   /** Links that took bytes in the batch at hand. */
   readonly #touched = new Set<OutboundLink>();
   #attached = false;
@@ -56,12 +60,12 @@ export class Peers {
       core: ports.core,
       counters: this.counters,
       emit,
-      known: (nodeId) => this.#linksOf.has(nodeId),
+      standing: (nodeId) => (this.#removed.has(nodeId) ? 'removed' : this.#accepted.has(nodeId) ? 'member' : 'unknown'),
       outboundOf: (nodeId) => this.#outboundOf(nodeId),
       onAccepted: (nodeId, incarnation) => this.#onAccepted(nodeId, incarnation),
     });
     this.#acceptor = acceptor;
-    const context = {
+    this.#context = {
       identity,
       protocol,
       peerBytesMax,
@@ -73,10 +77,40 @@ export class Peers {
       emit,
       inboundOf: (nodeId: string) => acceptor.inboundOf(nodeId),
     };
-    for (const peer of options.peers) {
-      const links = CHANNELS.map((channel) => new OutboundLink(peer, channel, context));
-      for (const link of links) this.#links.set(linkIndex(peer.slot, link.channel), link);
-      this.#linksOf.set(peer.nodeId, links);
+    this.#accepted = new Set(options.peers.map((peer) => peer.nodeId));
+    for (const peer of options.peers) this.#addLinks(peer);
+  }
+
+  /** Takes over who belongs to the cluster: new members are dialled, moved ones anew, and who is gone is let go of. */
+  setMembers({ members, removed }: NetworkMembers): void {
+    if (this.#closing !== null) return;
+    this.#accepted = new Set(members.map((member) => member.nodeId));
+    this.#removed = new Set(removed);
+    for (const nodeId of removed) this.#acceptor.dismiss(nodeId, 'the peer was removed from the cluster');
+    const dialled = new Map(members.flatMap(({ slot, nodeId, address }) => (address === null ? [] : [[nodeId, { slot, nodeId, ...address }] as const])));
+    for (const [nodeId, links] of [...this.#linksOf]) {
+      const wanted = dialled.get(nodeId);
+      const { host, port } = links[0]?.peer ?? {};
+      if (wanted?.host !== host || wanted?.port !== port) this.#dropLinks(nodeId, links);
+    }
+    for (const [nodeId, peer] of dialled) {
+      if (this.#linksOf.has(nodeId)) continue;
+      for (const link of this.#addLinks(peer)) if (this.#attached) link.dial();
+    }
+  }
+
+  #addLinks(peer: PeerAddress): OutboundLink[] {
+    const links = CHANNELS.map((channel) => new OutboundLink(peer, channel, this.#context));
+    for (const link of links) this.#links.set(linkIndex(peer.slot, link.channel), link);
+    this.#linksOf.set(peer.nodeId, links);
+    return links;
+  }
+
+  #dropLinks(nodeId: string, links: readonly OutboundLink[]): void {
+    this.#linksOf.delete(nodeId);
+    for (const link of links) {
+      this.#links.delete(linkIndex(link.peer.slot, link.channel));
+      void link.close();
     }
   }
 

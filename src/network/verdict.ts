@@ -6,6 +6,7 @@ export const REFUSALS = [
   'CLUSTER_MISMATCH',
   'NODE_MISMATCH',
   'UNKNOWN_PEER',
+  'MEMBER_REMOVED',
   'DUPLICATE_NODE_ID',
   'STALE_INCARNATION',
   'VERSION_UNSUPPORTED',
@@ -13,6 +14,9 @@ export const REFUSALS = [
   'PROTOCOL_ERROR',
 ] as const;
 export type RefusalCode = (typeof REFUSALS)[number];
+
+/** What the acceptor's cluster has agreed on about a node id. */
+export type Standing = 'member' | 'removed' | 'unknown';
 
 export interface Refusal {
   readonly code: RefusalCode;
@@ -33,7 +37,7 @@ export function judgeHello(
   hello: Hello,
   own: Identity,
   range: ProtocolRange,
-  known: (nodeId: string) => boolean,
+  standing: (nodeId: string) => Standing,
   live: Iterable<LivePeer>,
 ): Verdict {
   const dialler = quote(hello.nodeId);
@@ -55,7 +59,11 @@ export function judgeHello(
   if (hello.expectedNodeId !== own.nodeId) {
     return refuse('NODE_MISMATCH', `node ${dialler} expected node ${quote(hello.expectedNodeId)} at this address; it is node ${quote(own.nodeId)}`);
   }
-  if (!known(hello.nodeId)) {
+  const stands = standing(hello.nodeId);
+  if (stands === 'removed') {
+    return refuse('MEMBER_REMOVED', `node ${dialler} was removed from the cluster; its id is never used again`);
+  }
+  if (stands === 'unknown') {
     return refuse('UNKNOWN_PEER', `node ${dialler} is not among the peers of node ${quote(own.nodeId)}`);
   }
   const settings = own.settings ?? '';

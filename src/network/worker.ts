@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { CoordinatorError } from '../errors/index.js';
 import { Counters } from './counters.js';
 import type { FromWorker, ToWorker, WorkerInput } from './messages.js';
+import type { NetworkMembers } from './options.js';
 import { Peers } from './peers.js';
 import type { PeerCoreModule } from './port.js';
 
@@ -12,6 +13,8 @@ async function run(input: WorkerInput): Promise<void> {
   const post = (message: FromWorker) => port.postMessage(message);
   let peers: Peers | null = null;
   let closing = false;
+  /** The members that came before there was anybody to tell. */
+  let members: NetworkMembers | null = null;
   const end = async () => {
     closing = true;
     await peers?.close();
@@ -19,7 +22,12 @@ async function run(input: WorkerInput): Promise<void> {
     port.close();
   };
   port.on('message', (message: ToWorker) => {
-    if (message.kind === 'close' && !closing) void end();
+    if (message.kind === 'close') {
+      if (!closing) void end();
+    } else {
+      members = message;
+      peers?.setMembers(message);
+    }
   });
   try {
     const { openPeerCore } = (await import(input.coreModule)) as PeerCoreModule;
@@ -30,6 +38,7 @@ async function run(input: WorkerInput): Promise<void> {
       onEvent: (event) => post({ kind: 'event', event }),
       random: Math.random,
     });
+    if (members !== null) peers.setMembers(members);
     post({ kind: 'listening', address: await peers.start() });
   } catch (thrown) {
     const { code, message, committed, details } = CoordinatorError.from(thrown);

@@ -47,9 +47,10 @@ export class Plan {
     readonly more: Partial<CoordinatorConfig>,
   ) {}
 
-  static async of(t: ExecutionContext, more: Partial<CoordinatorConfig> = {}, ids: readonly string[] = ['a', 'b', 'c']): Promise<Plan> {
-    const ports = await freePorts(ids.length);
-    return new Plan(ids, room(t), new Map(ids.map((id, at) => [id, ports[at] as number])), more);
+  static async of(t: ExecutionContext, more: Partial<CoordinatorConfig> = {}, ids: readonly string[] = ['a', 'b', 'c'], spares: readonly string[] = []): Promise<Plan> {
+    const all = [...ids, ...spares];
+    const ports = await freePorts(all.length);
+    return new Plan(ids, room(t), new Map(all.map((id, at) => [id, ports[at] as number])), more);
   }
 
   dataDir(id: string): string {

@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { ExecutionContext } from 'ava';
-import type { Committed, CoordinatorConfig, EventInput, PublishOptions, Status } from '../../dist/index.js';
+import type { Committed, CoordinatorConfig, EventInput, MemberChange, PublishOptions, Status } from '../../dist/index.js';
 import { agreed, fileWrite, Plan, type Placed, type Row, same, startWhenFree, until } from './cluster.js';
 
 const MODULE = fileURLToPath(new URL('../fixtures/node-process.mjs', import.meta.url));
@@ -91,6 +91,9 @@ export class NodeProcess {
   journal(): Promise<Row[]> {
     return this.call('journal') as Promise<Row[]>;
   }
+  members(command: 'add' | 'promote' | 'remove' | 'replace' | 'transferLeadership', ...args: unknown[]): Promise<MemberChange> {
+    return this.call('members', command, ...args) as Promise<MemberChange>;
+  }
   status(): Promise<Status> {
     return this.call('status') as Promise<Status>;
   }
@@ -116,18 +119,28 @@ export class NodeProcess {
 }
 
 export class ProcessCluster {
-  readonly members: readonly NodeProcess[];
+  readonly members: NodeProcess[];
 
   constructor(readonly plan: Plan) {
     this.members = plan.ids.map((id) => new NodeProcess(id, plan.config(id)));
   }
 
-  static async start(t: ExecutionContext, more: Partial<CoordinatorConfig> = {}): Promise<ProcessCluster> {
-    const cluster = new ProcessCluster(await Plan.of(t, more));
+  /** `spares`: names of members that may join later. */
+  static async start(t: ExecutionContext, more: Partial<CoordinatorConfig> = {}, spares: readonly string[] = []): Promise<ProcessCluster> {
+    const cluster = new ProcessCluster(await Plan.of(t, more, ['a', 'b', 'c'], spares));
     t.teardown(() => Promise.all(cluster.members.map((member) => member.kill())));
     await Promise.all(cluster.members.map((member) => member.start()));
     await cluster.leader();
     return cluster;
+  }
+
+  /** Starts one that joins: it waits until it is added. */
+  async join(t: ExecutionContext, id: string, more: Partial<CoordinatorConfig> = {}): Promise<NodeProcess> {
+    const member = new NodeProcess(id, { ...this.plan.config(id), join: true, ...more });
+    t.teardown(() => member.kill());
+    await member.start();
+    this.members.push(member);
+    return member;
   }
 
   get running(): NodeProcess[] {

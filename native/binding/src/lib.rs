@@ -7,5 +7,6 @@ mod filter;
 mod offline;
 mod open;
 mod peer;
+mod recover;
 mod registry;
 mod snapshot;

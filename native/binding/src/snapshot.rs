@@ -1,4 +1,4 @@
-//! Snapshot files, off the JavaScript thread: what is in one, and a new directory that goes on from it.
+//! Snapshot files, off the JavaScript thread: what is in one, and a new directory that goes on from them.
 
 use crate::app::{native_member, NativeTableMember};
 use crate::open::{disk_code, log_code, snapshot_code};
@@ -6,9 +6,9 @@ use crate::registry::coded;
 use napi::bindgen_prelude::{AsyncTask, BigInt, Buffer, Env, Result, Task};
 use napi_derive::napi;
 use std::path::PathBuf;
-use vexfs_core::ids::{Index, MemberId};
+use vexfs_core::ids::{GroupId, Index, MemberId};
 use vexfs_core::log::LogOptions;
-use vexfs_core::machine::Machine;
+use vexfs_core::machine::{Machine, MachineLimits};
 use vexfs_core::snapshot::{SnapshotError, SnapshotInfo};
 use vexfs_runtime::restore::{self, Restore, RestoreError};
 
@@ -50,7 +50,7 @@ impl Task for InspectTask {
     type JsValue = NativeSnapshot;
 
     fn compute(&mut self) -> Result<Self::Output> {
-        restore::read(&self.path).map_err(|error| coded(code_of(&error), error))
+        restore::read(&self.path, MachineLimits::default()).map_err(|error| coded(code_of(&error), error))
     }
 
     fn resolve(&mut self, _env: Env, (info, machine): Self::Output) -> Result<NativeSnapshot> {
@@ -82,21 +82,33 @@ pub fn inspect_snapshot(path: String) -> AsyncTask<InspectTask> {
 /// Sizes in bytes.
 #[napi(object)]
 pub struct RestoreOptions {
-    pub path: String,
+    /// A snapshot of each group.
+    pub paths: Vec<String>,
     pub data_dir: String,
     pub cluster_id: String,
     pub node_id: String,
     /// The members from now on, this one included.
     pub founders: Vec<String>,
+    pub window_events: u32,
     /// 16 random bytes.
     pub fresh_directory_id: Buffer,
     pub seed: BigInt,
     pub segment_bytes: f64,
 }
 
+/// Where a group goes on from.
 #[napi(object)]
-pub struct Restored {
+pub struct NativeResumed {
+    pub group: u32,
     pub index: BigInt,
+}
+
+pub fn resumed(groups: Vec<(GroupId, Index)>) -> Vec<NativeResumed> {
+    groups.into_iter().map(|(group, index)| NativeResumed { group: group.0, index: index.0.into() }).collect()
+}
+
+pub fn log_options(segment_bytes: f64) -> LogOptions {
+    LogOptions { segment_bytes: segment_bytes as u64, spare_segments: 0, ..Default::default() }
 }
 
 pub struct RestoreTask {
@@ -105,10 +117,10 @@ pub struct RestoreTask {
 
 #[napi]
 impl Task for RestoreTask {
-    type Output = Index;
-    type JsValue = Restored;
+    type Output = Vec<(GroupId, Index)>;
+    type JsValue = Vec<NativeResumed>;
 
-    fn compute(&mut self) -> Result<Index> {
+    fn compute(&mut self) -> Result<Self::Output> {
         let restore = self.restore.take().ok_or_else(|| coded("INTERNAL", "a restore is carried out once"))?;
         restore.carry_out().map_err(|error| {
             let code = match &error {
@@ -116,31 +128,33 @@ impl Task for RestoreTask {
                 RestoreError::Log(error) => log_code(error),
                 RestoreError::Snapshot(error) => code_of(error),
                 RestoreError::NotEmpty { .. } => "DATA_DIR_NOT_EMPTY",
+                RestoreError::Twice { .. } | RestoreError::Missing { .. } => "SNAPSHOT_INVALID",
             };
             coded(code, error)
         })
     }
 
-    fn resolve(&mut self, _env: Env, index: Index) -> Result<Restored> {
-        Ok(Restored { index: index.0.into() })
+    fn resolve(&mut self, _env: Env, groups: Self::Output) -> Result<Vec<NativeResumed>> {
+        Ok(resumed(groups))
     }
 }
 
-/// Makes a new data directory that goes on from a snapshot. Rejects `SNAPSHOT_INVALID`, `SNAPSHOT_WRONG_CLUSTER`,
+/// Makes a new data directory that goes on from snapshots. Rejects `SNAPSHOT_INVALID`, `SNAPSHOT_WRONG_CLUSTER`,
 /// `DATA_DIR_NOT_EMPTY`, `DATA_DIR_IN_USE`.
-#[napi(ts_return_type = "Promise<Restored>")]
-pub fn restore_snapshot(options: RestoreOptions) -> Result<AsyncTask<RestoreTask>> {
+#[napi(ts_return_type = "Promise<Array<NativeResumed>>")]
+pub fn restore_snapshots(options: RestoreOptions) -> Result<AsyncTask<RestoreTask>> {
     let fresh_directory_id = <[u8; 16]>::try_from(options.fresh_directory_id.as_ref())
         .map_err(|_| coded("INTERNAL", "the fresh directory id has 16 bytes"))?;
     let restore = Restore {
-        snapshot: options.path.into(),
+        snapshots: options.paths.into_iter().map(PathBuf::from).collect(),
         dir: options.data_dir.into(),
         cluster_id: options.cluster_id,
         node_id: options.node_id,
         founders: options.founders,
+        limits: MachineLimits { window_events: options.window_events as usize, ..Default::default() },
         fresh_directory_id,
         seed: options.seed.get_u64().1,
-        log: LogOptions { segment_bytes: options.segment_bytes as u64, spare_segments: 0, ..Default::default() },
+        log: log_options(options.segment_bytes),
     };
     Ok(AsyncTask::new(RestoreTask { restore: Some(restore) }))
 }

@@ -8,6 +8,7 @@ pub mod node;
 pub mod offline;
 pub mod protocol;
 pub mod queue;
+pub mod recover;
 pub mod restore;
 pub mod shared;
 pub mod times;

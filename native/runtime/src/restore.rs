@@ -1,15 +1,20 @@
-//! Snapshots as files of their own: what is in one, and a new directory that goes on from it.
+//! Snapshots as files of their own: what is in one, and a new directory that goes on from them.
 
 use crate::disk::{DiskError, FileDisk, Mode, OpenFile};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
-use vexfs_core::ids::{Index, MemberId};
-use vexfs_core::log::{Disk, HardState, Log, LogError, LogOptions, Op, SnapshotMark, Wanted};
+use vexfs_core::ids::{GroupId, Index, MemberId};
+use vexfs_core::log::{HardState, Log, LogError, LogOptions, Op, SnapshotMark, Wanted};
 use vexfs_core::machine::{Machine, MachineLimits};
+use vexfs_core::member::FIRST_GROUP;
 use vexfs_core::ordered::conf::Conf;
 use vexfs_core::snapshot::keeper::Keeper;
 use vexfs_core::snapshot::{file, SnapshotError, SnapshotInfo, SnapshotMeta};
+
+/// Left in a directory by whoever had it open; everything else makes it a used one.
+const LOCK_NAME: &str = "LOCK";
 
 #[derive(Debug, Error)]
 pub enum RestoreError {
@@ -21,60 +26,110 @@ pub enum RestoreError {
     Snapshot(#[from] SnapshotError),
     #[error("{} holds files already; a snapshot is restored into a new directory", dir.display())]
     NotEmpty { dir: PathBuf },
+    #[error("two of the snapshots are of group {group}; one of each is needed")]
+    Twice { group: GroupId },
+    #[error("no snapshot of group {group} is given; one of each group from 0 on is needed")]
+    Missing { group: GroupId },
 }
 
 /// Reads all of a snapshot file and checks it.
-pub fn read(path: &Path) -> Result<(SnapshotInfo, Machine), SnapshotError> {
+pub fn read(path: &Path, limits: MachineLimits) -> Result<(SnapshotInfo, Machine), SnapshotError> {
     let name = path.display().to_string();
     let opened = OpenFile::open_for_reading(path).map_err(SnapshotError::io("open", &name))?;
-    file::read(&opened, &name, MachineLimits::default(), 0)
+    file::read(&opened, &name, limits, 0)
 }
 
 pub struct Restore {
-    pub snapshot: PathBuf,
+    /// One for each group.
+    pub snapshots: Vec<PathBuf>,
     pub dir: PathBuf,
     pub cluster_id: String,
     pub node_id: String,
     /// The members from now on, this one included.
     pub founders: Vec<String>,
+    pub limits: MachineLimits,
     pub fresh_directory_id: [u8; 16],
     pub seed: u64,
     pub log: LogOptions,
 }
 
 impl Restore {
-    /// Makes the new directory. Every founder has to be made from the same snapshot.
-    pub fn carry_out(self) -> Result<Index, RestoreError> {
-        let (info, mut machine) = read(&self.snapshot)?;
-        let SnapshotMeta { group, index, term, .. } = info.meta;
-        let disk = Arc::new(FileDisk::open(&self.dir, Mode::ReadWrite)?);
-        let keeper = Keeper::new(disk.clone(), self.cluster_id.clone(), MachineLimits::default());
-        if info.meta.cluster_id != self.cluster_id {
-            let (file, found) = (self.snapshot.display().to_string(), info.meta.cluster_id);
-            return Err(SnapshotError::WrongCluster { file, found, expected: self.cluster_id }.into());
-        }
-        let names = disk.list().map_err(SnapshotError::io("list", "the directory"))?;
-        if names.iter().any(|name| name != "LOCK") {
+    /// Makes the new directory. Every founder has to be made from the same snapshots. Nothing is made where they are
+    /// not all right.
+    pub fn carry_out(self) -> Result<Vec<(GroupId, Index)>, RestoreError> {
+        let read = self.read_all()?;
+        if !is_empty(&self.dir)? {
             return Err(RestoreError::NotEmpty { dir: self.dir });
         }
+        let disk = Arc::new(FileDisk::open(&self.dir, Mode::ReadWrite)?);
+        let keeper = Keeper::new(disk.clone(), self.cluster_id.clone(), self.limits);
         let wanted = Wanted {
-            cluster_id: self.cluster_id.clone(),
+            cluster_id: self.cluster_id,
             node_id: self.node_id,
             fresh_directory_id: self.fresh_directory_id,
             salt_seed: self.seed,
         };
         let (mut log, _) = Log::open(disk, self.log, wanted)?;
-        machine.set_membership(machine.membership().clone().founded_again(&self.founders, index));
-        // The journal is not in a snapshot: it begins again after it.
-        let first = Index(index.0 + 1);
-        machine.journal_begins(first);
-        let conf = Conf::of_voters(self.founders.iter().map(|name| MemberId::of(name)).collect());
-        let meta = SnapshotMeta { cluster_id: self.cluster_id, group, index, term, conf };
-        keeper.write(&meta, &machine.image(), &mut || {})?;
-        let mark = SnapshotMark { index, term, first, prior_term: term };
-        let state = HardState { term, vote: MemberId(0), commit: index };
-        log.append(&[Op::Mark { group, mark }, Op::HardState { group, state }])?;
+        let mut ops = Vec::new();
+        let mut restored = Vec::new();
+        for (SnapshotMeta { cluster_id, group, index, term, .. }, mut machine) in read {
+            // The journal is not in a snapshot: it begins again after it.
+            let first = Index(index.0 + 1);
+            machine.journal_begins(first);
+            found_again(&mut machine, group, index, &self.founders);
+            let meta = SnapshotMeta { cluster_id, group, index, term, conf: conf_of(&self.founders) };
+            keeper.write(&meta, &machine.image(), &mut || {})?;
+            let mark = SnapshotMark { index, term, first, prior_term: term };
+            let state = HardState { term, vote: MemberId(0), commit: index };
+            ops.extend([Op::Mark { group, mark }, Op::HardState { group, state }]);
+            restored.push((group, index));
+        }
+        log.append(&ops)?;
         log.seal_and_close()?;
-        Ok(index)
+        Ok(restored)
+    }
+
+    /// Each group's snapshot, by group.
+    fn read_all(&self) -> Result<Vec<(SnapshotMeta, Machine)>, RestoreError> {
+        let mut found = Vec::new();
+        let mut groups = BTreeSet::new();
+        for path in &self.snapshots {
+            let (info, machine) = read(path, self.limits)?;
+            if info.meta.cluster_id != self.cluster_id {
+                let (file, found) = (path.display().to_string(), info.meta.cluster_id);
+                return Err(SnapshotError::WrongCluster { file, found, expected: self.cluster_id.clone() }.into());
+            }
+            if !groups.insert(info.meta.group) {
+                return Err(RestoreError::Twice { group: info.meta.group });
+            }
+            found.push((info.meta, machine));
+        }
+        match (0..).map(GroupId).zip(&groups).find(|(wanted, group)| wanted != *group) {
+            Some((group, _)) => Err(RestoreError::Missing { group }),
+            None => Ok(found),
+        }
+    }
+}
+
+fn is_empty(dir: &Path) -> Result<bool, RestoreError> {
+    let unreadable = SnapshotError::io("list", "the directory");
+    match std::fs::read_dir(dir) {
+        Ok(entries) => {
+            let names = entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<Vec<_>, _>>();
+            Ok(names.map_err(unreadable)?.iter().all(|name| name == LOCK_NAME))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(unreadable(error).into()),
+    }
+}
+
+pub(crate) fn conf_of(members: &[String]) -> Conf {
+    Conf::of_voters(members.iter().map(|name| MemberId::of(name)).collect())
+}
+
+/// Only the first group keeps the table.
+pub(crate) fn found_again(machine: &mut Machine, group: GroupId, index: Index, members: &[String]) {
+    if group == FIRST_GROUP {
+        machine.set_membership(machine.membership().clone().founded_again(members, index));
     }
 }

@@ -1,4 +1,4 @@
-import type { handleUnaryCall, ServerDuplexStream, ServerUnaryCall } from '@grpc/grpc-js';
+import type { handleUnaryCall } from '@grpc/grpc-js';
 import { CoordinatorError } from '../../errors/index.js';
 import { toStatus } from '../codec-error.js';
 import { Malformed } from '../schema.js';
@@ -23,8 +23,13 @@ export function unary<Q, R>(run: (request: Q, context: CallContext) => Promise<R
   };
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: the context does not look at messages
-export function contextOf(call: ServerUnaryCall<any, any> | ServerDuplexStream<any, any>): { context: CallContext; abort(): void } {
+/** What the context needs of a call, whatever its messages are. */
+interface Cancellable {
+  on(event: 'cancelled', listener: () => void): unknown;
+  getDeadline(): Date | number;
+}
+
+export function contextOf(call: Cancellable): { context: CallContext; abort(): void } {
   const controller = new AbortController();
   call.on('cancelled', () => controller.abort());
   const context: CallContext = {

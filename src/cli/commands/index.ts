@@ -1,12 +1,16 @@
 import type { Command } from 'commander';
 import { registerCompletion } from './completion.js';
 import { registerConfig } from './config.js';
+import { registerLeader } from './leader.js';
 import { registerLog } from './log.js';
+import { registerMember } from './member.js';
 import { registerOutcome } from './outcome.js';
 import { registerPublish } from './publish.js';
 import { registerRecord } from './record.js';
+import { registerRecover } from './recover.js';
 import { registerReplay } from './replay.js';
 import { registerServe } from './serve.js';
+import { registerSnapshot } from './snapshot.js';
 import { registerStatus } from './status.js';
 import { registerSubscribe } from './subscribe.js';
 
@@ -19,7 +23,11 @@ export const COMMANDS: readonly ((program: Command) => void)[] = [
   registerRecord,
   registerStatus,
   registerOutcome,
+  registerMember,
+  registerLeader,
+  registerSnapshot,
   registerLog,
+  registerRecover,
   registerConfig,
   registerCompletion,
 ];

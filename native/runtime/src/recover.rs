@@ -1,0 +1,160 @@
+//! The way back when a majority is gone for good: a stopped member's directory becomes a cluster that begins again with
+//! other members, from everything the directory holds.
+//!
+//! All of the log counts, not only what its commit mark covers: the mark is written lazily, so what was acknowledged may
+//! stand above it, and nobody is left who could say otherwise.
+
+use crate::disk::{DiskError, FileDisk, Mode};
+use crate::restore::{conf_of, found_again};
+use bytes::Bytes;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use thiserror::Error;
+use vexfs_core::event::Malformed;
+use vexfs_core::ids::{GroupId, Index, MemberId, Term};
+use vexfs_core::log::{
+    clear_unsettled, GroupRecovery, HardState, Identity, Log, LogError, LogOptions, LogReader, Op, Recovery, SnapshotMark, Wanted,
+};
+use vexfs_core::machine::{Machine, MachineLimits};
+use vexfs_core::member::FIRST_GROUP;
+use vexfs_core::membership::Membership;
+use vexfs_core::snapshot::keeper::Keeper;
+use vexfs_core::snapshot::{SnapshotError, SnapshotMeta};
+
+/// Bytes of entries read at a time.
+const READ_BYTES: u64 = 4 * 1024 * 1024;
+
+#[derive(Debug, Error)]
+pub enum RecoverError {
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    #[error("entry {index} of group {group} cannot be read: {source}")]
+    Malformed { group: GroupId, index: Index, source: Malformed },
+    #[error("entries of group {group} are lost from index {first} on; what is left is not the whole state")]
+    Lost { group: GroupId, first: Index },
+    #[error("group {group} has no snapshot here: the directory never had its state")]
+    Empty { group: GroupId },
+}
+
+/// What a directory holds of a group.
+pub struct Held {
+    pub group: GroupId,
+    pub snapshot: Index,
+    pub last: Index,
+    pub commit: Index,
+    pub term: Term,
+    pub events: u64,
+}
+
+pub struct Looked {
+    pub identity: Identity,
+    pub groups: Vec<Held>,
+    pub table: Membership,
+}
+
+fn replay(
+    reader: &LogReader<FileDisk>,
+    keeper: &Keeper<FileDisk>,
+    group: GroupId,
+    found: &GroupRecovery,
+) -> Result<(SnapshotMeta, Machine), RecoverError> {
+    let Some((index, _)) = found.snapshot else { return Err(RecoverError::Empty { group }) };
+    let (info, mut machine) = keeper.load(group, index, 0)?;
+    while machine.applied() < found.last_index {
+        let next = Index(machine.applied().0 + 1);
+        for entry in reader.entries(group, next, Index(found.last_index.0 + 1), READ_BYTES)? {
+            let data = if entry.kind == 0 { entry.data } else { Bytes::new() };
+            machine
+                .apply(entry.index, entry.term, &data)
+                .map_err(|source| RecoverError::Malformed { group, index: entry.index, source })?;
+        }
+    }
+    Ok((info.meta, machine))
+}
+
+fn check(recovery: &Recovery) -> Result<(), RecoverError> {
+    match recovery.damaged.first() {
+        Some(lost) => Err(RecoverError::Lost { group: lost.group, first: lost.first }),
+        None => Ok(()),
+    }
+}
+
+/// Reads a stopped member's directory and changes nothing.
+pub fn look(dir: &Path, limits: MachineLimits) -> Result<Looked, RecoverError> {
+    let disk = Arc::new(FileDisk::open(dir, Mode::ReadOnly)?);
+    let (reader, recovery) = LogReader::open(disk.clone())?;
+    check(&recovery)?;
+    let keeper = Keeper::new(disk, recovery.identity.cluster_id.clone(), limits);
+    let mut table = Membership::default();
+    let mut groups = Vec::new();
+    for (group, found) in &recovery.groups {
+        let (meta, machine) = replay(&reader, &keeper, *group, found)?;
+        if *group == FIRST_GROUP {
+            table = machine.membership().clone();
+        }
+        groups.push(Held {
+            group: *group,
+            snapshot: meta.index,
+            last: found.last_index,
+            commit: found.hard_state.commit,
+            term: found.hard_state.term,
+            events: machine.events(),
+        });
+    }
+    Ok(Looked { identity: recovery.identity, groups, table })
+}
+
+pub struct Recover {
+    pub dir: PathBuf,
+    pub cluster_id: String,
+    pub node_id: String,
+    /// The members from now on, this one included.
+    pub members: Vec<String>,
+    pub limits: MachineLimits,
+    pub seed: u64,
+    pub log: LogOptions,
+}
+
+impl Recover {
+    /// Founds the cluster again, in the directory itself. The journal stays. Each group's snapshot is on disk before the
+    /// log names it, and the log names all of them at once: an attempt that is cut off has changed nothing.
+    pub fn carry_out(self) -> Result<Vec<(GroupId, Index)>, RecoverError> {
+        // A directory that is not there is not to be made.
+        drop(FileDisk::open(&self.dir, Mode::ReadOnly)?);
+        let disk = Arc::new(FileDisk::open(&self.dir, Mode::ReadWrite)?);
+        let wanted = Wanted {
+            cluster_id: self.cluster_id.clone(),
+            node_id: self.node_id,
+            fresh_directory_id: [0; 16],
+            salt_seed: self.seed,
+        };
+        let (mut log, recovery) = Log::open(disk.clone(), self.log, wanted)?;
+        check(&recovery)?;
+        let reader = log.reader();
+        let keeper = Keeper::new(disk.clone(), self.cluster_id.clone(), self.limits);
+        let mut ops = Vec::new();
+        let mut recovered = Vec::new();
+        for (group, found) in &recovery.groups {
+            let (group, index) = (*group, found.last_index);
+            let (_, mut machine) = replay(&reader, &keeper, group, found)?;
+            let term = if index < found.first_index { found.prior_term } else { reader.term(group, index)? };
+            found_again(&mut machine, group, index, &self.members);
+            let meta = SnapshotMeta { cluster_id: self.cluster_id.clone(), group, index, term, conf: conf_of(&self.members) };
+            keeper.write(&meta, &machine.image(), &mut || {})?;
+            let mark = SnapshotMark { index, term, first: found.first_index, prior_term: found.prior_term };
+            // A term of its own: what the lost members may still say is of an earlier one.
+            let state = HardState { term: Term(found.hard_state.term.0 + 1), vote: MemberId(0), commit: index };
+            ops.extend([Op::Mark { group, mark }, Op::HardState { group, state }]);
+            recovered.push((group, index));
+        }
+        log.append(&ops)?;
+        // Nobody is left who could settle what a torn tail may have been.
+        clear_unsettled(&*disk)?;
+        log.seal_and_close()?;
+        Ok(recovered)
+    }
+}

@@ -1,0 +1,124 @@
+import { randomBytes } from 'node:crypto';
+import { createInterface } from 'node:readline/promises';
+import type { Command } from 'commander';
+import type { HeldDirectory } from '../../contracts/index.js';
+import { CoordinatorError } from '../../errors/index.js';
+import { jsonOf } from '../../events/index.js';
+import { outputOption, repeated, timeoutOption, usage, wholeNumber } from '../arguments.js';
+import { facts, type OutputFormat, table, writeJson, writeLine } from '../output.js';
+import { record } from '../recover/record.js';
+import { findVoters, type VoterFound } from '../recover/voters.js';
+
+interface RecoverFlags {
+  readonly dataDir: string;
+  readonly nodeId: string;
+  readonly clusterId: string;
+  readonly member?: string[];
+  readonly peer?: string[];
+  readonly gone?: string[];
+  readonly windowEvents?: number;
+  readonly yes?: boolean;
+  readonly iUnderstandDataLoss?: boolean;
+  readonly output: OutputFormat;
+  readonly timeoutMs: number;
+}
+
+export function registerRecover(program: Command): void {
+  const command = program
+    .command('recover')
+    .description('begin again from one stopped member when a majority of the voters is gone for good')
+    .requiredOption('--data-dir <dir>', "the stopped member's data directory")
+    .requiredOption('--node-id <id>', 'the member that it belongs to')
+    .option('--cluster-id <id>', 'the cluster that it belongs to', 'vexfs')
+    .option('--member <id>', 'a voter from now on; give one for each (default: this member alone, and others join it)', repeated)
+    .option('--peer <id=host:port>', 'where another voter would answer; needed for each that the directory has no address of', repeated)
+    .option('--gone <id>', 'a voter that exists no more, and is not asked', repeated)
+    .option('--window-events <n>', "the members' dedup.windowEvents, where it is not the usual one", wholeNumber(1000, 100_000_000))
+    .option('--yes', 'do not ask; needs --i-understand-data-loss')
+    .option('--i-understand-data-loss', 'acknowledged events that only the lost members have are given up')
+    .addHelpText(
+      'after',
+      [
+        '',
+        'It shows what the directory holds, asks every other voter at its address, and refuses while a majority, this member',
+        'included, is there. Everything in the log is kept, also what no commit mark covers; what only the lost members have is',
+        'given up. The new voters are recorded in the directory and in the member table; whoever was a member before and comes',
+        'back is told that it was removed. Save a copy of the directory first.',
+        '',
+        'Example:',
+        '  vexcoord recover --data-dir ./a --node-id a --peer b=127.0.0.1:7410 --peer c=127.0.0.1:7420',
+      ].join('\n'),
+    )
+    .action(recover);
+  timeoutOption(outputOption(command), 'how long a voter may take to answer');
+}
+
+async function recover(flags: RecoverFlags): Promise<void> {
+  const { dataDir, nodeId, clusterId, timeoutMs } = flags;
+  if (flags.yes && !flags.iUnderstandDataLoss) throw usage('--yes needs --i-understand-data-loss: events that only the lost members have are given up');
+  const { lookAtDirectory, recoverDirectory } = await import('../../native/index.js');
+  const settings = flags.windowEvents === undefined ? {} : { windowEvents: flags.windowEvents };
+  const held = await lookAtDirectory(dataDir, settings);
+  check(held, flags);
+  const voters = await findVoters(held, { peers: pairs(flags.peer ?? []), gone: flags.gone ?? [], timeoutMs });
+  const members = [...new Set([nodeId, ...(flags.member ?? [])])];
+  if (flags.output === 'table') await writeLine(describe(dataDir, held, voters, members));
+  refuseMajority(voters);
+  if (!flags.yes) await confirm(nodeId);
+  const before = { nodeId, clusterId, groups: jsonOf(held.groups), voters, members };
+  await record(dataDir, { at: new Date().toISOString(), state: 'begun', ...before });
+  const groups = await recoverDirectory({ ...settings, dataDir, clusterId, nodeId, members, seed: randomBytes(8).readBigUInt64LE() });
+  await record(dataDir, { at: new Date().toISOString(), state: 'done', groups: jsonOf(groups) });
+  if (flags.output === 'json') return writeJson({ ...before, dataDir, recovered: jsonOf(groups) });
+  await writeLine(`Done. Start ${nodeId} with this directory; ${members.length === 1 ? 'others join it by "vexcoord member add"' : 'the other members are made by "vexcoord snapshot restore" from the snapshots in it'}.`);
+}
+
+function check(held: HeldDirectory, { dataDir, nodeId, clusterId }: RecoverFlags): void {
+  if (held.nodeId !== nodeId || held.clusterId !== clusterId) {
+    throw new CoordinatorError('DATA_DIR_MISMATCH', `${dataDir} belongs to node ${held.nodeId} of cluster ${held.clusterId}, not to node ${nodeId} of cluster ${clusterId}`);
+  }
+  const own = held.members.find(({ id }) => id === nodeId);
+  if (own?.role === 'removed') throw new CoordinatorError('MEMBER_REMOVED', `node ${nodeId} was removed from its cluster before; its state is not the cluster's`);
+}
+
+function refuseMajority(voters: readonly VoterFound[]): void {
+  const there = voters.filter(({ state }) => state === 'this node' || state === 'answers');
+  const majority = Math.floor(voters.length / 2) + 1;
+  if (there.length < majority) return;
+  const who = there.map(({ id, address, state }) => (state === 'this node' ? `${id} (this node)` : `${id} at ${address}`)).join(', ');
+  throw new CoordinatorError('QUORUM_EXISTS', `${there.length} of ${voters.length} voters are there, a majority: ${who}; start this node instead, and change members with "vexcoord member"`);
+}
+
+async function confirm(nodeId: string): Promise<void> {
+  if (!process.stdin.isTTY) throw usage('nobody can be asked here; give --yes --i-understand-data-loss to go on without');
+  const asked = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    const answer = await asked.question(`Events that only the lost members have are given up. Type ${nodeId} to go on: `);
+    if (answer.trim() !== nodeId) throw new CoordinatorError('ABORTED', 'nothing was changed', { committed: 'no' });
+  } finally {
+    asked.close();
+  }
+}
+
+function pairs(texts: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    texts.map((text) => {
+      const cut = text.indexOf('=');
+      if (cut < 1) throw usage(`--peer ${text} is not ID=HOST:PORT`);
+      return [text.slice(0, cut), text.slice(cut + 1)];
+    }),
+  );
+}
+
+function describe(dataDir: string, held: HeldDirectory, voters: readonly VoterFound[], members: readonly string[]): string {
+  const groups = held.groups.map(({ group, lastIndex, commitIndex, term, snapshotIndex, events }) => [group, lastIndex, commitIndex, term, snapshotIndex, events].map(String));
+  return [
+    facts([
+      ['directory', dataDir],
+      ['node', `${held.nodeId} of cluster ${held.clusterId}`],
+      ['voters from now on', members.join(', ')],
+    ]),
+    table(groups, ['group', 'last', 'commit mark', 'term', 'snapshot', 'events']),
+    table(voters.map(({ id, address, state }) => [id, address ?? '-', state]), ['voter', 'address', 'state']),
+  ].join('\n\n');
+}

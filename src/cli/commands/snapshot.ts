@@ -1,0 +1,101 @@
+import { randomBytes } from 'node:crypto';
+import type { Command } from 'commander';
+import type { SnapshotContents } from '../../contracts/index.js';
+import { jsonOf } from '../../events/index.js';
+import { apiOption, groupOption, outputOption, repeated, timeoutOption, wholeNumber } from '../arguments.js';
+import { withClients } from '../nodes.js';
+import { facts, type OutputFormat, table, writeJson, writeLine } from '../output.js';
+import { saveTo } from '../snapshot-file.js';
+
+interface SaveFlags {
+  readonly api: string[];
+  readonly group: number;
+  readonly output: OutputFormat;
+  readonly timeoutMs: number;
+}
+
+interface RestoreFlags {
+  readonly dataDir: string;
+  readonly nodeId: string;
+  readonly clusterId: string;
+  readonly member?: string[];
+  readonly windowEvents?: number;
+  readonly output: OutputFormat;
+}
+
+export function registerSnapshot(program: Command): void {
+  const snapshot = program
+    .command('snapshot')
+    .description("save a group's state to a file, look into one, begin again from one")
+    .addHelpText('after', '\nExample:\n  vexcoord snapshot save state.snap --api 127.0.0.1:7401');
+  const save = snapshot
+    .command('save')
+    .description('have a node take a snapshot and save it; the file appears whole or not at all')
+    .argument('<file>', 'where it goes')
+    .addHelpText('after', '\nExample:\n  vexcoord snapshot save state.snap --api 127.0.0.1:7401')
+    .action(saveSnapshot);
+  timeoutOption(groupOption(apiOption(outputOption(save))), 'how long to wait until the snapshot is taken');
+  outputOption(
+    snapshot
+      .command('inspect')
+      .description('read a snapshot to its end, check it and say what is in it')
+      .argument('<file>', 'the snapshot')
+      .addHelpText('after', '\nExample:\n  vexcoord snapshot inspect state.snap')
+      .action(inspect),
+  );
+  outputOption(
+    snapshot
+      .command('restore')
+      .description('make a new data directory that goes on from a snapshot; of many groups, give a snapshot of each')
+      .argument('<file...>', 'the snapshot, one for each group')
+      .requiredOption('--data-dir <dir>', 'a directory that does not exist yet or is empty')
+      .requiredOption('--node-id <id>', 'the member whose directory it is to be; an id that the cluster has not had')
+      .option('--cluster-id <id>', 'the cluster that the snapshot must be of', 'vexfs')
+      .option('--window-events <n>', "the members' dedup.windowEvents, where it is not the usual one", wholeNumber(1000, 100_000_000))
+      .option('--member <id>', 'a member from now on; give one for each, the same in every restored directory (default: this one alone)', repeated)
+      .addHelpText('after', '\nExample:\n  vexcoord snapshot restore state.snap --data-dir ./a2 --node-id a2 --cluster-id vexfs')
+      .action(restore),
+  );
+}
+
+async function saveSnapshot(file: string, flags: SaveFlags): Promise<void> {
+  // One node is asked: another one's snapshot could not go on where the first one's broke off.
+  const [address] = flags.api;
+  await withClients(address === undefined ? [] : [address], async ([client]) => {
+    if (client === undefined) return;
+    const snapshot = await client.saveSnapshot({ group: flags.group, timeoutMs: flags.timeoutMs });
+    await saveTo(file, snapshot);
+    const { group, index, bytes } = snapshot;
+    if (flags.output === 'json') return writeJson({ file, group, index: index.toString(), bytes });
+    await writeLine(`${file} has the state of group ${group} at index ${index}, ${bytes} bytes.`);
+  });
+}
+
+async function inspect(file: string, flags: { readonly output: OutputFormat }): Promise<void> {
+  const { inspectSnapshot } = await import('../../native/index.js');
+  const contents = await inspectSnapshot(file);
+  if (flags.output === 'json') return writeJson(jsonOf(contents) as object);
+  await writeLine(describe(file, contents));
+}
+
+async function restore(files: string[], flags: RestoreFlags): Promise<void> {
+  const { restoreSnapshots } = await import('../../native/index.js');
+  const { dataDir, nodeId, clusterId } = flags;
+  const members = [...new Set([nodeId, ...(flags.member ?? [])])];
+  const settings = flags.windowEvents === undefined ? {} : { windowEvents: flags.windowEvents };
+  const indexes = await restoreSnapshots({ ...settings, paths: files, dataDir, clusterId, nodeId, founders: members, freshDirectoryId: randomBytes(16), seed: randomBytes(8).readBigUInt64LE() });
+  if (flags.output === 'json') return writeJson({ dataDir, nodeId, clusterId, members, groups: jsonOf(indexes) });
+  const groups = indexes.map(({ group, index }) => `group ${group} from index ${index}`).join(', ');
+  await writeLine(`${dataDir} goes on with ${groups}; its members are ${members.join(', ')}. Start it with "vexcoord serve --node-id ${nodeId} --cluster-id ${clusterId} --data-dir ${dataDir}".`);
+}
+
+function describe(file: string, contents: SnapshotContents): string {
+  const lines = facts([
+    ['file', `${file}, ${contents.bytes} bytes, digest ${contents.digest}`],
+    ['cluster', `${contents.clusterId}, group ${contents.group}`],
+    ['state', `at index ${contents.index}, term ${contents.term}, hash ${contents.applyHash}`],
+    ['holds', `${contents.events} events, ${contents.sessions} sessions, ${contents.consumers} consumers`],
+  ]);
+  if (contents.members.length === 0) return lines;
+  return `${lines}\n\n${table(contents.members.map(({ id, role, address }) => [id, role, address ?? '-']), ['member', 'role', 'address'])}`;
+}

@@ -1,0 +1,54 @@
+/** Snapshot files and stopped members' directories: looked into, restored from, recovered. */
+import type { HeldDirectory, Resumed, SnapshotContents, TableMember } from '../contracts/index.js';
+import { addon, type NativeTableMember, type RecoverOptions, type RestoreOptions } from './addon.js';
+import { fromNative } from './errors.js';
+
+/** As members have it unless configured otherwise. */
+const WINDOW_EVENTS = 1_000_000;
+const SEGMENT_BYTES = 64 * 1024 * 1024;
+
+/** Settings of the members that the files are of, where they are not the usual ones. */
+export interface FileSettings {
+  readonly windowEvents?: number;
+  readonly segmentBytes?: number;
+}
+
+/** Reads all of a snapshot file. Rejects with `SNAPSHOT_INVALID`. */
+export async function inspectSnapshot(path: string): Promise<SnapshotContents> {
+  const found = await coded(() => addon().inspectSnapshot(path));
+  const { clusterId, group, index, term, events, sessions, consumers, bytes } = found;
+  return { clusterId, group, index, term, members: found.table.map(memberOf), events, sessions, consumers, bytes, digest: hex(found.digest), applyHash: hex(found.applyHash) };
+}
+
+/** Makes a new data directory. Rejects with `SNAPSHOT_INVALID`, `SNAPSHOT_WRONG_CLUSTER`, `DATA_DIR_NOT_EMPTY` or `DATA_DIR_IN_USE`; nothing is changed then. */
+export function restoreSnapshots(options: Omit<RestoreOptions, 'windowEvents' | 'segmentBytes'> & FileSettings): Promise<Resumed[]> {
+  return coded(() => addon().restoreSnapshots({ windowEvents: WINDOW_EVENTS, segmentBytes: SEGMENT_BYTES, ...options }));
+}
+
+/** What a stopped member's directory holds; nothing is changed. Rejects with `DATA_DIR_IN_USE`, `DATA_DIR_UNREADABLE`, `LOG_DAMAGED` or `STATE_LOST`. */
+export async function lookAtDirectory(dataDir: string, settings: FileSettings = {}): Promise<HeldDirectory> {
+  const found = await coded(() => addon().lookAtDirectory(dataDir, settings.windowEvents ?? WINDOW_EVENTS));
+  const { nodeId, clusterId, directory, incarnation, groups } = found;
+  return { nodeId, clusterId, directory, incarnation, groups, members: found.table.map(memberOf) };
+}
+
+/** Founds a cluster again in a stopped member's directory. Rejects as `lookAtDirectory`, and with `DATA_DIR_MISMATCH`. */
+export function recoverDirectory(options: Omit<RecoverOptions, 'windowEvents' | 'segmentBytes'> & FileSettings): Promise<Resumed[]> {
+  return coded(() => addon().recoverDirectory({ windowEvents: WINDOW_EVENTS, segmentBytes: SEGMENT_BYTES, ...options }));
+}
+
+async function coded<T>(call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (thrown) {
+    throw fromNative(thrown);
+  }
+}
+
+function memberOf({ id, role, address }: NativeTableMember): TableMember {
+  return { id, role: role as TableMember['role'], address: address === '' ? null : address };
+}
+
+function hex(value: bigint): string {
+  return value.toString(16).padStart(16, '0');
+}
