@@ -263,8 +263,10 @@ impl<R: EntryReader> Group<R> {
                 self.raw.raft.become_follower(term, 0);
             }
         }
-        // The clock of a follower is that of its candidacy: it stands still while this member may not stand.
-        if self.settling.as_ref().is_none_or(Settling::stands) {
+        // The clock of a follower is that of its candidacy: it stands still while this member may not stand. While a
+        // received snapshot is on its way to the disk, the engine has neither the entries before it nor has applied it: it
+        // would panic (raft-rs 0.7, hup).
+        if self.settling.as_ref().is_none_or(Settling::stands) && self.snapshots.installing.is_none() {
             self.raw.tick();
         }
         self.draw_timeout();

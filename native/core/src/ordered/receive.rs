@@ -156,7 +156,7 @@ impl<R: EntryReader> Group<R> {
             {
                 return Ok(());
             }
-            MessageType::MsgTimeoutNow if self.settling.is_some() => return Ok(()),
+            MessageType::MsgTimeoutNow if self.settling.is_some() || self.snapshots.installing.is_some() => return Ok(()),
             MessageType::MsgHeartbeat if current && self.settling.is_some() => {
                 // What the leader believes to be here may be what was lost, or replaced by it: only an append shows how
                 // far the logs are the same.
