@@ -17,7 +17,7 @@ export interface FileSettings {
 export async function inspectSnapshot(path: string): Promise<SnapshotContents> {
   const found = await coded(() => addon().inspectSnapshot(path));
   const { clusterId, group, index, term, events, sessions, consumers, bytes } = found;
-  return { clusterId, group, index, term, members: found.table.map(memberOf), events, sessions, consumers, bytes, digest: hex(found.digest), applyHash: hex(found.applyHash) };
+  return { clusterId, group, index, term, members: membersOf(found.table), events, sessions, consumers, bytes, digest: hex(found.digest), applyHash: hex(found.applyHash) };
 }
 
 /** Makes a new data directory. Rejects with `SNAPSHOT_INVALID`, `SNAPSHOT_WRONG_CLUSTER`, `DATA_DIR_NOT_EMPTY` or `DATA_DIR_IN_USE`; nothing is changed then. */
@@ -29,7 +29,7 @@ export function restoreSnapshots(options: Omit<RestoreOptions, 'windowEvents' | 
 export async function lookAtDirectory(dataDir: string, settings: FileSettings = {}): Promise<HeldDirectory> {
   const found = await coded(() => addon().lookAtDirectory(dataDir, settings.windowEvents ?? WINDOW_EVENTS));
   const { nodeId, clusterId, directory, incarnation, groups } = found;
-  return { nodeId, clusterId, directory, incarnation, groups, members: found.table.map(memberOf) };
+  return { nodeId, clusterId, directory, incarnation, groups, members: membersOf(found.table) };
 }
 
 /** Founds a cluster again in a stopped member's directory. Rejects as `lookAtDirectory`, and with `DATA_DIR_MISMATCH`. */
@@ -45,8 +45,10 @@ async function coded<T>(call: () => Promise<T>): Promise<T> {
   }
 }
 
-function memberOf({ id, role, address }: NativeTableMember): TableMember {
-  return { id, role: role as TableMember['role'], address: address === '' ? null : address };
+/** By id. */
+function membersOf(table: readonly NativeTableMember[]): TableMember[] {
+  const members = table.map(({ id, role, address }) => ({ id, role: role as TableMember['role'], address: address === '' ? null : address }));
+  return members.sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
 function hex(value: bigint): string {

@@ -1,0 +1,73 @@
+/** A disk that is really full: a small file system of its own, which takes root to mount. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { Coordinator, type Receipt } from '../dist/index.js';
+import { codeOf, fileWrite, take, until } from './helpers/cluster.js';
+
+const MIB = 1024 * 1024;
+
+/** Mounts a small tmpfs; null where that is not allowed. */
+function smallDisk(): string | null {
+  const directory = mkdtempSync(join(tmpdir(), 'vexcoord-full-'));
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', directory], { stdio: 'ignore' });
+    return directory;
+  } catch {
+    rmSync(directory, { recursive: true });
+    return null;
+  }
+}
+
+test.serial('a full disk: writes wait and the status says why; with room they go on by themselves, and nothing is lost', async (t) => {
+  const disk = smallDisk();
+  if (disk === null) {
+    t.log('skipped: a file system can be mounted by root only');
+    t.pass();
+    return;
+  }
+  const dataDir = join(disk, 'a');
+  mkdirSync(dataDir);
+  const config = { nodeId: 'a', clusterId: 'full', dataDir, listen: '127.0.0.1:0', api: false as const, log: { segmentBytes: MIB, spareSegments: 0, reserveBytes: 2 * MIB } };
+  let node = await Coordinator.start(config);
+  t.teardown(async () => {
+    await node.close();
+    execFileSync('umount', [disk]);
+    rmSync(disk, { recursive: true });
+  });
+  await until('a leader', () => node.status().role === 'leader');
+  const acknowledged: Receipt[] = [await node.publish(fileWrite('/before', 1000))];
+  const filler = join(disk, 'filler');
+  const { bavail, bsize } = statfsSync(disk);
+  writeFileSync(filler, Buffer.alloc(bavail * bsize));
+
+  // What is published now waits; each in a session of its own, so that one that was given up holds up nobody.
+  const waiting: Promise<Receipt>[] = [];
+  let ended = 0;
+  await until('the disk to be full, what was held back included', () => {
+    const one = node.publish(fileWrite(`/full/${waiting.length}`, 100_000), { session: null, timeoutMs: 60_000 });
+    waiting.push(one);
+    one.finally(() => (ended += 1)).catch(() => {});
+    return node.status().disk.full && waiting.length - ended >= 10;
+  });
+  const { state, reasons } = node.status().health;
+  t.is(state, 'degraded');
+  t.true(reasons.some((reason) => reason.startsWith('DISK_FULL: ')), reasons.join());
+  t.is(await codeOf(node.publish(fileWrite('/impatient', 10), { session: null, timeoutMs: 300 })), 'TIMEOUT');
+
+  // Room for all of them, with what is held back restored first.
+  rmSync(filler);
+  const receipts = await Promise.all(waiting);
+  acknowledged.push(...receipts);
+  await until('the disk to be fine', () => !node.status().disk.full && node.status().health.state === 'ok');
+  acknowledged.push(await node.publish(fileWrite('/after')));
+  await node.close();
+  node = await Coordinator.start(config);
+  await until('its journal', () => node.status().commitIndex >= (acknowledged.at(-1)?.index ?? 0n) && node.status().role === 'leader');
+  const deliveries = await take(node, Number(node.status().groups[0]?.events ?? 0n));
+  const ids = deliveries.map(({ event }) => event.id);
+  t.is(new Set(ids).size, ids.length);
+  t.deepEqual(acknowledged.filter(({ eventId }) => !ids.includes(eventId)), []);
+});
