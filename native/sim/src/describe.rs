@@ -9,7 +9,8 @@ use vexfs_core::ids::{EventId, MemberId, RequestId};
 use vexfs_core::log::Op;
 use vexfs_core::machine::{EventOutcome, Outcome};
 use vexfs_core::ordered::effects::{Completion, End, Write};
-use vexfs_core::peer::frame::{FrameKind, FRAME_HEADER_BYTES};
+use vexfs_core::ordered::conf::Conf;
+use vexfs_core::peer::frame::{Frame, FrameKind, FRAME_HEADER_BYTES};
 use vexfs_core::peer::raft_message;
 
 pub fn node_name(node: usize) -> char {
@@ -29,6 +30,36 @@ fn request_name(request: RequestId) -> String {
     format!("#{}.{}", request.0 >> 32, request.0 & 0xFFFF_FFFF)
 }
 
+/// A configuration: voters, what a joint one has besides them, learners.
+pub fn members(world: &World, conf: &Conf) -> String {
+    let names = |ids: &[MemberId]| ids.iter().map(|id| name(world, *id)).collect::<Vec<_>>().join(" ");
+    let mut out = format!("voters {}", names(&conf.voters));
+    if conf.is_joint() {
+        out += &format!(", jointly with {}", names(&conf.outgoing));
+    }
+    if !conf.learners.is_empty() {
+        out += &format!(", learners {}", names(&conf.learners));
+    }
+    out
+}
+
+/// The kinds of frames that have arrived, equal neighbours counted.
+pub fn arrived(frames: &[Frame]) -> String {
+    let kind = |frame: &Frame| match frame.kind {
+        FrameKind::Raft => raft(&frame.body).0.to_string(),
+        other => format!("{other:?}"),
+    };
+    let mut out: Vec<(String, usize)> = Vec::new();
+    for name in frames.iter().map(kind) {
+        match out.last_mut() {
+            Some((last, count)) if *last == name => *count += 1,
+            _ => out.push((name, 1)),
+        }
+    }
+    let words = out.into_iter().map(|(name, count)| if count > 1 { format!("{count} {name}") } else { name });
+    words.collect::<Vec<_>>().join(", ")
+}
+
 /// Kind, for colours and filters, and text of a frame.
 pub fn frame(_world: &World, bytes: &[u8]) -> (&'static str, String) {
     let body = Bytes::copy_from_slice(&bytes[FRAME_HEADER_BYTES..]);
@@ -38,9 +69,25 @@ pub fn frame(_world: &World, bytes: &[u8]) -> (&'static str, String) {
         kind if kind == FrameKind::Forward as u8 => ("Forward", format!("Forward of {}", submissions(&body))),
         kind if kind == FrameKind::ForwardRefused as u8 => ("ForwardRefused", "ForwardRefused".to_string()),
         kind if kind == FrameKind::AppliedQuery as u8 => ("AppliedQuery", format!("AppliedQuery {}", index())),
-        _ => ("AppliedAnswer", format!("AppliedAnswer {}", index())),
+        kind if kind == FrameKind::AppliedAnswer as u8 => ("AppliedAnswer", format!("AppliedAnswer {}", index())),
+        kind => {
+            let name = OTHER_KINDS.iter().find(|(of, _)| *of as u8 == kind).map_or("Unknown", |(_, name)| name);
+            (name, format!("{name} of {} bytes", body.len()))
+        }
     }
 }
+
+/// Frames that are told by their size alone.
+static OTHER_KINDS: [(FrameKind, &str); 8] = [
+    (FrameKind::SnapshotOffer, "SnapshotOffer"),
+    (FrameKind::SnapshotPull, "SnapshotPull"),
+    (FrameKind::SnapshotPiece, "SnapshotPiece"),
+    (FrameKind::Transfer, "Transfer"),
+    (FrameKind::Declined, "Declined"),
+    (FrameKind::Removed, "Removed"),
+    (FrameKind::TermQuery, "TermQuery"),
+    (FrameKind::TermAnswer, "TermAnswer"),
+];
 
 fn raft(body: &Bytes) -> (&'static str, String) {
     let Ok(message) = raft_message::decode(body) else { return ("Raft", "unreadable".to_string()) };
@@ -189,6 +236,7 @@ fn outcome_text(outcome: &Outcome) -> String {
 pub fn happening(what: &Happening) -> String {
     match what {
         Happening::Start { node } => format!("{} starts", node_name(*node)),
+        Happening::Down { node } => format!("{} is down", node_name(*node)),
         Happening::Refused { node, reason } => format!("{} cannot open its directory: {reason}", node_name(*node)),
         Happening::Failed { node, reason } => format!("{} ends: {reason}", node_name(*node)),
         Happening::Resume { node } => format!("{} runs on", node_name(*node)),
@@ -206,6 +254,16 @@ pub fn happening(what: &Happening) -> String {
             let lost = if arrives_us.is_none() { " (no connection)" } else { "" };
             format!("{} -> {}{bulk}: {text}{lost}", node_name(*from), node_name(*to))
         }
+        Happening::Arrived { from, to, channel, text, .. } => {
+            let bulk = if *channel == 1 { " (bulk)" } else { "" };
+            format!("{} <- {}{bulk}: {text}", node_name(*to), node_name(*from))
+        }
+        Happening::Reset { from, to } => format!("{} -> {} is reset", node_name(*from), node_name(*to)),
+        Happening::Snapshot { node, index, installed } => {
+            let how = if *installed { "installs" } else { "has" };
+            format!("{} {how} a snapshot at {index}", node_name(*node))
+        }
+        Happening::Members { node, text } => format!("{} goes by {text}", node_name(*node)),
         Happening::Write { node, text } => format!("{} writes {text}", node_name(*node)),
         Happening::Asked { node, request, what } => format!("{}{} asks: {what}", node_name(*node), request_name(*request)),
         Happening::Ended { node, request, what } => format!("{}{} ends: {what}", node_name(*node), request_name(*request)),

@@ -4,7 +4,7 @@ use crate::faults::counts::Counts;
 use crate::run::{run, Report};
 use crate::setup::Changes;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Mutex;
 
 /// Sums over runs.
@@ -23,7 +23,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    fn add(&mut self, report: Report) {
+    fn add(&mut self, report: &Report) {
         self.runs += 1;
         self.virtual_us += report.virtual_us;
         self.answers += report.answers;
@@ -31,35 +31,35 @@ impl Totals {
         self.elections += report.elections;
         self.starts += report.starts;
         self.faults.add(&report.faults);
-        self.states.extend(report.states);
+        self.states.extend(&report.states);
         if !report.violations.is_empty() {
-            self.failed.push((report.seed, report.violations));
+            self.failed.push((report.seed, report.violations.clone()));
             self.failed.sort();
         }
     }
 }
 
-/// Runs seeds from `first` on, below `end`, until `stop` says so. `progress` is called after each run, on any thread.
+/// Runs `count` seeds from `first` on, until `stop` says so. `after` is called after each run, on any thread.
 pub fn hunt(
     first: u64,
-    end: u64,
+    count: u64,
     changes: &Changes,
     threads: usize,
-    stop: &AtomicBool,
-    progress: &(dyn Fn(&Totals) + Sync),
+    stop: &(dyn Fn() -> bool + Sync),
+    after: &(dyn Fn(&Report, &Totals) + Sync),
 ) -> Totals {
-    let (next, totals) = (AtomicU64::new(first), Mutex::new(Totals::default()));
+    let (next, totals) = (AtomicU64::new(0), Mutex::new(Totals::default()));
     std::thread::scope(|scope| {
         for _ in 0..threads.max(1) {
             scope.spawn(|| loop {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= end || stop.load(Ordering::Relaxed) {
+                let at = next.fetch_add(1, Ordering::Relaxed);
+                if at >= count || stop() {
                     return;
                 }
-                let report = run(seed, changes);
+                let report = run(first.wrapping_add(at), changes);
                 if let Ok(mut totals) = totals.lock() {
-                    totals.add(report);
-                    progress(&totals);
+                    totals.add(&report);
+                    after(&report, &totals);
                 }
             });
         }

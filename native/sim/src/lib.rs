@@ -5,25 +5,35 @@
 //! - `member` is how the product's parts are put together, what the runtime's threads do included.
 //! - `disk`, `network` and `faults` are the world around it, `clients` use it, `invariants` judge it.
 //! - `plants` are known bugs that show that the judges can tell.
-//! - `hunt` runs many seeds, `shrink` makes a failing one smaller, `diagram` draws one.
+//! - `replay` tells one seed's history and `diagram` draws it, `hunt` runs many, `shrink` makes a failing one smaller; `main`
+//!   does what the command line (`args`) says.
 //!
 //! Left out: the TypeScript storeys, and real time of any kind.
 
+pub mod args;
+pub mod catalogue;
 pub mod clients;
 pub mod coverage;
 pub mod describe;
+pub mod diagram;
 pub mod disk;
 pub mod faults;
 pub mod history;
 pub mod hunt;
+pub mod interrupt;
 pub mod invariants;
 pub mod member;
 pub mod network;
+pub mod panics;
 pub mod plants;
+pub mod progress;
 pub mod queue;
 pub mod random;
 pub mod record;
+pub mod replay;
 pub mod run;
 pub mod setup;
 pub mod shadow;
+pub mod shrink;
+pub mod summary;
 pub mod world;

@@ -58,7 +58,7 @@ pub static PLANTS: [PlantRow; 32] = [
     row(AckBeforeSync, "ack-before-sync", "the log says \"on disk\" when a write is only queued", &["acknowledged_is_durable"]),
     row(BarrierWithoutReadIndex, "read-without-barrier", "a barrier is answered from local state without asking the leader", &["barrier_is_real_time"]),
     row(TinyWindow, "tiny-window", "the id window forgets almost everything, on every member", &["exactly_once", "duplicates_keep_first_place", "fence_is_final"]),
-    row(UnequalWindow, "unequal-window", "one member's window has another size than the others'", &["state_machine_safety", "receipts_are_stable"]),
+    row(UnequalWindow, "unequal-window", "one member's window has another size than the others'", &["state_machine_safety"]),
     row(SkippedTail, "skipped-tail", "recovery ends before the last synced batch", &["recovery_is_faithful"]),
     row(DamagedTailVotes, "damaged-tail-votes", "a member whose last batch is damaged votes and acknowledges at once", &["leader_completeness", "commit_is_final", "frames_are_taken"]),
     row(VoteForgotten, "vote-twice", "a restart forgets whom the member has voted for", &["election_safety"]),

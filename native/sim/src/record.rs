@@ -1,12 +1,14 @@
 //! What happened, kept for a trace to read and a diagram to draw; nothing is kept unless somebody asked for it.
 
 use crate::faults::kinds::FaultKind;
-use vexfs_core::ids::{RequestId, Term};
-use vexfs_core::ordered::status::Role;
+use vexfs_core::ids::{Index, RequestId, Term};
+use vexfs_core::ordered::status::{GroupStatus, Role};
 
 #[derive(Clone, Debug)]
 pub enum Happening {
     Start { node: usize },
+    /// The process has ended, whatever ended it.
+    Down { node: usize },
     /// The directory could not be opened.
     Refused { node: usize, reason: String },
     /// The node ended itself.
@@ -17,17 +19,33 @@ pub enum Happening {
     Damage { node: usize, what: String },
     /// `arrives_us` is `None` where there is no connection.
     Frame { from: usize, to: usize, channel: u8, kind: &'static str, text: String, arrives_us: Option<u64> },
+    /// Frames that the receiver took, oldest first.
+    Arrived { from: usize, to: usize, channel: u8, frames: usize, text: String },
+    /// What was on its way in this direction is lost.
+    Reset { from: usize, to: usize },
     Write { node: usize, text: String },
+    /// A member's newest snapshot; `installed`: it came from another.
+    Snapshot { node: usize, index: u64, installed: bool },
+    /// The configuration that a member goes by.
+    Members { node: usize, text: String },
     Asked { node: usize, request: RequestId, what: String },
     Ended { node: usize, request: RequestId, what: String },
     Calm,
     Violation { what: String },
 }
 
+/// What of a member was noted last, to note changes alone.
+#[derive(Clone, Default)]
+struct Noted {
+    role: Option<(Role, Term)>,
+    snapshot: Option<(Index, u64)>,
+    members: String,
+}
+
 #[derive(Default)]
 pub struct Recorder {
     on: bool,
-    roles: Vec<Option<(Role, Term)>>,
+    noted: Vec<Noted>,
     pub happenings: Vec<(u64, Happening)>,
 }
 
@@ -42,17 +60,32 @@ impl Recorder {
 
     pub fn add(&mut self, at_us: u64, what: Happening) {
         if let Happening::Start { node } = what {
-            self.roles.resize(self.roles.len().max(node + 1), None);
-            self.roles[node] = None;
+            *self.noted(node) = Noted::default();
         }
         self.happenings.push((at_us, what));
     }
 
-    /// Notes a member's role and term where they have changed.
-    pub fn role(&mut self, at_us: u64, node: usize, role: Role, term: Term) {
-        self.roles.resize(self.roles.len().max(node + 1), None);
-        if self.roles[node].replace((role, term)) != Some((role, term)) {
-            self.happenings.push((at_us, Happening::Role { node, role, term }));
+    fn noted(&mut self, node: usize) -> &mut Noted {
+        self.noted.resize(self.noted.len().max(node + 1), Noted::default());
+        &mut self.noted[node]
+    }
+
+    /// Notes what has changed of a member's role, term, snapshot and configuration, which is `members` in words.
+    pub fn status(&mut self, at_us: u64, node: usize, status: &GroupStatus, members: String) {
+        let noted = self.noted(node);
+        let mut changes = Vec::new();
+        let role = (status.role, status.term);
+        if noted.role.replace(role) != Some(role) {
+            changes.push(Happening::Role { node, role: role.0, term: role.1 });
         }
+        let snapshot = (status.snapshot, status.snapshots_installed);
+        if let Some(before) = noted.snapshot.replace(snapshot).filter(|before| before.0 < snapshot.0) {
+            changes.push(Happening::Snapshot { node, index: snapshot.0 .0, installed: before.1 < snapshot.1 });
+        }
+        if noted.members != members {
+            noted.members.clone_from(&members);
+            changes.push(Happening::Members { node, text: members });
+        }
+        self.happenings.extend(changes.into_iter().map(|change| (at_us, change)));
     }
 }

@@ -4,13 +4,13 @@ use crate::clients::{operator, Clients};
 use crate::faults::counts::Counts;
 use crate::faults::strike;
 use crate::invariants::{self, healing};
+use crate::panics;
 use crate::plants::Plant;
 use crate::queue::Event;
 use crate::record::{Happening, Recorder};
 use crate::setup::{Changes, Setup};
 use crate::world::World;
 use std::collections::BTreeSet;
-use std::panic::AssertUnwindSafe;
 
 /// Virtual time that the cluster has to heal in.
 const HEALING_US: u64 = 60_000_000;
@@ -42,13 +42,17 @@ pub fn run(seed: u64, changes: &Changes) -> Report {
 pub fn run_recorded(seed: u64, changes: &Changes, recorder: Recorder) -> (Report, Recorder) {
     let setup = Setup::new(seed, changes);
     vexfs_core::plants::plant(changes.plant.and_then(Plant::in_core));
-    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| Run::new(setup, recorder).go()));
-    outcome.unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<String>().cloned();
-        let what = what.or_else(|| panic.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default();
-        let violations = vec![format!("no_panic: {what}")];
-        (Report { seed, violations, ..Report::default() }, Recorder::default())
-    })
+    let mut run = match panics::caught(|| Run::new(setup, recorder)) {
+        Ok(run) => run,
+        Err(what) => {
+            let violations = vec![format!("no_panic: {what}")];
+            return (Report { seed, violations, ..Report::default() }, Recorder::default());
+        }
+    };
+    if let Err(what) = panics::caught(|| run.go()) {
+        run.world.history.violate("no_panic", what);
+    }
+    run.report()
 }
 
 struct Run {
@@ -69,7 +73,7 @@ impl Run {
         Self { world, clients, calm: false, healed: false }
     }
 
-    fn go(mut self) -> (Report, Recorder) {
+    fn go(&mut self) {
         let deadline_us = self.world.setup.until_us + HEALING_US;
         while self.world.history.violations.is_empty() && !self.healed {
             let Some((at_us, event)) = self.world.events.pop() else { break };
@@ -85,7 +89,6 @@ impl Run {
         if self.world.history.violations.is_empty() {
             invariants::at_the_end(&mut self.world);
         }
-        self.report()
     }
 
     fn happen(&mut self, event: Event) {

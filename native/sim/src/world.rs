@@ -160,6 +160,7 @@ impl World {
 
     /// What a member's end means to others: its requests are lost, every connection of it resets.
     pub fn ended(&mut self, node: usize) {
+        self.say(Happening::Down { node });
         for ((_, _), request) in self.history.requests.range_mut((node, RequestId(0))..=(node, RequestId(u64::MAX))) {
             if request.state == State::Open {
                 request.state = State::Lost;
@@ -200,6 +201,7 @@ impl World {
     pub fn reset_link(&mut self, from: usize, to: usize, until_us: u64) {
         let was_up = self.network.is_up(from, to);
         self.network.reset(from, to, until_us);
+        self.say(Happening::Reset { from, to });
         if was_up {
             let member = self.members[to].id;
             if let Some(running) = &mut self.members[from].running {
@@ -250,6 +252,10 @@ impl World {
             Err(error) => return self.history.violate("frames_are_taken", format!("{to} from {from}: {error}")),
         };
         running.dirty |= !frames.is_empty();
+        if self.recorder.is_on() && !frames.is_empty() {
+            let text = describe::arrived(&frames);
+            self.recorder.add(self.now_us, Happening::Arrived { from, to, channel: lane.channel, frames: frames.len(), text });
+        }
         for frame in frames {
             if let Err(refused) = running.group.receive(sender, frame, self.now_us, &mut running.effects) {
                 // Members that keep their promises never refuse each other's frames. One that has lost a write may not
@@ -548,8 +554,8 @@ impl World {
     fn note_leader(&mut self, node: usize) {
         if self.recorder.is_on() {
             if let Some(status) = self.members[node].group().map(|group| group.status()) {
-                let at_us = self.now_us;
-                self.recorder.role(at_us, node, status.role, status.term);
+                let members = describe::members(self, &status.conf);
+                self.recorder.status(self.now_us, node, &status, members);
             }
         }
     }
