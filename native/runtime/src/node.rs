@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thiserror::Error;
 use vexfs_core::clock::HybridClock;
 use vexfs_core::filter::Filter;
@@ -63,6 +63,10 @@ pub struct NodeConfig {
 pub struct Opened {
     pub identity: Identity,
     pub torn_bytes: u64,
+    /// What the log's files took: superblock, footers, the newest segment.
+    pub log_time: Duration,
+    /// What the groups took: their snapshots.
+    pub state_time: Duration,
 }
 
 pub struct Node {
@@ -95,10 +99,13 @@ impl Node {
     /// Opens the directory, recovers, starts the threads. Resolves without a quorum.
     pub fn open(config: NodeConfig) -> Result<Arc<Node>, OpenError> {
         let disk = Arc::new(FileDisk::open(&config.data_dir, Mode::ReadWrite)?);
+        let began = Instant::now();
         let recovered = member_open::recover(disk.clone(), &config.member)?;
+        let log_time = began.elapsed();
         let member = member_open::start(&recovered, &config.member)?;
+        let state_time = began.elapsed() - log_time;
         let member_open::Recovered { log, keeper, recovery } = recovered;
-        let opened = Opened { identity: recovery.identity, torn_bytes: recovery.torn_bytes };
+        let opened = Opened { identity: recovery.identity, torn_bytes: recovery.torn_bytes, log_time, state_time };
         let reader = log.reader();
         let peers = config.peers.iter().map(|peer| MemberId::of(peer)).collect();
         let groups = member.groups().map(|(id, group)| (id, GroupShared::new(group))).collect();

@@ -49,7 +49,7 @@ pub use error::{LogError, LostRange};
 pub use layout::BLOCK_BYTES;
 pub use reader::LogReader;
 pub use record::ENTRY_BYTES_MAX;
-pub use scan::{scan, ScanItem, ScanSummary, ScannedRecord};
+pub use scan::{plan, scan, PlannedSegment, ScanItem, ScanPlan, ScanSummary, ScannedRecord, SegmentBytes};
 pub use spare::SparePool;
 pub use superblock::NAME_BYTES_MAX;
 pub use record::Carried;
