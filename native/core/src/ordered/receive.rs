@@ -52,6 +52,14 @@ pub enum Refused {
     Length(usize),
 }
 
+/// What a member takes while Raft stands still: nothing that would have it vote, acknowledge or lead.
+fn heard_in_repair(kind: FrameKind) -> bool {
+    !matches!(
+        kind,
+        FrameKind::Raft | FrameKind::Forward | FrameKind::ForwardRefused | FrameKind::Transfer | FrameKind::TermAnswer
+    )
+}
+
 impl<R: EntryReader> Group<R> {
     /// Takes a frame that came on a connection of `from`.
     pub fn receive(
@@ -67,6 +75,9 @@ impl<R: EntryReader> Group<R> {
         let left_out = self.settling.as_ref().is_some_and(|settling| settling.left_out(from));
         if self.tells_removed(from) || left_out {
             return Err(Refused::Removed(from));
+        }
+        if self.is_repairing() && !heard_in_repair(frame.kind) {
+            return Ok(());
         }
         match frame.kind {
             FrameKind::Raft => self.receive_raft(from, raft_message::decode(&frame.body)?),
@@ -104,6 +115,8 @@ impl<R: EntryReader> Group<R> {
                 self.take_term(from, term, applied, &conf);
                 Ok(())
             }
+            FrameKind::RepairQuery => self.receive_repair_query(from, &frame),
+            FrameKind::RepairAnswer => self.receive_repair_answer(from, &frame, effects),
             FrameKind::Removed => {
                 // Ids are never used again, so that this is final; only those this member knows as its own may say it. One
                 // that never had a snapshot knows nobody.
