@@ -127,6 +127,8 @@ pub struct Group<R: EntryReader> {
     pending: Pending,
     barriers: Barriers,
     lease: Lease,
+    /// With leases: until this tick it votes for nobody.
+    votes_after: u64,
     persistence: Persistence,
     /// Submissions to propose while this member leads, own and forwarded, in order.
     intake: Vec<Submission>,
@@ -207,6 +209,7 @@ impl<R: EntryReader> Group<R> {
         let mut group = Self {
             barriers: Barriers::new(config.me, config.incarnation),
             lease: Lease::new(config.read_lease_us),
+            votes_after: config.election_ticks.0 as u64,
             config,
             raw,
             machine_key,
@@ -568,8 +571,10 @@ impl<R: EntryReader> Group<R> {
         self.machine.find(id)
     }
 
+    /// `None` where it is not known, and not while damage is repaired.
     pub fn term_of(&self, index: Index) -> Option<Term> {
-        self.raw.store().term_of(index)
+        let known = index >= self.raw.store().floor() && !self.is_repairing();
+        self.raw.store().term_of(index).filter(|_| known)
     }
 
     /// Bytes of requests waiting here for their end.

@@ -152,10 +152,10 @@ impl<R: EntryReader> Group<R> {
         let end = (log.last_term(), last.0);
         let leads = self.raw.raft.state == StateRole::Leader;
         match message.get_msg_type() {
-            // A leader may count on what an earlier life of this member has answered it.
+            // A leader may count on what an earlier life of this member has answered it, or of its Raft.
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
                 if self.lease.is_on()
-                    && self.ticks <= self.config.election_ticks.0 as u64 =>
+                    && self.ticks <= self.votes_after =>
             {
                 return Ok(());
             }

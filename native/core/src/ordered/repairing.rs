@@ -316,6 +316,8 @@ impl<R: EntryReader> Group<R> {
         store.set_floor(if self.repair.is_idle() { Index(0) } else { floor });
         self.raw = engine(&self.config, store, self.machine.applied())?;
         self.persistence = Persistence::default();
+        // It does not know any more whom it follows.
+        self.votes_after = self.ticks + self.config.election_ticks.0 as u64;
         self.snapshots.forget_raft();
         self.intake.clear();
         self.intake_bytes = 0;

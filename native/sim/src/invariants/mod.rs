@@ -19,6 +19,7 @@ pub mod memory_is_bounded;
 pub mod one_change_at_a_time;
 pub mod receipts_are_modest;
 pub mod recovery_is_faithful;
+pub mod repair_is_faithful;
 pub mod session_order;
 pub mod state_machine_safety;
 pub mod strong_is_applied;
