@@ -128,7 +128,9 @@ impl Shadow {
             false => found.hard_state == hard,
         };
         let mark = found.snapshot.unwrap_or_default().0 <= self.mark.index && found.first_index <= self.first();
-        found.last_index == self.last() && promised && mark && (found.first_index.0..=found.last_index.0).all(same)
+        // Entries that nothing follows leave no trace but that.
+        let last = found.last_index == self.last() || unsettled && found.last_index < self.last();
+        last && promised && mark && (found.first_index.0..=found.last_index.0).all(same)
     }
 
     /// Takes over what recovery made of damage.
@@ -136,6 +138,7 @@ impl Shadow {
         self.hard = found.hard_state;
         let (index, term) = found.snapshot.unwrap_or_default();
         self.mark = SnapshotMark { index, term, first: found.first_index, prior_term: found.prior_term };
+        self.entries.truncate(found.last_index.0 as usize);
         self.undo = None;
     }
 

@@ -81,23 +81,22 @@ pub fn observe(world: &mut World, node: usize) {
     world.history.journal.extend(found);
 }
 
-/// The whole journal of a member.
-pub fn read_all(world: &World, node: usize) -> Result<Vec<Delivery>, JournalError> {
+/// The whole journal of a member; `None` where damage has taken some of it that nobody has any more.
+pub fn read_all(world: &World, node: usize) -> Result<Option<Vec<Delivery>>, JournalError> {
     let holes = &world.members[node].shadow.holes;
-    let Some(running) = &world.members[node].running else { return Ok(Vec::new()) };
+    let Some(running) = &world.members[node].running else { return Ok(None) };
     let mut window = Window { index: Index(1), offset: 0, bytes_max: 256 * 1024, events_max: 4_096 };
     catch_up(running, &mut window);
     let mut all = Vec::new();
     while window.index <= running.group.machine().applied() {
         let (items, next) = match read(running, window, world.setup.plant) {
-            // Nobody has it any more: what is behind it cannot be compared by place.
-            Err(JournalError::Unreadable { index, .. }) if holes.contains(&index) => break,
+            Err(JournalError::Unreadable { index, .. }) if holes.contains(&index) => return Ok(None),
             read => read?,
         };
         all.extend(items);
         window = next;
     }
-    Ok(all)
+    Ok(Some(all))
 }
 
 fn number(bytes: &[u8], at: usize) -> u64 {

@@ -93,7 +93,8 @@ pub fn at_the_end(world: &mut World) {
     let table = operator::table(world).unwrap_or_default();
     for node in (0..world.members.len()).filter(|node| operator::belongs(&table, &world.members[*node])).collect::<Vec<_>>() {
         let found = match journal::read_all(world, node) {
-            Ok(found) => found,
+            Ok(Some(found)) => found,
+            Ok(None) => continue,
             Err(error) => {
                 world.history.violate("groups_go_on", format!("the journal of {node}: {error}"));
                 continue;
