@@ -90,6 +90,10 @@ const SPARE_POLL: Duration = Duration::from_millis(50);
 /// Rest after each chunk of a snapshot, for the same reason.
 const SNAPSHOT_PACE: Duration = Duration::from_millis(2);
 
+/// How long a reader that meets damage waits for its repair, and how often it looks.
+const REPAIR_WAIT: Duration = Duration::from_millis(500);
+const REPAIR_POLL: Duration = Duration::from_millis(2);
+
 /// A milliseconds setting in ticks, at least one.
 pub fn ticks(ms: u64) -> usize {
     (ms / protocol::TICK.as_millis() as u64).max(1) as usize
@@ -262,11 +266,21 @@ impl Node {
             return Err(JournalError::Compacted { index: window.index, first: begins });
         }
         let window = Window { index: window.index.max(begins), ..window };
-        journal::read(&reader, group, applied, &suppressed, window, filter).map_err(|error| {
-            // It may have gone while it was read.
-            let (index, first) = (window.index, first());
-            if index < first { JournalError::Compacted { index, first } } else { error }
-        })
+        let mut waited = Duration::ZERO;
+        loop {
+            let index = match journal::read(&reader, group, applied, &suppressed, window, filter) {
+                Err(JournalError::Unreadable { index, .. }) if waited < REPAIR_WAIT => index,
+                // It may have gone while it was read.
+                Err(_) if window.index < first() => {
+                    return Err(JournalError::Compacted { index: window.index, first: first() });
+                }
+                read => return read,
+            };
+            // Damage: other members have it, and are asked; that takes as long as a publish.
+            let _ = self.send(Input::Unreadable { group, index });
+            std::thread::sleep(REPAIR_POLL);
+            waited += REPAIR_POLL;
+        }
     }
 
     pub fn link_up(&self, slot: u32, channel: u8) {

@@ -30,6 +30,7 @@ mod open;
 mod reader;
 mod record;
 mod recover;
+mod recovered;
 mod release;
 mod reserve;
 mod scan;

@@ -127,6 +127,11 @@ impl<R: EntryReader> Member<R> {
                 group.marked(*index, effects);
             }
         }
+        for id in &finished.repaired {
+            if let Some(group) = self.touch(*id) {
+                group.repaired(effects);
+            }
+        }
     }
 
     pub fn job_done(&mut self, done: Done, effects: &mut Effects) -> Result<(), GroupError> {

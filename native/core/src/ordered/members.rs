@@ -147,10 +147,6 @@ impl<R: EntryReader> Group<R> {
         true
     }
 
-    pub fn leads(&self) -> bool {
-        self.raw.raft.state == StateRole::Leader
-    }
-
     /// Has `to` lead. At a follower: the leader is asked. False where nobody leads or `to` is no voter.
     pub fn transfer(&mut self, to: MemberId) -> bool {
         if !self.conf.voters.contains(&to) {
