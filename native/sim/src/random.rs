@@ -52,7 +52,7 @@ impl Random {
         // -ln(u) by the leading zeros of u and a linear rest: near enough, and the same on every machine.
         let draw = self.number() | 1;
         let (zeros, rest) = (u64::from(draw.leading_zeros()), (draw << draw.leading_zeros() << 1) >> 44);
-        let nats_20 = (((zeros + 1) << 20) - rest) * 710 >> 10;
+        let nats_20 = ((((zeros + 1) << 20) - rest) * 710) >> 10;
         ((u128::from(mean_us) * u128::from(nats_20)) >> 20) as u64 + 1
     }
 }

@@ -50,7 +50,10 @@ impl<R: EntryReader> Group<R> {
     fn caught_up(&self, id: MemberId) -> bool {
         let last = self.raw.raft.raft_log.last_index();
         let progress = self.raw.raft.prs().get(id.0);
-        progress.is_some_and(|progress| progress.recent_active && progress.matched + LAG_ENTRIES >= last)
+        // The engine takes a new member for active, and one that never started holds nothing.
+        progress.is_some_and(|progress| {
+            progress.recent_active && progress.matched > 0 && progress.matched + LAG_ENTRIES >= last
+        })
     }
 
     /// Once a tick: the next step towards the goal, if this member leads and the step before is done.

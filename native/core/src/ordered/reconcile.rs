@@ -97,8 +97,7 @@ pub fn decode(context: &[u8]) -> Result<ConfChangeV2, Malformed> {
 
 pub fn to_raft(changes: &[(MemberId, Change)], joint: bool) -> ConfChangeV2 {
     let single = |(id, change): &(MemberId, Change)| {
-        let mut single = ConfChangeSingle::default();
-        single.node_id = id.0;
+        let mut single = ConfChangeSingle { node_id: id.0, ..Default::default() };
         single.set_change_type(match change {
             Change::Voter => ConfChangeType::AddNode,
             Change::Learner => ConfChangeType::AddLearnerNode,
