@@ -113,6 +113,7 @@ pub fn end(world: &World, node: usize, completion: &Completion) -> String {
         ),
         End::Barrier { applied } => format!("barrier passed at {applied}"),
         End::Withdrawn => "withdrawn".to_string(),
+        End::Declined(refused) => format!("declined: {refused}"),
     };
     format!("{}#{} ends: {what}", world.nodes[node].name, completion.request.0 & 0xFFFF_FFFF)
 }
