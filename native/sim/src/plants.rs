@@ -3,7 +3,6 @@
 
 use crate::disk::DiskPlants;
 use vexfs_core::plants::CorePlant;
-use vexfs_core::ids::Index;
 use vexfs_core::log::Op;
 use vexfs_core::ordered::repair::words::Answer;
 use vexfs_core::peer::frame::{Frame, FrameKind};
@@ -142,6 +141,7 @@ impl Plant {
             CommitOldTerm => CorePlant::CommitOldTerm,
             SingleStep => CorePlant::SingleStep,
             StaleRecycled => CorePlant::StaleRecycled,
+            RepairFromStaleMember => CorePlant::RepairUnproven,
             _ => return None,
         })
     }
@@ -150,7 +150,6 @@ impl Plant {
     pub fn spoil_repair(self, frame: &mut Frame) {
         let (FrameKind::RepairAnswer, Ok(mut answer)) = (frame.kind, Answer::decode(&frame.body)) else { return };
         match self {
-            RepairFromStaleMember => answer.commit = Index(u64::MAX / 2),
             RepairUnchecked => {
                 for entry in answer.entries.iter_mut().filter(|entry| !entry.data.is_empty()).take(1) {
                     let mut data = entry.data.to_vec();

@@ -60,6 +60,17 @@ fn earlier(image: &Image, tail: &Tail) -> Vec<(usize, usize)> {
     pages.filter(|(inode, page)| !last(*inode, *page)).collect()
 }
 
+/// The newest of them, or all: what was written last is what members may differ in.
+fn some(mut pages: Vec<(usize, usize)>, tail: &Tail, random: &mut Random) -> Vec<(usize, usize)> {
+    if random.chance(500) {
+        let near = |(inode, page): &(usize, usize)| *inode == tail.inode && page + 6 >= tail.first;
+        if pages.iter().any(near) {
+            pages.retain(near);
+        }
+    }
+    pages
+}
+
 pub(super) fn strike(image: &mut Image, damage: Damage, random: &mut Random) -> Option<Struck> {
     let synced = image.tail.clone().filter(|tail| tail.synced);
     let struck = change(image, damage, synced.clone(), random);
@@ -115,14 +126,17 @@ fn change(image: &mut Image, damage: Damage, synced: Option<Tail>, random: &mut 
             Some(format!("{} blocks of the last batch", tail.pages))
         }
         Damage::FlipMiddle => {
-            let (inode, page) = random.choose(&earlier(image, &synced?))?;
+            let tail = synced?;
+            let pages = some(earlier(image, &tail), &tail, random);
+            let (inode, page) = random.choose(&pages)?;
             let bytes: Vec<usize> = (0..PAGE).filter(|at| image.inodes[inode].durable.page(page)[*at] != 0).collect();
             let at = random.choose(&bytes)?;
             flip(image, inode, page * PAGE + at, random);
             Some(format!("a bit of block {page} of file {inode}"))
         }
         Damage::SharedBlock => {
-            let pages = earlier(image, &synced?);
+            let tail = synced?;
+            let pages = some(earlier(image, &tail), &tail, random);
             let pairs: Vec<(usize, usize)> =
                 pages.iter().copied().filter(|(inode, page)| pages.contains(&(*inode, page + 1))).collect();
             let (inode, page) = random.choose(&pairs)?;
