@@ -41,7 +41,7 @@ export async function scanLog(dataDir: string, options: { readonly windowEvents?
 /** 16 bytes each. What is no id is in no log, and no event has the id zero. */
 function packIds(ids: readonly string[]): Buffer {
   const packed = Buffer.alloc(16 * ids.length);
-  ids.forEach((id, at) => packed.write(id.replaceAll('-', ''), 16 * at, 16, 'hex'));
+  for (const [at, id] of ids.entries()) packed.write(id.replaceAll('-', ''), 16 * at, 16, 'hex');
   return packed;
 }
 

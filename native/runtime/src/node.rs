@@ -94,6 +94,10 @@ const SNAPSHOT_PACE: Duration = Duration::from_millis(2);
 const REPAIR_WAIT: Duration = Duration::from_millis(500);
 const REPAIR_POLL: Duration = Duration::from_millis(2);
 
+/// Of threads whose work can wait: about a tenth of a processor where all of it is wanted, and all of it where it is not.
+#[cfg(target_os = "linux")]
+const BACKGROUND_NICE: i32 = 10;
+
 /// A milliseconds setting in ticks, at least one.
 pub fn ticks(ms: u64) -> usize {
     (ms / protocol::TICK.as_millis() as u64).max(1) as usize
@@ -139,7 +143,10 @@ impl Node {
         })?);
         threads.push(spawn("vexfs-snapshot", {
             let (jobs, done) = (jobs.clone(), inputs.clone());
-            move || keep_snapshots(&keeper, &jobs, &done)
+            move || {
+                yield_processor();
+                keep_snapshots(&keeper, &jobs, &done);
+            }
         })?);
         let protocol = Protocol {
             member,
@@ -348,6 +355,16 @@ impl Node {
         }
         self.disk.lock().take();
         self.reader.write().take();
+    }
+}
+
+/// Lets this thread run where the others do not want to: a snapshot is compressed for as long as a publish takes many
+/// times over. Where the system does not know such a thing for threads, they are equal.
+fn yield_processor() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: no memory is passed. On Linux the thread itself is meant; a refusal changes nothing.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, BACKGROUND_NICE);
     }
 }
 

@@ -2,7 +2,18 @@ import type { LogEntry, LogScan } from '../../contracts/logscan.js';
 import { firstDifference, Journal } from './journal.js';
 import type { Problems } from './problem.js';
 import type { Acknowledged } from './receipts.js';
-import type { MemberVerdict } from './verify.js';
+
+export interface MemberVerdict {
+  readonly nodeId: string;
+  readonly directory: string;
+  readonly group: number;
+  readonly commitIndex: bigint;
+  readonly lastIndex: bigint;
+  readonly events: bigint;
+  readonly applyHash: string;
+  /** `behind`: equal up to its own commit mark, which is below the others'. */
+  readonly state: 'equal' | 'behind' | 'different' | 'damaged';
+}
 
 /** Committed entries of the group, read in one journal that has them. */
 interface Stretch {

@@ -1,19 +1,7 @@
 import type { LogScan, LogSummary } from '../../contracts/logscan.js';
-import { GroupComparison } from './comparison.js';
+import { GroupComparison, type MemberVerdict } from './comparison.js';
 import { type Problem, Problems } from './problem.js';
 import type { Acknowledged } from './receipts.js';
-
-export interface MemberVerdict {
-  readonly nodeId: string;
-  readonly directory: string;
-  readonly group: number;
-  readonly commitIndex: bigint;
-  readonly lastIndex: bigint;
-  readonly events: bigint;
-  readonly applyHash: string;
-  /** `behind`: equal up to its own commit mark, which is below the others'. */
-  readonly state: 'equal' | 'behind' | 'different' | 'damaged';
-}
 
 export interface Verdict {
   readonly ok: boolean;

@@ -1,12 +1,13 @@
-//! A pass over a whole log with several processors: segments are read and checked by threads of their own, ahead of
-//! whoever takes their records, who gets them in order all the same.
+//! A pass over a whole log with several processors: segments are read and checked, and their records prepared, by threads
+//! of their own, ahead of whoever takes the records, who gets them in order all the same.
 
+use super::prepared::Prepared;
 use super::ScanError;
 use std::io;
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
-use vexfs_core::log::{self, Disk, LogError, PlannedSegment, ScanPlan, ScanSummary, ScannedRecord, SegmentBytes};
+use vexfs_core::log::{self, Disk, LogError, PlannedSegment, ScanPlan, ScanSummary, SegmentBytes};
 
-/// Records handed over at a time, by their data.
+/// Records handed over at a time, by what they keep in memory.
 const CHUNK_BYTES: usize = 1024 * 1024;
 /// Chunks that a reader is ahead.
 const CHUNKS_AHEAD: usize = 4;
@@ -15,14 +16,14 @@ const READERS_MIN: usize = 2;
 const READERS_MAX: usize = 4;
 
 enum Read {
-    Records(Vec<ScannedRecord>),
+    Records(Vec<Prepared>),
     End(Result<SegmentBytes, LogError>),
 }
 
 /// As `log::scan`; an error of `take` ends the pass.
 pub fn scan<D: Disk>(
     disk: &D,
-    take: &mut dyn FnMut(ScannedRecord) -> Result<(), ScanError>,
+    take: &mut dyn FnMut(Prepared) -> Result<(), ScanError>,
 ) -> Result<ScanSummary, ScanError> {
     let ScanPlan { identity, segments, damage } = log::plan(disk)?;
     let mut summary = ScanSummary::of(identity);
@@ -61,7 +62,7 @@ pub fn scan<D: Disk>(
 /// Takes a segment's records; what the segment came to.
 fn records(
     lane: &Receiver<Read>,
-    take: &mut dyn FnMut(ScannedRecord) -> Result<(), ScanError>,
+    take: &mut dyn FnMut(Prepared) -> Result<(), ScanError>,
 ) -> Result<Result<SegmentBytes, LogError>, ScanError> {
     loop {
         match lane.recv() {
@@ -76,7 +77,8 @@ fn records(
 fn read<D: Disk>(disk: &D, segment: &PlannedSegment, send: &SyncSender<Read>) -> bool {
     let (mut chunk, mut bytes, mut taken) = (Vec::new(), 0, true);
     let end = segment.scan(disk, &mut |_, record| {
-        bytes += data_bytes(&record);
+        let record = Prepared::new(record);
+        bytes += record.bytes();
         chunk.push(record);
         if bytes >= CHUNK_BYTES {
             bytes = 0;
@@ -85,15 +87,4 @@ fn read<D: Disk>(disk: &D, segment: &PlannedSegment, send: &SyncSender<Read>) ->
     });
     let whole = end.is_ok();
     taken && send.send(Read::Records(chunk)).is_ok() && send.send(Read::End(end)).is_ok() && whole
-}
-
-/// What a record keeps in memory, roughly.
-fn data_bytes(record: &ScannedRecord) -> usize {
-    let data = match record {
-        ScannedRecord::Entry { entry, .. } | ScannedRecord::Repair { entry, .. } | ScannedRecord::Relocate { entry, .. } => {
-            entry.data.len() + entry.context.len()
-        }
-        _ => 0,
-    };
-    size_of::<ScannedRecord>() + data
 }

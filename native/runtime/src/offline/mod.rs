@@ -3,6 +3,7 @@
 
 mod ahead;
 mod pages;
+mod prepared;
 mod replay;
 mod survey;
 
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use vexfs_core::event::Malformed;
 use vexfs_core::ids::{GroupId, Index};
-use vexfs_core::log::{LogError, ScannedRecord};
+use vexfs_core::log::LogError;
 use vexfs_core::snapshot::SnapshotError;
 
 #[derive(Debug, Error)]
@@ -36,24 +37,12 @@ pub enum ScanError {
     Io(#[from] std::io::Error),
 }
 
-fn group_of(record: &ScannedRecord) -> GroupId {
-    match record {
-        ScannedRecord::Entry { group, .. }
-        | ScannedRecord::Truncate { group, .. }
-        | ScannedRecord::HardState { group, .. }
-        | ScannedRecord::Repair { group, .. }
-        | ScannedRecord::Relocate { group, .. }
-        | ScannedRecord::Mark { group, .. }
-        | ScannedRecord::Carry { group, .. } => *group,
-    }
-}
-
 /// Replays one group of the whole log in `dir`; `row` sees every entry, also those above the commit mark, in order.
 /// Damage ends the pass, as if the log ended there.
 fn scan(dir: &Path, group: GroupId, window_events: usize, mut row: impl FnMut(Row<'_>)) -> Result<GroupSummary, ScanError> {
     let disk = Arc::new(FileDisk::open(dir, Mode::ReadOnly)?);
     let mut replay = Replay::new(disk.clone(), group, window_events);
-    ahead::scan(&*disk, &mut |record| match group_of(&record) == group {
+    ahead::scan(&*disk, &mut |record| match record.group() == group {
         true => replay.take(record, &mut row),
         false => Ok(()),
     })?;

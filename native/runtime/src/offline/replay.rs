@@ -6,12 +6,12 @@
 //! Where the journal does not begin with its group's founding, the state comes from a snapshot: entries up to it are
 //! judged by what the snapshot says of them, and have no apply hash of their own.
 
+use super::prepared::{events, Prepared, PreparedEntry};
 use super::ScanError;
 use crate::disk::FileDisk;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use vexfs_core::entry;
-use vexfs_core::event::{EventRef, Submission, SubmissionKind};
+use vexfs_core::event::{EventRef, SubmissionKind};
 use vexfs_core::ids::{GroupId, Index, Term};
 use vexfs_core::log::{Disk, HardState, LogEntry, ScannedRecord};
 use vexfs_core::machine::{EventOutcome, Machine, MachineLimits, Outcome};
@@ -53,7 +53,7 @@ pub struct Replay {
     group: GroupId,
     limits: MachineLimits,
     machine: Machine,
-    tail: VecDeque<LogEntry>,
+    tail: VecDeque<PreparedEntry>,
     summary: GroupSummary,
     journal_hash: u64,
     counts: [u64; 3],
@@ -98,11 +98,11 @@ impl Replay {
     }
 
     /// Takes the group's next record; `row` sees every entry, also those above the commit mark, in order.
-    pub fn take(&mut self, record: ScannedRecord, row: &mut dyn FnMut(Row<'_>)) -> Result<(), ScanError> {
+    pub fn take(&mut self, record: Prepared, row: &mut dyn FnMut(Row<'_>)) -> Result<(), ScanError> {
         match record {
-            ScannedRecord::Truncate { from, .. } => self.tail.retain(|entry| entry.index < from),
-            ScannedRecord::Entry { entry, .. } => self.tail.push_back(entry),
-            ScannedRecord::HardState { state, .. } => self.committed(state, row)?,
+            Prepared::Entry(_, entry) => self.tail.push_back(entry),
+            Prepared::Other(ScannedRecord::Truncate { from, .. }) => self.tail.retain(|one| one.entry.index < from),
+            Prepared::Other(ScannedRecord::HardState { state, .. }) => self.committed(state, row)?,
             // A snapshot took the place of what is missing here; what was moved or mended was seen before, or is lost.
             _ => {}
         }
@@ -121,24 +121,29 @@ impl Replay {
 
     fn committed(&mut self, state: HardState, row: &mut dyn FnMut(Row<'_>)) -> Result<(), ScanError> {
         self.summary.commit = self.summary.commit.max(state.commit);
-        while self.tail.front().is_some_and(|entry| entry.index <= self.summary.commit) {
+        while self.tail.front().is_some_and(|one| one.entry.index <= self.summary.commit) {
             self.replay_front(row)?;
         }
         Ok(())
     }
 
     fn replay_front(&mut self, row: &mut dyn FnMut(Row<'_>)) -> Result<(), ScanError> {
-        let Some(entry) = self.tail.pop_front() else { return Ok(()) };
+        let Some(PreparedEntry { entry, submissions, fingerprints, digest }) = self.tail.pop_front() else {
+            return Ok(());
+        };
         self.reach(entry.index)?;
+        let malformed = |source| ScanError::Malformed { index: entry.index, source };
+        let submissions = submissions.map_err(malformed)?;
         if entry.index <= self.machine.applied() {
-            return self.known(&entry, row);
+            return self.known(&entry, events(&submissions), digest, row);
         }
+        // The machine sees nothing of what is raft's own.
         let data = if entry.kind == 0 { entry.data.clone() } else { bytes::Bytes::new() };
         let applied = self
             .machine
-            .apply(entry.index, entry.term, &data)
-            .map_err(|source| ScanError::Malformed { index: entry.index, source })?;
-        let mut accepted = Vec::new();
+            .apply_unpacked(entry.index, entry.term, &data, submissions, &fingerprints)
+            .map_err(malformed)?;
+        let mut accepted = Vec::with_capacity(fingerprints.len());
         let mut offset = 0;
         for one in applied.iter().filter(|one| one.submission.kind() == SubmissionKind::Events) {
             for (position, event) in one.submission.events().enumerate() {
@@ -157,38 +162,38 @@ impl Replay {
                 offset += 1;
             }
         }
-        self.count(&entry, offset, self.machine.hash(), accepted, row);
+        let digest = decided(digest, offset, &accepted);
+        self.count(&entry, digest, self.machine.hash(), accepted, row);
         Ok(())
     }
 
     /// An entry that the snapshot has in it already.
-    fn known(&mut self, entry: &LogEntry, row: &mut dyn FnMut(Row<'_>)) -> Result<(), ScanError> {
-        let malformed = |source| ScanError::Malformed { index: entry.index, source };
-        let submissions = match entry.kind {
-            0 => entry::unpack(&entry.data).map_err(malformed)?,
-            _ => Vec::new(),
-        };
+    fn known<'a>(
+        &mut self,
+        entry: &'a LogEntry,
+        events: impl Iterator<Item = EventRef<'a>>,
+        digest: u64,
+        row: &mut dyn FnMut(Row<'_>),
+    ) -> Result<(), ScanError> {
         let passed_over = self.machine.passed_over().of(entry.index);
-        let events = submissions.iter().filter(|one| one.kind() == SubmissionKind::Events).flat_map(Submission::events);
         let (accepted, suppressed): (Vec<_>, Vec<_>) =
             (0u32..).zip(events).partition(|(offset, _)| passed_over.binary_search(offset).is_err());
         self.counts[0] += accepted.len() as u64;
         self.counts[1] += suppressed.len() as u64;
         let apply_hash = if entry.index == self.machine.applied() { self.machine.hash() } else { 0 };
-        let events = (accepted.len() + suppressed.len()) as u32;
-        self.count(entry, events, apply_hash, accepted, row);
+        let digest = decided(digest, (accepted.len() + suppressed.len()) as u32, &accepted);
+        self.count(entry, digest, apply_hash, accepted, row);
         Ok(())
     }
 
     fn count<'a>(
         &mut self,
         entry: &'a LogEntry,
-        events: u32,
+        digest: u64,
         apply_hash: u64,
         accepted: Vec<(u32, EventRef<'a>)>,
         row: &mut dyn FnMut(Row<'_>),
     ) {
-        let digest = digest(entry, events, &accepted);
         self.journal_hash = xxh3_64_with_seed(&digest.to_le_bytes(), self.journal_hash);
         if self.summary.first.0 == 0 {
             self.summary.first = entry.index;
@@ -204,8 +209,8 @@ impl Replay {
     }
 }
 
-fn digest(entry: &LogEntry, events: u32, accepted: &[(u32, EventRef<'_>)]) -> u64 {
-    let digest = xxh3_64_with_seed(&entry.data, entry.term.0 ^ u64::from(entry.kind).rotate_right(8));
+/// The digest of an entry together with what became of its events.
+fn decided(digest: u64, events: u32, accepted: &[(u32, EventRef<'_>)]) -> u64 {
     if accepted.len() == events as usize {
         return digest;
     }

@@ -2,7 +2,7 @@
 //! each entry and event, so that nothing but differences need be looked at one by one.
 
 use super::replay::{GroupSummary, Replay, Row};
-use super::{ahead, group_of, ScanError};
+use super::{ahead, ScanError};
 use crate::disk::{FileDisk, Mode};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -56,7 +56,7 @@ pub fn survey(dir: &Path, window_events: usize, wanted: &[EventId]) -> Result<Su
     let begin = |group| (Replay::new(disk.clone(), group, window_events), GroupSurvey::default());
     let mut groups = BTreeMap::from([(FIRST_GROUP, begin(FIRST_GROUP))]);
     let log = ahead::scan(&*disk, &mut |record| {
-        let group = group_of(&record);
+        let group = record.group();
         let (replay, survey) = groups.entry(group).or_insert_with(|| begin(group));
         replay.take(record, &mut |row| survey.add(&row, &wanted))
     })?;
