@@ -6,13 +6,13 @@ import { vexcoord } from '../cli-run.js';
 import { fileWrite, until } from '../helpers/cluster.js';
 import { type NodeProcess, ProcessCluster, type RemoteError } from '../helpers/node-process.js';
 import { type Context, type Figures, must } from './context.js';
-import { copyOf, type Grown, grow, settle, throughProcesses } from './grown.js';
+import { copyOf, type Grown, grow, settle, throughWorkers } from './grown.js';
 import { Random } from './random.js';
 import { flipByte, type LogRecord, type Segment, segmentsOf } from './segment.js';
 
 export interface FlipSizes {
   readonly segmentBytes: number;
-  /** Flips at most, spread over the segment; null for every record. */
+  /** Flips at most, each in a record of its own; null for every record. */
   readonly records: number | null;
   /** Flips that the command line itself is asked about; every one is checked by what it runs. */
   readonly commands: number;
@@ -43,18 +43,19 @@ export async function flip(context: Context, sizes: FlipSizes): Promise<Figures>
   const segment = sealed[Math.floor(sealed.length / 2)];
   must(segment !== undefined && sealed.length >= 2, `${victim} has ${sealed.length} sealed segments`);
   const all = segment.batches.flatMap(({ records }) => records);
-  const every = sizes.records === null ? 1 : Math.max(1, Math.ceil(all.length / sizes.records));
-  const records = all.filter((_, at) => at % every === 0);
+  const records = sizes.records === null ? all : random.some(all, sizes.records);
   const flips = records.map((record): Flip => ({ record, at: record.offset + random.below(record.length), bits: 1 << random.below(8) }));
   const entries = flips.filter(({ record }) => record.index !== null);
   context.progress(`${victim}'s ${segment.name}: ${all.length} records, ${flips.length} to flip a byte in, ${entries.length} of them entries`);
 
   let done = 0;
+  let refused = 0;
   const asked = new Set(random.some(flips, sizes.commands));
-  await throughProcesses(context, grown.plan.config(victim), flips, async (member, one, worker) => {
-    const dataDir = damage(context, grown, `alone-${worker}`, victim, segment, one);
+  await throughWorkers(context, grown.plan.config(victim), flips, async (worker, one) => {
+    const dataDir = copyOf(context, grown, worker.name, [victim]).dataDir(victim);
+    flipByte(join(dataDir, segment.name), one.at, one.bits);
     await verifyNames(dataDir, segment, one, asked.has(one));
-    if (!REPAIRS) await endsAlone(context, grown, member, worker, segment, one);
+    if (!REPAIRS && (await endsAlone(worker.process, () => worker.open(dataDir), segment, one))) refused += 1;
     done += 1;
     if (done % SHOWN_EVERY === 0) context.progress(`${done} of ${flips.length} flips: named by log verify${REPAIRS ? '' : ', and refused'}`);
   });
@@ -64,27 +65,22 @@ export async function flip(context: Context, sizes: FlipSizes): Promise<Figures>
     const copy = copyOf(context, grown, 'together');
     flipByte(join(copy.dataDir(victim), segment.name), one.at, one.bits);
     if (REPAIRS) await settle(context, copy, grown.ledger, describe(segment, one));
-    else await othersGoOn(context, copy.in(copy.directory), grown, victim, segment, one);
+    else await othersGoOn(context, copy, grown, victim, segment, one);
     if (!REPAIRS || (at + 1) % SHOWN_EVERY === 0) context.progress(`${at + 1} of ${together.length} clusters: ${describe(segment, one)}`);
   }
   return {
     'records of the segment': all.length,
     'bytes flipped': flips.length,
+    'in entries': entries.length,
     'named by log verify': flips.length,
-    [REPAIRS ? 'repaired from the others' : 'refused with LOG_DAMAGED']: REPAIRS ? flips.length : entries.length,
-    [REPAIRS ? 'of them entries' : 'clusters that went on']: REPAIRS ? entries.length : together.length,
+    [REPAIRS ? 'repaired from the others' : 'refused with LOG_DAMAGED']: REPAIRS ? flips.length : refused,
+    'clusters run': together.length,
     'acknowledged events': grown.ledger.size,
   };
 }
 
 const describe = ({ name }: Segment, { record, at }: Flip): string =>
   `byte ${at} of ${name}, in ${record.index === null ? `a record of kind ${record.kind}` : `entry ${record.index}`}`;
-
-function damage(context: Context, grown: Grown, name: string, victim: string, segment: Segment, { at, bits }: Flip): string {
-  const dataDir = copyOf(context, grown, name, [victim]).dataDir(victim);
-  flipByte(join(dataDir, segment.name), at, bits);
-  return dataDir;
-}
 
 /** `log verify` ends with the segment, and a place in it that is not behind the damage. */
 async function verifyNames(dataDir: string, segment: Segment, one: Flip, byCommand: boolean): Promise<void> {
@@ -102,22 +98,26 @@ async function verifyNames(dataDir: string, segment: Segment, one: Flip, byComma
   must(status === 1 && stdout.includes(segment.name) && stderr.startsWith('VERIFY_FAILED:') && stderr.includes(segment.name), `${describe(segment, one)}: vexcoord log verify ended with ${status}: ${stderr}${stdout}`);
 }
 
-/** What a member that does not repair says of the flip: an entry is named, and it does not run. Another record is not needed any more. */
-async function endsAlone(context: Context, grown: Grown, member: NodeProcess, worker: number, segment: Segment, one: Flip): Promise<void> {
-  const plan = grown.plan.in(join(context.directory, `alone-${worker}`));
-  const failure = await failureOf(member, { ...plan.config(member.id), api: false }, one.record.index !== null);
+/**
+ * What a member that does not repair says of the flip: an entry is named, and it does not run. Another record is not needed any more; but
+ * where the reader cannot pass over it, the entry behind it is named instead. Resolves with whether the member was refused.
+ */
+async function endsAlone(member: NodeProcess, open: () => Promise<void>, segment: Segment, one: Flip): Promise<boolean> {
+  const { index } = one.record;
+  const failure = await failureOf(member, open, index !== null);
   const doing = describe(segment, one);
-  if (one.record.index === null) must(failure === null, `${doing}: the member does not open: ${failure?.message}`);
-  else {
-    must(failure?.code === 'LOG_DAMAGED', `${doing}: the member ends with ${failure?.code}: ${failure?.message}`);
-    must(new RegExp(`\\b${one.record.index}\\b`).test(failure.message), `${doing}: what the member says does not name it: ${failure.message}`);
-  }
+  if (failure === null) return false;
+  must(failure.code === 'LOG_DAMAGED', `${doing}: the member ends with ${failure.code}: ${failure.message}`);
+  const named = /\bentry (\d+)\b/.exec(failure.message)?.[1];
+  const behind = segment.batches.flatMap(({ records }) => records).find((record) => record.index !== null && record.offset >= one.record.offset)?.index;
+  must(named !== undefined && BigInt(named) === behind, `${doing}: the member names another entry than ${behind}: ${failure.message}`);
+  return true;
 }
 
 /** Why a start is refused, or why the node ends soon after; null when it is open and nothing is wrong with it. */
-async function failureOf(member: NodeProcess, config: object, expected: boolean): Promise<{ readonly code: string; readonly message: string } | null> {
+async function failureOf(member: NodeProcess, open: () => Promise<void>, expected: boolean): Promise<{ readonly code: string; readonly message: string } | null> {
   try {
-    await member.call('start', config);
+    await open();
   } catch (error) {
     return error as RemoteError;
   }
@@ -135,7 +135,7 @@ async function othersGoOn(context: Context, plan: Grown['plan'], grown: Grown, v
   const damaged = cluster.members.find(({ id }) => id === victim) as NodeProcess;
   await Promise.all(others.map((member) => member.start()));
   await damaged.spawn();
-  const failure = await failureOf(damaged, plan.config(victim), true);
+  const failure = await failureOf(damaged, () => damaged.call('start', damaged.config) as Promise<void>, true);
   must(failure?.code === 'LOG_DAMAGED', `${describe(segment, one)}: beside the others the member ends with ${failure?.code}: ${failure?.message}`);
   await damaged.kill();
   const now = grown.ledger.copy();

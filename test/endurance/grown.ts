@@ -1,9 +1,10 @@
 /** Three members that have published for a while and were then killed: what damage is put on, in copies. */
 import { cpSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { freePorts } from '../../dist/cli/demo/ports.js';
 import { scanLog } from '../../dist/native/index.js';
 import type { CoordinatorConfig } from '../../dist/index.js';
-import { fileWrite, Plan, until } from '../helpers/cluster.js';
+import { fileWrite, Plan, startWhenFree, until } from '../helpers/cluster.js';
 import { NodeProcess, ProcessCluster } from '../helpers/node-process.js';
 import { type Context, must } from './context.js';
 import { Ledger } from './ledger.js';
@@ -74,16 +75,27 @@ export async function contentsOf(dataDir: string): Promise<Contents> {
   }
 }
 
-/** Works through `jobs` in processes of their own, `WORKERS` at a time; each gets a number for its files. */
-export async function throughProcesses<J>(context: Context, config: CoordinatorConfig, jobs: readonly J[], work: (member: NodeProcess, job: J, worker: number) => Promise<void>): Promise<void> {
+/** A process that opens a member alone on one copy of its files after the other. */
+export interface Worker {
+  /** Where its copies are, below the run's directory. */
+  readonly name: string;
+  readonly process: NodeProcess;
+  /** Opens the member on the files in `dataDir`. */
+  open(dataDir: string): Promise<void>;
+}
+
+/** Works through `jobs` in processes of their own, `WORKERS` at a time; nobody listens at the other members' addresses. */
+export async function throughWorkers<J>(context: Context, config: CoordinatorConfig, jobs: readonly J[], work: (worker: Worker, job: J) => Promise<void>): Promise<void> {
+  const ports = await freePorts(WORKERS);
   let next = 0;
   await Promise.all(
-    Array.from({ length: WORKERS }, async (_, worker) => {
-      const member = new NodeProcess(config.nodeId, config);
-      context.teardown(() => member.kill());
-      await member.spawn();
-      while (next < jobs.length) await work(member, jobs[next++] as J, worker);
-      await member.kill();
+    ports.map(async (port, at) => {
+      const process = new NodeProcess(config.nodeId, { ...config, listen: `127.0.0.1:${port}`, api: false });
+      context.teardown(() => process.kill());
+      await process.spawn();
+      const open = (dataDir: string): Promise<void> => startWhenFree(() => process.call('start', { ...process.config, dataDir }) as Promise<void>);
+      while (next < jobs.length) await work({ name: `alone-${at}`, process, open }, jobs[next++] as J);
+      await process.kill();
     }),
   );
 }

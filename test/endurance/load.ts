@@ -82,10 +82,10 @@ export class Load {
 
   async #lane(kind: LaneKind, lane: number): Promise<void> {
     if (kind === 'stream') return this.#stream(lane);
-    const publisher = new RoundRobinPublisher(this.#clients, { timeoutMs: API_TIMEOUT_MS, onRetry: () => this.#retried() });
+    const publisher = kind === 'api' ? new RoundRobinPublisher(this.#clients, { timeoutMs: API_TIMEOUT_MS, onRetry: () => this.#retried() }) : null;
     for (let at = 0; !this.#stopped; at++) {
       if (kind === 'pipeline') await this.#pipeline(lane, at);
-      else if (kind === 'api') this.ledger.add(settled(await publisher.publish(this.#event(lane, at))));
+      else if (publisher !== null) this.ledger.add(settled(await publisher.publish(this.#event(lane, at))));
       else await this.#persist(this.#event(lane, at), lane + at, (attempt) => (kind === 'alone' || attempt % 2 === 1 ? null : undefined));
       await sleep(this.#random.below(PAUSE_MS_MAX));
     }

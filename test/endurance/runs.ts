@@ -29,7 +29,7 @@ export const RUNS: readonly Run[] = [
   },
   {
     name: 'cut',
-    summary: "the last segment cut at every byte of its last record, each opened; 24 of them (--settles) settle with the others' files",
+    summary: "the last segment cut at every byte of its last batch, each opened; 24 of them (--settles) settle with the others' files",
     run: (context, { quick, settles }) => cut(context, { step: quick ? 16 : 1, settles: settles ?? (quick ? 2 : 24) }),
   },
   {
