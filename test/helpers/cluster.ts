@@ -31,8 +31,11 @@ export async function until(what: string, condition: () => boolean | Promise<boo
   }
 }
 
+/** Whoever can be told what is to be undone at the end: a test, or a run of the endurance command. */
+export type Undoing = Pick<ExecutionContext, 'teardown'>;
+
 /** A directory that goes with the test. */
-export function room(t: ExecutionContext): string {
+export function room(t: Undoing): string {
   const directory = mkdtempSync(join(tmpdir(), 'vexcoord-test-'));
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
@@ -45,12 +48,27 @@ export class Plan {
     readonly directory: string,
     readonly ports: ReadonlyMap<string, number>,
     readonly more: Partial<CoordinatorConfig>,
+    /** Where the members serve their API; empty for none. */
+    readonly apiPorts: ReadonlyMap<string, number> = new Map(),
   ) {}
 
-  static async of(t: ExecutionContext, more: Partial<CoordinatorConfig> = {}, ids: readonly string[] = ['a', 'b', 'c'], spares: readonly string[] = []): Promise<Plan> {
+  static async of(t: Undoing, more: Partial<CoordinatorConfig> = {}, ids: readonly string[] = ['a', 'b', 'c'], spares: readonly string[] = []): Promise<Plan> {
     const all = [...ids, ...spares];
     const ports = await freePorts(all.length);
     return new Plan(ids, room(t), new Map(all.map((id, at) => [id, ports[at] as number])), more);
+  }
+
+  /** In a directory that is there, with an API at every member. */
+  static async serving(directory: string, more: Partial<CoordinatorConfig> = {}, ids: readonly string[] = ['a', 'b', 'c'], spares: readonly string[] = []): Promise<Plan> {
+    const all = [...ids, ...spares];
+    const ports = await freePorts(2 * all.length);
+    const numbered = (from: number): Map<string, number> => new Map(all.map((id, at) => [id, ports[from + at] as number]));
+    return new Plan(ids, directory, numbered(0), more, numbered(all.length));
+  }
+
+  /** The same members with their files elsewhere. */
+  in(directory: string): Plan {
+    return new Plan(this.ids, directory, this.ports, this.more, this.apiPorts);
   }
 
   dataDir(id: string): string {
@@ -61,6 +79,10 @@ export class Plan {
     return `127.0.0.1:${this.ports.get(id)}`;
   }
 
+  apiAddress(id: string): string {
+    return `127.0.0.1:${this.apiPorts.get(id)}`;
+  }
+
   /** Small segments: a test's disk is not filled by what it does not write. */
   config(id: string): CoordinatorConfig {
     return {
@@ -68,7 +90,7 @@ export class Plan {
       clusterId: 'test',
       dataDir: this.dataDir(id),
       listen: this.address(id),
-      api: false,
+      api: this.apiPorts.has(id) ? this.apiAddress(id) : false,
       admin: false,
       peers: Object.fromEntries(this.ids.filter((other) => other !== id).map((other) => [other, this.address(other)])),
       raft: { electionTimeoutMs: ELECTION_MS },

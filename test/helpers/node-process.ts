@@ -1,9 +1,8 @@
 /** Members in operating-system processes of their own, and a writer that never gives an event up. */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { ExecutionContext } from 'ava';
 import type { Committed, CoordinatorConfig, EventInput, MemberChange, PublishOptions, Status } from '../../dist/index.js';
-import { agreed, fileWrite, Plan, type Placed, type Row, same, startWhenFree, until } from './cluster.js';
+import { agreed, fileWrite, Plan, type Placed, type Row, same, startWhenFree, type Undoing, until } from './cluster.js';
 
 const MODULE = fileURLToPath(new URL('../fixtures/node-process.mjs', import.meta.url));
 
@@ -37,6 +36,7 @@ export class NodeProcess {
   #child: ChildProcess | null = null;
   readonly #waiting = new Map<number, Waiting>();
   #number = 0;
+  #open = false;
 
   constructor(readonly id: string, readonly config: CoordinatorConfig) {}
 
@@ -44,9 +44,20 @@ export class NodeProcess {
     return this.#child !== null;
   }
 
+  /** Its node has been opened since the process began. */
+  get open(): boolean {
+    return this.#open;
+  }
+
   async start(): Promise<void> {
     await this.spawn();
     await startWhenFree(() => this.call('start', this.config) as Promise<void>);
+    this.#open = true;
+  }
+
+  /** Why the node ended by itself, or null. */
+  failure(): Promise<{ readonly code: string; readonly message: string } | null> {
+    return this.call('failure') as Promise<{ code: string; message: string } | null>;
   }
 
   /** The process alone; its node is opened by `call('start', …)`. */
@@ -64,6 +75,7 @@ export class NodeProcess {
     child.on('exit', () => {
       if (this.#child !== child) return;
       this.#child = null;
+      this.#open = false;
       for (const waiting of [...this.#waiting.values()]) waiting.reject(new RemoteError('GONE', `the process of ${this.id} has ended`, 'unknown'));
       this.#waiting.clear();
     });
@@ -126,16 +138,21 @@ export class ProcessCluster {
   }
 
   /** `spares`: names of members that may join later. */
-  static async start(t: ExecutionContext, more: Partial<CoordinatorConfig> = {}, spares: readonly string[] = []): Promise<ProcessCluster> {
-    const cluster = new ProcessCluster(await Plan.of(t, more, ['a', 'b', 'c'], spares));
-    t.teardown(() => Promise.all(cluster.members.map((member) => member.kill())));
+  static async start(t: Undoing, more: Partial<CoordinatorConfig> = {}, spares: readonly string[] = []): Promise<ProcessCluster> {
+    return ProcessCluster.open(t, await Plan.of(t, more, ['a', 'b', 'c'], spares));
+  }
+
+  /** The plan's members on the files that they have. */
+  static async open(t: Undoing, plan: Plan): Promise<ProcessCluster> {
+    const cluster = new ProcessCluster(plan);
+    t.teardown(() => cluster.kill());
     await Promise.all(cluster.members.map((member) => member.start()));
     await cluster.leader();
     return cluster;
   }
 
   /** Starts one that joins: it waits until it is added. */
-  async join(t: ExecutionContext, id: string, more: Partial<CoordinatorConfig> = {}): Promise<NodeProcess> {
+  async join(t: Undoing, id: string, more: Partial<CoordinatorConfig> = {}): Promise<NodeProcess> {
     const member = new NodeProcess(id, { ...this.plan.config(id), join: true, ...more });
     t.teardown(() => member.kill());
     await member.start();
@@ -178,6 +195,11 @@ export class ProcessCluster {
   async stop(): Promise<void> {
     await Promise.all(this.running.map((member) => member.stop()));
   }
+
+  /** Ends all as a crash would. */
+  async kill(): Promise<void> {
+    await Promise.all(this.members.map((member) => member.kill()));
+  }
 }
 
 /** Longer than the attempt's own time: a member that is paused says nothing at all. */
@@ -192,7 +214,7 @@ export class Writer {
   #stopped = false;
   #abandoned = false;
 
-  constructor(t: ExecutionContext, targets: () => readonly NodeProcess[], options: { readonly lanes?: number; readonly pauseMs?: number; readonly attempt?: () => RemoteOptions } = {}) {
+  constructor(t: Undoing, targets: () => readonly NodeProcess[], options: { readonly lanes?: number; readonly pauseMs?: number; readonly attempt?: () => RemoteOptions } = {}) {
     const { lanes = 4, pauseMs = 1, attempt = () => ({ session: null, timeoutMs: 1500 }) } = options;
     t.teardown(() => {
       this.#stopped = true;
