@@ -33,7 +33,6 @@ export function coreOptions(dataDir: string): OpenOptions {
     spareSegments: 2,
     reserveBytes: 8 * MIB,
     joins: false,
-    readLease: false,
     groups: 1,
     readLease: false,
     snapshotEntries: 10_000,

@@ -27,7 +27,7 @@ fn every_planted_bug_is_caught() {
     });
     let rows = rows.into_inner().expect("nobody panics");
     let place = |name: &str| PLANTS.iter().position(|row| row.name == name);
-    let mut found: Vec<&(&str, Result<(String, u64), String>)> = rows.iter().collect();
+    let mut found: Vec<_> = rows.iter().collect();
     found.sort_by_key(|(name, _)| place(name));
     println!("{:<22} {:<28} seeds", "planted", "caught by");
     for (name, result) in &found {
