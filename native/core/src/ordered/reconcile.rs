@@ -143,7 +143,7 @@ mod tests {
         let name = |name: &str| name.to_string();
         let add = MemberCommand::Add { name: name("d"), address: name("") };
         let replace = MemberCommand::Replace { old: name("c"), new: name("d") };
-        let goal = table(&[add.clone()]);
+        let goal = table(std::slice::from_ref(&add));
         let learner = Step::Change { changes: vec![(id("d"), Change::Learner)], joint: false };
         assert_eq!(next_step(&conf(&["a", "b", "c"], &[]), &goal, id("a"), |_| false), learner);
         let goal = table(&[add, replace]);
