@@ -255,6 +255,11 @@ impl<R: EntryReader> Group<R> {
         if self.goal().role(from) != Some(Role::Removed) || self.conf.contains(from) {
             return false;
         }
+        // Whoever is told goes for good: a restart here must not need its vote to learn that it has gone.
+        if self.persisted_commit < self.conf_since.0 {
+            self.commit_wanted = true;
+            return true;
+        }
         if self.told.insert(from) {
             self.outbox.push((from, Channel::Urgent, frame::build(FrameKind::Removed, self.config.group, 0, |_| {})));
         }

@@ -118,6 +118,8 @@ pub struct Group<R: EntryReader> {
     /// Removed members that were told so since the last tick.
     told: BTreeSet<MemberId>,
     removed: bool,
+    /// The commit mark is to be written soon, not when the group is idle.
+    commit_wanted: bool,
     /// Members that a connection of this one is up to.
     linked: BTreeSet<MemberId>,
     /// Tick at which a leader was heard of last.
@@ -221,6 +223,7 @@ impl<R: EntryReader> Group<R> {
             declined: Vec::new(),
             told: BTreeSet::new(),
             removed: false,
+            commit_wanted: false,
             linked: BTreeSet::new(),
             heard_at: 0,
             hand_over_at: 0,
@@ -530,7 +533,8 @@ impl<R: EntryReader> Group<R> {
     /// knows how far the journal goes.
     fn write_idle_commit(&mut self, effects: &mut Effects) {
         let hard = self.raw.raft.hard_state();
-        if self.idle_ticks >= IDLE_COMMIT_TICKS && hard.commit > self.persisted_commit.0 && self.persistence.is_idle() {
+        let due = self.idle_ticks >= IDLE_COMMIT_TICKS || std::mem::take(&mut self.commit_wanted);
+        if due && hard.commit > self.persisted_commit.0 && self.persistence.is_idle() {
             self.write_commit(effects);
         }
     }
