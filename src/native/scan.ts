@@ -8,6 +8,7 @@ const WINDOW_EVENTS = 1_000_000;
 const FIRST_GROUP = 0;
 const ENTRY_BYTES = 32;
 const EVENT_BYTES = 28;
+const NO_HASH = 0n;
 const hash = (value: bigint): string => value.toString(16).padStart(16, '0');
 
 /** Opens the log in `dataDir`. Rejects with `DATA_DIR_IN_USE` or `DATA_DIR_UNREADABLE`; damage is reported in the summary. */
@@ -124,7 +125,8 @@ function* entriesOf(page: Buffer): Generator<LogEntry> {
       });
       place += EVENT_BYTES + pathBytes;
     }
-    yield { index: page.readBigUInt64LE(at + 8), term: page.readBigUInt64LE(at + 16), applyHash: hash(page.readBigUInt64LE(at + 24)), events };
+    const applyHash = page.readBigUInt64LE(at + 24);
+    yield { index: page.readBigUInt64LE(at + 8), term: page.readBigUInt64LE(at + 16), applyHash: applyHash === NO_HASH ? null : hash(applyHash), events };
     at += page.readUInt32LE(at);
   }
 }

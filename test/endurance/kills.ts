@@ -56,7 +56,7 @@ export async function kills(context: Context, { rounds }: KillsSizes): Promise<F
   await cluster.equal();
   const statuses = await cluster.statuses();
   ledger.see(statuses);
-  ledger.checkJournals(new Map(await Promise.all(cluster.members.map(async (member) => [member.id, await member.journal()] as const))));
+  await ledger.checkJournals(cluster.members);
   await cluster.kill();
   await ledger.checkFiles(plan.ids.map((id) => plan.dataDir(id)));
   return {

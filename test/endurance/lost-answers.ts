@@ -85,7 +85,7 @@ export async function lostAnswers(context: Context, { publishes }: LostAnswersSi
   must(ledger.size === publishes, `${ledger.size} of ${publishes} events have a receipt`);
   await cluster.equal();
   ledger.see(await cluster.statuses());
-  ledger.checkJournals(new Map(await Promise.all(cluster.members.map(async (member) => [member.id, await member.journal()] as const))));
+  await ledger.checkJournals(cluster.members);
   await cluster.stop();
   await ledger.checkFiles(plan.ids.map((id) => plan.dataDir(id)));
   const answers = proxies.reduce((sum, proxy) => sum + proxy.answers, 0);

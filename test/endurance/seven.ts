@@ -45,6 +45,7 @@ export async function seven(context: Context, { operations }: SevenSizes): Promi
     context.progress(`after ${run.done} of ${total} operations: ${what}`);
     await act();
   }
+  context.progress(`after ${run.done} of ${total} operations: to the end of the trace`);
   const summary = await replay;
   must(summary.failed === 0, `${summary.failed} events of the trace have no receipt: ${run.failure}`);
   must(summary.operations === total, `${summary.operations} of ${total} operations were replayed`);
@@ -201,7 +202,7 @@ class Seven {
     this.#ledger.see(statuses);
     const voters = statuses[0]?.groups[0]?.voters ?? [];
     must(voters.length === IDS.length && members.length === IDS.length, `there are ${voters.length} voters, and ${members.length} members run`);
-    this.#ledger.checkJournals(new Map(await Promise.all(members.map(async (member) => [member.id, await member.journal()] as const))));
+    await this.#ledger.checkJournals(members);
     await this.cluster.stop();
     await this.#ledger.checkFiles(members.map(({ id }) => this.cluster.plan.dataDir(id)));
     return {

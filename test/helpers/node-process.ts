@@ -100,8 +100,9 @@ export class NodeProcess {
   pipeline(events: readonly EventInput[], options: RemoteOptions = {}): Promise<(PlainReceipt | { code: string })[]> {
     return this.call('pipeline', events, options) as Promise<(PlainReceipt | { code: string })[]>;
   }
-  journal(): Promise<Row[]> {
-    return this.call('journal') as Promise<Row[]>;
+  /** Up to `last`, or everything, where the journal has all that the group has accepted. */
+  journal(last?: Pick<Placed, 'index' | 'offset'>): Promise<Row[]> {
+    return this.call('journal', ...(last === undefined ? [] : [{ index: last.index, offset: last.offset }])) as Promise<Row[]>;
   }
   members(command: 'add' | 'promote' | 'remove' | 'replace' | 'transferLeadership', ...args: unknown[]): Promise<MemberChange> {
     return this.call('members', command, ...args) as Promise<MemberChange>;
