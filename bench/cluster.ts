@@ -1,6 +1,7 @@
 /** Three nodes on loopback, each in a process of its own. */
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
+import type { CoordinatorConfig } from '../dist/index.js';
 import type { NodeStatus } from './node/commands.js';
 import { Member } from './member.js';
 import { closeRoom, openRoom } from './rooms.js';
@@ -9,22 +10,28 @@ const IDS = ['a', 'b', 'c'] as const;
 const POLL_MS = 5;
 const AGREE_MS = 30_000;
 
+/** What differs from a cluster as it comes. */
+export type ClusterSettings = Pick<CoordinatorConfig, 'groups' | 'raft'>;
+
 export class Cluster {
   readonly #directory: string;
   readonly #addresses: ReadonlyMap<string, string>;
   readonly #members = new Map<string, Member>();
 
-  private constructor(directory: string, addresses: ReadonlyMap<string, string>) {
+  readonly #settings: ClusterSettings;
+
+  private constructor(directory: string, addresses: ReadonlyMap<string, string>, settings: ClusterSettings) {
     this.#directory = directory;
     this.#addresses = addresses;
+    this.#settings = settings;
   }
 
   /** Runs `work` on a fresh cluster in a new directory below `parent`; both are gone afterwards. */
-  static async with<T>(parent: string, work: (cluster: Cluster) => Promise<T>): Promise<T> {
+  static async with<T>(parent: string, work: (cluster: Cluster) => Promise<T>, settings: ClusterSettings = {}): Promise<T> {
     const directory = openRoom(parent, 'cluster');
     try {
       const ports = await freePorts(IDS.length);
-      const cluster = new Cluster(directory, new Map(IDS.map((id, at) => [id, `127.0.0.1:${ports[at]}`])));
+      const cluster = new Cluster(directory, new Map(IDS.map((id, at) => [id, `127.0.0.1:${ports[at]}`])), settings);
       try {
         await Promise.all(IDS.map((id) => cluster.start(id)));
         await cluster.leader();
@@ -54,6 +61,7 @@ export class Cluster {
       admin: false,
       peers: Object.fromEntries([...this.#addresses].filter(([peer]) => peer !== id)),
       observability: { logLevel: 'silent' },
+      ...this.#settings,
     });
     return member;
   }

@@ -2,7 +2,7 @@
 import { median } from './samples.js';
 import { met, PEERS, TARGETS } from './targets.js';
 
-export type Unit = 'ms' | 'us' | 'events/s' | 'bytes/s' | 'count' | 'ratio';
+export type Unit = 'ms' | 'us' | 'events/s' | 'bytes' | 'bytes/s' | 'count' | 'ratio';
 
 export interface Figure {
   readonly suite: string;

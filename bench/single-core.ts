@@ -3,7 +3,7 @@ import { randomFillSync, randomBytes } from 'node:crypto';
 import type { EventInput } from '../dist/index.js';
 import { Catalogue, CursorCodec, DeliveryReader, EventIds, type PackedEvents, SubmissionWriter } from '../dist/events/index.js';
 import { addon } from '../dist/native/addon.js';
-import { Core, END, TAKEN } from '../dist/native/index.js';
+import { Core, END, type OpenOptions, TAKEN } from '../dist/native/index.js';
 import { until } from './cluster.js';
 
 const NODE_ID = 'bench';
@@ -15,6 +15,36 @@ const MIB = 1024 * 1024;
 /** Room for a batch and little more: a read takes this much from the log, whatever it is asked to bring. */
 const READ_BYTES_MAX = BATCH * 384;
 
+/** A member without peers, its settings those that nodes have unless configured otherwise. */
+export function coreOptions(dataDir: string): OpenOptions {
+  return {
+    dataDir,
+    clusterId: NODE_ID,
+    nodeId: NODE_ID,
+    peers: [],
+    electionTimeoutMinMs: 150,
+    electionTimeoutMaxMs: 300,
+    heartbeatIntervalMs: 50,
+    inflightMessages: 100,
+    pendingBytesMax: 64 * MIB,
+    peerBytesMax: 64 * MIB,
+    windowEvents: 1_000_000,
+    segmentBytes: 64 * MIB,
+    spareSegments: 2,
+    reserveBytes: 8 * MIB,
+    joins: false,
+    groups: 1,
+    readLease: false,
+    snapshotEntries: 10_000,
+    keepEntries: 1000,
+    retainEvents: 0,
+    retainBytes: 0,
+    retainAgeMs: 0,
+    seed: randomBytes(8).readBigUInt64LE(),
+    freshDirectoryId: randomBytes(16),
+  };
+}
+
 export class SingleCore {
   readonly #core: Core;
   readonly #catalogue = new Catalogue();
@@ -25,6 +55,8 @@ export class SingleCore {
   readonly #keepsAlive = setInterval(() => {}, 1000);
   #next = 1;
   #onDrained: () => void = () => {};
+  #roomAt = 0;
+  #onRoom: () => void = () => {};
 
   private constructor(core: Core) {
     this.#core = core;
@@ -33,37 +65,14 @@ export class SingleCore {
       const resolve = this.#waiting.get(end.request);
       this.#waiting.delete(end.request);
       resolve?.();
+      if (this.#waiting.size < this.#roomAt) this.#onRoom();
       if (this.#waiting.size === 0) this.#onDrained();
     });
   }
 
   /** Resolves when the member leads itself. */
   static async open(dataDir: string): Promise<SingleCore> {
-    const core = await Core.open({
-      dataDir,
-      clusterId: NODE_ID,
-      nodeId: NODE_ID,
-      peers: [],
-      electionTimeoutMinMs: 150,
-      electionTimeoutMaxMs: 300,
-      heartbeatIntervalMs: 50,
-      inflightMessages: 100,
-      pendingBytesMax: 64 * MIB,
-      peerBytesMax: 64 * MIB,
-      windowEvents: 1_000_000,
-      segmentBytes: 64 * MIB,
-      spareSegments: 2,
-      reserveBytes: 8 * MIB,
-      joins: false,
-      groups: 1,
-      snapshotEntries: 10_000,
-      keepEntries: 1000,
-      retainEvents: 0,
-      retainBytes: 0,
-      retainAgeMs: 0,
-      seed: randomBytes(8).readBigUInt64LE(),
-      freshDirectoryId: randomBytes(16),
-    });
+    const core = await Core.open(coreOptions(dataDir));
     await until('elect the only one', 10_000, async () => core.status().groups[0]?.role === 'leader');
     return new SingleCore(core);
   }
@@ -72,9 +81,9 @@ export class SingleCore {
     return this.#waiting.size;
   }
 
-  /** Packs 256 events, each with a fresh id and 256 bytes of payload. */
-  pack(): PackedEvents {
-    return this.#pack(EVENTS);
+  /** Packs events, each of them with a fresh id; 256 of 256 bytes of payload unless others are given. */
+  pack(events: readonly EventInput[] = EVENTS): PackedEvents {
+    return this.#pack(events);
   }
 
   /** Hands a batch in; `settled` is called when it is committed. */
@@ -83,6 +92,20 @@ export class SingleCore {
     this.#waiting.set(request, settled);
     const taken = this.#core.submit(request, packed.bytes, 1);
     if (taken !== TAKEN.yes) throw new Error(`the core answered ${taken} to a submission`);
+  }
+
+  /** Resolves when fewer than `inFlight` submissions are under way. */
+  async room(inFlight: number): Promise<void> {
+    if (this.#waiting.size < inFlight) return;
+    this.#roomAt = inFlight;
+    await new Promise<void>((resolve) => {
+      this.#onRoom = resolve;
+    });
+  }
+
+  /** Bytes of the log's segments. */
+  get logBytes(): number {
+    return Number(this.#core.status().logBytes);
   }
 
   /** Resolves when nothing is under way. */

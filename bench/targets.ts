@@ -21,6 +21,11 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   'isolation.blocked.lost': { at: 'most', value: 0 },
   'isolation.busy.lost': { at: 'most', value: 0 },
   'isolation.sync.lost': { at: 'most', value: 0 },
+  'open.warm.answers': { at: 'most', value: 2000 },
+  'open.cold.answers': { at: 'most', value: 2000 },
+  'verify.warm.rate': { at: 'least', value: 500_000_000 },
+  'snapshot.p99Ratio': { at: 'most', value: 3 },
+  'groups.ratio': { at: 'least', value: 0.9 },
 };
 
 export function met(figure: string, value: number): boolean | null {

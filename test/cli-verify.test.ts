@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -5,7 +6,7 @@ import test from 'ava';
 import { type Acknowledged, readReceipts } from '../dist/cli/verify/receipts.js';
 import { describeVerdict, verdictError, verdictToJson } from '../dist/cli/verify/report.js';
 import { verifyJournals } from '../dist/cli/verify/verify.js';
-import type { LogEntry, LogScan } from '../dist/contracts/logscan.js';
+import type { LogEntry, LogRun, LogScan } from '../dist/contracts/logscan.js';
 
 const entry = (index: number, ids: readonly string[], hash: string | null = `h${index}`, term = 1): LogEntry => ({
   index: BigInt(index),
@@ -40,9 +41,42 @@ function scan(nodeId: string, entries: readonly LogEntry[], commit = entries.len
         },
       ],
     },
+    // A fake's rows are as exact as its entries: the term and the events in the digest, the hash behind it.
+    runs: () => runsOf(entries.filter(({ index }) => index <= BigInt(commit))),
+    events: (_group, from, to) => BigInt(entries.filter(({ index }) => index >= from && index < to).flatMap(({ events }) => events).length),
+    sightings: () => entries.flatMap(({ index, term, events }) => events.map(({ id, offset }) => ({ eventId: id, index, offset, term }))),
+    repeats: async (_group, parts) => {
+      const ids = await Promise.all(parts.map(async (part) => (await whole(part.scan)).filter(({ index }) => index >= part.from && index < part.to)));
+      const flat = ids.flat().flatMap(({ events }) => events.map(({ id }) => id));
+      return new Set(flat).size < flat.length;
+    },
     entries: async (_group, from, max) => entries.filter(({ index }) => index >= from).slice(0, Math.min(max, 2)),
     close: async () => {},
   };
+}
+
+const hashed = (text: string): Buffer => createHash('sha256').update(text).digest().subarray(0, 8);
+
+function runsOf(entries: readonly LogEntry[]): LogRun[] {
+  const runs: { firstIndex: bigint; rows: Buffer }[] = [];
+  for (const { index, term, applyHash, events } of entries) {
+    const last = runs.at(-1);
+    const row = Buffer.concat([hashed(JSON.stringify([String(term), events.map(({ id, offset }) => [id, offset])])), applyHash === null ? Buffer.alloc(8) : hashed(applyHash)]);
+    if (last !== undefined && last.firstIndex + BigInt(last.rows.length / 16) === index) last.rows = Buffer.concat([last.rows, row]);
+    else runs.push({ firstIndex: index, rows: row });
+  }
+  return runs;
+}
+
+async function whole(of: LogScan): Promise<LogEntry[]> {
+  const found: LogEntry[] = [];
+  for (let next = 1n; ; ) {
+    const page = await of.entries(0, next, 100);
+    const last = page.at(-1);
+    if (last === undefined) return found;
+    found.push(...page);
+    next = last.index + 1n;
+  }
 }
 
 const journal = [entry(1, []), entry(2, ['a', 'b']), entry(3, ['c']), entry(4, ['d'])];

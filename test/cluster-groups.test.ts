@@ -1,4 +1,7 @@
 /** Many ordered groups on one log (rule R9): each with its order, sessions, cursors and leader of its own. */
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import test from 'ava';
 import type { Coordinator } from '../dist/index.js';
 import { codeOf, Embedded, fileWrite, take, writes } from './helpers/cluster.js';
@@ -74,4 +77,30 @@ test.serial('groups outlive a restart, and their journals lie in one log', async
   await scan.close();
   await cluster.open('a');
   for (let group = 0; group < GROUPS; group++) t.is((await take(cluster.get('a'), 10 * (group + 1), { group })).length, 10 * (group + 1));
+});
+
+test.serial('a directory is restored from a snapshot of each group, and from no less', async (t) => {
+  const cluster = await Embedded.start(t, { groups: 2 }, ['a'], ['r']);
+  const node = cluster.get('a');
+  for (const group of [0, 1]) await node.publishBatch(writes(5 * (group + 1), `/${group}`), { group });
+  const paths: string[] = [];
+  for (const group of [0, 1]) {
+    const { chunks } = await node.saveSnapshot({ group });
+    paths.push(join(cluster.plan.directory, `${group}.snap`));
+    await writeFile(paths.at(-1) as string, chunks);
+  }
+  const { restoreSnapshots } = await import('../dist/native/index.js');
+  const dataDir = cluster.plan.dataDir('r');
+  const restore = (...given: string[]) => restoreSnapshots({ paths: given, dataDir, clusterId: 'test', nodeId: 'r', founders: ['r'], freshDirectoryId: Buffer.alloc(16, 7), seed: 1n });
+  const [first, second] = paths as [string, string];
+  await t.throwsAsync(restore(second), { code: 'SNAPSHOT_INVALID', message: /no snapshot of group 0/ });
+  await t.throwsAsync(restore(first, second, second), { code: 'SNAPSHOT_INVALID', message: /two of the snapshots are of group 1/ });
+  t.false(existsSync(dataDir));
+  t.deepEqual((await restore(second, first)).map(({ group }) => group).sort(), [0, 1]);
+  await cluster.close('a');
+  await cluster.open('r');
+  const restored = cluster.get('r');
+  await cluster.leader();
+  t.deepEqual(restored.status().groups.map(({ events, voters }) => [events, voters]), [[5n, ['r']], [10n, ['r']]]);
+  for (const group of [0, 1]) t.is((await restored.publish(fileWrite('/new'), { group })).group, group);
 });

@@ -34,6 +34,8 @@ export interface InFlight {
   readonly shape: EventShape;
   readonly warmupMs: number;
   readonly durationMs: number;
+  /** The loops' groups take turns; group 0 alone unless given. */
+  readonly groups?: number;
 }
 
 /** What came of `inFlight`: `events` within the window of `windowMs`, `total` over all, warm-up and end included. */
@@ -62,6 +64,30 @@ export interface OpenLoopResult {
   readonly firstError: string | null;
 }
 
+/** A log to be filled by a member without peers. */
+export interface FillLog {
+  readonly dataDir: string;
+  readonly events: number;
+}
+
+/** How the opening of a log went. Times are from its beginning, the parts each by itself. */
+export interface OpenedLog {
+  /** Superblock, footers, the newest segment. */
+  readonly logMs: number;
+  /** The snapshot. */
+  readonly stateMs: number;
+  /** Until the member answers: the protocol thread has gone through a whole turn. */
+  readonly answersMs: number;
+  /** Until all that is committed is applied. */
+  readonly appliedMs: number;
+  readonly appliedIndex: bigint;
+  readonly events: bigint;
+  readonly segments: number;
+  /** Resident memory of the process before, and afterwards. */
+  readonly residentBefore: number;
+  readonly residentAfter: number;
+}
+
 export interface JournalCheck {
   readonly acknowledged: number;
   readonly missing: number;
@@ -85,6 +111,16 @@ export interface Commands {
   checkJournal(): JournalCheck;
   /** Holds the event loop up: asleep in a system call, or busy. */
   block(options: { readonly ms: number; readonly busy: boolean }): void;
+  /** Fills a log through a member without peers, which is closed afterwards. Answers the bytes of its segments. */
+  fillLog(options: FillLog): number;
+  /** Opens a log in this process, which must not have opened another, and closes it again. */
+  openLog(options: { readonly dataDir: string }): OpenedLog;
+  /** Publishes events without sessions, then one in each of so many sessions: a state for snapshots to be of. */
+  grow(options: { readonly events: number; readonly sessions: number }): void;
+  /** Has the node write a snapshot and waits for it; answers its bytes. */
+  snapshot(): number;
+  /** Has all groups led here. */
+  leadAll(): void;
   holdNextSync(ms: number): void;
   /** Starts an echo server; answers its port. */
   echo(): number;

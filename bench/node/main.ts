@@ -4,8 +4,10 @@ import { Session as InspectorSession } from 'node:inspector/promises';
 import { writeFileSync } from 'node:fs';
 import { Coordinator } from '../../dist/index.js';
 import type { Commands, Reply, Request } from './commands.js';
+import { grow } from './growth.js';
 import { inFlight } from './in-flight.js';
 import { Journal } from './journal.js';
+import { fillLog, openLog } from './long-log.js';
 import { oneByOne } from './one-by-one.js';
 import { OpenLoopRun } from './open-loop.js';
 
@@ -54,6 +56,15 @@ const answers: Answers = {
     // Answered first: the caller counts from here.
     setImmediate(() => block(options!));
   },
+  fillLog: (options) => fillLog(options!),
+  openLog: (options) => openLog(options!.dataDir),
+  grow: (options) => grow(node(), options!),
+  snapshot: async () => {
+    const { bytes, close } = await node().saveSnapshot();
+    await close();
+    return bytes;
+  },
+  leadAll: () => node().members.transferLeadership(node().status().nodeId),
   holdNextSync: async (ms) => node().holdNextSync(ms!),
   echo: () =>
     new Promise((resolve) => {

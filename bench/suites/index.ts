@@ -3,9 +3,12 @@ import { commitBatch } from './commit-batch.js';
 import { commitOne } from './commit-one.js';
 import { failover } from './failover.js';
 import { floor } from './floor.js';
+import { groups } from './groups.js';
 import { isolation } from './isolation.js';
 import { napi } from './napi.js';
+import { open } from './open.js';
 import { openLoop } from './open-loop.js';
+import { snapshot } from './snapshot.js';
 
 /** In the order in which they run. */
-export const SUITES: readonly Suite[] = [floor, napi, commitOne, commitBatch, openLoop, failover, isolation];
+export const SUITES: readonly Suite[] = [floor, napi, commitOne, commitBatch, openLoop, failover, isolation, open, snapshot, groups];

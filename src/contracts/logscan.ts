@@ -14,7 +14,7 @@ export interface LogGroupSummary {
   readonly events: bigint;
   readonly suppressed: bigint;
   readonly refused: bigint;
-  /** Hash over the entries' bytes, index and term up to the commit mark; 16 hex digits. */
+  /** Hash over the entries' bytes, their terms and what was decided about their events, up to the commit mark; 16 hex digits. */
   readonly journalHash: string;
   /** The `applyHash` of a member that has applied up to the commit mark; 16 hex digits. */
   readonly applyHash: string;
@@ -58,16 +58,49 @@ export interface LogEntry {
   readonly events: readonly LogEvent[];
 }
 
+/** Committed entries without a gap, a few bytes each: enough to tell whether two journals agree. */
+export interface LogRun {
+  readonly firstIndex: bigint;
+  /**
+   * 16 bytes an entry: a hash of the entry and of what was decided about its events, then `applyHash` after it, zero where that is
+   * not known since the state up to there came from a snapshot.
+   */
+  readonly rows: Buffer;
+}
+
+/** Where an event that was asked for was accepted. */
+export interface LogSighting {
+  readonly eventId: string;
+  readonly index: bigint;
+  readonly offset: number;
+  readonly term: bigint;
+}
+
+/** Entries of one log from `from` up to, not including, `to`. */
+export interface LogPart {
+  readonly scan: LogScan;
+  readonly from: bigint;
+  readonly to: bigint;
+}
+
 /** One member's log, opened for reading. */
 export interface LogScan {
   readonly summary: LogSummary;
+  /** Ascending, up to the commit mark. */
+  runs(group: number): readonly LogRun[];
+  /** Committed events that the entries from `from` up to, not including, `to` add to the journal. */
+  events(group: number, from: bigint, to: bigint): bigint;
+  /** Of the events that were named when the log was opened; also above the commit mark. */
+  sightings(group: number): readonly LogSighting[];
+  /** Whether an event id may be twice among the committed events of the parts, each of a log opened the same way; false is certain. */
+  repeats(group: number, parts: readonly LogPart[]): Promise<boolean>;
   /** At most `entriesMax` entries from `fromIndex` on, also those above the commit mark; empty at the end. */
   entries(group: number, fromIndex: bigint, entriesMax: number): Promise<readonly LogEntry[]>;
   close(): Promise<void>;
 }
 
 /**
- * Opens the log in `dataDir`.
+ * Opens the log in `dataDir`, which reads all of it once; `wanted` are ids of events to be sighted.
  * Rejects with `DATA_DIR_IN_USE` while a node has it open, and with `DATA_DIR_UNREADABLE` where there is none; damage is reported in the summary.
  */
-export type OpenLogScan = (dataDir: string) => Promise<LogScan>;
+export type OpenLogScan = (dataDir: string, wanted?: readonly string[]) => Promise<LogScan>;

@@ -43,6 +43,11 @@ export class Core {
     return this.#opened.tornBytes;
   }
 
+  /** Microseconds that opening took: the log's files, and the groups' snapshots. */
+  get openedUs(): { readonly log: number; readonly state: number } {
+    return { log: this.#opened.logUs, state: this.#opened.stateUs };
+  }
+
   /** Has `onEnd` called for everything that ends, in order. */
   attach(onEnd: (end: End) => void): void {
     this.#token = this.#native.attachApp(this.handle, (packed) => {

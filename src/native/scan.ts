@@ -1,43 +1,52 @@
 /** A stopped member's log, opened for reading (`log verify`, `log dump`). */
-import type { LogEntry, LogEvent, LogGroupSummary, LogScan, LogSummary } from '../contracts/index.js';
-import { addon, type NativeScanSummary } from './addon.js';
+import type { LogEntry, LogEvent, LogGroupSummary, LogPart, LogRun, LogScan, LogSighting, LogSummary } from '../contracts/index.js';
+import { addon, type NativeGroupSummary, type NativePart } from './addon.js';
 import { calling, fromNative } from './errors.js';
 
 /** The suppression window that members have unless configured otherwise; it decides what an old duplicate counts as. */
 const WINDOW_EVENTS = 1_000_000;
-const FIRST_GROUP = 0;
 const ENTRY_BYTES = 32;
 const EVENT_BYTES = 28;
 const NO_HASH = 0n;
 const hash = (value: bigint): string => value.toString(16).padStart(16, '0');
 
-/** Opens the log in `dataDir`. Rejects with `DATA_DIR_IN_USE` or `DATA_DIR_UNREADABLE`; damage is reported in the summary. */
-export async function scanLog(dataDir: string, options: { readonly windowEvents?: number } = {}): Promise<LogScan> {
-  const windowEvents = options.windowEvents ?? WINDOW_EVENTS;
+const SIGHTING_BYTES = 24;
+
+/**
+ * Opens the log in `dataDir` and passes over all of it; events with the ids `wanted` can be looked up in it afterwards.
+ * Rejects with `DATA_DIR_IN_USE` or `DATA_DIR_UNREADABLE`; damage is reported in the summary.
+ */
+export async function scanLog(dataDir: string, options: { readonly windowEvents?: number; readonly wanted?: readonly string[] } = {}): Promise<LogScan> {
+  const { windowEvents = WINDOW_EVENTS, wanted = [] } = options;
   try {
-    const first = await addon().scanLog(dataDir, FIRST_GROUP, windowEvents);
-    const found = [first];
-    for (const group of first.groups) if (group !== FIRST_GROUP) found.push(await addon().scanLog(dataDir, group, windowEvents));
+    const found = await addon().surveyLog(dataDir, windowEvents, packIds(wanted));
     const summary: LogSummary = {
-      nodeId: first.nodeId,
-      clusterId: first.clusterId,
-      directory: first.directory.toString('hex'),
-      segments: first.segments,
-      bytes: first.bytes,
-      tornBytes: first.tornBytes,
-      groups: found.map(groupOf),
+      nodeId: found.nodeId,
+      clusterId: found.clusterId,
+      directory: found.directory.toString('hex'),
+      segments: found.segments,
+      bytes: found.bytes,
+      tornBytes: found.tornBytes,
+      groups: found.groups.map(groupOf),
       damage:
-        first.damageReason == null
+        found.damageReason == null
           ? null
-          : { segment: first.damageSegment ?? '', position: first.damagePosition ?? 0n, reason: first.damageReason },
+          : { segment: found.damageSegment ?? '', position: found.damagePosition ?? 0n, reason: found.damageReason },
     };
-    return new PagedScan(dataDir, windowEvents, summary);
+    return new SurveyedScan(dataDir, windowEvents, summary, found.survey, wanted);
   } catch (thrown) {
     throw fromNative(thrown);
   }
 }
 
-function groupOf(found: NativeScanSummary): LogGroupSummary {
+/** 16 bytes each. What is no id is in no log, and no event has the id zero. */
+function packIds(ids: readonly string[]): Buffer {
+  const packed = Buffer.alloc(16 * ids.length);
+  for (const [at, id] of ids.entries()) packed.write(id.replaceAll('-', ''), 16 * at, 16, 'hex');
+  return packed;
+}
+
+function groupOf(found: NativeGroupSummary): LogGroupSummary {
   return {
     group: found.group,
     firstIndex: found.firstIndex,
@@ -52,20 +61,58 @@ function groupOf(found: NativeScanSummary): LogGroupSummary {
   };
 }
 
-/** Hands out entries of a group in ascending order; going back starts the scan anew. */
-class PagedScan implements LogScan {
+/** Hands out entries of a group in ascending order; going back starts another pass. */
+class SurveyedScan implements LogScan {
   readonly summary: LogSummary;
   readonly #dataDir: string;
   readonly #windowEvents: number;
+  readonly #wanted: readonly string[];
+  readonly #survey: number;
   #scan: number | null = null;
-  #group = FIRST_GROUP;
+  #group = 0;
   #ready: LogEntry[] = [];
   #next = 0n;
 
-  constructor(dataDir: string, windowEvents: number, summary: LogSummary) {
+  constructor(dataDir: string, windowEvents: number, summary: LogSummary, survey: number, wanted: readonly string[]) {
     this.#dataDir = dataDir;
     this.#windowEvents = windowEvents;
+    this.#survey = survey;
+    this.#wanted = wanted;
     this.summary = summary;
+  }
+
+  runs(group: number): readonly LogRun[] {
+    return calling(() => addon().surveyRuns(this.#survey, group));
+  }
+
+  events(group: number, from: bigint, to: bigint): bigint {
+    return calling(() => addon().surveyEvents(this.#part(group, from, to)));
+  }
+
+  sightings(group: number): readonly LogSighting[] {
+    const packed = calling(() => addon().surveySightings(this.#survey, group));
+    return Array.from({ length: packed.length / SIGHTING_BYTES }, (_, place) => {
+      const at = place * SIGHTING_BYTES;
+      return {
+        eventId: this.#wanted[packed.readUInt32LE(at)] ?? '',
+        offset: packed.readUInt32LE(at + 4),
+        index: packed.readBigUInt64LE(at + 8),
+        term: packed.readBigUInt64LE(at + 16),
+      };
+    });
+  }
+
+  async repeats(group: number, parts: readonly LogPart[]): Promise<boolean> {
+    const native = parts.flatMap(({ scan, from, to }) => (scan instanceof SurveyedScan ? [scan.#part(group, from, to)] : []));
+    try {
+      return await addon().repeatedIds(native);
+    } catch (thrown) {
+      throw fromNative(thrown);
+    }
+  }
+
+  #part(group: number, fromIndex: bigint, toIndex: bigint): NativePart {
+    return { survey: this.#survey, group, fromIndex, toIndex };
   }
 
   async entries(group: number, fromIndex: bigint, entriesMax: number): Promise<readonly LogEntry[]> {
@@ -103,6 +150,7 @@ class PagedScan implements LogScan {
 
   close(): Promise<void> {
     this.#stop();
+    addon().closeSurvey(this.#survey);
     return Promise.resolve();
   }
 }

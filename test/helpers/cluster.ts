@@ -123,8 +123,8 @@ export class Embedded {
   constructor(readonly plan: Plan) {}
 
   /** All members, with a leader that all of them know. */
-  static async start(t: ExecutionContext, more: Partial<CoordinatorConfig> = {}, ids?: readonly string[]): Promise<Embedded> {
-    const embedded = new Embedded(await Plan.of(t, more, ids));
+  static async start(t: ExecutionContext, more: Partial<CoordinatorConfig> = {}, ids?: readonly string[], spares?: readonly string[]): Promise<Embedded> {
+    const embedded = new Embedded(await Plan.of(t, more, ids, spares));
     t.teardown(() => embedded.close(...embedded.nodes.keys()));
     await embedded.open(...embedded.plan.ids);
     await embedded.leader();

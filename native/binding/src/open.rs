@@ -54,6 +54,9 @@ pub struct OpenedNode {
     /// The directory's own id, 16 bytes.
     pub directory: Buffer,
     pub torn_bytes: BigInt,
+    /// Microseconds that the log's files took, and the groups' snapshots.
+    pub log_us: f64,
+    pub state_us: f64,
 }
 
 pub struct OpenTask {
@@ -78,6 +81,8 @@ impl Task for OpenTask {
             incarnation: opened.identity.incarnation.into(),
             directory: opened.identity.directory.to_vec().into(),
             torn_bytes: opened.torn_bytes.into(),
+            log_us: opened.log_time.as_micros() as f64,
+            state_us: opened.state_time.as_micros() as f64,
         })
     }
 }

@@ -98,9 +98,12 @@ pub fn read<R: EntryReader>(
         // A page of what is wanted, by bytes and by events of usual size: the rest of a larger one would be read in vain.
         let wanted = window.bytes_max.min(window.events_max as usize * EVENT_BYTES_USUAL);
         let page = wanted.clamp(PAGE_BYTES_MIN, SCAN_BYTES_MAX as usize) as u64;
-        let entries = reader
-            .entries(group, next, Index(applied.0 + 1), page)
-            .map_err(|reason| JournalError::Unreadable { index: next, reason })?;
+        let entries = match reader.entries(group, next, Index(applied.0 + 1), page) {
+            Ok(entries) => entries,
+            // What comes before the damage is not to wait for it.
+            Err(_) if count > 0 => break,
+            Err(reason) => return Err(JournalError::Unreadable { index: next, reason }),
+        };
         if entries.is_empty() {
             return Err(JournalError::Unreadable { index: next, reason: "the log does not have it".to_string() });
         }

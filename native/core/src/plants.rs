@@ -13,6 +13,8 @@ pub enum CorePlant {
     SingleStep,
     /// Recycled segments are not zeroed, and checksums do not cover the use and the place.
     StaleRecycled,
+    /// Whatever another member has in the place of a lost entry is taken for it.
+    RepairUnproven,
 }
 
 #[cfg(feature = "plants")]

@@ -10,7 +10,7 @@ use vexfs_core::clock::HybridClock;
 use vexfs_core::event::{self, Submission};
 use vexfs_core::ids::{GroupId, Index, MemberId, RequestId};
 use vexfs_core::member::{Member, FIRST_GROUP};
-use vexfs_core::ordered::effects::{Effects, Write};
+use vexfs_core::ordered::effects::{Effects, Purpose, Write};
 use vexfs_core::ordered::store::EntryReader;
 use vexfs_core::ordered::GroupError;
 use vexfs_core::peer::frame::Channel;
@@ -111,6 +111,11 @@ impl<R: EntryReader> Protocol<R> {
                     }
                 }
             }
+            Input::Unreadable { group, index } => {
+                if let Some(group) = self.member.touch(group) {
+                    group.unreadable(index);
+                }
+            }
             Input::Transfer { group, to } => {
                 if let Some(group) = self.member.touch(group) {
                     group.transfer(to);
@@ -198,6 +203,10 @@ impl<R: EntryReader> Protocol<R> {
     }
 
     fn carry_out(&mut self, id: GroupId, effects: &mut Effects) {
+        if effects.writes.iter().any(|write| write.purpose == Purpose::Forget) {
+            // The log thread must not take what it is about to mark as unsettled for settled.
+            self.shared.settled.store(false, Ordering::SeqCst);
+        }
         for write in effects.writes.drain(..) {
             // A writer that is gone has reported why, or will: its message ends this loop.
             let _ = self.writes.0.send(write);
@@ -268,7 +277,7 @@ impl<R: EntryReader> Protocol<R> {
 
 fn failed(error: &GroupError) -> Ended {
     let code = match error {
-        GroupError::Unreadable { .. } | GroupError::Unappliable { .. } => "LOG_DAMAGED",
+        GroupError::Lost { .. } | GroupError::Unappliable { .. } => "LOG_DAMAGED",
         GroupError::Raft(_) => "NODE_FAILED",
     };
     Ended::Failed { code, reason: error.to_string() }

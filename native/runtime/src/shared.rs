@@ -6,7 +6,7 @@ use crate::wake::Mailbox;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use vexfs_core::ids::{EventId, GroupId, MemberId};
+use vexfs_core::ids::{EventId, GroupId, Index, MemberId};
 use vexfs_core::journal::Suppressed;
 use vexfs_core::member::batch::Finished;
 use vexfs_core::membership::Membership;
@@ -26,6 +26,8 @@ pub enum Input {
     TakeSnapshot { request: u32, group: GroupId },
     Transfer { group: GroupId, to: MemberId },
     HandOver,
+    /// A reader of the journal has met damage.
+    Unreadable { group: GroupId, index: Index },
     Frames { from: MemberId, frames: Vec<Frame> },
     LinkUp { member: MemberId },
     LinkDown { member: MemberId },

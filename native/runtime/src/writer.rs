@@ -41,6 +41,7 @@ impl Writer {
                 while let Some(next) = rest.next_if(|next| batch.bytes + size(&next.ops) <= BATCH_BYTES) {
                     batch.add(next);
                 }
+                unsettled |= batch.forgets;
                 if let Err(error) = self.write(&mut batch) {
                     // A failed write or fdatasync ends the node (rule L4): nothing more is written, nothing acknowledged.
                     let _ = self.done.send(Input::DiskFailed { reason: error.to_string() });
@@ -59,7 +60,7 @@ impl Writer {
 
     fn write(&mut self, batch: &mut Batch) -> Result<(), LogError> {
         let began = Instant::now();
-        while let Err(error) = self.log.append(&batch.ops) {
+        while let Err(error) = self.append(batch) {
             let waits = matches!(error, LogError::Full { .. }) && !self.stopping.load(Ordering::Relaxed);
             if !waits {
                 return Err(error);
@@ -80,6 +81,13 @@ impl Writer {
             self.give_back()?;
         }
         Ok(())
+    }
+
+    fn append(&mut self, batch: &Batch) -> Result<(), LogError> {
+        if batch.forgets {
+            self.log.set_unsettled()?;
+        }
+        self.log.append(&batch.ops).map(drop)
     }
 
     /// A snapshot was taken: segments that nobody needs go, and a quiet group's few entries make way for that.

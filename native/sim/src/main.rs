@@ -2,6 +2,7 @@
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use vexfs_sim::args::{self, Options, Task, Usage, Window};
 use vexfs_sim::hunt::{cores, hunt};
@@ -120,12 +121,16 @@ fn search(first: u64, count: u64, changes: &Changes, threads: usize, at_most: Op
     interrupt::listen();
     let (began, progress) = (Instant::now(), Progress::new());
     say(&[format!("from seed {first}{}", changes.options())])?;
-    let stop = || interrupt::asked() || at_most.is_some_and(|most| began.elapsed() > most);
+    // Nobody reads any more: there is nothing left to hunt for.
+    let unread = AtomicBool::new(false);
+    let late = || at_most.is_some_and(|most| began.elapsed() > most);
+    let stop = || interrupt::asked() || unread.load(Ordering::Relaxed) || late();
     let totals = hunt(first, count, changes, threads, &stop, &|report, totals| {
         if !report.violations.is_empty() {
             progress.clear();
-            // If nobody reads any more, the summary will say so.
-            let _ = say(&summary::failure(report, changes));
+            if say(&summary::failure(report, changes)).is_err() {
+                unread.store(true, Ordering::Relaxed);
+            }
         }
         progress.show(|| summary::progress(totals, began.elapsed()));
     });

@@ -6,14 +6,14 @@ use crate::plants::Plant;
 use crate::random::Random;
 use crate::setup::Setup;
 use crate::shadow::{fingerprint, Reach, Shadow};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use vexfs_core::clock::HybridClock;
 use vexfs_core::event::Submission;
 use vexfs_core::ids::{GroupId, Index, MemberId, RequestId, Term};
 use vexfs_core::journal::Suppressed;
 use vexfs_core::machine::window::IdWindow;
-use vexfs_core::log::{GroupRecovery, Log, LogError, LogOptions, LogReader, Op, Wanted};
+use vexfs_core::log::{GroupRecovery, Log, LogError, LogOptions, LogReader, LostRange, Op, Recovery, Wanted};
 use vexfs_core::member::batch::{Batch, Finished};
 use vexfs_core::member::open::{MemberConfig, OpenError};
 use vexfs_core::member;
@@ -77,6 +77,10 @@ pub struct Member {
     pub maybe: Option<Vec<Op>>,
     /// The last acknowledged batch was damaged since.
     pub damaged: bool,
+    /// Earlier batches were, at any time.
+    pub holed: bool,
+    /// Acknowledged data was damaged since the last start: what that means shows at the next.
+    pub struck: bool,
     /// Since acknowledged data was lost, until the disk is whole again.
     pub lost: Option<Reach>,
     pub restarts_at_us: Option<u64>,
@@ -117,6 +121,8 @@ impl Member {
             shadow: Shadow::default(),
             maybe: None,
             damaged: false,
+            holed: false,
+            struck: false,
             lost: None,
             restarts_at_us: None,
             wall_offset_ms: 0,
@@ -171,7 +177,7 @@ impl Member {
         let empty = || GroupRecovery { first_index: Index(1), ..GroupRecovery::default() };
         let found = recovered.recovery.groups.get(&GROUP).cloned().unwrap_or_else(empty);
         let entries = recovered.log.reader();
-        let wrong = self.judge(&found, &entries, recovered.recovery.unsettled);
+        let wrong = self.judge(&found, &entries, &recovered.recovery);
         self.incarnation = recovered.recovery.identity.incarnation;
         if let (Some(Plant::VoteForgotten), Some(group)) = (setup.plant, recovered.recovery.groups.get_mut(&GROUP)) {
             group.hard_state.vote = MemberId(0);
@@ -206,10 +212,12 @@ impl Member {
     }
 
     /// Recovery must find what the log was told to hold: all of it, or that and the batch that was under way; where the
-    /// last batch was damaged since, what was before it, and say so.
-    fn judge(&mut self, found: &GroupRecovery, entries: &LogReader<SimDisk>, unsettled: bool) -> Option<String> {
-        let (maybe, damaged) = (self.maybe.take(), std::mem::take(&mut self.damaged));
-        let mut wrong = None;
+    /// last batch was damaged since, what was before it, and say so; where earlier ones were, all but what it names or
+    /// what cannot be read.
+    fn judge(&mut self, found: &GroupRecovery, entries: &LogReader<SimDisk>, recovery: &Recovery) -> Option<String> {
+        let (maybe, damaged, unsettled) = (self.maybe.take(), std::mem::take(&mut self.damaged), recovery.unsettled);
+        self.struck = false;
+        let lost: Vec<LostRange> = recovery.damaged.iter().filter(|range| range.group == GROUP).copied().collect();
         if self.shadow == Shadow::default() && found.snapshot.is_some() {
             // The cluster was founded in this open, or in one before that ended with its process.
             self.shadow.apply(GROUP, &member::open::founding_ops(GROUP));
@@ -220,31 +228,57 @@ impl Member {
             more
         });
         let less = if damaged { self.shadow.undone() } else { None };
-        if let Some(less) = less.filter(|less| less.is(found)) {
+        let holed = self.holed;
+        let is = |shadow: &Shadow| shadow.is(found) || holed && shadow.fits(found, &lost, unsettled);
+        let mut wrong = None;
+        if let Some(less) = less.filter(&is) {
             if !unsettled {
                 wrong = Some("the last batch is gone, and recovery does not say so".to_string());
             }
             self.shadow = less;
-        } else if let Some(more) = more.filter(|more| more.is(found)) {
+        } else if let Some(more) = more.filter(&is) {
             self.shadow = more;
-        } else if !self.shadow.is(found) {
+        } else if !is(&self.shadow) {
             let last_term = found.terms.last().map_or(0, |(_, term)| term.0);
             wrong = Some(format!(
-                "recovery found {} entries, the last of term {last_term}, {:?}; the log held {}",
+                "recovery found {} entries, the last of term {last_term}, {:?}, first {}, snapshot {:?}, lost {lost:?}; the log held {}",
                 found.last_index,
                 found.hard_state,
+                found.first_index,
+                found.snapshot,
                 self.shadow.describe()
             ));
         }
-        // The newest entries are read back too: an index alone may be right over wrong bytes.
-        let low = Index(found.last_index.0.saturating_sub(15)).max(found.first_index);
-        match EntryReader::entries(entries, GROUP, low, Index(found.last_index.0 + 1), u64::MAX) {
-            Ok(newest) => {
-                let differs = newest.iter().find(|one| self.shadow.fingerprint_of(one.index) != Some(fingerprint(one)));
-                wrong.or(differs.map(|entry| format!("entry {} is not the one that was written", entry.index)))
-            }
-            Err(error) => wrong.or(Some(error)),
+        if holed && wrong.is_none() && !self.shadow.is(found) {
+            self.shadow.found(found);
         }
+        // The newest entries are read back too: an index alone may be right over wrong bytes. Of a damaged disk, all are.
+        let newest = Index(found.last_index.0.saturating_sub(15)).max(found.first_index);
+        let low = if holed { found.first_index } else { newest };
+        let mut holes = BTreeSet::new();
+        for index in (low.0..=found.last_index.0).map(Index) {
+            match EntryReader::entries(entries, GROUP, index, Index(index.0 + 1), 1) {
+                Ok(read) if read.iter().all(|one| self.shadow.fingerprint_of(index) == Some(fingerprint(one))) => {}
+                Ok(_) => wrong = wrong.or(Some(format!("entry {index} is not the one that was written"))),
+                Err(_) if holed => drop(holes.insert(index)),
+                Err(error) => wrong = wrong.or(Some(error)),
+            }
+        }
+        if let Some(range) = lost.iter().find(|range| (range.first.0..=range.last.0).any(|at| !holes.contains(&Index(at)))) {
+            wrong = wrong.or(Some(format!("{range} can be read, and are called lost")));
+        }
+        self.shadow.holes = holes;
+        wrong
+    }
+
+    /// Entries that the disk does not give any more, as nobody may have noticed yet. The member is down.
+    pub fn count_holes(&mut self) {
+        let mut disk = self.disk.copy();
+        disk.end_process();
+        let Ok((reader, recovery)) = LogReader::open(Arc::new(disk)) else { return };
+        let Some(found) = recovery.groups.get(&GROUP) else { return };
+        let unreadable = |at: &Index| EntryReader::entries(&reader, GROUP, *at, Index(at.0 + 1), 1).is_err();
+        self.shadow.holes = (found.first_index.0..=found.last_index.0).map(Index).filter(unreadable).collect();
     }
 
     pub fn runs(&self) -> bool {
@@ -313,6 +347,13 @@ impl Member {
     pub fn finish_write(&mut self) -> Result<Finished, LogError> {
         let Some(running) = &mut self.running else { return Ok(Finished::default()) };
         let Some(Writing { mut batch }) = running.writing.take() else { return Ok(Finished::default()) };
+        if batch.forgets {
+            if let Err(error) = running.log.set_unsettled() {
+                running.writing = Some(Writing { batch });
+                return Err(error);
+            }
+            running.unsettled = true;
+        }
         let stats = match running.log.append(&batch.ops) {
             Ok(stats) => stats,
             Err(error @ LogError::Full { .. }) => {

@@ -3,6 +3,9 @@
 
 use crate::disk::DiskPlants;
 use vexfs_core::plants::CorePlant;
+use vexfs_core::log::Op;
+use vexfs_core::ordered::repair::words::Answer;
+use vexfs_core::peer::frame::{Frame, FrameKind};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plant {
@@ -38,6 +41,9 @@ pub enum Plant {
     CommitOldTerm,
     SingleStep,
     StaleRecycled,
+    RepairTruncates,
+    RepairFromStaleMember,
+    RepairUnchecked,
 }
 
 use Plant::*;
@@ -54,7 +60,7 @@ const fn row(plant: Plant, name: &'static str, what: &'static str, caught_by: &'
     PlantRow { plant, name, what, caught_by }
 }
 
-pub static PLANTS: [PlantRow; 32] = [
+pub static PLANTS: [PlantRow; 35] = [
     row(AckBeforeSync, "ack-before-sync", "the log says \"on disk\" when a write is only queued", &["acknowledged_is_durable"]),
     row(BarrierWithoutReadIndex, "read-without-barrier", "a barrier is answered from local state without asking the leader", &["barrier_is_real_time"]),
     row(TinyWindow, "tiny-window", "the id window forgets almost everything, on every member", &["exactly_once", "duplicates_keep_first_place", "fence_is_final"]),
@@ -87,7 +93,21 @@ pub static PLANTS: [PlantRow; 32] = [
     row(CommitOldTerm, "commit-old-term", "an entry of an earlier term is committed by counting its copies", &["commits_own_term"]),
     row(SingleStep, "single-step", "voters change one by one, before the change before is committed", &["one_change_at_a_time", "election_safety", "leader_completeness"]),
     row(StaleRecycled, "stale-recycled", "a recycled segment's old records are taken for new ones", &["recovery_is_faithful", "members_start_again", "groups_go_on"]),
+    row(RepairTruncates, "repair-truncates", "lost entries are appended anew, in the place of all that follows them", &["repair_is_faithful"]),
+    row(RepairFromStaleMember, "repair-from-stale-member", "whatever any member has at the place of a lost entry is taken for it", &["repair_is_faithful"]),
+    row(RepairUnchecked, "repair-unchecked", "what comes back is not checked to be what was sent", &["repair_is_faithful"]),
 ];
+
+/// Operations of a repair that forgets what follows.
+pub fn truncating(ops: Vec<Op>) -> Vec<Op> {
+    let instead = |op| match op {
+        Op::Repair { group, entries } if !entries.is_empty() => {
+            vec![Op::Truncate { group, from: entries[0].index }, Op::Entries { group, entries }]
+        }
+        other => vec![other],
+    };
+    ops.into_iter().flat_map(instead).collect()
+}
 
 impl Plant {
     pub fn row(self) -> &'static PlantRow {
@@ -121,8 +141,28 @@ impl Plant {
             CommitOldTerm => CorePlant::CommitOldTerm,
             SingleStep => CorePlant::SingleStep,
             StaleRecycled => CorePlant::StaleRecycled,
+            RepairFromStaleMember => CorePlant::RepairUnproven,
             _ => return None,
         })
+    }
+
+    /// Changes what another member says of lost entries.
+    pub fn spoil_repair(self, frame: &mut Frame) {
+        let (FrameKind::RepairAnswer, Ok(mut answer)) = (frame.kind, Answer::decode(&frame.body)) else { return };
+        match self {
+            RepairUnchecked => {
+                for entry in answer.entries.iter_mut().filter(|entry| !entry.data.is_empty()).take(1) {
+                    let mut data = entry.data.to_vec();
+                    let middle = data.len() / 2;
+                    data[middle] ^= 1;
+                    entry.data = data.into();
+                }
+            }
+            _ => return,
+        }
+        let mut body = Vec::new();
+        answer.encode(&mut body);
+        frame.body = body.into();
     }
 
     pub fn disk(plant: Option<Self>) -> DiskPlants {

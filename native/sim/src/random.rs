@@ -42,12 +42,17 @@ impl Random {
         from[self.between(0, from.len() as u64) as usize]
     }
 
+    /// One of them, if there is any.
+    pub fn choose<T: Copy>(&mut self, from: &[T]) -> Option<T> {
+        (!from.is_empty()).then(|| self.pick(from))
+    }
+
     /// Microseconds to the next of events that come every `mean_us` on average, by a geometric distribution.
     pub fn gap_us(&mut self, mean_us: u64) -> u64 {
         // -ln(u) by the leading zeros of u and a linear rest: near enough, and the same on every machine.
         let draw = self.number() | 1;
         let (zeros, rest) = (u64::from(draw.leading_zeros()), (draw << draw.leading_zeros() << 1) >> 44);
-        let nats_20 = (((zeros + 1) << 20) - rest) * 710 >> 10;
+        let nats_20 = ((((zeros + 1) << 20) - rest) * 710) >> 10;
         ((u128::from(mean_us) * u128::from(nats_20)) >> 20) as u64 + 1
     }
 }

@@ -137,6 +137,14 @@ impl Run {
             if let Some(table) = operator::table(&self.world) {
                 operator::admit(&mut self.world, &table);
             }
+            // Somebody reads the whole journal.
+            for (node, index) in healing::mendable(&self.world) {
+                if let Some(running) = &mut self.world.members[node].running {
+                    running.group.unreadable(index);
+                    running.dirty = true;
+                    self.world.plan_flush(node);
+                }
+            }
             self.healed = healing::healed(&self.world);
         }
         self.world.events.at(self.world.now_us + LOOK_US, Event::Look);

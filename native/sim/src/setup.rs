@@ -59,6 +59,16 @@ impl Changes {
 const SPLITTING: [FaultKind; 5] =
     [FaultKind::OneWay, FaultKind::OneWay, FaultKind::Partition, FaultKind::ProcessEnd, FaultKind::ProcessEnd];
 
+/// What leaves members with entries that others have overtaken, next to members that have lost theirs.
+const OVERTAKING: [FaultKind; 6] = [
+    FaultKind::Partition,
+    FaultKind::Partition,
+    FaultKind::OneWay,
+    FaultKind::Pause,
+    FaultKind::SharedBlock,
+    FaultKind::DamagedMiddle,
+];
+
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub seed: u64,
@@ -125,7 +135,9 @@ impl Setup {
         let election_ticks = if leased { (60, 70) } else { random.pick(&[(15, 30), (15, 30), (10, 13)]) };
         let lease_us = (election_ticks.0 as u64 - 2) * TICK_US;
         let only = if leased && changes.only.is_empty() { SPLITTING.to_vec() } else { changes.only.clone() };
-        let mean_us = if leased { 200_000 } else { mean_us };
+        let stale = changes.plant == Some(Plant::RepairFromStaleMember);
+        let only = if stale && changes.only.is_empty() { OVERTAKING.to_vec() } else { only };
+        let mean_us = if leased || stale { 200_000 } else { mean_us };
         let mut faults = draw(seed, members, until_us, mean_us, &only);
         if let Some(keep) = &changes.keep {
             faults.retain(|fault| keep.contains(&fault.number));

@@ -1,7 +1,8 @@
 //! What a member's log must hold, kept beside it: recovery is judged by it, and so are acknowledgements.
 
+use std::collections::BTreeSet;
 use vexfs_core::ids::{GroupId, Index, Term};
-use vexfs_core::log::{GroupRecovery, HardState, LogEntry, Op, SnapshotMark};
+use vexfs_core::log::{GroupRecovery, HardState, LogEntry, LostRange, Op, SnapshotMark};
 
 /// How far a log reaches: the term it has promised to, then as raft compares logs.
 pub type Reach = (Term, Term, Index);
@@ -13,6 +14,8 @@ pub struct Shadow {
     pub hard: HardState,
     /// The newest snapshot mark: what is below its `first` is not in the log any more.
     pub mark: SnapshotMark,
+    /// Entries that the disk has lost: whether anybody has noticed or not.
+    pub holes: BTreeSet<Index>,
     undo: Option<Box<Undo>>,
 }
 
@@ -40,6 +43,12 @@ impl Shadow {
                 Op::Entries { group: of, entries } if *of == group => {
                     self.entries.extend(entries.iter().map(|entry| (entry.term, fingerprint(entry))));
                 }
+                Op::Repair { group: of, entries } if *of == group => {
+                    for entry in entries {
+                        self.entries[entry.index.0 as usize - 1] = (entry.term, fingerprint(entry));
+                        self.holes.remove(&entry.index);
+                    }
+                }
                 Op::HardState { group: of, state } if *of == group => self.hard = *state,
                 Op::Mark { group: of, mark } if *of == group => {
                     self.mark = *mark;
@@ -51,6 +60,8 @@ impl Shadow {
                 _ => {}
             }
         }
+        let (first, last) = (self.first(), self.last());
+        self.holes.retain(|index| (first..=last).contains(index));
     }
 
     /// The state before the last batch.
@@ -58,7 +69,7 @@ impl Shadow {
         let undo = self.undo.as_ref()?;
         let mut entries = self.entries[..undo.kept.min(self.entries.len())].to_vec();
         entries.extend_from_slice(&undo.cut);
-        Some(Shadow { entries, hard: undo.hard, mark: undo.mark, undo: None })
+        Some(Shadow { entries, hard: undo.hard, mark: undo.mark, holes: self.holes.clone(), undo: None })
     }
 
     /// First entry of the log.
@@ -100,6 +111,35 @@ impl Shadow {
         let snapshot = (self.mark.index > Index(0)).then_some((self.mark.index, self.mark.term));
         (found.last_index, &found.hard_state, &found.terms) == (self.last(), &hard, &runs)
             && (found.first_index, found.snapshot) == (self.first(), snapshot)
+    }
+
+    /// Whether recovery of a damaged disk found this but for what it says is lost. Of what is in doubt, less may have been
+    /// found, where recovery says that it does not know.
+    pub fn fits(&self, found: &GroupRecovery, lost: &[LostRange], unsettled: bool) -> bool {
+        let is_lost = |index: Index| lost.iter().any(|range| (range.first..=range.last).contains(&index));
+        let term = |index: Index| {
+            let run = found.terms.partition_point(|(first, _)| *first <= index);
+            run.checked_sub(1).map(|run| found.terms[run].1)
+        };
+        let same = |index: u64| is_lost(Index(index)) || term(Index(index)) == self.term_of(Index(index));
+        let hard = HardState { commit: self.hard.commit.min(self.last()), ..self.hard };
+        let promised = match unsettled {
+            true => found.hard_state.term <= hard.term && found.hard_state.commit <= hard.commit,
+            false => found.hard_state == hard,
+        };
+        let mark = found.snapshot.unwrap_or_default().0 <= self.mark.index && found.first_index <= self.first();
+        // Entries that nothing follows leave no trace but that.
+        let last = found.last_index == self.last() || unsettled && found.last_index < self.last();
+        last && promised && mark && (found.first_index.0..=found.last_index.0).all(same)
+    }
+
+    /// Takes over what recovery made of damage.
+    pub fn found(&mut self, found: &GroupRecovery) {
+        self.hard = found.hard_state;
+        let (index, term) = found.snapshot.unwrap_or_default();
+        self.mark = SnapshotMark { index, term, first: found.first_index, prior_term: found.prior_term };
+        self.entries.truncate(found.last_index.0 as usize);
+        self.undo = None;
     }
 
     pub fn describe(&self) -> String {

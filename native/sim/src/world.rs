@@ -8,7 +8,7 @@ use crate::invariants::{self, consumers, one_change_at_a_time};
 use crate::clients::operator;
 use crate::member::{self, Member, Stage, GROUP, TICK_US};
 use crate::network::{Network, Sent};
-use crate::plants::Plant;
+use crate::plants::{self, Plant};
 use crate::queue::{Event, Events, Lane};
 use crate::random::Random;
 use crate::record::{Happening, Recorder};
@@ -20,6 +20,7 @@ use vexfs_core::log::{LogError, Op};
 use vexfs_core::membership::MemberCommand;
 use vexfs_core::ordered::effects::{Completion, End, Write};
 use vexfs_core::ordered::receive::Refused;
+use vexfs_core::ordered::GroupError;
 use vexfs_core::peer::frame::FrameKind;
 
 /// Microseconds after which a dialler tries again.
@@ -181,7 +182,8 @@ impl World {
         for member in &mut self.members {
             let committed = &self.history.committed;
             // What damage has taken shows at the next start.
-            let whole = !member.damaged && member.lost.is_some_and(|lost| {
+            let seen = !member.struck && member.shadow.holes.is_empty();
+            let whole = seen && member.lost.is_some_and(|lost| {
                 let (term, last_term, last) = member.shadow.reach();
                 let holds = |(index, term): (u64, &_)| member.shadow.holds(Index(index), *term);
                 term >= lost.0 && (last_term, last) >= (lost.1, lost.2) && (1..).zip(committed).all(holds)
@@ -256,7 +258,10 @@ impl World {
             let text = describe::arrived(&frames);
             self.recorder.add(self.now_us, Happening::Arrived { from, to, channel: lane.channel, frames: frames.len(), text });
         }
-        for frame in frames {
+        for mut frame in frames {
+            if let Some(plant) = self.setup.plant {
+                plant.spoil_repair(&mut frame);
+            }
             if let Err(refused) = running.group.receive(sender, frame, self.now_us, &mut running.effects) {
                 // Members that keep their promises never refuse each other's frames. One that has lost a write may not
                 // know what it is told was acknowledged to it.
@@ -389,6 +394,9 @@ impl World {
             return;
         }
         if let Err(error) = running.group.flush(now_us, &mut running.effects) {
+            if let GroupError::Lost { index, .. } = error {
+                return self.halt(node, index);
+            }
             let name = &self.members[node].name;
             self.history.violate("groups_go_on", format!("{name}: {error}"));
             return;
@@ -450,6 +458,15 @@ impl World {
         }
     }
 
+    /// A member has lost an entry that nobody has: it ends, and whoever watches it tries again.
+    fn halt(&mut self, node: usize, index: Index) {
+        invariants::repair_is_faithful::check_halt(self, node, index);
+        self.say(Happening::Failed { node, reason: format!("entry {index} is lost") });
+        Member::end(&mut self.members[node], 0, None);
+        self.ended(node);
+        self.plan_start(node, 200_000);
+    }
+
     fn plan_job(&mut self, node: usize) {
         let Some(running) = &mut self.members[node].running else { return };
         if running.jobs.is_empty() || std::mem::replace(&mut running.job_planned, true) {
@@ -483,6 +500,10 @@ impl World {
             if self.setup.plant == Some(Plant::SnapshotOverNewer) {
                 drop_newer(&mut write);
             }
+            if self.setup.plant == Some(Plant::RepairTruncates) {
+                write.ops = plants::truncating(write.ops);
+            }
+            invariants::repair_is_faithful::check(self, node, &write);
             invariants::log_matching::check(self, node, &write);
             self.say_with(|world| Happening::Write { node, text: describe::write(world, &write) });
             let early = self.setup.plant == Some(Plant::AckBeforeSync);
@@ -529,6 +550,9 @@ impl World {
                     }
                     if let Some(index) = finished.marks.get(&GROUP) {
                         running.group.marked(*index, &mut running.effects);
+                    }
+                    if finished.repaired.contains(&GROUP) {
+                        running.group.repaired(&mut running.effects);
                     }
                 }
                 invariants::recovery_is_faithful::check_blocks(self, node);

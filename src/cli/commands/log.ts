@@ -52,7 +52,7 @@ export function registerLog(program: Command): void {
 
 async function verify(flags: VerifyFlags): Promise<void> {
   const receipts = flags.receipts === undefined ? null : await readReceipts(flags.receipts);
-  const verdict = await withScans(flags.dataDir, (scans) => verifyJournals(scans, receipts));
+  const verdict = await withScans(flags.dataDir, (scans) => verifyJournals(scans, receipts), [...(receipts?.keys() ?? [])]);
   const error = verdictError(verdict);
   if (flags.output === 'json') await writeJson(verdictToJson(verdict));
   else {

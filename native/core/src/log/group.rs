@@ -42,6 +42,8 @@ pub(super) struct Group {
     terms: Terms,
     /// Ranges that lost batches may have truncated.
     doubts: Vec<(u64, u64)>,
+    /// Batches were lost.
+    lossy: bool,
 }
 
 impl Default for Group {
@@ -56,6 +58,7 @@ impl Default for Group {
             extents: Vec::new(),
             terms: Terms::new(),
             doubts: Vec::new(),
+            lossy: false,
         }
     }
 }
@@ -244,6 +247,7 @@ impl Group {
 
     /// Batches were lost here: whatever no commit covers is in doubt.
     pub fn lose(&mut self) {
+        self.lossy = true;
         let commit = self.hard_state.map_or(0, |state| state.commit.0).max(self.mark.map_or(0, |mark| mark.index.0));
         let doubt = (self.first.max(commit + 1), self.last());
         if doubt.0 <= doubt.1 {
@@ -286,6 +290,11 @@ impl Group {
     /// other members can tell.
     pub fn finish(&mut self) {
         self.judge(None);
+        if let Some(mark) = self.mark.filter(|mark| self.lossy && mark.index.0 > self.last()) {
+            // The log went as far as the snapshot that was taken of it; nothing that is left follows.
+            self.extend(Extent { segment: None, first: self.last() + 1, last: mark.index.0, mean_bytes: 0 });
+            push_term(&mut self.terms, mark.index.0, mark.term.0);
+        }
         let doubtful = std::mem::take(&mut self.doubts).iter().map(|(low, _)| *low).min();
         if let (Some(low), Some(state)) = (doubtful, &mut self.hard_state) {
             state.commit.0 = state.commit.0.min(low - 1);

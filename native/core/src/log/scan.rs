@@ -1,7 +1,7 @@
 //! A whole, read-only pass over a log, for `log verify` and `log dump`.
 
 use super::disk::Disk;
-use super::layout::segment_name;
+use super::layout::{segment_name, SegmentHeader};
 use super::record::{owned_entry, Carried, Manner, RecordRef};
 use super::recover::{open_segment, read_superblock, sequences};
 use super::segment_scan::{scan_segment, OnLoss};
@@ -47,47 +47,113 @@ pub struct ScanSummary {
     pub damage: Option<LogError>,
 }
 
-/// Reads every segment whole, footers aside, checks everything and visits each record in order, batch by batch. Takes
-/// no part in the log and changes nothing; whoever calls sees to it that nobody writes.
-///
-/// Errors: `NoLog`, a file that cannot be opened or read, a newer format. Damage ends the pass and is in the summary.
-pub fn scan<D: Disk>(disk: &D, visit: &mut dyn FnMut(ScanItem)) -> Result<ScanSummary, LogError> {
-    let (superblock, names) = read_superblock(disk)?;
-    let identity = superblock.identity.clone();
-    let mut summary = ScanSummary { identity, segments: 0, bytes: 0, torn_bytes: 0, damage: None };
-    match pass(disk, &superblock, &names, &mut summary, visit) {
-        Err(error) if error.is_damage() => summary.damage = Some(error),
-        passed => passed?,
-    }
-    Ok(summary)
+/// The segments of a log that is to be scanned, oldest first.
+pub struct ScanPlan {
+    pub identity: Identity,
+    pub segments: Vec<PlannedSegment>,
+    /// Why there are no more segments, if damage ends the list.
+    pub damage: Option<LogError>,
 }
 
-fn pass<D: Disk>(
+/// A segment whose place between its neighbours was checked, and what the one after it says of its end.
+pub struct PlannedSegment {
+    header: SegmentHeader,
+    next_batch: Option<u64>,
+}
+
+/// What a segment came to.
+pub struct SegmentBytes {
+    pub bytes: u64,
+    pub torn_bytes: u64,
+}
+
+/// Looks the segments up and reads their headers. A segment before one that cannot be opened is left out too: its end
+/// is known by the next one only.
+///
+/// Errors: `NoLog`, a file that cannot be opened or read, a newer format.
+pub fn plan<D: Disk>(disk: &D) -> Result<ScanPlan, LogError> {
+    let (superblock, names) = read_superblock(disk)?;
+    let mut plan = ScanPlan { identity: superblock.identity.clone(), segments: Vec::new(), damage: None };
+    match headers(disk, &superblock, &names, &mut plan.segments) {
+        Err(error) if error.is_damage() => plan.damage = Some(error),
+        looked => looked?,
+    }
+    Ok(plan)
+}
+
+fn headers<D: Disk>(
     disk: &D,
     superblock: &Superblock,
     names: &[String],
-    summary: &mut ScanSummary,
-    visit: &mut dyn FnMut(ScanItem),
+    segments: &mut Vec<PlannedSegment>,
 ) -> Result<(), LogError> {
     let sequences = sequences(superblock, names)?;
     if let Some((missing, _)) = sequences.iter().find(|(_, exists)| !exists) {
         return Err(LogError::MissingSegment { segment: segment_name(*missing) });
     }
-    let mut rest = sequences.into_iter().map(|(sequence, _)| sequence);
-    let mut ahead = rest.next().map(|first| open_segment(disk, superblock, first, None)).transpose()?;
-    while let Some((file, header)) = ahead {
-        ahead = rest.next().map(|next| open_segment(disk, superblock, next, Some(&header))).transpose()?;
-        let next_batch = ahead.as_ref().map(|(_, next)| next.first_batch);
-        let segment = segment_name(header.sequence);
-        let scanned = scan_segment(&file, &header, next_batch, OnLoss::Refuse, &mut |offset, record| {
-            visit(ScanItem { segment: segment.clone(), offset, record: owned(record) });
-        })?;
-        summary.segments += 1;
-        summary.bytes += scanned.end;
-        // Behind the end of a sealed segment there is its footer only, which a pass over all batches can do without.
-        summary.torn_bytes = scanned.torn_bytes;
+    let mut last: Option<SegmentHeader> = None;
+    for (sequence, _) in sequences {
+        let (_, header) = open_segment(disk, superblock, sequence, last.as_ref())?;
+        let next_batch = Some(header.first_batch);
+        segments.extend(last.replace(header).map(|header| PlannedSegment { header, next_batch }));
     }
+    segments.extend(last.map(|header| PlannedSegment { header, next_batch: None }));
     Ok(())
+}
+
+impl PlannedSegment {
+    /// Reads the segment whole, its footer aside, checks everything and visits each record with its offset, in order.
+    pub fn scan<D: Disk>(
+        &self,
+        disk: &D,
+        visit: &mut dyn FnMut(u64, ScannedRecord),
+    ) -> Result<SegmentBytes, LogError> {
+        let name = self.header.name();
+        let file = disk.open(&name).map_err(LogError::io("open", &name))?;
+        let scanned = scan_segment(&file, &self.header, self.next_batch, OnLoss::Refuse, &mut |offset, record| {
+            visit(offset, owned(record));
+        })?;
+        Ok(SegmentBytes { bytes: scanned.end, torn_bytes: scanned.torn_bytes })
+    }
+}
+
+impl ScanSummary {
+    pub fn of(identity: Identity) -> Self {
+        Self { identity, segments: 0, bytes: 0, torn_bytes: 0, damage: None }
+    }
+
+    /// Counts a segment that was read to its end. Behind the end of a sealed one there is its footer only, which a
+    /// pass over all batches can do without: the torn bytes are the newest's.
+    pub fn add(&mut self, segment: &SegmentBytes) {
+        self.segments += 1;
+        self.bytes += segment.bytes;
+        self.torn_bytes = segment.torn_bytes;
+    }
+}
+
+/// Reads every segment whole, footers aside, checks everything and visits each record in order, batch by batch. Takes
+/// no part in the log and changes nothing; whoever calls sees to it that nobody writes.
+///
+/// Errors: those of `plan`. Damage ends the pass and is in the summary.
+pub fn scan<D: Disk>(disk: &D, visit: &mut dyn FnMut(ScanItem)) -> Result<ScanSummary, LogError> {
+    let ScanPlan { identity, segments, damage } = plan(disk)?;
+    let mut summary = ScanSummary::of(identity);
+    for planned in &segments {
+        let segment = planned.header.name();
+        let scanned = planned.scan(disk, &mut |offset, record| {
+            visit(ScanItem { segment: segment.clone(), offset, record });
+        });
+        match scanned {
+            Ok(scanned) => summary.add(&scanned),
+            Err(error) if error.is_damage() => {
+                summary.damage = Some(error);
+                return Ok(summary);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    summary.damage = damage;
+    Ok(summary)
 }
 
 fn owned(record: &RecordRef<'_>) -> ScannedRecord {

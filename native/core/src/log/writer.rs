@@ -13,7 +13,7 @@ use super::spare::SparePool;
 use super::state::Shared;
 use super::superblock::{Copies, Superblock};
 use super::types::{AppendStats, Op};
-use super::unsettled::clear_unsettled;
+use super::unsettled::{self, clear_unsettled};
 use super::LogError;
 use std::sync::Arc;
 
@@ -173,6 +173,11 @@ impl<D: Disk> Log<D> {
     /// the log, as `clear_unsettled`.
     pub fn clear_unsettled(&self) -> Result<(), LogError> {
         clear_unsettled(&*self.shared.disk)
+    }
+
+    /// Says durably that this log is about to forget what its member may have acknowledged; for the moment before it does.
+    pub fn set_unsettled(&self) -> Result<(), LogError> {
+        unsettled::set(&*self.shared.disk)
     }
 
     /// True while the space for a full disk is kept back, or none was asked for and so none given back.

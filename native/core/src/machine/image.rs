@@ -44,9 +44,12 @@ pub struct MachineImage {
     pub milestones: Vec<Milestone>,
 }
 
+/// Takes a tag and its block.
+pub type Emit<'a, E> = dyn FnMut(u16, &[u8]) -> Result<(), E> + 'a;
+
 impl MachineImage {
     /// Hands out (tag, block) pairs, each at most about a MiB.
-    pub fn encode<E>(&self, emit: &mut dyn FnMut(u16, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    pub fn encode<E>(&self, emit: &mut Emit<'_, E>) -> Result<(), E> {
         let mut out = Vec::new();
         for field in [self.index.0, self.hash, self.events, self.hlc, self.bytes, self.window.forgotten] {
             out.extend_from_slice(&field.to_le_bytes());
@@ -91,7 +94,7 @@ impl MachineImage {
 fn blocks<T, E>(
     tag: u16,
     items: impl Iterator<Item = T>,
-    emit: &mut dyn FnMut(u16, &[u8]) -> Result<(), E>,
+    emit: &mut Emit<'_, E>,
     put: impl Fn(&mut Vec<u8>, T),
 ) -> Result<(), E> {
     let (mut out, mut count) = (Vec::new(), 0);

@@ -234,15 +234,27 @@ impl Machine {
     /// Takes one entry. An error means that a member wrote an entry no member can read: the node must stop rather
     /// than go on with a different state.
     pub fn apply(&mut self, index: Index, term: Term, data: &Bytes) -> Result<Vec<Applied>, Malformed> {
+        self.apply_unpacked(index, term, data, entry::unpack(data)?, &[])
+    }
+
+    /// Takes one entry whose submissions `entry::unpack` has found before. `fingerprints`: of its events in order, or
+    /// none, where nobody has made them yet.
+    pub fn apply_unpacked(
+        &mut self,
+        index: Index,
+        term: Term,
+        data: &Bytes,
+        submissions: Vec<Submission>,
+        fingerprints: &[u64],
+    ) -> Result<Vec<Applied>, Malformed> {
         debug_assert_eq!(index.0, self.applied.0 + 1, "entries are applied in order, without a gap");
-        let submissions = entry::unpack(data)?;
         self.hash = xxh3_64_with_seed(data, self.hash ^ term.0.rotate_left(32));
         self.bytes += data.len() as u64;
         let mut offset = 0;
         let mut applied = Vec::with_capacity(submissions.len());
         for submission in submissions {
             let outcome = match submission.kind() {
-                SubmissionKind::Events => self.apply_events(index, &mut offset, &submission),
+                SubmissionKind::Events => self.apply_events(index, &mut offset, &submission, fingerprints),
                 SubmissionKind::Skip => self.apply_skip(index, &submission),
                 SubmissionKind::Fence => self.apply_fence(submission.fenced()),
                 SubmissionKind::ConsumerAttach
@@ -258,7 +270,13 @@ impl Machine {
         Ok(applied)
     }
 
-    fn apply_events(&mut self, index: Index, offset: &mut u32, submission: &Submission) -> Outcome {
+    fn apply_events(
+        &mut self,
+        index: Index,
+        offset: &mut u32,
+        submission: &Submission,
+        fingerprints: &[u64],
+    ) -> Outcome {
         let (session, first) = (submission.session(), submission.first_sequence());
         let first_offset = *offset;
         // The session is looked up once a batch, not once an event.
@@ -274,14 +292,15 @@ impl Machine {
             } else {
                 Standing::of(last, first + at as u64, submission.acknowledged_through())
             };
+            let fingerprint = || fingerprints.get(here as usize).copied().unwrap_or_else(|| event.fingerprint());
             let outcome = match standing {
                 Standing::Next => {
-                    let place = Place { id: event.id(), fingerprint: event.fingerprint(), index, offset: here };
+                    let place = Place { id: event.id(), fingerprint: fingerprint(), index, offset: here };
                     let outcome = self.admit(place);
                     last = Some(first + at as u64);
                     outcome
                 }
-                Standing::Repeated => self.repeat(event.id(), event.fingerprint()),
+                Standing::Repeated => self.repeat(event.id(), fingerprint()),
                 Standing::Early => EventOutcome::Early,
                 Standing::Expired => EventOutcome::SessionExpired,
             };

@@ -2,8 +2,8 @@
 
 use crate::ids::{GroupId, Index};
 use crate::log::Op;
-use crate::ordered::effects::Write;
-use std::collections::BTreeMap;
+use crate::ordered::effects::{Purpose, Write};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Writes that go to disk together. Their order is kept.
 #[derive(Default)]
@@ -11,6 +11,8 @@ pub struct Batch {
     pub ops: Vec<Op>,
     /// About what the batch takes on disk.
     pub bytes: usize,
+    /// Before it is written the log is to be marked as unsettled (`Log::set_unsettled`).
+    pub forgets: bool,
     finished: Finished,
 }
 
@@ -21,6 +23,8 @@ pub struct Finished {
     pub persisted: BTreeMap<GroupId, u64>,
     /// Snapshots that are named by a mark now.
     pub marks: BTreeMap<GroupId, Index>,
+    /// Groups whose damage was repaired by it.
+    pub repaired: BTreeSet<GroupId>,
 }
 
 impl Batch {
@@ -32,6 +36,10 @@ impl Batch {
         self.bytes += size(&write.ops);
         if write.number > 0 {
             self.finished.persisted.insert(write.group, write.number);
+        }
+        self.forgets |= write.purpose == Purpose::Forget;
+        if write.purpose != Purpose::Usual {
+            self.finished.repaired.insert(write.group);
         }
         for op in &write.ops {
             if let Op::Mark { group, mark } = op {
@@ -52,7 +60,7 @@ impl Batch {
 /// About what the operations take on disk.
 pub fn size(ops: &[Op]) -> usize {
     let entries = |op: &Op| match op {
-        Op::Entries { entries, .. } => entries.iter().map(|entry| entry.data.len() + 64).sum(),
+        Op::Entries { entries, .. } | Op::Repair { entries, .. } => entries.iter().map(|entry| entry.data.len() + 64).sum(),
         _ => 64,
     };
     ops.iter().map(entries).sum()

@@ -127,6 +127,11 @@ impl<R: EntryReader> Member<R> {
                 group.marked(*index, effects);
             }
         }
+        for id in &finished.repaired {
+            if let Some(group) = self.touch(*id) {
+                group.repaired(effects);
+            }
+        }
     }
 
     pub fn job_done(&mut self, done: Done, effects: &mut Effects) -> Result<(), GroupError> {
@@ -138,7 +143,9 @@ impl<R: EntryReader> Member<R> {
 
     /// Hands leadership of every group that this member leads to others; false where nobody can take one.
     pub fn hand_over(&mut self) -> bool {
-        self.touch_all().filter(|group| group.leads()).fold(true, |all, group| group.hand_over() && all)
+        // All of them are asked, whatever one answers.
+        let stuck = self.touch_all().filter(|group| group.leads()).filter_map(|group| (!group.hand_over()).then_some(()));
+        stuck.count() == 0
     }
 
     pub fn leads_any(&self) -> bool {

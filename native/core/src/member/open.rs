@@ -114,6 +114,8 @@ pub fn start<D: Disk>(recovered: &Recovered<D>, config: &MemberConfig) -> Result
         if recovery.unsettled {
             group.torn();
         }
+        let lost: Vec<_> = recovery.damaged.iter().filter(|range| range.group == id).copied().collect();
+        group.damaged(&log_of, &lost);
         groups.push((id, group));
     }
     Ok(Member::new(groups))

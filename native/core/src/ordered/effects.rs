@@ -13,6 +13,19 @@ pub struct Write {
     pub group: GroupId,
     pub number: u64,
     pub ops: Vec<Op>,
+    pub purpose: Purpose,
+}
+
+/// What a write is for, where its caller has to know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    #[default]
+    Usual,
+    /// Repairs damage: once it is on disk, `Group::repaired`.
+    Repair,
+    /// As `Repair`, and takes away what the member may have acknowledged: the log's mark of being unsettled is made
+    /// durable before it.
+    Forget,
 }
 
 /// The end of one request.

@@ -50,7 +50,10 @@ impl<R: EntryReader> Group<R> {
     fn caught_up(&self, id: MemberId) -> bool {
         let last = self.raw.raft.raft_log.last_index();
         let progress = self.raw.raft.prs().get(id.0);
-        progress.is_some_and(|progress| progress.recent_active && progress.matched + LAG_ENTRIES >= last)
+        // The engine takes a new member for active, and one that never started holds nothing.
+        progress.is_some_and(|progress| {
+            progress.recent_active && progress.matched > 0 && progress.matched + LAG_ENTRIES >= last
+        })
     }
 
     /// Once a tick: the next step towards the goal, if this member leads and the step before is done.
@@ -145,10 +148,6 @@ impl<R: EntryReader> Group<R> {
         self.lease.offer(Term(self.raw.raft.term));
         self.raw.transfer_leader(best);
         true
-    }
-
-    pub fn leads(&self) -> bool {
-        self.raw.raft.state == StateRole::Leader
     }
 
     /// Has `to` lead. At a follower: the leader is asked. False where nobody leads or `to` is no voter.
@@ -255,6 +254,11 @@ impl<R: EntryReader> Group<R> {
     pub(super) fn tells_removed(&mut self, from: MemberId) -> bool {
         if self.goal().role(from) != Some(Role::Removed) || self.conf.contains(from) {
             return false;
+        }
+        // Whoever is told goes for good: a restart here must not need its vote to learn that it has gone.
+        if self.persisted_commit < self.conf_since.0 {
+            self.commit_wanted = true;
+            return true;
         }
         if self.told.insert(from) {
             self.outbox.push((from, Channel::Urgent, frame::build(FrameKind::Removed, self.config.group, 0, |_| {})));

@@ -20,6 +20,8 @@ pub mod pending;
 pub mod persistence;
 pub mod receive;
 pub mod reconcile;
+pub mod repair;
+mod repairing;
 pub mod replicate;
 pub mod settling;
 pub mod snapshots;
@@ -32,11 +34,13 @@ use crate::log::{GroupRecovery, HardState, Op};
 use crate::machine::{Machine, MachineLimits};
 use crate::membership::{MemberRefused, Membership};
 use crate::ordered::barrier::Barriers;
-use crate::ordered::effects::{Effects, End, Write};
+use crate::ordered::effects::{Effects, End, Purpose, Write};
 use crate::ordered::pending::{Pending, Progress, Request};
 use crate::ordered::conf::Conf;
 use crate::ordered::lease::Lease;
 use crate::ordered::persistence::{Persistence, Released, Written};
+use crate::ordered::repair::Repair;
+use crate::ordered::repairing::{Mending, Paused};
 use crate::ordered::settling::Settling;
 use crate::ordered::snapshots::{SnapshotPolicy, Snapshots};
 use crate::ordered::store::{entry_from_raft, EntryReader, Store};
@@ -56,8 +60,9 @@ use thiserror::Error;
 pub enum GroupError {
     #[error("raft: {0}")]
     Raft(#[from] raft::Error),
-    #[error("entry {index} is on disk but cannot be read")]
-    Unreadable { index: Index },
+    /// Damage has taken it, and nobody has it (rule L2).
+    #[error("entry {index} of group {group} is damaged, and no other member has it")]
+    Lost { group: GroupId, index: Index },
     #[error("entry {index} cannot be applied: {source}")]
     Unappliable { index: Index, source: crate::event::Malformed },
 }
@@ -113,6 +118,8 @@ pub struct Group<R: EntryReader> {
     /// Removed members that were told so since the last tick.
     told: BTreeSet<MemberId>,
     removed: bool,
+    /// The commit mark is to be written soon, not when the group is idle.
+    commit_wanted: bool,
     /// Members that a connection of this one is up to.
     linked: BTreeSet<MemberId>,
     /// Tick at which a leader was heard of last.
@@ -122,6 +129,8 @@ pub struct Group<R: EntryReader> {
     pending: Pending,
     barriers: Barriers,
     lease: Lease,
+    /// With leases: until this tick it votes for nobody.
+    votes_after: u64,
     persistence: Persistence,
     /// Submissions to propose while this member leads, own and forwarded, in order.
     intake: Vec<Submission>,
@@ -146,9 +155,35 @@ pub struct Group<R: EntryReader> {
     elections: u64,
     /// Of a member whose last batch was torn, until the others have settled it (rule L2).
     settling: Option<Settling>,
+    /// Entries that damage has taken, on their way back; while some that Raft needs are among them, Raft stands still.
+    repair: Repair,
+    paused: Option<Paused>,
+    mending: Option<Mending>,
     install_durable: bool,
     /// The leader took none of what was handed in: again at the next tick, not at once, lest the two spin.
     refusals_pending: bool,
+}
+
+/// Raft over a log and what is applied of it.
+fn engine<R: EntryReader>(config: &GroupConfig, store: Store<R>, applied: Index) -> Result<RawNode<Store<R>>, GroupError> {
+    let raft_config = raft::Config {
+        id: config.me.0,
+        election_tick: config.election_ticks.0,
+        min_election_tick: config.election_ticks.0,
+        max_election_tick: config.election_ticks.1,
+        heartbeat_tick: config.heartbeat_ticks,
+        applied: applied.0,
+        // Raft refuses a message limit above that of what may be uncommitted.
+        max_size_per_msg: APPEND_BYTES.min(config.intake_bytes_max as u64),
+        max_inflight_msgs: config.inflight_messages,
+        check_quorum: true,
+        pre_vote: true,
+        max_uncommitted_size: config.intake_bytes_max as u64,
+        max_committed_size_per_ready: 4 * APPEND_BYTES,
+        ..Default::default()
+    };
+    let logger = slog::Logger::root(slog::Discard, slog::o!());
+    Ok(RawNode::new(&raft_config, store, &logger)?)
 }
 
 impl<R: EntryReader> Group<R> {
@@ -172,27 +207,11 @@ impl<R: EntryReader> Group<R> {
         let conf = info.as_ref().map_or_else(|| Conf::of_voters(config.voters.clone()), |info| info.meta.conf.clone());
         let applied = machine.applied();
         let store = Store::new(config.group, reader, found, info, &conf);
-        let raft_config = raft::Config {
-            id: config.me.0,
-            election_tick: config.election_ticks.0,
-            min_election_tick: config.election_ticks.0,
-            max_election_tick: config.election_ticks.1,
-            heartbeat_tick: config.heartbeat_ticks,
-            applied: applied.0,
-            // Raft refuses a message limit above that of what may be uncommitted.
-            max_size_per_msg: APPEND_BYTES.min(config.intake_bytes_max as u64),
-            max_inflight_msgs: config.inflight_messages,
-            check_quorum: true,
-            pre_vote: true,
-            max_uncommitted_size: config.intake_bytes_max as u64,
-            max_committed_size_per_ready: 4 * APPEND_BYTES,
-            ..Default::default()
-        };
-        let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let raw = RawNode::new(&raft_config, store, &logger)?;
+        let raw = engine(&config, store, applied)?;
         let mut group = Self {
             barriers: Barriers::new(config.me, config.incarnation),
             lease: Lease::new(config.read_lease_us),
+            votes_after: config.election_ticks.0 as u64,
             config,
             raw,
             machine_key,
@@ -204,6 +223,7 @@ impl<R: EntryReader> Group<R> {
             declined: Vec::new(),
             told: BTreeSet::new(),
             removed: false,
+            commit_wanted: false,
             linked: BTreeSet::new(),
             heard_at: 0,
             hand_over_at: 0,
@@ -228,6 +248,9 @@ impl<R: EntryReader> Group<R> {
             oldest_ticks: 0,
             elections: 0,
             settling: None,
+            repair: Repair::default(),
+            paused: None,
+            mending: None,
             refusals_pending: false,
         };
         group.draw_timeout();
@@ -252,9 +275,18 @@ impl<R: EntryReader> Group<R> {
     pub fn torn(&mut self) {
         let others = self.conf.voting_but(self.config.me);
         self.settling = (!others.is_empty()).then(|| Settling::new(others, self.config.election_ticks.1));
+        if let Some(settling) = &mut self.settling {
+            self.linked.iter().for_each(|member| settling.link(*member, true));
+        }
     }
 
     pub fn tick(&mut self) {
+        self.repair.tick();
+        if self.is_repairing() {
+            self.ticks += 1;
+            self.tick_snapshots();
+            return;
+        }
         let led = self.leader.is_some();
         if let Some(settling) = &mut self.settling {
             settling.tick(led);
@@ -357,44 +389,55 @@ impl<R: EntryReader> Group<R> {
         loop {
             let installed = std::mem::take(&mut self.install_durable);
             self.finish_install(installed, effects);
-            self.step_down_if_left_out();
-            // First, so that a new leader is handed everything once: not what came last, then all again.
-            self.notice_leader();
-            self.hand_in();
-            self.propose();
-            if plants::is(CorePlant::CommitOldTerm) {
-                self.commit_by_count();
-            }
-            if self.may_answer_reads(now_us) {
-                self.barriers.grant(Index(self.raw.raft.raft_log.committed));
-            }
-            if let Some(context) = self.barriers.due(now_us) {
-                self.raw.read_index(context.to_vec());
-            }
-            let ready = self.raw.has_ready();
-            if ready {
-                self.take_ready(now_us, effects)?;
-            }
-            // Here, so that barriers which came since their round was asked get theirs in the same flush.
-            for (request, since_us) in self.barriers.passed(self.machine.applied()) {
-                self.complete(effects, request, since_us, now_us, End::Barrier { applied: self.machine.applied() });
-            }
-            if !ready {
+            self.notice_damage();
+            self.drive_repair(effects)?;
+            if self.is_repairing() || !self.step(now_us, effects)? {
                 break;
             }
         }
-        self.check_readable()?;
         self.end_declined(now_us, effects);
-        self.take_snapshot(effects);
+        if !self.is_repairing() {
+            self.take_snapshot(effects);
+            self.write_idle_commit(effects);
+        }
         self.answer_applied();
-        self.write_idle_commit(effects);
         effects.frames.append(&mut self.outbox);
         Ok(())
     }
 
+    /// One turn of Raft; false when it has nothing to do.
+    fn step(&mut self, now_us: u64, effects: &mut Effects) -> Result<bool, GroupError> {
+        self.step_down_if_left_out();
+        // First, so that a new leader is handed everything once: not what came last, then all again.
+        self.notice_leader();
+        self.hand_in();
+        self.propose();
+        if plants::is(CorePlant::CommitOldTerm) {
+            self.commit_by_count();
+        }
+        if self.may_answer_reads(now_us) {
+            self.barriers.grant(Index(self.raw.raft.raft_log.committed));
+        }
+        if let Some(context) = self.barriers.due(now_us) {
+            self.raw.read_index(context.to_vec());
+        }
+        let ready = self.raw.has_ready();
+        if ready {
+            self.take_ready(now_us, effects)?;
+        }
+        // Here, so that barriers which came since their round was asked get theirs in the same flush.
+        for (request, since_us) in self.barriers.passed(self.machine.applied()) {
+            self.complete(effects, request, since_us, now_us, End::Barrier { applied: self.machine.applied() });
+        }
+        Ok(ready || self.raw.store().failed().is_some())
+    }
+
     fn take_ready(&mut self, now_us: u64, effects: &mut Effects) -> Result<(), GroupError> {
         let mut ready = self.raw.ready();
-        self.check_readable()?;
+        if self.raw.store().failed().is_some() {
+            // What Raft made of an entry that could not be read is not to be used: it begins anew, after the repair.
+            return Ok(());
+        }
         let number = ready.number();
         let mut at_once = ready.take_messages();
         for state in ready.take_read_states() {
@@ -442,7 +485,7 @@ impl<R: EntryReader> Group<R> {
         let released = self.persistence.hold(written, replaced.or(cut), waiting);
         if writes {
             self.idle_ticks = 0;
-            effects.writes.push(Write { group: self.config.group, number, ops });
+            effects.writes.push(Write { group: self.config.group, number, ops, purpose: Purpose::Usual });
         }
         self.raw.advance_append_async(ready);
         if let Some(released) = released {
@@ -471,11 +514,6 @@ impl<R: EntryReader> Group<R> {
         self.leads() && committed_own && self.lease.holds(Term(raft.term), now_us)
     }
 
-    /// What raft made of an entry that could not be read is not to be used.
-    fn check_readable(&self) -> Result<(), GroupError> {
-        self.raw.store().failed().map_or(Ok(()), |index| Err(GroupError::Unreadable { index }))
-    }
-
     fn vote_changed(&self, new: &raft::eraftpb::HardState) -> bool {
         use raft::Storage;
         match self.raw.store().initial_state() {
@@ -495,7 +533,8 @@ impl<R: EntryReader> Group<R> {
     /// knows how far the journal goes.
     fn write_idle_commit(&mut self, effects: &mut Effects) {
         let hard = self.raw.raft.hard_state();
-        if self.idle_ticks >= IDLE_COMMIT_TICKS && hard.commit > self.persisted_commit.0 && self.persistence.is_idle() {
+        let due = self.idle_ticks >= IDLE_COMMIT_TICKS || std::mem::take(&mut self.commit_wanted);
+        if due && hard.commit > self.persisted_commit.0 && self.persistence.is_idle() {
             self.write_commit(effects);
         }
     }
@@ -503,9 +542,9 @@ impl<R: EntryReader> Group<R> {
     /// Writes the commit mark as it stands, in no hurry: nothing waits for it.
     pub fn write_commit(&mut self, effects: &mut Effects) {
         let hard = self.raw.raft.hard_state();
-        if hard.commit > self.persisted_commit.0 {
+        if hard.commit > self.persisted_commit.0 && !self.is_repairing() {
             let op = self.hard_state_op(&hard);
-            effects.writes.push(Write { group: self.config.group, number: 0, ops: vec![op] });
+            effects.writes.push(Write { group: self.config.group, number: 0, ops: vec![op], purpose: Purpose::Usual });
         }
     }
 
@@ -536,8 +575,10 @@ impl<R: EntryReader> Group<R> {
         self.machine.find(id)
     }
 
+    /// `None` where it is not known, and not while damage is repaired.
     pub fn term_of(&self, index: Index) -> Option<Term> {
-        self.raw.store().term_of(index)
+        let known = index >= self.raw.store().floor() && !self.is_repairing();
+        self.raw.store().term_of(index).filter(|_| known)
     }
 
     /// Bytes of requests waiting here for their end.
@@ -546,6 +587,9 @@ impl<R: EntryReader> Group<R> {
     }
 
     fn send(&mut self, messages: Vec<raft::eraftpb::Message>) {
+        if self.is_repairing() {
+            return;
+        }
         // Of the terms before the last vote, a member that may have forgotten it must not say anything.
         let mute = self.settling.as_ref().is_some_and(|settling| !settling.knows_terms());
         for message in messages {

@@ -52,6 +52,14 @@ pub enum Refused {
     Length(usize),
 }
 
+/// What a member takes while Raft stands still: nothing that would have it vote, acknowledge or lead.
+fn heard_in_repair(kind: FrameKind) -> bool {
+    !matches!(
+        kind,
+        FrameKind::Raft | FrameKind::Forward | FrameKind::ForwardRefused | FrameKind::Transfer | FrameKind::TermAnswer
+    )
+}
+
 impl<R: EntryReader> Group<R> {
     /// Takes a frame that came on a connection of `from`.
     pub fn receive(
@@ -67,6 +75,9 @@ impl<R: EntryReader> Group<R> {
         let left_out = self.settling.as_ref().is_some_and(|settling| settling.left_out(from));
         if self.tells_removed(from) || left_out {
             return Err(Refused::Removed(from));
+        }
+        if self.is_repairing() && !heard_in_repair(frame.kind) {
+            return Ok(());
         }
         match frame.kind {
             FrameKind::Raft => self.receive_raft(from, raft_message::decode(&frame.body)?),
@@ -104,6 +115,8 @@ impl<R: EntryReader> Group<R> {
                 self.take_term(from, term, applied, &conf);
                 Ok(())
             }
+            FrameKind::RepairQuery => self.receive_repair_query(from, &frame),
+            FrameKind::RepairAnswer => self.receive_repair_answer(from, &frame, effects),
             FrameKind::Removed => {
                 // Ids are never used again, so that this is final; only those this member knows as its own may say it. One
                 // that never had a snapshot knows nobody.
@@ -139,10 +152,10 @@ impl<R: EntryReader> Group<R> {
         let end = (log.last_term(), last.0);
         let leads = self.raw.raft.state == StateRole::Leader;
         match message.get_msg_type() {
-            // A leader may count on what an earlier life of this member has answered it.
+            // A leader may count on what an earlier life of this member has answered it, or of its Raft.
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
                 if self.lease.is_on()
-                    && self.ticks <= self.config.election_ticks.0 as u64 =>
+                    && self.ticks <= self.votes_after =>
             {
                 return Ok(());
             }

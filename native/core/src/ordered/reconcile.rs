@@ -97,8 +97,7 @@ pub fn decode(context: &[u8]) -> Result<ConfChangeV2, Malformed> {
 
 pub fn to_raft(changes: &[(MemberId, Change)], joint: bool) -> ConfChangeV2 {
     let single = |(id, change): &(MemberId, Change)| {
-        let mut single = ConfChangeSingle::default();
-        single.node_id = id.0;
+        let mut single = ConfChangeSingle { node_id: id.0, ..Default::default() };
         single.set_change_type(match change {
             Change::Voter => ConfChangeType::AddNode,
             Change::Learner => ConfChangeType::AddLearnerNode,
@@ -144,7 +143,7 @@ mod tests {
         let name = |name: &str| name.to_string();
         let add = MemberCommand::Add { name: name("d"), address: name("") };
         let replace = MemberCommand::Replace { old: name("c"), new: name("d") };
-        let goal = table(&[add.clone()]);
+        let goal = table(std::slice::from_ref(&add));
         let learner = Step::Change { changes: vec![(id("d"), Change::Learner)], joint: false };
         assert_eq!(next_step(&conf(&["a", "b", "c"], &[]), &goal, id("a"), |_| false), learner);
         let goal = table(&[add, replace]);

@@ -4,7 +4,7 @@
 //! checked and on its disk does Raft hear of it. So a transfer costs the leader no state but a deadline, and a member
 //! no memory but the pieces in flight.
 
-use super::effects::{Effects, Write};
+use super::effects::{Effects, Purpose, Write};
 use super::store::EntryReader;
 use super::{Group, GroupError};
 use crate::ids::{GroupId, Index, MemberId};
@@ -94,6 +94,32 @@ impl Snapshots {
     pub fn resumed(bytes_then: u64) -> Self {
         Self { bytes_then, ..Self::default() }
     }
+
+    /// One is on its way here.
+    pub fn is_receiving(&self) -> bool {
+        self.incoming.is_some()
+    }
+
+    /// One that is whole and on disk.
+    pub fn take_received(&mut self) -> Option<(SnapshotInfo, Box<Machine>)> {
+        let received = self.incoming.as_mut()?.ready.take();
+        if received.is_some() {
+            self.incoming = None;
+        }
+        received
+    }
+
+    /// Another state has taken the place of what was applied here.
+    pub fn replaced(&mut self, bytes: u64) {
+        self.bytes_then = bytes;
+        self.installed += 1;
+    }
+
+    /// Raft, which was to take one or had it offered, begins anew.
+    pub fn forget_raft(&mut self) {
+        self.installing = None;
+        self.offers.clear();
+    }
 }
 
 fn put_key(out: &mut Vec<u8>, key: &SnapshotKey) {
@@ -150,7 +176,7 @@ impl<R: EntryReader> Group<R> {
                 self.snapshots.writing = false;
                 self.snapshots.taken += 1;
                 self.snapshots.last_failure = None;
-                if self.raw.store().snapshot_info().is_none_or(|known| known.meta.index < info.meta.index) {
+                if self.newest_snapshot() < info.meta.index {
                     self.mark(info, effects);
                 }
             }
@@ -201,9 +227,10 @@ impl<R: EntryReader> Group<R> {
         let mark = SnapshotMark { index: info.meta.index, term: info.meta.term, first, prior_term };
         self.marking(mark.index);
         self.raw.mut_store().compacted(info, first);
+        self.repair_marked(mark);
         self.machine.journal_begins(first);
         let op = Op::Mark { group: self.config.group, mark };
-        effects.writes.push(Write { group: self.config.group, number: 0, ops: vec![op] });
+        effects.writes.push(Write { group: self.config.group, number: 0, ops: vec![op], purpose: Purpose::Usual });
         effects.journal_first = Some(first);
     }
 
@@ -219,7 +246,10 @@ impl<R: EntryReader> Group<R> {
         });
         let wanted = expired.last().map_or(Index(0), |mark| Index(mark.index.0 + 1));
         let most = Index((snapshot.0 + 1).saturating_sub(policy.keep_entries));
-        self.raw.store().first().max(wanted.min(most))
+        let store = self.raw.store();
+        // The term before it has to be known.
+        let wanted = Some(wanted.min(most)).filter(|first| *first >= store.floor());
+        store.first().max(wanted.unwrap_or_default())
     }
 
     pub(super) fn tick_snapshots(&mut self) {
@@ -250,17 +280,22 @@ impl<R: EntryReader> Group<R> {
     pub(super) fn offer(&mut self, message: &Message) {
         let to = MemberId(message.to);
         let index = Index(message.get_snapshot().get_metadata().index);
-        let Some(info) = self.raw.store().snapshot_info().filter(|info| info.meta.index == index) else {
-            self.raw.report_snapshot(to.0, SnapshotStatus::Failure);
-            return;
-        };
+        match self.raw.store().snapshot_info().filter(|info| info.meta.index == index).cloned() {
+            Some(info) => {
+                self.snapshots.offers.insert(to, 0);
+                self.push_offer(to, message.term, &info);
+            }
+            None => self.raw.report_snapshot(to.0, SnapshotStatus::Failure),
+        }
+    }
+
+    pub(super) fn push_offer(&mut self, to: MemberId, term: u64, info: &SnapshotInfo) {
         let frame = frame::build(FrameKind::SnapshotOffer, self.config.group, 128, |out| {
-            out.extend_from_slice(&message.term.to_le_bytes());
+            out.extend_from_slice(&term.to_le_bytes());
             out.extend_from_slice(&info.bytes.to_le_bytes());
             out.extend_from_slice(&info.digest.to_le_bytes());
             info.meta.encode(out);
         });
-        self.snapshots.offers.insert(to, 0);
         self.outbox.push((to, Channel::Bulk, frame));
     }
 
@@ -282,11 +317,14 @@ impl<R: EntryReader> Group<R> {
         if meta.group != self.config.group || meta.cluster_id != self.config.cluster_id {
             return Err(Refused::WrongSnapshot { from, cluster: meta.cluster_id });
         }
-        if term < self.raw.raft.term || self.raw.raft.state == StateRole::Leader {
-            return Ok(());
+        match self.repairs_from() {
+            Some(first) if meta.index < first => return Ok(()),
+            None if term < self.raw.raft.term || self.raw.raft.state == StateRole::Leader => return Ok(()),
+            _ => {}
         }
         let log = &self.raw.raft.raft_log;
-        if meta.index.0 <= log.committed || log.match_term(meta.index.0, meta.term.0) {
+        let known = meta.index.0 <= log.committed || log.match_term(meta.index.0, meta.term.0);
+        if !self.is_repairing() && known {
             // Nothing of it is needed: Raft says so in its own words.
             self.step_snapshot(from, term, &meta);
             return Ok(());
@@ -396,7 +434,7 @@ impl<R: EntryReader> Group<R> {
     /// A snapshot that is whole and on disk: whoever leads now would have sent one that is at least as good.
     fn hand_to_raft(&mut self) {
         let leader = MemberId(self.raw.raft.leader_id);
-        let usable = leader.0 != 0 && self.raw.raft.state == StateRole::Follower && self.snapshots.installing.is_none();
+        let usable = leader.0 != 0 && !self.is_repairing() && self.raw.raft.state == StateRole::Follower && self.snapshots.installing.is_none();
         if !usable {
             return;
         }
@@ -450,8 +488,7 @@ impl<R: EntryReader> Group<R> {
         self.machine = *machine;
         self.machine.journal_begins(Index(info.meta.index.0 + 1));
         self.raw.advance_apply_to(info.meta.index.0);
-        self.snapshots.bytes_then = self.machine.bytes();
-        self.snapshots.installed += 1;
+        self.snapshots.replaced(self.machine.bytes());
         // Requests that were applied within it are answered by suppression when they are handed in again.
         self.pending.hand_in_again();
         effects.journal_first = Some(Index(info.meta.index.0 + 1));

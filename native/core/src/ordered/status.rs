@@ -42,6 +42,12 @@ pub struct GroupStatus {
     pub snapshot_failure: Option<String>,
     pub conf: Arc<Conf>,
     pub removed: bool,
+    /// Raft stands still until entries that damage has taken are back.
+    pub repairing: bool,
+    /// The range that is being asked for, first and last entry, whether Raft waits for it or not.
+    pub lost: Option<(Index, Index)>,
+    /// Entries that came back from other members since the start.
+    pub repaired: u64,
 }
 
 impl<R: EntryReader> Group<R> {
@@ -82,6 +88,9 @@ impl<R: EntryReader> Group<R> {
             snapshot_failure: self.snapshots.last_failure.clone(),
             conf: self.conf.clone(),
             removed: self.is_removed(),
+            repairing: self.is_repairing(),
+            lost: self.lost_now(),
+            repaired: self.repair.restored,
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::conf::Conf;
 use crate::ids::{GroupId, Index, MemberId, Term};
-use crate::log::{Disk, GroupRecovery, LogEntry, LogReader};
+use crate::log::{Disk, GroupRecovery, HardState, LogEntry, LogReader};
 use crate::snapshot::SnapshotInfo;
 use raft::eraftpb::{ConfState, Entry, EntryType, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
@@ -13,7 +13,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 
 /// Durable entries of a group, by position. Implemented by the log's reader and by the simulated one.
-pub trait EntryReader {
+pub trait EntryReader: Clone {
     /// Entries `[low, high)`, at least one, then as many as fit `bytes_max`.
     fn entries(&self, group: GroupId, low: Index, high: Index, bytes_max: u64) -> Result<Vec<LogEntry>, String>;
 }
@@ -44,8 +44,12 @@ pub struct Store<R> {
     terms: VecDeque<(Index, Term)>,
     cache: VecDeque<Entry>,
     cache_bytes: usize,
-    /// Set when the log could not give what raft asked for: the node must stop.
+    /// Raft sees nothing before it: terms of lost entries there are not known. 0 for no such limit.
+    floor: u64,
+    /// Set when the log could not give what raft asked for: what raft made of it must not be used.
     failed: Cell<Option<Index>>,
+    /// As `failed`, for an entry that a snapshot covers: raft sends that instead.
+    hole: Cell<Option<Index>>,
 }
 
 impl<R: EntryReader> Store<R> {
@@ -81,8 +85,66 @@ impl<R: EntryReader> Store<R> {
             terms: found.terms.iter().copied().collect(),
             cache: VecDeque::new(),
             cache_bytes: 0,
+            floor: 0,
             failed: Cell::new(None),
+            hole: Cell::new(None),
         }
+    }
+
+    pub fn reader(&self) -> &R {
+        &self.reader
+    }
+
+    /// Hides from raft what is before `floor`.
+    pub fn set_floor(&mut self, floor: Index) {
+        self.floor = floor.0;
+    }
+
+    pub fn floor(&self) -> Index {
+        Index(self.floor)
+    }
+
+    /// The log as a start would find it. Right while all of it is durable.
+    pub fn found(&self, commit: Index) -> GroupRecovery {
+        let hard = &self.hard_state;
+        GroupRecovery {
+            hard_state: HardState { term: Term(hard.term), vote: MemberId(hard.vote), commit },
+            first_index: Index(self.first),
+            prior_term: self.term_of(Index(self.first - 1)).unwrap_or_default(),
+            snapshot: self.snapshot.as_ref().map(|info| (info.meta.index, info.meta.term)),
+            last_index: Index(self.last),
+            terms: self.terms.iter().copied().collect(),
+        }
+    }
+
+    /// Lost entries are back, whose terms were not known.
+    pub fn repaired(&mut self, entries: &[LogEntry]) {
+        let mut found = self.found(Index(0));
+        found.repaired(entries);
+        self.terms = found.terms.into();
+    }
+
+    /// Entries `[low, high)` for another member, as many as can be read and fit.
+    pub fn readable(&self, low: Index, high: Index, bytes_max: u64) -> Vec<LogEntry> {
+        let cache_first = self.cache_first();
+        if low >= high {
+            Vec::new()
+        } else if low.0 >= cache_first {
+            let mut bytes = 0;
+            let fits = |entry: &&Entry| {
+                let first = bytes == 0;
+                bytes += entry.data.len() as u64 + 16;
+                first || bytes <= bytes_max
+            };
+            let cached = self.cache.range((low.0 - cache_first) as usize..(high.0 - cache_first) as usize);
+            cached.take_while(fits).map(entry_from_raft).collect()
+        } else {
+            self.reader.entries(self.group, low, high.min(Index(cache_first)), bytes_max).unwrap_or_default()
+        }
+    }
+
+    pub fn durable(&self) -> Index {
+        Index(self.durable)
     }
 
     pub fn set_conf(&mut self, conf: ConfState) {
@@ -196,6 +258,15 @@ impl<R: EntryReader> Store<R> {
         self.failed.get()
     }
 
+    /// Entry that is lost to followers and readers, but not to raft; once.
+    pub fn take_hole(&self) -> Option<Index> {
+        self.hole.take()
+    }
+
+    fn raft_first(&self) -> u64 {
+        self.first.max(self.floor)
+    }
+
     fn cache_first(&self) -> u64 {
         self.cache.front().map_or(self.last + 1, |entry| entry.index)
     }
@@ -204,6 +275,11 @@ impl<R: EntryReader> Store<R> {
         match self.reader.entries(self.group, Index(low), Index(high), bytes_max) {
             Ok(entries) => Ok(entries.into_iter().map(entry_to_raft).collect()),
             Err(_) => {
+                let covered = self.snapshot.as_ref().is_some_and(|info| low <= info.meta.index.0);
+                if covered {
+                    self.hole.set(Some(Index(low)));
+                    return Err(raft::Error::Store(StorageError::Compacted));
+                }
                 // Raft panics on an error here and takes an empty answer for a short one: the group looks at `failed`
                 // before anything is made of it.
                 let readable = |at: &u64| self.reader.entries(self.group, Index(*at), Index(at + 1), 1).is_ok();
@@ -250,7 +326,7 @@ impl<R: EntryReader> Storage for Store<R> {
         _context: GetEntriesContext,
     ) -> raft::Result<Vec<Entry>> {
         let bytes_max = max_size.into().unwrap_or(u64::MAX);
-        if low < self.first {
+        if low < self.raft_first() {
             return Err(raft::Error::Store(StorageError::Compacted));
         }
         let cache_first = self.cache_first();
@@ -271,12 +347,13 @@ impl<R: EntryReader> Storage for Store<R> {
     }
 
     fn term(&self, index: u64) -> raft::Result<u64> {
-        let missing = if index < self.first { StorageError::Compacted } else { StorageError::Unavailable };
-        self.term_of(Index(index)).map(|term| term.0).ok_or(raft::Error::Store(missing))
+        let below = index + 1 < self.raft_first();
+        let missing = if index < self.raft_first() { StorageError::Compacted } else { StorageError::Unavailable };
+        self.term_of(Index(index)).filter(|_| !below).map(|term| term.0).ok_or(raft::Error::Store(missing))
     }
 
     fn first_index(&self) -> raft::Result<u64> {
-        Ok(self.first)
+        Ok(self.raft_first())
     }
 
     fn last_index(&self) -> raft::Result<u64> {

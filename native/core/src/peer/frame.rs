@@ -36,6 +36,9 @@ pub enum FrameKind {
     /// A member with a torn log asks what term the receiver is in.
     TermQuery = 12,
     TermAnswer = 13,
+    /// A member that has lost entries asks for them.
+    RepairQuery = 14,
+    RepairAnswer = 15,
 }
 
 #[derive(Clone, Debug)]
@@ -118,6 +121,8 @@ impl Assembler {
             11 => FrameKind::Removed,
             12 => FrameKind::TermQuery,
             13 => FrameKind::TermAnswer,
+            14 => FrameKind::RepairQuery,
+            15 => FrameKind::RepairAnswer,
             other => return Err(FrameError::Kind(other)),
         };
         Ok(Frame { kind, group: GroupId(u32_at(&frame, 12)), body: frame.slice(FRAME_HEADER_BYTES..) })

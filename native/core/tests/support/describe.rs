@@ -23,7 +23,12 @@ pub fn frame(world: &World, from: usize, to: usize, channel: Channel, bytes: &[u
         kind if kind == FrameKind::Forward as u8 => format!("Forward of {}", submissions(&body)),
         kind if kind == FrameKind::ForwardRefused as u8 => "ForwardRefused".to_string(),
         kind if kind == FrameKind::AppliedQuery as u8 => format!("AppliedQuery {}", index()),
-        _ => format!("AppliedAnswer {}", index()),
+        kind if kind == FrameKind::AppliedAnswer as u8 => format!("AppliedAnswer {}", index()),
+        kind if kind == FrameKind::TermQuery as u8 => "TermQuery".to_string(),
+        kind if kind == FrameKind::TermAnswer as u8 => format!("TermAnswer {}", index()),
+        kind if kind == FrameKind::RepairQuery as u8 => "RepairQuery".to_string(),
+        kind if kind == FrameKind::RepairAnswer as u8 => "RepairAnswer".to_string(),
+        kind => format!("frame of kind {kind}"),
     };
     let channel = if channel == Channel::Bulk { " (bulk)" } else { "" };
     format!("{from} -> {to}{channel}: {what}")
@@ -99,7 +104,8 @@ pub fn write(world: &World, node: usize, write: &Write) -> String {
             Op::HardState { state, .. } => {
                 format!("term {} vote {} commit {}", state.term, name(world, state.vote), state.commit)
             }
-            Op::Mark { .. } | Op::Repair { .. } | Op::Relocate { .. } => unreachable!("no group writes these by itself"),
+            Op::Repair { entries, .. } => format!("repairs {} entries", entries.len()),
+            Op::Mark { .. } | Op::Relocate { .. } => unreachable!("no group writes these by itself"),
         })
         .collect();
     format!("{} writes {}: {}", world.nodes[node].name, write.number, ops.join("; "))
@@ -113,6 +119,7 @@ pub fn end(world: &World, node: usize, completion: &Completion) -> String {
         ),
         End::Barrier { applied } => format!("barrier passed at {applied}"),
         End::Withdrawn => "withdrawn".to_string(),
+        End::Declined(refused) => format!("declined: {refused}"),
     };
     format!("{}#{} ends: {what}", world.nodes[node].name, completion.request.0 & 0xFFFF_FFFF)
 }

@@ -76,7 +76,15 @@ impl Disk {
                 }
             }
             Op::HardState { state, .. } => self.hard = state,
-            Op::Mark { .. } | Op::Repair { .. } | Op::Relocate { .. } => unreachable!("no group writes these by itself"),
+            // What came back from the others can be read again.
+            Op::Repair { entries, .. } => {
+                for entry in entries {
+                    let at = entry.index.0 as usize - 1;
+                    self.durable[at] = entry;
+                }
+                self.unreadable = false;
+            }
+            Op::Mark { .. } | Op::Relocate { .. } => unreachable!("no group writes these by itself"),
         }
     }
 

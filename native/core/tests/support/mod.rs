@@ -11,6 +11,5 @@ pub mod network;
 pub mod node;
 pub mod plant;
 pub mod random;
-pub mod simulation;
 pub mod submissions;
 pub mod world;

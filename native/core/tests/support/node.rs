@@ -6,8 +6,10 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use vexfs_core::ids::{Index, MemberId, RequestId, Term};
+use vexfs_core::log::GroupRecovery;
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::ordered::effects::Effects;
+use vexfs_core::ordered::snapshots::SnapshotPolicy;
 use vexfs_core::ordered::{Group, GroupConfig};
 
 pub struct Node {
@@ -64,6 +66,9 @@ impl Node {
         self.incarnation += 1;
         self.requests = 0;
         let config = GroupConfig {
+            cluster_id: "test".to_string(),
+            snapshots: SnapshotPolicy::default(),
+            read_lease_us: 0,
             group: GROUP,
             me: self.id,
             incarnation: self.incarnation,
@@ -75,11 +80,12 @@ impl Node {
             limits: self.limits,
             seed: seed ^ self.id.0 ^ self.incarnation.rotate_left(40),
         };
-        let (hard, last, terms) = {
+        let found = {
             let disk = self.disk.borrow();
-            (disk.hard_state(), disk.last(), disk.terms())
+            let (hard_state, last_index, terms) = (disk.hard_state(), disk.last(), disk.terms());
+            GroupRecovery { hard_state, last_index, terms, first_index: Index(1), ..GroupRecovery::default() }
         };
-        let group = Group::new(config, hard, last, terms, DiskReader(self.disk.clone()));
+        let group = Group::new(config, &found, None, DiskReader(self.disk.clone()));
         let mut group = group.expect("recovery gives what raft can start from");
         if self.torn && told {
             group.torn();

@@ -110,6 +110,7 @@ impl Consumer {
         }
         let (items, next) = match journal::read(running, self.cursor, None) {
             Ok(read) => read,
+            Err(error) if journal::met_damage(world, self.node, &error) => return,
             Err(error) => {
                 let what = format!("consumer {} at {}: {error}", self.number, self.node);
                 return world.history.violate("groups_go_on", what);

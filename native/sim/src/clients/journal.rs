@@ -44,6 +44,19 @@ pub fn catch_up(running: &Running, window: &mut Window) -> bool {
     behind
 }
 
+/// Whether a reader has met damage: the member is told, and the reader comes again.
+pub fn met_damage(world: &mut World, node: usize, error: &JournalError) -> bool {
+    let member = &mut world.members[node];
+    let (JournalError::Unreadable { index, .. }, Some(running)) = (error, &mut member.running) else { return false };
+    let known = member.shadow.holes.contains(index);
+    if known {
+        running.group.unreadable(*index);
+        running.dirty = true;
+        world.plan_flush(node);
+    }
+    known
+}
+
 /// What a member has applied since anybody has: the journal that every reader's is compared with, before retention
 /// takes any of it.
 pub fn observe(world: &mut World, node: usize) {
@@ -53,11 +66,14 @@ pub fn observe(world: &mut World, node: usize) {
     let mut window = Window { index: world.history.observed.max(Index(2)), offset: 0, bytes_max: 256 * 1024, events_max: 4_096 };
     let mut found = Vec::new();
     while window.index <= applied {
+        let Some(running) = &world.members[node].running else { return };
         match read(running, window, None) {
             Ok((items, next)) => {
                 found.extend(items);
                 window = next;
             }
+            // Another member shows it, or this one when it has it back.
+            Err(error) if met_damage(world, node, &error) => break,
             Err(error) => return world.history.violate("groups_go_on", format!("the journal of {node}: {error}")),
         }
     }
@@ -65,18 +81,22 @@ pub fn observe(world: &mut World, node: usize) {
     world.history.journal.extend(found);
 }
 
-/// The whole journal of a member.
-pub fn read_all(world: &World, node: usize) -> Result<Vec<Delivery>, JournalError> {
-    let Some(running) = &world.members[node].running else { return Ok(Vec::new()) };
+/// The whole journal of a member; `None` where damage has taken some of it that nobody has any more.
+pub fn read_all(world: &World, node: usize) -> Result<Option<Vec<Delivery>>, JournalError> {
+    let holes = &world.members[node].shadow.holes;
+    let Some(running) = &world.members[node].running else { return Ok(None) };
     let mut window = Window { index: Index(1), offset: 0, bytes_max: 256 * 1024, events_max: 4_096 };
     catch_up(running, &mut window);
     let mut all = Vec::new();
     while window.index <= running.group.machine().applied() {
-        let (items, next) = read(running, window, world.setup.plant)?;
+        let (items, next) = match read(running, window, world.setup.plant) {
+            Err(JournalError::Unreadable { index, .. }) if holes.contains(&index) => return Ok(None),
+            read => read?,
+        };
         all.extend(items);
         window = next;
     }
-    Ok(all)
+    Ok(Some(all))
 }
 
 fn number(bytes: &[u8], at: usize) -> u64 {

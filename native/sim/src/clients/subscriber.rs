@@ -69,6 +69,7 @@ impl Subscriber {
                 subscriptions_are_complete::check_end(world, self.node, &self.name, self.ordinal, next);
                 self.cursor = next;
             }
+            Err(error) if journal::met_damage(world, self.node, &error) => {}
             Err(error) => world.history.violate("groups_go_on", format!("{} at {}: {error}", self.name, self.node)),
         }
         gap_us

@@ -73,10 +73,18 @@
     c.beginPath();
     c.rect(LEFT, 0, width - LEFT - RIGHT + 8, height);
     c.clip();
-    if (shown.faults) faults(c, { x, y, lane, width });
+    const labels = shown.faults ? faults(c, { x, y, lane, width }) : [];
     arrows(c, { x, y, perPixel });
+    for (const [label, at, top] of labels) {
+      c.strokeStyle = colours.paper;
+      c.lineWidth = 3;
+      c.lineJoin = 'round';
+      c.strokeText(label, at, top);
+      c.fillStyle = colours.fault;
+      c.fillText(label, at, top);
+    }
     bars(c, { x, y });
-    if (shown.marks) marks(c, { x, y, perPixel });
+    if (shown.marks) marks(c, { x, y, lane, perPixel });
     for (const [at, what] of scene.violations) {
       if (at < view.from || at > view.to) continue;
       c.fillStyle = colours.violation;
@@ -121,12 +129,14 @@
       c.stroke();
       c.setLineDash([]);
       c.fillStyle = colours.calm;
-      c.fillText('the faults stop', x(scene.calm) + 4, height - 6);
+      const room = x(scene.calm) + 90 < width;
+      c.fillText('the faults stop', x(scene.calm) + (room ? 4 : -84), height - 6);
     }
   }
 
   function faults(c, { x, y, lane, width }) {
     const taken = scene.members.map(() => [0, 0, 0]);
+    const labels = []; // to be written over the arrows
     for (const [node, from, to, name] of scene.faults) {
       if (to < view.from || from > view.to) continue;
       const [left, right] = [x(Math.max(from, view.from)), Math.max(x(Math.min(to, view.to)), x(from) + 3)];
@@ -143,10 +153,11 @@
       const row = taken[node].findIndex((end) => end < at);
       if (row >= 0 && 12 * (row + 1) < lane / 2 - BAR) {
         taken[node][row] = at + length + 4;
-        c.fillText(label, at, top + 10 + 12 * row);
+        labels.push([label, at, top + 10 + 12 * row]);
       }
-      hits.push({ x: left, y: top, x2: right, y2: top + lane - 4, area: true, when: `${seconds(from)} to ${seconds(to)}`, what: text(name) });
+      hits.push({ x: left, y: top, x2: right, y2: top + lane - 4, area: true, when: `${seconds(from)} to ${seconds(to)} s`, what: text(name) });
     }
+    return labels;
   }
 
   function arrows(c, { x, y, perPixel }) {
@@ -225,8 +236,9 @@
     }
   }
 
-  function marks(c, { x, y, perPixel }) {
+  function marks(c, { x, y, lane, perPixel }) {
     const minor = new Set(['write', 'asked', 'ended']);
+    const below = (name) => BAR + (minor.has(name) ? 8 : name === 'snapshot' || name === 'members' ? Math.min(36, lane / 2 - BAR - 5) : 22);
     for (let at = firstAt(scene.marks, 1, view.from); at < scene.marks.length; at += 1) {
       const [node, when, kind, words] = scene.marks[at];
       if (when > view.to) break;
@@ -234,7 +246,7 @@
       // From afar only what is rare.
       if (minor.has(name) && perPixel > 3_000) continue;
       const matches = wanted !== '' && text(words).toLowerCase().includes(wanted);
-      const [left, top] = [x(when), y(node) + BAR + (minor.has(name) ? 8 : 22)];
+      const [left, top] = [x(when), y(node) + below(name)];
       c.globalAlpha = wanted !== '' && !matches ? 0.15 : 1;
       glyph(c, name, left, top, matches);
       c.globalAlpha = 1;

@@ -116,8 +116,9 @@ impl Scene {
     /// What to draw: as it was asked for, else the last two seconds before the violation, or before the faults stopped.
     pub fn window(&self, asked: Window) -> (u64, u64) {
         let until = self.violations.first().map(|(at_us, _)| at_us + BEYOND_US).or(self.calm_us).unwrap_or(self.end_us);
-        let until = if self.end_us <= WINDOW_US { self.end_us + BEYOND_US } else { until.min(self.end_us + BEYOND_US) };
-        let to_us = asked.to_us.unwrap_or_else(|| asked.from_us.map_or(until, |from_us| until.max(from_us + WINDOW_US)));
+        let last = self.end_us + BEYOND_US;
+        let until = if self.end_us <= WINDOW_US { last } else { until.min(last) };
+        let to_us = asked.to_us.map(|to_us| to_us.min(last)).unwrap_or_else(|| asked.from_us.map_or(until, |from_us| until.max(from_us + WINDOW_US)));
         let from_us = asked.from_us.unwrap_or(to_us.saturating_sub(WINDOW_US));
         (from_us.min(to_us.saturating_sub(1)), to_us.max(1))
     }

@@ -17,7 +17,7 @@ const FAULT_ROWS: usize = 3;
 const ROW: f64 = 12.0;
 const LINE: f64 = 17.0;
 /// Width of a letter, about.
-const LETTER: f64 = 5.9;
+const LETTER: f64 = 6.1;
 
 const STYLE: &str = "
 text { font: 11px ui-sans-serif, system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif; fill: var(--ink); }
@@ -25,7 +25,7 @@ text { font: 11px ui-sans-serif, system-ui, 'Segoe UI', 'DejaVu Sans', sans-seri
 .paper { fill: var(--paper); } .band { fill: var(--band); } .rule { stroke: var(--rule); } .calm { stroke: var(--calm); stroke-dasharray: 5 4; }
 .calm-text { fill: var(--calm); } .arrow { fill: none; stroke-width: 1.15; } .thick { stroke-width: 1.8; } .faint { stroke-width: .8; opacity: .55; } .lost { stroke-dasharray: 4 3; }
 .role { rx: 3px; } .role-text { font-size: 10px; font-weight: 600; fill: var(--on-role); }
-.fault { fill: var(--fault); opacity: .13; } .edge { stroke: var(--fault); stroke-width: 1.2; opacity: .75; } .fault-text { font-size: 10px; fill: var(--fault); }
+.fault { fill: var(--fault); opacity: .13; } .edge { stroke: var(--fault); stroke-width: 1.2; opacity: .75; } .fault-text { font-size: 10px; fill: var(--fault); paint-order: stroke; stroke: var(--paper); stroke-width: 3px; stroke-linejoin: round; }
 .violation { stroke: var(--violation); stroke-width: 2; } .violation-text { fill: var(--violation); font-size: 12px; font-weight: 600; }
 .m { fill: none; stroke: var(--mark); stroke-width: 1; opacity: .8; } .m-snapshot, .m-members { fill: var(--snapshot); stroke: none; opacity: 1; }
 .m-members { fill: var(--member); } .m-damage, .m-failed { stroke: var(--fault); stroke-width: 1.8; opacity: 1; } .m-start { fill: var(--leader); stroke: none; opacity: 1; }
@@ -37,13 +37,15 @@ struct Picture<'a> {
     to_us: u64,
     width: f64,
     out: String,
+    /// Names of faults, to be written over the arrows.
+    labels: Vec<(f64, f64, String)>,
 }
 
 pub fn draw(scene: &Scene, window: Window) -> String {
     let (from_us, to_us) = scene.window(window);
     let inner = ((to_us - from_us) as f64 / 1_000.0 * 0.9).clamp(1_150.0, 6_000.0);
     let width = LEFT + inner + RIGHT;
-    let mut picture = Picture { scene, from_us, to_us, width, out: String::new() };
+    let mut picture = Picture { scene, from_us, to_us, width, out: String::new(), labels: Vec::new() };
     picture.head();
     picture.lanes();
     picture.faults();
@@ -52,6 +54,9 @@ pub fn draw(scene: &Scene, window: Window) -> String {
     let seen: Vec<&Arrow> = scene.arrows.iter().filter(|arrow| arrow.end_us >= from_us && arrow.sent_us <= to_us).collect();
     seen.iter().filter(|arrow| beats(arrow)).for_each(|arrow| picture.arrow(arrow));
     seen.iter().filter(|arrow| !beats(arrow)).for_each(|arrow| picture.arrow(arrow));
+    for (x, y, label) in std::mem::take(&mut picture.labels) {
+        picture.text("fault-text", x, y, &label);
+    }
     scene.bars.iter().for_each(|bar| picture.bar(bar));
     scene.marks.iter().for_each(|mark| picture.mark(mark));
     picture.foot()
@@ -168,7 +173,8 @@ impl Picture<'_> {
         if let Some(calm_us) = self.scene.calm_us.filter(|at_us| self.seen(*at_us, *at_us)) {
             let x = self.x(calm_us);
             self.put(format_args!("<path class=\"calm\" d=\"M{x:.1} {:.1} V{bottom:.1}\"/>", TOP - 8.0));
-            self.text("calm-text", x + 4.0, bottom - 5.0, "the faults stop");
+            let left = if x + 90.0 > self.width { x - 90.0 } else { x + 4.0 };
+            self.text("calm-text", left, bottom - 5.0, "the faults stop");
         }
     }
 
@@ -193,7 +199,7 @@ impl Picture<'_> {
             let left = (x + 4.0).min(self.width - RIGHT - length);
             let Some(row) = rows[fault.node].iter().position(|taken| *taken < left) else { continue };
             rows[fault.node][row] = left + length + 4.0;
-            self.text("fault-text", left, top + 10.0 + ROW * row as f64, label);
+            self.labels.push((left, top + 10.0 + ROW * row as f64, label.to_string()));
         }
     }
 
@@ -270,7 +276,11 @@ impl Picture<'_> {
         if !self.seen(mark.at_us, mark.at_us) {
             return;
         }
-        let below = if matches!(mark.kind, "write" | "asked" | "ended") { BAR + 8.0 } else { BAR + 22.0 };
+        let below = match mark.kind {
+            "write" | "asked" | "ended" => BAR + 8.0,
+            "snapshot" | "members" => BAR + 36.0,
+            _ => BAR + 22.0,
+        };
         let (x, y) = (self.x(mark.at_us), self.y(mark.node) + below);
         let tip = format!("{} s: {}", summary::seconds(mark.at_us), mark.text);
         self.put(format_args!(

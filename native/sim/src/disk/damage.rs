@@ -17,6 +17,8 @@ pub enum Damage {
     LoseTail,
     /// A bit of an earlier batch is flipped.
     FlipMiddle,
+    /// Two neighbouring blocks before the last batch are damaged where they meet.
+    SharedBlock,
     /// One copy of the superblock is damaged.
     SuperblockCopy,
     /// The index at the end of a sealed segment is damaged.
@@ -48,6 +50,25 @@ fn flip(image: &mut Image, inode: usize, at: usize, random: &mut Random) {
 
 fn files(image: &Image, wanted: impl Fn(&str) -> bool) -> Vec<usize> {
     image.names.iter().filter(|(name, _)| wanted(name)).map(|(_, inode)| *inode).collect()
+}
+
+/// Blocks of batches that were acknowledged, but for those of the last.
+fn earlier(image: &Image, tail: &Tail) -> Vec<(usize, usize)> {
+    let last = |inode: usize, page: usize| inode == tail.inode && (tail.first..tail.first + tail.pages).contains(&page);
+    let segments = files(image, |name| name.ends_with(".seg")).into_iter();
+    let pages = segments.flat_map(|inode| image.inodes[inode].acknowledged.iter().map(move |page| (inode, *page)));
+    pages.filter(|(inode, page)| !last(*inode, *page)).collect()
+}
+
+/// The newest of them, or all: what was written last is what members may differ in.
+fn some(mut pages: Vec<(usize, usize)>, tail: &Tail, random: &mut Random) -> Vec<(usize, usize)> {
+    if random.chance(500) {
+        let near = |(inode, page): &(usize, usize)| *inode == tail.inode && page + 6 >= tail.first;
+        if pages.iter().any(near) {
+            pages.retain(near);
+        }
+    }
+    pages
 }
 
 pub(super) fn strike(image: &mut Image, damage: Damage, random: &mut Random) -> Option<Struck> {
@@ -105,13 +126,23 @@ fn change(image: &mut Image, damage: Damage, synced: Option<Tail>, random: &mut 
             Some(format!("{} blocks of the last batch", tail.pages))
         }
         Damage::FlipMiddle => {
-            let files: Vec<usize> =
-                files(image, |name| name.ends_with(".seg")).into_iter().filter(|inode| !image.inodes[*inode].acknowledged.is_empty()).collect();
-            let inode = *files.first()?;
-            let pages: Vec<usize> = image.inodes[inode].acknowledged.iter().copied().collect();
-            let page = random.pick(&pages[..pages.len().div_ceil(2)]);
-            flip(image, inode, page * PAGE + 8, random);
-            Some(format!("a bit of block {page}"))
+            let tail = synced?;
+            let pages = some(earlier(image, &tail), &tail, random);
+            let (inode, page) = random.choose(&pages)?;
+            let bytes: Vec<usize> = (0..PAGE).filter(|at| image.inodes[inode].durable.page(page)[*at] != 0).collect();
+            let at = random.choose(&bytes)?;
+            flip(image, inode, page * PAGE + at, random);
+            Some(format!("a bit of block {page} of file {inode}"))
+        }
+        Damage::SharedBlock => {
+            let tail = synced?;
+            let pages = some(earlier(image, &tail), &tail, random);
+            let pairs: Vec<(usize, usize)> =
+                pages.iter().copied().filter(|(inode, page)| pages.contains(&(*inode, page + 1))).collect();
+            let (inode, page) = random.choose(&pairs)?;
+            let bytes: Vec<u8> = (0..SECTOR).map(|_| random.between(0, 256) as u8).collect();
+            put(image, inode, (page + 1) * PAGE - SECTOR / 2, &bytes);
+            Some(format!("the blocks {page} and {} of file {inode} where they meet", page + 1))
         }
         Damage::SuperblockCopy => {
             let copies = files(image, |name| name.starts_with("superblock."));

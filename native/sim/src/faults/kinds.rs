@@ -27,6 +27,7 @@ pub enum FaultKind {
     WallClockJump,
     LostTail,
     DamagedMiddle,
+    SharedBlock,
     RolledBack,
 }
 
@@ -49,7 +50,7 @@ const fn off(kind: FaultKind, name: &'static str, reason: &'static str) -> KindR
     KindRow { kind, name, weight: 0, off: Some(reason) }
 }
 
-pub static KINDS: [KindRow; 26] = [
+pub static KINDS: [KindRow; 27] = [
     on(Loss, "loss", 6),
     on(SlowNetwork, "slow-network", 4),
     on(OneWay, "one-way-partition", 6),
@@ -74,7 +75,8 @@ pub static KINDS: [KindRow; 26] = [
     on(WrongDirectory, "wrong-directory", 2),
     on(WallClockJump, "wall-clock-jump", 4),
     off(LostTail, "lost-tail", "a last batch that is gone whole leaves no trace on its disk: nothing tells recovery that it was there"),
-    off(DamagedMiddle, "damaged-middle", "damage before the last batch stops the member until repair from others is built (rule L2)"),
+    on(DamagedMiddle, "damaged-middle", 4),
+    on(SharedBlock, "shared-block", 3),
     off(RolledBack, "rolled-back", "a directory put back to an older state is not told from one that was never ahead"),
 ];
 

@@ -29,7 +29,10 @@ pub fn draw(seed: u64, members: usize, until_us: u64, mean_us: u64, only: &[Faul
     }
     let total: u64 = weights.iter().map(|(_, weight)| weight).sum();
     let (mut faults, mut at_us) = (Vec::new(), 0);
-    while mean_us > 0 && total > 0 {
+    if mean_us == 0 || total == 0 {
+        return faults;
+    }
+    loop {
         at_us += random.gap_us(mean_us);
         if at_us >= until_us {
             break;

@@ -151,6 +151,7 @@ fn carry_out(world: &mut World, fault: &Fault) -> bool {
         FaultKind::MisdirectedWrite => lie(world, fault, Damage::MisplaceTail, true),
         FaultKind::LostTail => lie(world, fault, Damage::LoseTail, true),
         FaultKind::DamagedMiddle => lie(world, fault, Damage::FlipMiddle, true),
+        FaultKind::SharedBlock => lie(world, fault, Damage::SharedBlock, true),
         FaultKind::DamagedSuperblock => lie(world, fault, Damage::SuperblockCopy, false),
         FaultKind::DamagedFooter => lie(world, fault, Damage::Footer, false),
         FaultKind::DamagedSpare => lie(world, fault, Damage::Spare, false),
@@ -205,7 +206,7 @@ fn lie(world: &mut World, fault: &Fault, damage: Damage, loses: bool) -> bool {
     let node = fault.node;
     let quiet = |member: &Member| {
         let writes = member.running.as_ref().is_none_or(|running| running.writing.is_some());
-        !writes && member.maybe.is_none() && !member.damaged && member.shadow.undone().is_some()
+        !writes && member.maybe.is_none() && !member.struck && member.shadow.undone().is_some()
     };
     if !quiet(&world.members[node]) || (loses && !world.may_lose(node)) {
         return false;
@@ -215,8 +216,14 @@ fn lie(world: &mut World, fault: &Fault, damage: Damage, loses: bool) -> bool {
     let member = &mut world.members[node];
     let struck = member.disk.damage(damage, &mut Random::new(fault.word));
     let Some(what) = struck else { return false };
+    if matches!(damage, Damage::FlipMiddle | Damage::SharedBlock) {
+        member.holed = true;
+        member.count_holes();
+    } else {
+        member.damaged |= loses;
+    }
     if loses {
-        member.damaged = true;
+        member.struck = true;
         member.lost = member.lost.max(Some(member.shadow.reach()));
     }
     world.say(Happening::Damage { node, what });

@@ -4,12 +4,25 @@
 use crate::clients::operator;
 use crate::member::{Member, Stage};
 use crate::world::World;
-use vexfs_core::ids::MemberId;
+use vexfs_core::ids::{Index, MemberId};
 use vexfs_core::membership::{Membership, Role};
 use vexfs_core::ordered::conf::Conf;
 
+/// Lost entries that some member has, and who has lost them.
+pub fn mendable(world: &World) -> Vec<(usize, Index)> {
+    let has = |member: &Member, index: Index| {
+        let shadow = &member.shadow;
+        member.running.is_some() && index >= shadow.first() && index <= shadow.last() && !shadow.holes.contains(&index)
+    };
+    let holes = world.members.iter().enumerate().filter(|(_, member)| member.running.is_some());
+    holes
+        .flat_map(|(node, member)| member.shadow.holes.iter().map(move |index| (node, *index)))
+        .filter(|(_, index)| world.members.iter().any(|member| has(member, *index)))
+        .collect()
+}
+
 pub fn healed(world: &World) -> bool {
-    if world.history.open() > 0 {
+    if world.history.open() > 0 || !mendable(world).is_empty() {
         return false;
     }
     let Some(table) = operator::table(world) else { return false };
@@ -47,8 +60,9 @@ pub fn check(world: &mut World) {
                 Some(group) => {
                     let status = group.status();
                     format!(
-                        "{} ({}) {:?} follows {} in term {} last {} applied {} pending {}{}",
+                        "{}{} ({}) {:?} follows {} in term {} last {} applied {} pending {}{}",
                         member.name,
+                        if status.repairing { format!(" repairs {:?}", status.lost) } else { String::new() },
                         role_of(member.id),
                         status.role,
                         status.leader.map_or("nobody", |leader| name_of(world, leader)),

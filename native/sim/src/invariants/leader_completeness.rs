@@ -6,10 +6,14 @@ use vexfs_core::ids::{Index, Term};
 pub fn check(world: &mut World, node: usize, term: Term) {
     let Some(group) = world.members[node].group() else { return };
     // What is before the journal's first entry is in its snapshot.
-    let first = group.status().first;
+    let (first, snapshot) = (group.status().first, group.status().snapshot);
     // One that hears late that it was elected is the leader of an earlier term than others by then.
     let earlier = world.history.committed_in.iter().map(|seen| *seen < term);
-    let lacks = |index: u64, term| Index(index) >= first && group.term_of(Index(index)) != Some(term);
+    let lacks = |index: u64, term| match group.term_of(Index(index)) {
+        // Damage has taken it; the snapshot has it.
+        None => Index(index) > snapshot,
+        known => Index(index) >= first && known != Some(term),
+    };
     let mut committed = (1..).zip(&world.history.committed).zip(earlier);
     if let Some(((index, term), _)) = committed.find(|((index, term), earlier)| *earlier && lacks(*index, **term)) {
         let what = format!("leader {node} lacks entry {index} committed in term {term}");

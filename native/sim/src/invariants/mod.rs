@@ -19,6 +19,7 @@ pub mod memory_is_bounded;
 pub mod one_change_at_a_time;
 pub mod receipts_are_modest;
 pub mod recovery_is_faithful;
+pub mod repair_is_faithful;
 pub mod session_order;
 pub mod state_machine_safety;
 pub mod strong_is_applied;
@@ -92,7 +93,8 @@ pub fn at_the_end(world: &mut World) {
     let table = operator::table(world).unwrap_or_default();
     for node in (0..world.members.len()).filter(|node| operator::belongs(&table, &world.members[*node])).collect::<Vec<_>>() {
         let found = match journal::read_all(world, node) {
-            Ok(found) => found,
+            Ok(Some(found)) => found,
+            Ok(None) => continue,
             Err(error) => {
                 world.history.violate("groups_go_on", format!("the journal of {node}: {error}"));
                 continue;

@@ -56,6 +56,7 @@ pub fn on_completion(world: &mut World, node: usize, completion: &Completion) {
             answered(world, *applied);
         }
         End::Withdrawn => withdrawn_is_absent::note(world, &request),
+        End::Declined(_) => {}
     }
 }
 

@@ -1,0 +1,388 @@
+//! A group whose log has lost entries: Raft stands still until those it needs are back (rule L2). Meanwhile the member
+//! neither votes nor acknowledges anything, heartbeats included; it answers what others ask about their own damage, and
+//! keeps the requests of its callers.
+//!
+//! Raft is made anew afterwards, from the log as it is then. What it had in hand and had not put to disk is as if it had
+//! never come.
+
+use super::effects::{Effects, Purpose, Write};
+use super::receive::Refused;
+use super::repair::words::{Answer, Query, ANSWER_BYTES};
+use super::repair::{Lost, Mend, Step};
+use super::store::{EntryReader, Store};
+use super::{engine, Group, GroupError};
+use crate::ids::{Index, MemberId, Term};
+use crate::log::{GroupRecovery, LogEntry, LostRange, Op, SnapshotMark};
+use crate::machine::Machine;
+use crate::ordered::persistence::Persistence;
+use crate::peer::frame::{self, Channel, Frame, FrameKind};
+use crate::snapshot::SnapshotInfo;
+use raft::StateRole;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Entries looked at for the end of a damaged range; what is behind is found later.
+const RUN_MAX: u64 = 256;
+/// Bytes read at a time when the log is looked through for changes of the configuration.
+const LOOK_BYTES: u64 = 1024 * 1024;
+
+/// Raft stands still.
+pub(super) struct Paused {
+    /// The log as it is on disk; `None` until what Raft had under way is there.
+    found: Option<GroupRecovery>,
+    /// A snapshot that came in the place of compacted entries.
+    info: Option<SnapshotInfo>,
+}
+
+/// A repair on its way to the disk.
+pub(super) enum Mending {
+    Restore(Vec<LogEntry>),
+    Cut(Index),
+    Adopt { mark: SnapshotMark, info: SnapshotInfo, machine: Box<Machine> },
+}
+
+impl<R: EntryReader> Group<R> {
+    /// Says what recovery has not found of the log `found`, before the first input.
+    pub fn damaged(&mut self, found: &GroupRecovery, ranges: &[LostRange]) {
+        let covered = self.machine.applied();
+        for range in ranges {
+            let lost = |first: Index, last: Index, next_term, grave| Lost { first, last, next_term, terms: Vec::new(), grave };
+            if range.first <= covered {
+                self.repair.add(lost(range.first, range.last.min(covered), None, false));
+                self.raw.mut_store().set_floor(Index(covered.0 + 1));
+            }
+            if range.last > covered {
+                self.repair.add(lost(range.first.max(Index(covered.0 + 1)), range.last, range.next_term, true));
+            }
+        }
+        if self.repair.has_grave() {
+            self.paused = Some(Paused { found: Some(found.clone()), info: None });
+        }
+    }
+
+    /// A reader of the journal could not read this entry.
+    pub fn unreadable(&mut self, index: Index) {
+        let (first, applied) = (self.raw.store().first(), self.machine.applied());
+        let readable = || !self.raw.store().readable(index, Index(index.0 + 1), 1).is_empty();
+        if index >= first && index <= applied && !self.repair.contains(index) && !readable() {
+            let lost = self.run_of(index, applied, false);
+            self.repair.add(lost);
+        }
+    }
+
+    /// Whether Raft stands still until damage is repaired.
+    pub fn is_repairing(&self) -> bool {
+        self.paused.is_some()
+    }
+
+    /// First entry that Raft waits for.
+    pub(super) fn repairs_from(&self) -> Option<Index> {
+        self.paused.as_ref().and_then(|_| self.repair.front()).map(|lost| lost.first)
+    }
+
+    /// Entries from `index` on that cannot be read; their terms are in memory.
+    fn run_of(&self, index: Index, last: Index, grave: bool) -> Lost {
+        let store = self.raw.store();
+        let unreadable = |at: &u64| store.readable(Index(*at), Index(at + 1), 1).is_empty();
+        let most = last.0.min(index.0 + RUN_MAX);
+        let last = Index((index.0 + 1..=most).take_while(unreadable).last().unwrap_or(index.0));
+        let known = index >= store.floor();
+        let terms = (index.0..=last.0).filter(|_| known).filter_map(|at| Some((Index(at), store.term_of(Index(at))?)));
+        let mut terms: Vec<(Index, Term)> = terms.collect();
+        terms.dedup_by_key(|(_, term)| *term);
+        Lost { first: index, last, next_term: store.term_of(Index(last.0 + 1)), terms, grave }
+    }
+
+    /// Raft or a follower has asked the log for what it cannot give.
+    pub(super) fn notice_damage(&mut self) {
+        if let Some(index) = self.raw.store().take_hole() {
+            self.unreadable(index);
+        }
+        let Some(index) = self.raw.store().failed().filter(|_| !self.is_repairing()) else { return };
+        let lost = self.run_of(index, self.raw.store().durable(), true);
+        self.repair.add(lost);
+        // Others lead meanwhile.
+        let term = self.raw.raft.term;
+        self.raw.raft.become_follower(term, 0);
+        self.leader = None;
+        self.paused = Some(Paused { found: None, info: None });
+    }
+
+    /// The next step of a repair that is under way.
+    pub(super) fn drive_repair(&mut self, effects: &mut Effects) -> Result<(), GroupError> {
+        if self.mending.is_some() || (self.repair.is_idle() && !self.is_repairing()) || !self.is_still() {
+            return Ok(());
+        }
+        if self.is_repairing() {
+            if !self.repair.has_grave() {
+                return self.resume();
+            }
+            if let Some((info, machine)) = self.snapshots.take_received() {
+                self.adopt(info, machine, effects);
+            }
+            if self.mending.is_some() || self.snapshots.is_receiving() {
+                return Ok(());
+            }
+        }
+        let me = self.config.me;
+        let others = |id: &MemberId| *id != me;
+        let conf = &self.conf;
+        let members = [&conf.voters, &conf.outgoing, &conf.learners, &conf.learners_next];
+        let others: BTreeSet<MemberId> = members.into_iter().flatten().copied().filter(others).collect();
+        self.repair.set_others(others, &self.linked);
+        match self.repair.next(me, &self.conf, self.committed()) {
+            Step::Nothing => {}
+            Step::Ask { to, first, last, takes_snapshot } => {
+                let query = Query { first, last, takes_snapshot };
+                let frame = frame::build(FrameKind::RepairQuery, self.config.group, 17, |out| query.encode(out));
+                self.outbox.push((to, Channel::Urgent, frame));
+            }
+            Step::Forget { from } if self.keeps_conf(from) => {
+                // It may have been acknowledged to a leader that still counts on it (decision 9).
+                if self.settling.is_none() {
+                    self.torn();
+                }
+                self.cut(from, Purpose::Forget, effects);
+            }
+            Step::Forget { .. } => self.repair.written(),
+            Step::Halt { index } => return Err(GroupError::Lost { group: self.config.group, index }),
+        }
+        Ok(())
+    }
+
+    /// Whether the log on disk is all there is, so that it can be changed beside Raft.
+    fn is_still(&mut self) -> bool {
+        let commit = Index(self.raw.raft.raft_log.committed);
+        let (idle, store) = (self.persistence.is_idle(), self.raw.store());
+        match &mut self.paused {
+            Some(Paused { found: found @ None, .. }) if idle => *found = Some(store.found(commit)),
+            Some(Paused { found: None, .. }) => return false,
+            _ => {}
+        }
+        true
+    }
+
+    fn found(&self) -> Option<&GroupRecovery> {
+        self.paused.as_ref().and_then(|paused| paused.found.as_ref())
+    }
+
+    fn committed(&self) -> Index {
+        let known = self.found().map_or(Index(self.raw.raft.raft_log.committed), |found| found.hard_state.commit);
+        known.max(self.machine.applied())
+    }
+
+    /// Whether no entry between what is applied and `from` changes who counts for a majority.
+    fn keeps_conf(&self, from: Index) -> bool {
+        let mut next = Index(self.machine.applied().0 + 1);
+        while next < from {
+            let Ok(entries) = self.raw.store().reader().entries(self.config.group, next, from, LOOK_BYTES) else {
+                return false;
+            };
+            if entries.is_empty() || entries.iter().any(|entry| entry.kind != 0) {
+                return false;
+            }
+            next.0 += entries.len() as u64;
+        }
+        true
+    }
+
+    fn write(&mut self, ops: Vec<Op>, purpose: Purpose, mending: Mending, effects: &mut Effects) {
+        self.mending = Some(mending);
+        effects.writes.push(Write { group: self.config.group, number: 0, ops, purpose });
+    }
+
+    fn cut(&mut self, from: Index, purpose: Purpose, effects: &mut Effects) {
+        self.write(vec![Op::Truncate { group: self.config.group, from }], purpose, Mending::Cut(from), effects);
+    }
+
+    pub(super) fn receive_repair_answer(
+        &mut self,
+        from: MemberId,
+        frame: &Frame,
+        effects: &mut Effects,
+    ) -> Result<(), Refused> {
+        let answer = Answer::decode(&frame.body)?;
+        if self.mending.is_some() {
+            return Ok(());
+        }
+        match self.repair.answered(from, answer, self.committed()) {
+            Some(Mend::Restore(entries)) => {
+                let op = Op::Repair { group: self.config.group, entries: entries.clone() };
+                self.write(vec![op], Purpose::Repair, Mending::Restore(entries), effects);
+            }
+            Some(Mend::Cut(index)) => self.cut(index, Purpose::Repair, effects),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// A repair is on disk.
+    pub fn repaired(&mut self, effects: &mut Effects) {
+        let Some(mending) = self.mending.take() else { return };
+        self.repair.written();
+        let found = self.paused.as_mut().and_then(|paused| paused.found.as_mut());
+        match mending {
+            Mending::Restore(entries) => {
+                let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
+                self.repair.restored(first.index, last.index);
+                match found {
+                    Some(found) => found.repaired(&entries),
+                    None => self.raw.mut_store().repaired(&entries),
+                }
+            }
+            Mending::Cut(from) => {
+                self.repair.cut(from);
+                if let Some(found) = found {
+                    found.truncated(from);
+                }
+            }
+            Mending::Adopt { mark, info, machine } => self.adopted(mark, info, machine, effects),
+        }
+        if self.repair.is_idle() {
+            self.raw.mut_store().set_floor(Index(0));
+        }
+    }
+
+    /// A snapshot is here in the place of entries that the others have compacted. What the log holds behind it stays
+    /// where it goes on from it.
+    fn adopt(&mut self, info: SnapshotInfo, machine: Box<Machine>, effects: &mut Effects) {
+        let (Some(found), Some(lost)) = (self.found(), self.repair.front()) else { return };
+        let (index, term) = (info.meta.index, info.meta.term);
+        if index < lost.first || index <= self.machine.applied() {
+            return;
+        }
+        let commit = self.committed();
+        let ends = index == lost.last && commit < index && lost.next_term.is_some_and(|next| next != term);
+        if ends {
+            // Whether the next entry follows this one cannot be told.
+            return;
+        }
+        let own = |at: Index| found.terms[..found.terms.partition_point(|(first, _)| *first <= at)].last().map(|run| run.1);
+        let other = index < found.last_index && !self.repair.contains(index) && own(index) != Some(term);
+        let (group, mark) = (self.config.group, SnapshotMark { index, term, first: Index(index.0 + 1), prior_term: term });
+        let mut ops = Vec::new();
+        ops.extend(other.then_some(Op::Truncate { group, from: Index(index.0 + 1) }));
+        ops.push(Op::Mark { group, mark });
+        if other {
+            // Not committed: another entry is there.
+            self.repair.cut(Index(index.0 + 1));
+            if let Some(found) = self.paused.as_mut().and_then(|paused| paused.found.as_mut()) {
+                found.truncated(Index(index.0 + 1));
+            }
+        }
+        self.write(ops, Purpose::Repair, Mending::Adopt { mark, info, machine }, effects);
+    }
+
+    fn adopted(&mut self, mark: SnapshotMark, info: SnapshotInfo, machine: Box<Machine>, effects: &mut Effects) {
+        self.machine = *machine;
+        self.machine.journal_begins(mark.first);
+        self.conf = Arc::new(info.meta.conf.clone());
+        self.snapshots.replaced(self.machine.bytes());
+        self.pending.hand_in_again();
+        self.repair_marked(mark);
+        if let Some(paused) = &mut self.paused {
+            paused.info = Some(info);
+        }
+        effects.journal_first = Some(mark.first);
+        effects.applied = true;
+    }
+
+    /// The log is told to begin elsewhere.
+    pub(super) fn repair_marked(&mut self, mark: SnapshotMark) {
+        self.repair.covered(mark.first);
+        if let Some(found) = self.paused.as_mut().and_then(|paused| paused.found.as_mut()) {
+            found.marked(mark);
+        }
+    }
+
+    /// Index of the newest snapshot that the log names or is about to.
+    pub(super) fn newest_snapshot(&self) -> Index {
+        let coming = match &self.mending {
+            Some(Mending::Adopt { mark, .. }) => mark.index,
+            _ => Index(0),
+        };
+        let adopted = self.paused.as_ref().and_then(|paused| paused.info.as_ref());
+        let named = self.raw.store().snapshot_info().into_iter().chain(adopted).map(|info| info.meta.index);
+        named.max().unwrap_or_default().max(coming)
+    }
+
+    /// All that Raft needs is there: it begins anew.
+    fn resume(&mut self) -> Result<(), GroupError> {
+        let Some(Paused { found: Some(found), info }) = self.paused.take() else { return Ok(()) };
+        let known = self.raw.store();
+        let (reader, floor) = (known.reader().clone(), known.floor());
+        let info = info.or_else(|| known.snapshot_info().cloned());
+        let mut store = Store::new(self.config.group, reader, &found, info, &self.conf);
+        store.set_floor(if self.repair.is_idle() { Index(0) } else { floor });
+        self.raw = engine(&self.config, store, self.machine.applied())?;
+        self.persistence = Persistence::default();
+        // It does not know any more whom it follows.
+        self.votes_after = self.ticks + self.config.election_ticks.0 as u64;
+        self.snapshots.forget_raft();
+        self.intake.clear();
+        self.intake_bytes = 0;
+        (self.leader, self.term, self.drawn_for) = (None, found.hard_state.term, None);
+        self.pending.hand_in_again();
+        self.barriers.ask_again();
+        self.draw_timeout();
+        Ok(())
+    }
+
+    /// Tells another member what this log has of the entries it has lost.
+    pub(super) fn receive_repair_query(&mut self, from: MemberId, frame: &Frame) -> Result<(), Refused> {
+        let Query { first, last, takes_snapshot } = Query::decode(&frame.body)?;
+        let store = self.raw.store();
+        let live;
+        let log = match self.found() {
+            Some(found) => found,
+            None => {
+                live = store.found(self.committed());
+                &live
+            }
+        };
+        let in_log = |index: Index| index >= log.first_index && index <= log.last_index;
+        let term = |index: Index| {
+            let known = in_log(index) && index >= store.floor() && !self.repair.contains(index);
+            let run = log.terms.partition_point(|(first, _)| *first <= index);
+            run.checked_sub(1).filter(|_| known).map_or(Term(0), |run| log.terms[run].1)
+        };
+        let high = Index(last.min(log.last_index).0 + 1);
+        let entries = match (in_log(first) && !self.repair.contains(first), self.is_repairing()) {
+            (false, _) => Vec::new(),
+            (_, true) => store.reader().entries(self.config.group, first, high, ANSWER_BYTES).unwrap_or_default(),
+            (_, false) => store.readable(first, high, ANSWER_BYTES),
+        };
+        let answer = Answer {
+            first,
+            last,
+            commit: self.committed(),
+            log_first: log.first_index,
+            log_last: log.last_index,
+            last_term: term(last),
+            next_term: term(Index(last.0 + 1)),
+            settled: self.settling.is_none(),
+            entries,
+        };
+        let hint = 64 + answer.entries.iter().map(|entry| 32 + entry.data.len() + entry.context.len()).sum::<usize>();
+        let frame = frame::build(FrameKind::RepairAnswer, self.config.group, hint, |out| answer.encode(out));
+        self.outbox.push((from, Channel::Bulk, frame));
+        let offer = store.snapshot_info().filter(|_| takes_snapshot && answer.log_first > first).cloned();
+        if let Some(info) = offer.filter(|info| info.meta.index >= first) {
+            self.push_offer(from, self.raw.raft.term, &info);
+        }
+        if answer.entries.is_empty() {
+            self.unreadable(first);
+        }
+        Ok(())
+    }
+
+    /// What readers of the log wait for, for the status: first and last entry of a lost range.
+    pub(super) fn lost_now(&self) -> Option<(Index, Index)> {
+        self.repair.front().map(|lost| (lost.first, lost.last))
+    }
+
+    /// Whether Raft runs and leads.
+    pub fn leads(&self) -> bool {
+        !self.is_repairing() && self.raw.raft.state == StateRole::Leader
+    }
+}
