@@ -34,9 +34,9 @@ export const RUNS: readonly Run[] = [
   },
   {
     name: 'flip',
-    summary: 'a byte flipped in every record of a sealed middle segment, one at a time',
+    summary: 'a byte flipped in every record of a sealed middle segment, one at a time, and repaired from the others',
     run: (context, { quick }) =>
-      flip(context, quick ? { segmentBytes: 64 * 1024, records: 12, commands: 2, clusters: 1 } : { segmentBytes: 512 * 1024, records: null, commands: 20, clusters: 12 }),
+      flip(context, quick ? { segmentBytes: 64 * 1024, records: 4, commands: 1 } : { segmentBytes: 256 * 1024, records: null, commands: 20 }),
   },
   {
     name: 'lost-answers',
