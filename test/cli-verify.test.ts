@@ -8,7 +8,7 @@ import { describeVerdict, verdictError, verdictToJson } from '../dist/cli/verify
 import { verifyJournals } from '../dist/cli/verify/verify.js';
 import type { LogEntry, LogRun, LogScan } from '../dist/contracts/logscan.js';
 
-const entry = (index: number, ids: readonly string[], hash = `h${index}`, term = 1): LogEntry => ({
+const entry = (index: number, ids: readonly string[], hash: string | null = `h${index}`, term = 1): LogEntry => ({
   index: BigInt(index),
   term: BigInt(term),
   applyHash: hash,
@@ -61,7 +61,7 @@ function runsOf(entries: readonly LogEntry[]): LogRun[] {
   const runs: { firstIndex: bigint; rows: Buffer }[] = [];
   for (const { index, term, applyHash, events } of entries) {
     const last = runs.at(-1);
-    const row = Buffer.concat([hashed(JSON.stringify([String(term), events.map(({ id, offset }) => [id, offset])])), hashed(applyHash)]);
+    const row = Buffer.concat([hashed(JSON.stringify([String(term), events.map(({ id, offset }) => [id, offset])])), applyHash === null ? Buffer.alloc(8) : hashed(applyHash)]);
     if (last !== undefined && last.firstIndex + BigInt(last.rows.length / 16) === index) last.rows = Buffer.concat([last.rows, row]);
     else runs.push({ firstIndex: index, rows: row });
   }
@@ -91,7 +91,7 @@ test('equal journals with every receipt in them pass', async (t) => {
   const verdict = await verifyJournals([scan('a', journal), scan('b', journal), scan('c', journal)], receipts);
   t.true(verdict.ok);
   t.is(verdict.events, 4);
-  t.deepEqual(verdict.receipts, { checked: 3, missing: 0 });
+  t.deepEqual(verdict.receipts, { checked: 3, missing: 0, released: 0 });
   t.deepEqual(verdict.members.map(({ state }) => state), ['equal', 'equal', 'equal']);
   t.is(verdictError(verdict), null);
   t.notThrows(() => JSON.stringify(verdictToJson(verdict)));
@@ -130,6 +130,27 @@ test('a hash alone makes a difference', async (t) => {
   const other = journal.map((one) => ({ ...one, applyHash: one.index < 3n ? one.applyHash : 'other' }));
   const verdict = await verifyJournals([scan('a', journal), scan('b', other)], null);
   t.like(verdict.problems[0], { kind: 'different', index: 3n });
+});
+
+test('a journal that begins with a snapshot is compared from there on, and lacks nothing', async (t) => {
+  // Its first entry is in the snapshot already, and has no hash of its own.
+  const joined = [entry(3, ['c'], null), entry(4, ['d'])];
+  const receipts = () => new Map([['a', receipt(2)], ['c', receipt(3)], ['d', receipt(4)]]);
+  const verdict = await verifyJournals([scan('a', journal), scan('b', journal), scan('c', joined, 4)], receipts());
+  t.true(verdict.ok, describeVerdict(verdict));
+  t.deepEqual(verdict.members.map(({ state }) => state), ['equal', 'equal', 'equal']);
+  const parted = [entry(3, ['c'], null), entry(4, ['d'], 'other')];
+  t.like((await verifyJournals([scan('a', journal), scan('b', parted, 4)], null)).problems[0], { kind: 'different', index: 4n });
+  const lacking = [entry(3, [], null), entry(4, ['d'])];
+  t.deepEqual((await verifyJournals([scan('a', journal), scan('b', lacking, 4)], receipts())).problems.map(({ kind }) => kind), ['different', 'missing']);
+});
+
+test('what every journal has let go of is counted, not missed', async (t) => {
+  const kept = journal.slice(2);
+  const receipts = new Map([['a', receipt(2)], ['d', receipt(4)]]);
+  const verdict = await verifyJournals([scan('a', kept, 4), scan('b', kept, 4), scan('c', kept, 4)], receipts);
+  t.deepEqual(verdict.receipts, { checked: 2, missing: 0, released: 1 });
+  t.regex(describeVerdict(verdict), /none missing; 1 lie before the beginning of every journal/);
 });
 
 test('doubled, moved, gap, damage and strangers are told apart', async (t) => {

@@ -52,8 +52,8 @@ export interface LogEvent {
 export interface LogEntry {
   readonly index: bigint;
   readonly term: bigint;
-  /** Running hash after this entry, as in `Status.applyHash`; 16 hex digits. */
-  readonly applyHash: string;
+  /** Running hash after this entry, as in `Status.applyHash`; 16 hex digits. Null below the snapshot that a journal began with: it was not applied here. */
+  readonly applyHash: string | null;
   /** Events this entry adds to the journal; suppressed and refused ones are left out. */
   readonly events: readonly LogEvent[];
 }

@@ -7,6 +7,7 @@ import { calling, fromNative } from './errors.js';
 const WINDOW_EVENTS = 1_000_000;
 const ENTRY_BYTES = 32;
 const EVENT_BYTES = 28;
+const NO_HASH = 0n;
 const hash = (value: bigint): string => value.toString(16).padStart(16, '0');
 
 const SIGHTING_BYTES = 24;
@@ -172,7 +173,8 @@ function* entriesOf(page: Buffer): Generator<LogEntry> {
       });
       place += EVENT_BYTES + pathBytes;
     }
-    yield { index: page.readBigUInt64LE(at + 8), term: page.readBigUInt64LE(at + 16), applyHash: hash(page.readBigUInt64LE(at + 24)), events };
+    const applyHash = page.readBigUInt64LE(at + 24);
+    yield { index: page.readBigUInt64LE(at + 8), term: page.readBigUInt64LE(at + 16), applyHash: applyHash === NO_HASH ? null : hash(applyHash), events };
     at += page.readUInt32LE(at);
   }
 }

@@ -92,7 +92,7 @@ function entryToJson(group: number, commitIndex: bigint, entry: LogEntry): objec
 }
 
 function rowsOf(entry: LogEntry, committed: boolean): string[][] {
-  const head = [String(entry.index), String(entry.term), committed ? 'yes' : 'no', entry.applyHash];
+  const head = [String(entry.index), String(entry.term), committed ? 'yes' : 'no', entry.applyHash ?? ''];
   if (entry.events.length === 0) return [[...head, '', '', '', '', '']];
   return entry.events.map((event) => [
     ...head,

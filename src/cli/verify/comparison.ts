@@ -166,5 +166,6 @@ function differenceOf(one: LogEntry | null, other: LogEntry | null): string {
   if (one.events.length !== other.events.length) return `${one.events.length} and ${other.events.length} events`;
   const at = one.events.findIndex((event, place) => event.id !== other.events[place]?.id || event.offset !== other.events[place]?.offset);
   if (at >= 0) return `event ${at} of the entry is ${one.events[at]?.id} and ${other.events[at]?.id}`;
+  if (one.applyHash === null || other.applyHash === null) return "the entry's bytes are not the same";
   return one.applyHash === other.applyHash ? "the entry's bytes are not the same" : `the hashes are ${one.applyHash} and ${other.applyHash}`;
 }

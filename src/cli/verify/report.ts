@@ -17,8 +17,8 @@ export function describeVerdict(verdict: Verdict): string {
   ]);
   const lines = [table(rows, ['node', 'group', 'journal', 'commit', 'last', 'events', 'hash'])];
   if (verdict.receipts !== null) {
-    const { checked, missing } = verdict.receipts;
-    lines.push(`${checked} acknowledged events looked up, ${missing === 0 ? 'none missing' : `${missing} not found`}.`);
+    const { checked, missing, released } = verdict.receipts;
+    lines.push(`${checked} acknowledged events looked up, ${missing === 0 ? 'none missing' : `${missing} not found`}${released === 0 ? '' : `; ${released} lie before the beginning of every journal`}.`);
   }
   for (const { message } of verdict.problems) lines.push(`Problem: ${message}.`);
   if (verdict.problemCount > verdict.problems.length) lines.push(`${verdict.problemCount - verdict.problems.length} more problems like these.`);

@@ -9,7 +9,12 @@ export interface Verdict {
   /** Events in the longest committed journal of each group, summed. */
   readonly events: number;
   /** Null without a receipts file. */
-  readonly receipts: { readonly checked: number; readonly missing: number } | null;
+  readonly receipts: {
+    readonly checked: number;
+    readonly missing: number;
+    /** Not looked for: every journal begins behind their place. */
+    readonly released: number;
+  } | null;
   readonly problems: readonly Problem[];
   readonly problemCount: number;
 }
@@ -18,7 +23,8 @@ export interface Verdict {
  * Compares the journals of stopped members and looks every receipt up in them:
  * below both commit marks two journals must be the same; no event id is accepted twice; every acknowledged event is where its receipt
  * says, in every journal whose commit mark covers it and on a majority of the disks. A commit mark on disk lags behind what was
- * acknowledged, so a journal with a lower one is behind, not different, and entries above it count as on its disk.
+ * acknowledged, so a journal with a lower one is behind, not different, and entries above it count as on its disk. A journal that begins
+ * behind an event, after a snapshot or by retention, says nothing of it.
  */
 export async function verifyJournals(scans: readonly LogScan[], receipts: ReadonlyMap<string, Acknowledged> | null): Promise<Verdict> {
   const problems = new Problems();
@@ -32,12 +38,12 @@ export async function verifyJournals(scans: readonly LogScan[], receipts: Readon
     events += await comparison.run();
     members.push(...comparison.verdicts());
   }
-  const missing = receipts === null ? 0 : checkReceipts(receipts, summaries, problems);
+  const found = receipts === null ? null : checkReceipts(receipts, summaries, problems);
   return {
     ok: problems.count === 0,
     members,
     events,
-    receipts: receipts === null ? null : { checked: receipts.size, missing },
+    receipts: receipts === null || found === null ? null : { checked: receipts.size, ...found },
     problems: problems.first,
     problemCount: problems.count,
   };
@@ -63,18 +69,20 @@ function checkTogether(summaries: readonly LogSummary[], problems: Problems): vo
   }
 }
 
-/** Adds a problem for every acknowledged event that is not where it must be; resolves with their number. */
-function checkReceipts(receipts: ReadonlyMap<string, Acknowledged>, summaries: readonly LogSummary[], problems: Problems): number {
+/** Adds a problem for every acknowledged event that is not where it must be. */
+function checkReceipts(receipts: ReadonlyMap<string, Acknowledged>, summaries: readonly LogSummary[], problems: Problems): { missing: number; released: number } {
   const majority = Math.floor(summaries.length / 2) + 1;
   let missing = 0;
+  let released = 0;
   for (const [eventId, receipt] of receipts) {
     const has = (member: number): boolean => (receipt.found & (1 << member)) !== 0;
-    const without = summaries.filter((summary, member) => {
-      const commit = summary.groups.find(({ group }) => group === receipt.group)?.commitIndex ?? 0n;
-      return commit >= receipt.index && !has(member);
-    });
+    const journals = summaries.map((summary) => summary.groups.find(({ group }) => group === receipt.group));
+    const beginsBehind = (member: number): boolean => (journals[member]?.firstIndex ?? 0n) > receipt.index;
+    const without = summaries.filter((_, member) => (journals[member]?.commitIndex ?? 0n) >= receipt.index && !has(member) && !beginsBehind(member));
     const count = summaries.filter((_, member) => has(member)).length;
-    if (without.length === 0 && count >= majority) continue;
+    const behind = summaries.filter((_, member) => beginsBehind(member)).length;
+    if (behind === summaries.length) released += 1;
+    if (without.length === 0 && count + behind >= majority) continue;
     missing += 1;
     const where =
       without.length > 0
@@ -86,5 +94,5 @@ function checkReceipts(receipts: ReadonlyMap<string, Acknowledged>, summaries: r
       eventId,
     });
   }
-  return missing;
+  return { missing, released };
 }
