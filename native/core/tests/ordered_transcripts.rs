@@ -26,7 +26,7 @@ fn transcripts() {
 }
 
 fn fresh(members: usize) -> World {
-    let mut world = World::new(1, members, None);
+    let mut world = World::new(1, members);
     (world.network.delay_us, world.sync_us) = ((0, 1), (0, 1));
     world.lines = Some(Vec::new());
     (0..members).for_each(|node| world.flush(node));

@@ -55,9 +55,6 @@ pub struct History {
     pub violations: Vec<String>,
     pub completions: u64,
     pub elections: u64,
-    pub crashes: u64,
-    /// Crashes that took a durable write with them.
-    pub torn: u64,
     pub trace: u64,
 }
 
