@@ -142,6 +142,7 @@ fn command(world: &mut World, case: &mut TestCase) -> String {
     }
     case.expect_empty().expect("every argument is used");
     let lines = world.lines.replace(Vec::new()).unwrap_or_default();
+    support::invariants::judge_journals(world);
     assert!(world.history.violations.is_empty(), "{:?}", world.history.violations);
     if !quiet {
         answer.extend(lines.iter().map(|line| format!("{line}\n")));

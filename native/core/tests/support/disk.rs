@@ -14,10 +14,19 @@ pub struct Disk {
     pub durable: Vec<LogEntry>,
     pub hard: HardState,
     pub queue: VecDeque<(Write, u64)>,
+    /// How to take back the newest durable write.
+    undo: Option<Undo>,
     /// No write finishes before.
     pub stalled_until_us: u64,
     /// Reads fail, as after damage.
     pub unreadable: bool,
+}
+
+/// State before a write: `kept` entries stayed, `cut` followed them.
+struct Undo {
+    kept: usize,
+    cut: Vec<LogEntry>,
+    hard: HardState,
 }
 
 impl Disk {
@@ -33,8 +42,28 @@ impl Disk {
         }
         let (write, _) = self.queue.pop_front()?;
         let number = write.number;
-        write.ops.into_iter().for_each(|op| self.carry_out(op));
+        self.carry_out_all(write);
         Some(number)
+    }
+
+    fn carry_out_all(&mut self, write: Write) {
+        let cut_from = write.ops.iter().find_map(|op| match op {
+            Op::Truncate { from, .. } => Some(from.0 as usize - 1),
+            _ => None,
+        });
+        let kept = cut_from.unwrap_or(self.durable.len());
+        self.undo = Some(Undo { kept, cut: self.durable[kept..].to_vec(), hard: self.hard });
+        write.ops.into_iter().for_each(|op| self.carry_out(op));
+    }
+
+    /// The newest durable write turns out to be torn, whether or not it was acknowledged. At most one: recovery would
+    /// call damage before the last batch by another name.
+    pub fn tear(&mut self) -> bool {
+        let Some(undo) = self.undo.take() else { return false };
+        self.durable.truncate(undo.kept);
+        self.durable.extend(undo.cut);
+        self.hard = undo.hard;
+        true
     }
 
     fn carry_out(&mut self, op: Op) {
@@ -63,7 +92,7 @@ impl Disk {
     pub fn crash(&mut self, surviving: usize) {
         for _ in 0..surviving {
             let Some((write, _)) = self.queue.pop_front() else { break };
-            write.ops.into_iter().for_each(|op| self.carry_out(op));
+            self.carry_out_all(write);
         }
         self.queue.clear();
         self.stalled_until_us = 0;

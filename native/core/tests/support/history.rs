@@ -5,7 +5,7 @@ use vexfs_core::ids::{EventId, Index, RequestId, SessionId, Term};
 
 #[derive(Clone, Debug)]
 pub enum Asked {
-    Events { events: Vec<EventId>, session: SessionId, first_sequence: u64 },
+    Events { events: Vec<EventId>, session: SessionId },
     Fence { id: EventId },
     /// Highest index anybody was answered with before this was asked.
     Barrier { after: Index },

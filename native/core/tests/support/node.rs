@@ -5,7 +5,7 @@ use super::submissions::GROUP;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use vexfs_core::ids::{Index, MemberId, RequestId};
+use vexfs_core::ids::{Index, MemberId, RequestId, Term};
 use vexfs_core::log::GroupRecovery;
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::ordered::effects::Effects;
@@ -32,6 +32,10 @@ pub struct Node {
     /// Offsets that readers of the journal pass over, as the group told them in this life.
     pub suppressed: BTreeMap<Index, Vec<u32>>,
     pub last_commit_seen: Index,
+    /// A batch of its log was torn and is not settled: every start tells the group.
+    pub torn: bool,
+    /// Since a torn write, until its disk is whole again: term of its hard state, term and index of its last entry.
+    pub lost: Option<(Term, Term, Index)>,
 }
 
 impl Node {
@@ -52,6 +56,8 @@ impl Node {
             applied_ever: Index(0),
             suppressed: BTreeMap::new(),
             last_commit_seen: Index(0),
+            torn: false,
+            lost: None,
         }
     }
 
@@ -79,11 +85,21 @@ impl Node {
             GroupRecovery { hard_state, last_index, terms, first_index: Index(1), ..GroupRecovery::default() }
         };
         let group = Group::new(config, &found, None, DiskReader(self.disk.clone()));
-        self.group = Some(group.expect("recovery gives what raft can start from"));
+        let mut group = group.expect("recovery gives what raft can start from");
+        if self.torn {
+            group.torn();
+        }
+        self.group = Some(group);
         self.suppressed.clear();
         self.last_commit_seen = Index(0);
         self.dirty = true;
         self.restarts_at_us = None;
+    }
+
+    /// How far its disk reaches: as raft compares logs, after the term it has promised to.
+    pub fn reach(&self) -> (Term, Term, Index) {
+        let disk = self.disk.borrow();
+        (disk.hard.term, disk.term_of(disk.last()).unwrap_or_default(), disk.last())
     }
 
     /// Ends the process. `surviving` queued writes turn out to have been durable.

@@ -76,6 +76,16 @@ impl World {
         }
     }
 
+    /// Takes the last durable write from a member that has just crashed.
+    pub fn tear(&mut self, node: usize) {
+        let at = &mut self.nodes[node];
+        let before = at.reach();
+        if at.disk.borrow_mut().tear() {
+            at.torn = true;
+            at.lost = at.lost.max(Some(before));
+        }
+    }
+
     pub fn reset_link(&mut self, from: usize, to: usize, until_us: u64) {
         self.network.reset(from, to, until_us);
         let member = self.nodes[to].id;
@@ -113,7 +123,11 @@ impl World {
                     let Some(group) = &mut node.group else { continue };
                     node.dirty = true;
                     if let Err(refused) = group.receive(sender, frame, self.now_us, &mut node.effects) {
-                        // Members that keep their promises never refuse each other's frames.
+                        // Members that keep their promises never refuse each other's frames. One that has lost a write
+                        // may not know what it is told was acknowledged to it.
+                        if node.lost.is_some() {
+                            continue;
+                        }
                         self.history.violate("frames_are_taken", format!("{to} refuses {from}: {refused}"));
                     }
                 }
@@ -155,7 +169,7 @@ impl World {
                 for (sequence, id) in (first_sequence..).zip(&draft.events).filter(|_| !session.is_none()) {
                     self.history.by_sequence.insert((session, sequence), *id);
                 }
-                Asked::Events { events: draft.events.clone(), session, first_sequence }
+                Asked::Events { events: draft.events.clone(), session }
             }
         };
         self.remember(node, request, asked, applied_quorum);
@@ -204,6 +218,9 @@ impl World {
         if let Err(error) = group.flush(self.now_us, &mut at.effects) {
             self.history.violate("groups_go_on", format!("{}: {error}", at.name));
             return;
+        }
+        if group.is_settled() {
+            at.torn = false;
         }
         at.applied_ever = at.applied_ever.max(group.machine().applied());
         for (index, offset) in at.effects.suppressed.drain(..) {

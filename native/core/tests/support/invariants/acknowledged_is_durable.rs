@@ -6,7 +6,10 @@ use crate::support::world::World;
 use vexfs_core::ids::{Index, Term};
 
 pub fn copies(world: &World, index: Index, term: Term) -> usize {
-    let holds = |node: &&Node| node.disk.borrow().term_of(index) == Some(term);
+    let holds = |node: &&Node| {
+        // A disk that lied has had it: that was true when it was said.
+        node.disk.borrow().term_of(index) == Some(term) || node.lost.is_some_and(|(_, _, last)| last >= index)
+    };
     world.nodes.iter().filter(holds).count()
 }
 
