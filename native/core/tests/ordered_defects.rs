@@ -46,7 +46,7 @@ fn receive(world: &mut World, node: usize, from: usize, message: &Message) -> Re
 
 /// A leader `a` of three, with a few entries everywhere.
 fn three() -> World {
-    let mut world = World::new(1, 3, None);
+    let mut world = World::new(1, 3);
     world.elect(0);
     for id in 1..4 {
         world.submit(0, &publish(id), 1);
@@ -130,7 +130,7 @@ fn an_answer_beyond_the_log_is_refused() {
 /// A strong publish that is withdrawn in time ends as withdrawn, not as applied.
 #[test]
 fn a_withdrawn_strong_publish_ends_withdrawn() {
-    let mut world = World::new(1, 3, None);
+    let mut world = World::new(1, 3);
     let request = world.submit(0, &publish(1).in_session(SESSION, 1, 0), 3);
     assert!(world.withdraw(0, request));
     world.elect(0);

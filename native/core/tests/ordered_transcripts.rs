@@ -26,7 +26,7 @@ fn transcripts() {
 }
 
 fn fresh(members: usize) -> World {
-    let mut world = World::new(1, members, None);
+    let mut world = World::new(1, members);
     (world.network.delay_us, world.sync_us) = ((0, 1), (0, 1));
     world.lines = Some(Vec::new());
     (0..members).for_each(|node| world.flush(node));
@@ -142,6 +142,7 @@ fn command(world: &mut World, case: &mut TestCase) -> String {
     }
     case.expect_empty().expect("every argument is used");
     let lines = world.lines.replace(Vec::new()).unwrap_or_default();
+    support::invariants::judge_journals(world);
     assert!(world.history.violations.is_empty(), "{:?}", world.history.violations);
     if !quiet {
         answer.extend(lines.iter().map(|line| format!("{line}\n")));

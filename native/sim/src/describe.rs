@@ -78,7 +78,7 @@ pub fn frame(_world: &World, bytes: &[u8]) -> (&'static str, String) {
 }
 
 /// Frames that are told by their size alone.
-static OTHER_KINDS: [(FrameKind, &str); 8] = [
+static OTHER_KINDS: [(FrameKind, &str); 10] = [
     (FrameKind::SnapshotOffer, "SnapshotOffer"),
     (FrameKind::SnapshotPull, "SnapshotPull"),
     (FrameKind::SnapshotPiece, "SnapshotPiece"),
@@ -87,6 +87,8 @@ static OTHER_KINDS: [(FrameKind, &str); 8] = [
     (FrameKind::Removed, "Removed"),
     (FrameKind::TermQuery, "TermQuery"),
     (FrameKind::TermAnswer, "TermAnswer"),
+    (FrameKind::RepairQuery, "RepairQuery"),
+    (FrameKind::RepairAnswer, "RepairAnswer"),
 ];
 
 fn raft(body: &Bytes) -> (&'static str, String) {

@@ -1,6 +1,7 @@
 //! Diagrams are well-formed and show what there was: members, arrows, faults and the violation.
 
 use vexfs_sim::args::Window;
+use vexfs_sim::diagram::scene::group_of;
 use vexfs_sim::diagram::{html, svg, Scene};
 use vexfs_sim::plants::Plant;
 use vexfs_sim::record::Recorder;
@@ -92,6 +93,18 @@ fn a_page_carries_its_data_and_nothing_from_elsewhere() {
         assert!(!page.contains(place), "{place}");
     }
     assert!(rest.contains("JSON.parse") && page.trim_end().ends_with("</html>"));
+}
+
+/// A kind of frame that was added since has a name here, and a colour.
+#[test]
+fn every_frame_has_a_kind_that_is_known() {
+    for seed in 0..40 {
+        let changes = Changes::default();
+        let (report, recorder) = run_recorded(seed, &changes, Recorder::on());
+        for arrow in &Scene::of(&report, &changes, &recorder).arrows {
+            assert!(arrow.kind != "Unknown" && group_of(arrow.kind) != "other", "{}: {}", arrow.kind, arrow.text);
+        }
+    }
 }
 
 /// Every element is closed by its own name, every attribute quoted, every reference known.

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
-use vexfs_core::ids::{GroupId, Index, MemberId, Term};
+use vexfs_core::ids::{GroupId, Index, Term};
 use vexfs_core::log::{HardState, LogEntry, Op};
 use vexfs_core::ordered::effects::Write;
 use vexfs_core::ordered::store::EntryReader;
@@ -119,10 +119,6 @@ impl Disk {
     /// What recovery would give: the commit mark never beyond the log.
     pub fn hard_state(&self) -> HardState {
         HardState { commit: self.hard.commit.min(self.last()), ..self.hard }
-    }
-
-    pub fn forget_vote(&mut self) {
-        self.hard.vote = MemberId(0);
     }
 }
 

@@ -5,7 +5,7 @@ use vexfs_core::ids::{EventId, Index, RequestId, SessionId, Term};
 
 #[derive(Clone, Debug)]
 pub enum Asked {
-    Events { events: Vec<EventId>, session: SessionId, first_sequence: u64 },
+    Events { events: Vec<EventId>, session: SessionId },
     Fence { id: EventId },
     /// Highest index anybody was answered with before this was asked.
     Barrier { after: Index },
@@ -55,9 +55,6 @@ pub struct History {
     pub violations: Vec<String>,
     pub completions: u64,
     pub elections: u64,
-    pub crashes: u64,
-    /// Crashes that took a durable write with them.
-    pub torn: u64,
     pub trace: u64,
 }
 

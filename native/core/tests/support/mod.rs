@@ -1,15 +1,13 @@
-//! A cluster of ordered groups in one thread and virtual time, with everything that can go wrong under a seed's control.
+//! A cluster of ordered groups in one thread and virtual time, for scripts: what chance can do to one is `native/sim`'s.
 
 #![allow(dead_code)] // Each test file uses a part of it.
 
-pub mod client;
 pub mod describe;
 pub mod disk;
 pub mod history;
 pub mod invariants;
 pub mod network;
 pub mod node;
-pub mod plant;
 pub mod random;
 pub mod submissions;
 pub mod world;

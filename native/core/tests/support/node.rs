@@ -61,8 +61,7 @@ impl Node {
         }
     }
 
-    /// `told`: recovery tells the group of a torn batch.
-    pub fn start(&mut self, voters: &[MemberId], seed: u64, told: bool) {
+    pub fn start(&mut self, voters: &[MemberId], seed: u64) {
         self.incarnation += 1;
         self.requests = 0;
         let config = GroupConfig {
@@ -87,7 +86,7 @@ impl Node {
         };
         let group = Group::new(config, &found, None, DiskReader(self.disk.clone()));
         let mut group = group.expect("recovery gives what raft can start from");
-        if self.torn && told {
+        if self.torn {
             group.torn();
         }
         self.group = Some(group);

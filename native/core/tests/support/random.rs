@@ -1,4 +1,4 @@
-//! The one source of chance of a simulation.
+//! The one source of chance of a cluster.
 
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -10,17 +10,8 @@ impl Random {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
 
-    pub fn number(&mut self) -> u64 {
-        self.0.next_u64()
-    }
-
     /// A number in `[low, high)`.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.0.next_u64() % (high - low).max(1)
-    }
-
-    /// True with a probability of `parts` in a hundred thousand.
-    pub fn chance(&mut self, parts: u64) -> bool {
-        self.0.next_u64() % 100_000 < parts
     }
 }

@@ -1,20 +1,18 @@
-//! The members, the network between them and what was seen of both. Steps are explicit: a simulation or a transcript
-//! says what happens next.
+//! The members, the network between them and what was seen of both. Steps are explicit: a transcript says what
+//! happens next.
 
 use super::describe;
 use super::history::{Asked, History, Request, State};
 use super::invariants;
 use super::network::Network;
 use super::node::Node;
-use super::plant::Plant;
 use super::random::Random;
 use super::submissions::Draft;
 use vexfs_core::event::SubmissionKind;
 use vexfs_core::ids::{EventId, Index, MemberId, RequestId, SessionId};
 use vexfs_core::machine::MachineLimits;
-use vexfs_core::ordered::effects::{Completion, End};
+use vexfs_core::ordered::effects::Completion;
 use vexfs_core::ordered::status::Role;
-use vexfs_core::peer::frame::FrameKind;
 
 pub const TICK_US: u64 = 10_000;
 
@@ -25,7 +23,6 @@ pub struct World {
     pub nodes: Vec<Node>,
     pub network: Network,
     pub history: History,
-    pub plant: Option<Plant>,
     /// Duration of a write and sync, `[low, high)`.
     pub sync_us: (u64, u64),
     /// Completions since they were last taken, for clients and transcripts.
@@ -35,20 +32,9 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, members: usize, plant: Option<Plant>) -> Self {
-        let mut limits = MachineLimits { window_events: 100_000, sessions: 1_000, fences: 1_000, consumers: 10 };
-        if seed % 16 == 5 && plant.is_none() {
-            // Sessions are forgotten all the time: clients are told so, and every member forgets the same ones.
-            limits.sessions = 3;
-        }
-        if plant == Some(Plant::TinyWindow) {
-            limits.window_events = 2;
-        }
-        let mut nodes: Vec<Node> =
-            (0..members).map(|at| Node::new(((b'a' + at as u8) as char).to_string(), limits)).collect();
-        if plant == Some(Plant::UnequalWindow) {
-            nodes[0].limits.window_events = 3;
-        }
+    pub fn new(seed: u64, members: usize) -> Self {
+        let limits = MachineLimits { window_events: 100_000, sessions: 1_000, fences: 1_000, consumers: 10 };
+        let nodes = (0..members).map(|at| Node::new(((b'a' + at as u8) as char).to_string(), limits)).collect();
         let mut world = Self {
             now_us: 0,
             seed,
@@ -56,7 +42,6 @@ impl World {
             network: Network::new(members, (100, 3_000)),
             nodes,
             history: History::default(),
-            plant,
             sync_us: (200, 4_000),
             ended: Vec::new(),
             lines: None,
@@ -67,11 +52,6 @@ impl World {
         world
     }
 
-    /// Whether sessions are forgotten under their clients' hands.
-    pub fn forgets_sessions(&self) -> bool {
-        self.nodes[0].limits.sessions < 10
-    }
-
     pub fn voters(&self) -> Vec<MemberId> {
         self.nodes.iter().map(|node| node.id).collect()
     }
@@ -79,23 +59,12 @@ impl World {
     pub fn start(&mut self, node: usize) {
         let (voters, seed) = (self.voters(), self.seed);
         self.nodes[node].next_tick_us = self.now_us + self.random.between(1, TICK_US);
-        let told = self.plant != Some(Plant::ForgetsTorn);
-        self.nodes[node].start(&voters, seed, told);
+        self.nodes[node].start(&voters, seed);
     }
 
     /// Ends a member's process; every connection of it resets.
     pub fn crash(&mut self, node: usize, surviving: usize) {
-        self.history.crashes += 1;
         self.nodes[node].crash(surviving);
-        match self.plant {
-            Some(Plant::LosesTail) => {
-                let mut disk = self.nodes[node].disk.borrow_mut();
-                let kept = disk.durable.len().saturating_sub(3);
-                disk.durable.truncate(kept);
-            }
-            Some(Plant::ForgetsVote) => self.nodes[node].disk.borrow_mut().forget_vote(),
-            _ => {}
-        }
         for ((at, _), request) in &mut self.history.requests {
             if *at == node && request.state == State::Open {
                 request.state = State::Lost;
@@ -114,29 +83,7 @@ impl World {
         if at.disk.borrow_mut().tear() {
             at.torn = true;
             at.lost = at.lost.max(Some(before));
-            self.history.torn += 1;
         }
-    }
-
-    /// Whether one more member may lose what it acknowledged. The promises hold while, at any time, less than half of
-    /// the members (a minority: `2 * lost < members`) have lost a write and are not whole again. Whole again is a disk
-    /// that holds every committed entry, and whose term, and last entry as raft compares logs, are not behind what was
-    /// lost: then the lost entries are back, or others have taken their places by an election that did not need them.
-    pub fn may_tear(&mut self, node: usize) -> bool {
-        for at in 0..self.nodes.len() {
-            let committed = (1..).zip(&self.history.committed);
-            let whole = self.nodes[at].lost.is_some_and(|lost| {
-                let disk = self.nodes[at].disk.borrow();
-                let (term, last_term, last) = self.nodes[at].reach();
-                let holds_all = committed.into_iter().all(|(index, term)| disk.term_of(Index(index)) == Some(*term));
-                holds_all && term >= lost.0 && (last_term, last) >= (lost.1, lost.2)
-            });
-            if whole {
-                self.nodes[at].lost = None;
-            }
-        }
-        let others = (0..self.nodes.len()).filter(|at| *at != node && self.nodes[*at].lost.is_some()).count();
-        2 * (others + 1) < self.nodes.len()
     }
 
     pub fn reset_link(&mut self, from: usize, to: usize, until_us: u64) {
@@ -200,9 +147,6 @@ impl World {
         loop {
             let finished = self.nodes[node].disk.borrow_mut().sync_one(self.now_us);
             let Some(number) = finished else { return };
-            if self.plant == Some(Plant::PersistedBeforeDurable) {
-                continue;
-            }
             if let Some(group) = &mut self.nodes[node].group {
                 group.persisted(number);
                 self.nodes[node].dirty = true;
@@ -215,27 +159,17 @@ impl World {
         let at = &mut self.nodes[node];
         let request = at.next_request();
         let submission = draft.stamped(&at.name, request, hlc);
-        let told = if self.plant == Some(Plant::StrongIsAlone) { 1 } else { applied_quorum };
         let Some(group) = &mut at.group else { return request };
-        let planted_fence = self.plant == Some(Plant::FenceWithoutCommit) && draft.kind == SubmissionKind::Fence;
-        if planted_fence && group.find(draft.events[0]).is_none() {
-            self.history.fenced_off.insert(draft.events[0]);
-            return request;
-        }
-        group.submit(submission, told, self.now_us);
+        group.submit(submission, applied_quorum, self.now_us);
         at.dirty = true;
         let asked = match draft.kind {
             SubmissionKind::Fence => Asked::Fence { id: draft.events[0] },
             _ => {
                 let (session, first_sequence) = (draft.session, draft.first_sequence);
-                let mut events = draft.events.clone();
-                if self.plant == Some(Plant::SwappedSequences) {
-                    events.reverse();
-                }
-                for (sequence, id) in (first_sequence..).zip(&events).filter(|_| !session.is_none()) {
+                for (sequence, id) in (first_sequence..).zip(&draft.events).filter(|_| !session.is_none()) {
                     self.history.by_sequence.insert((session, sequence), *id);
                 }
-                Asked::Events { events: draft.events.clone(), session, first_sequence }
+                Asked::Events { events: draft.events.clone(), session }
             }
         };
         self.remember(node, request, asked, applied_quorum);
@@ -246,13 +180,7 @@ impl World {
         let request = self.nodes[node].next_request();
         self.remember(node, request, Asked::Barrier { after: self.history.highest_answered }, 1);
         if let Some(group) = &mut self.nodes[node].group {
-            if self.plant == Some(Plant::BarrierWithoutReadIndex) {
-                let end = End::Barrier { applied: group.machine().applied() };
-                let completion = Completion { group: super::submissions::GROUP, request, end, latency_us: 0 };
-                self.nodes[node].effects.completions.push(completion);
-            } else {
-                group.barrier(request, self.now_us);
-            }
+            group.barrier(request, self.now_us);
             self.nodes[node].dirty = true;
         }
         request
@@ -262,7 +190,7 @@ impl World {
     pub fn withdraw(&mut self, node: usize, request: RequestId) -> bool {
         self.nodes[node].dirty = true;
         let Some(group) = &mut self.nodes[node].group else { return false };
-        let clean = group.withdraw(request) || self.plant == Some(Plant::WithdrawsAll);
+        let clean = group.withdraw(request);
         if let Some(known) = self.history.requests.get_mut(&(node, request)) {
             known.unattended = true;
             known.withdrawn |= clean;
@@ -305,19 +233,11 @@ impl World {
         let at = &mut self.nodes[node];
         for write in writes {
             invariants::log_matching::note(&mut self.history, members, &at.disk.borrow(), &write);
-            let number = write.number;
             let ready_us = self.now_us + self.random.between(self.sync_us.0, self.sync_us.1);
             at.disk.borrow_mut().push(write, ready_us);
-            if let (Some(Plant::PersistedBeforeDurable), Some(group)) = (self.plant, &mut at.group) {
-                group.persisted(number);
-                at.dirty = true;
-            }
         }
         for (to, channel, bytes) in std::mem::take(&mut at.effects.frames) {
             let Some(to) = self.nodes.iter().position(|node| node.id == to) else { continue };
-            if self.plant == Some(Plant::DropsForwards) && bytes[8] == FrameKind::Forward as u8 {
-                continue;
-            }
             self.history.note(&[node as u64, to as u64, channel as u64, bytes.len() as u64, self.now_us]);
             self.say(|world| describe::frame(world, node, to, channel, &bytes));
             self.network.send(node, to, channel, bytes, self.now_us, &mut self.random);

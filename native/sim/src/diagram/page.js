@@ -184,7 +184,7 @@
     if (!arrived) [right, bottom] = [left + Math.min(right - left, 14), top + down * Math.min(26, Math.abs(bottom - top) / 2)];
     c.strokeStyle = colours[name];
     c.globalAlpha = wanted !== '' ? (matches ? 1 : 0.12) : name === 'heartbeat' ? 0.45 : dense ? 0.6 : 0.95;
-    c.lineWidth = matches ? 2.4 : name === 'vote' || name === 'snapshot' || name === 'member' ? 1.8 : name === 'heartbeat' ? 0.8 : 1.2;
+    c.lineWidth = matches ? 2.4 : ['vote', 'snapshot', 'repair', 'member'].includes(name) ? 1.8 : name === 'heartbeat' ? 0.8 : 1.2;
     if (!arrived) c.setLineDash([4, 3]);
     c.beginPath();
     c.moveTo(left, top);

@@ -16,7 +16,7 @@ const WINDOW_US: u64 = 2_000_000;
 const BEYOND_US: u64 = 15_000;
 
 /// Kinds of frames that share a colour, and a filter, by the name of that colour.
-pub static GROUPS: [(&str, &[&str]); 9] = [
+pub static GROUPS: [(&str, &[&str]); 10] = [
     ("append", &["Append", "AppendResponse"]),
     ("heartbeat", &["Heartbeat", "HeartbeatResponse"]),
     ("vote", &["RequestVote", "RequestVoteResponse", "RequestPreVote", "RequestPreVoteResponse", "TimeoutNow", "Transfer"]),
@@ -24,7 +24,8 @@ pub static GROUPS: [(&str, &[&str]); 9] = [
     ("forward", &["Forward", "ForwardRefused", "Declined"]),
     ("applied", &["AppliedQuery", "AppliedAnswer"]),
     ("snapshot", &["Snapshot", "SnapshotOffer", "SnapshotPull", "SnapshotPiece"]),
-    ("member", &["Removed", "TermQuery", "TermAnswer"]),
+    ("repair", &["RepairQuery", "RepairAnswer", "TermQuery", "TermAnswer"]),
+    ("member", &["Removed"]),
     ("other", &[]),
 ];
 

@@ -229,7 +229,7 @@ impl Picture<'_> {
         let group = group_of(arrow.kind);
         let class = match (group, arrow.arrived) {
             ("heartbeat", _) => " faint",
-            ("vote" | "snapshot" | "member", true) => " thick",
+            ("vote" | "snapshot" | "repair" | "member", true) => " thick",
             (_, false) => " lost",
             _ => "",
         };

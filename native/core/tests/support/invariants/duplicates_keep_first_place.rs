@@ -23,7 +23,6 @@ pub fn check(world: &mut World, request: &Request, index: Index, term: Term, out
                     EventOutcome::Accepted { offset } => place(world, *id, (index, *offset), term),
                     EventOutcome::Duplicate { index, offset } => place(world, *id, (*index, *offset), Term(0)),
                     EventOutcome::Fenced => {}
-                    EventOutcome::SessionExpired | EventOutcome::Early if world.forgets_sessions() => {}
                     other => {
                         let what = format!("{other:?} for an event that was only ever retried");
                         world.history.violate("duplicates_keep_first_place", what);

@@ -12,7 +12,7 @@ pub fn check_outcome(world: &mut World, request: &Request, outcome: &Outcome) {
     let Asked::Events { session, .. } = &request.asked else { return };
     let Outcome::Mixed(list) = outcome else { return };
     let broken = |outcome: &EventOutcome| matches!(outcome, EventOutcome::Early | EventOutcome::SessionExpired);
-    if !session.is_none() && !world.forgets_sessions() && list.iter().any(broken) {
+    if !session.is_none() && list.iter().any(broken) {
         world.history.violate("session_order", format!("a client of session {session} is answered {list:?}"));
     }
 }
