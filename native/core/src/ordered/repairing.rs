@@ -171,6 +171,18 @@ impl<R: EntryReader> Group<R> {
         known.max(self.machine.applied())
     }
 
+    /// Term of the entry in front of the range that is being asked for.
+    fn prior_term(&self) -> Option<Term> {
+        let prior = Index(self.repair.front()?.first.0 - 1);
+        match self.found() {
+            Some(found) if prior >= found.first_index => {
+                found.terms[..found.terms.partition_point(|(first, _)| *first <= prior)].last().map(|run| run.1)
+            }
+            Some(found) => (prior.0 + 1 == found.first_index.0).then_some(found.prior_term),
+            None => self.raw.store().term_of(prior).filter(|_| prior >= self.raw.store().floor()),
+        }
+    }
+
     /// Whether no entry between what is applied and `from` changes who counts for a majority.
     fn keeps_conf(&self, from: Index) -> bool {
         let mut next = Index(self.machine.applied().0 + 1);
@@ -205,7 +217,8 @@ impl<R: EntryReader> Group<R> {
         if self.mending.is_some() {
             return Ok(());
         }
-        match self.repair.answered(from, answer, self.committed()) {
+        let prior_term = self.prior_term();
+        match self.repair.answered(from, answer, self.committed(), prior_term) {
             Some(Mend::Restore(entries)) => {
                 let op = Op::Repair { group: self.config.group, entries: entries.clone() };
                 self.write(vec![op], Purpose::Repair, Mending::Restore(entries), effects);
@@ -277,6 +290,7 @@ impl<R: EntryReader> Group<R> {
         self.machine = *machine;
         self.machine.journal_begins(mark.first);
         self.conf = Arc::new(info.meta.conf.clone());
+        self.agreement.begin(mark.index, self.machine.hash(), self.machine.events());
         self.snapshots.replaced(self.machine.bytes());
         self.pending.hand_in_again();
         self.repair_marked(mark);
@@ -343,6 +357,9 @@ impl<R: EntryReader> Group<R> {
         let in_log = |index: Index| index >= log.first_index && index <= log.last_index;
         let term = |index: Index| {
             let known = in_log(index) && index >= store.floor() && !self.repair.contains(index);
+            if index.0 + 1 == log.first_index.0 {
+                return log.prior_term;
+            }
             let run = log.terms.partition_point(|(first, _)| *first <= index);
             run.checked_sub(1).filter(|_| known).map_or(Term(0), |run| log.terms[run].1)
         };
@@ -358,6 +375,7 @@ impl<R: EntryReader> Group<R> {
             commit: self.committed(),
             log_first: log.first_index,
             log_last: log.last_index,
+            prior_term: term(Index(first.0 - 1)),
             last_term: term(last),
             next_term: term(Index(last.0 + 1)),
             settled: self.settling.is_none(),
@@ -383,6 +401,6 @@ impl<R: EntryReader> Group<R> {
 
     /// Whether Raft runs and leads.
     pub fn leads(&self) -> bool {
-        !self.is_repairing() && self.raw.raft.state == StateRole::Leader
+        !self.stands_still() && self.raw.raft.state == StateRole::Leader
     }
 }

@@ -202,15 +202,15 @@ impl Repair {
         self.writing = false;
     }
 
-    /// An answer to the question under way; any other is passed over.
-    pub fn answered(&mut self, from: MemberId, answer: Answer, commit: Index) -> Option<Mend> {
+    /// An answer to the question under way; any other is passed over. `prior_term`: of our entry in front of the range.
+    pub fn answered(&mut self, from: MemberId, answer: Answer, commit: Index, prior_term: Option<Term>) -> Option<Mend> {
         let lost = self.lost.front()?;
         let expected = self.asked.is_some_and(|(asked, _)| asked == from);
         if !expected || self.writing || (answer.first, answer.last) != (lost.first, lost.last) {
             return None;
         }
         self.asked = None;
-        let verdict = judge(lost, commit, &answer);
+        let verdict = judge(lost, commit, prior_term, &answer);
         match verdict {
             Verdict::Take(count) => {
                 self.giver = Some(from);

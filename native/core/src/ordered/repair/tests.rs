@@ -25,6 +25,7 @@ fn says(repair: &Repair, log_last: u64, settled: bool) -> Answer {
         commit: Index(0),
         log_first: Index(1),
         log_last: Index(log_last),
+        prior_term: Term(0),
         last_term: Term(0),
         next_term: Term(0),
         settled,
@@ -40,7 +41,7 @@ fn round(repair: &mut Repair, conf: &Conf, commit: u64, answers: &dyn Fn(MemberI
             Step::Ask { to, .. } => {
                 if let Some((log_last, settled)) = answers(to) {
                     let answer = says(repair, log_last, settled);
-                    assert_eq!(repair.answered(to, answer, Index(commit)), None);
+                    assert_eq!(repair.answered(to, answer, Index(commit), None), None);
                 }
             }
             Step::Nothing => repair.tick(),
@@ -93,12 +94,12 @@ fn answers_to_other_questions_are_passed_over() {
     let mut repair = repair(3, 5, 7, None);
     assert!(matches!(repair.next(ME, &conf(3), Index(4)), Step::Ask { to: MemberId(2), .. }));
     let answer = says(&repair, 4, true);
-    assert_eq!(repair.answered(MemberId(3), answer.clone(), Index(4)), None);
+    assert_eq!(repair.answered(MemberId(3), answer.clone(), Index(4), None), None);
     assert!(repair.said.is_empty());
     let other = Answer { last: Index(6), ..answer.clone() };
-    assert_eq!(repair.answered(MemberId(2), other, Index(4)), None);
+    assert_eq!(repair.answered(MemberId(2), other, Index(4), None), None);
     assert!(repair.said.is_empty());
-    assert_eq!(repair.answered(MemberId(2), answer, Index(4)), None);
+    assert_eq!(repair.answered(MemberId(2), answer, Index(4), None), None);
     assert_eq!(repair.said.len(), 1);
 }
 
