@@ -78,7 +78,7 @@ pub fn frame(_world: &World, bytes: &[u8]) -> (&'static str, String) {
 }
 
 /// Frames that are told by their size alone.
-static OTHER_KINDS: [(FrameKind, &str); 8] = [
+static OTHER_KINDS: [(FrameKind, &str); 13] = [
     (FrameKind::SnapshotOffer, "SnapshotOffer"),
     (FrameKind::SnapshotPull, "SnapshotPull"),
     (FrameKind::SnapshotPiece, "SnapshotPiece"),
@@ -87,6 +87,11 @@ static OTHER_KINDS: [(FrameKind, &str); 8] = [
     (FrameKind::Removed, "Removed"),
     (FrameKind::TermQuery, "TermQuery"),
     (FrameKind::TermAnswer, "TermAnswer"),
+    (FrameKind::RepairQuery, "RepairQuery"),
+    (FrameKind::RepairAnswer, "RepairAnswer"),
+    (FrameKind::HashReport, "HashReport"),
+    (FrameKind::HashQuery, "HashQuery"),
+    (FrameKind::HashAnswer, "HashAnswer"),
 ];
 
 fn raft(body: &Bytes) -> (&'static str, String) {
