@@ -36,6 +36,8 @@ pub enum Verdict {
     Unproven,
     /// As `Unproven`, and it may have forgotten what it had.
     Unsure,
+    /// As `Lacks`, but that it may have forgotten it.
+    Forgot,
 }
 
 /// `commit`: up to here this log was committed. `prior_term`: of our entry in front of the range.
@@ -70,8 +72,8 @@ pub fn judge(lost: &Lost, commit: Index, prior_term: Option<Term>, answer: &Answ
     match answer.entries.iter().take_while(|entry| right(entry)).count() {
         0 if answer.log_first > lost.first => Verdict::Compacted,
         0 if answer.log_last >= lost.first && answer.entries.is_empty() => Verdict::Damaged,
+        0 if answer.log_last < lost.first => if answer.settled { Verdict::Lacks } else { Verdict::Forgot },
         0 if !answer.settled => Verdict::Unsure,
-        0 if answer.log_last < lost.first => Verdict::Lacks,
         0 => Verdict::Unproven,
         count => Verdict::Take(count),
     }
@@ -164,7 +166,7 @@ mod tests {
         assert_eq!(judge(&lost(5, 7, None), Index(0), &none), Verdict::Damaged);
         assert_eq!(judge(&lost(5, 7, None), Index(0), &Answer { log_last: Index(4), ..none.clone() }), Verdict::Lacks);
         let torn = Answer { log_last: Index(4), settled: false, ..none.clone() };
-        assert_eq!(judge(&lost(5, 7, None), Index(0), &torn), Verdict::Unsure);
+        assert_eq!(judge(&lost(5, 7, None), Index(0), &torn), Verdict::Forgot);
         assert_eq!(judge(&lost(5, 7, None), Index(0), &Answer { log_first: Index(6), ..none }), Verdict::Compacted);
     }
 }

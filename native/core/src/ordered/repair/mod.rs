@@ -4,7 +4,8 @@
 //! Ranges are asked for one piece at a time, from one member at a time, in rounds: every member is asked once, those that
 //! do not answer in time count as having what was lost. What a round may end with:
 //! - a majority that never had the range: it cannot have been committed, and is cut off;
-//! - everybody was asked, and nobody has what follows it here: so that cannot have been committed;
+//! - everybody was asked, again and again, and nobody has what follows it here: so that cannot have been committed;
+//! - everybody was asked, again and again, and every log ends before it: it is on none of the disks, and gone;
 //! - everybody was asked twice, and all have lost or never had what may have been committed: the member halts;
 //! - else another round, since others may come up, or commit.
 //!
@@ -180,7 +181,12 @@ impl Repair {
         if uncommitted && lacks(&conf.voters) && lacks(&conf.outgoing) {
             return self.forget(lost.first);
         }
-        if none(&[Verdict::Lacks, Verdict::Damaged]) && (self.in_vain > 1 || self.others.is_empty()) {
+        // On none of the disks: gone, whoever had it (as decision 9 has it where all logs were torn).
+        let gone = uncommitted && none(&[Verdict::Lacks, Verdict::Forgot]) && !self.others.is_empty();
+        if gone {
+            return if self.in_vain >= ROUNDS_IN_VAIN { self.forget(lost.first) } else { Step::Nothing };
+        }
+        if none(&[Verdict::Lacks, Verdict::Damaged, Verdict::Forgot]) && (self.in_vain > 1 || self.others.is_empty()) {
             return Step::Halt { index: lost.first };
         }
         let unproven = none(&[Verdict::Lacks, Verdict::Unproven]) && self.in_vain >= ROUNDS_IN_VAIN;

@@ -64,7 +64,10 @@ fn silence_and_damage_and_forgetfulness_count_as_having_had_it() {
     let one_is_away = |member| (member != MemberId(2)).then_some((4, true));
     assert_eq!(round(&mut repair(3, 5, 7, None), &conf(3), 4, &one_is_away), Step::Nothing);
     let one_is_torn = |member| Some((4, member != MemberId(2)));
-    assert_eq!(round(&mut repair(3, 5, 7, None), &conf(3), 5, &one_is_torn), Step::Nothing);
+    let mut torn = repair(3, 5, 7, None);
+    assert_eq!(round(&mut torn, &conf(3), 4, &one_is_torn), Step::Forget { from: Index(5) });
+    assert_eq!(torn.in_vain, ROUNDS_IN_VAIN, "a majority never had it only if the torn one did not either");
+    assert_eq!(round(&mut repair(3, 5, 7, None), &conf(3), 5, &one_is_torn), Step::Halt { index: Index(5) });
     let one_is_damaged = |member| Some((if member == MemberId(2) { 9 } else { 4 }, true));
     assert_eq!(round(&mut repair(3, 5, 7, None), &conf(3), 4, &one_is_damaged), Step::Halt { index: Index(5) });
 }
