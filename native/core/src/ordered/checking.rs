@@ -7,15 +7,13 @@ use super::Group;
 use crate::ids::{Index, MemberId};
 use crate::packed::Unpack;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
-use std::collections::BTreeSet;
 
 impl<R: EntryReader> Group<R> {
     /// Once a tick: reports that are due, questions about a difference, and what follows from the answers.
     pub(super) fn tick_agreement(&mut self) {
-        let conf = &self.conf;
-        let members = [&conf.voters, &conf.outgoing, &conf.learners, &conf.learners_next];
         let me = self.config.me;
-        let others: BTreeSet<MemberId> = members.into_iter().flatten().copied().filter(|id| *id != me).collect();
+        let mut others = self.conf.members();
+        others.remove(&me);
         for say in self.agreement.tick(self.ticks, self.machine.events(), &others) {
             let (to, kind, numbers) = match say {
                 Say::Report { to, index, hash } => (to, FrameKind::HashReport, [index.0, hash]),

@@ -141,8 +141,9 @@ impl Repair {
         }
     }
 
-    /// `commit`: up to here this log was committed. `conf` decides what a majority is, `me` counts as having had it all.
-    pub fn next(&mut self, me: MemberId, conf: &Conf, commit: Index) -> Step {
+    /// `commit`: up to here this log was committed. `conf` decides what a majority is, if that is known for the range; `me`
+    /// counts as having had it all.
+    pub fn next(&mut self, me: MemberId, conf: Option<&Conf>, commit: Index) -> Step {
         let Some(lost) = self.lost.front() else { return Step::Nothing };
         if self.writing || self.asked.is_some() || self.rest_ticks > 0 {
             return Step::Nothing;
@@ -158,7 +159,7 @@ impl Repair {
         self.end_round(me, conf, commit)
     }
 
-    fn end_round(&mut self, me: MemberId, conf: &Conf, commit: Index) -> Step {
+    fn end_round(&mut self, me: MemberId, conf: Option<&Conf>, commit: Index) -> Step {
         let said = std::mem::take(&mut self.said);
         let Some(lost) = self.lost.front().cloned() else { return Step::Nothing };
         if !lost.grave {
@@ -173,12 +174,13 @@ impl Repair {
             let count = voters.iter().filter(|member| **member != me && of(member) == Some(&Verdict::Lacks)).count();
             voters.is_empty() || count > voters.len() - (voters.len() / 2 + 1)
         };
-        let uncommitted = lost.first > commit && !conf.voters.is_empty();
+        let uncommitted = lost.first > commit;
         let full = self.others.iter().all(|member| of(member).is_some());
         let none = |gone: &[Verdict]| full && self.others.iter().all(|member| of(member).is_some_and(|one| gone.contains(one)));
         self.in_vain = if full { self.in_vain + 1 } else { 0 };
         self.rest_ticks = REST_TICKS;
-        if uncommitted && lacks(&conf.voters) && lacks(&conf.outgoing) {
+        let settled = conf.is_some_and(|conf| !conf.voters.is_empty() && lacks(&conf.voters) && lacks(&conf.outgoing));
+        if uncommitted && settled {
             return self.forget(lost.first);
         }
         // On none of the disks: gone, whoever had it (as decision 9 has it where all logs were torn).

@@ -37,7 +37,7 @@ fn says(repair: &Repair, log_last: u64, settled: bool) -> Answer {
 /// no answer at all. A log that reaches the range has it damaged.
 fn round(repair: &mut Repair, conf: &Conf, commit: u64, answers: &dyn Fn(MemberId) -> Option<(u64, bool)>) -> Step {
     for _ in 0..4_000 {
-        match repair.next(ME, conf, Index(commit)) {
+        match repair.next(ME, Some(conf), Index(commit)) {
             Step::Ask { to, .. } => {
                 if let Some((log_last, settled)) = answers(to) {
                     let answer = says(repair, log_last, settled);
@@ -80,7 +80,7 @@ fn what_was_committed_is_never_forgotten() {
 
 #[test]
 fn a_member_alone_halts_at_once() {
-    assert_eq!(repair(1, 5, 7, Some(2)).next(ME, &conf(1), Index(4)), Step::Halt { index: Index(5) });
+    assert_eq!(repair(1, 5, 7, Some(2)).next(ME, Some(&conf(1)), Index(4)), Step::Halt { index: Index(5) });
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_joint_configuration_needs_both_majorities() {
 #[test]
 fn answers_to_other_questions_are_passed_over() {
     let mut repair = repair(3, 5, 7, None);
-    assert!(matches!(repair.next(ME, &conf(3), Index(4)), Step::Ask { to: MemberId(2), .. }));
+    assert!(matches!(repair.next(ME, Some(&conf(3)), Index(4)), Step::Ask { to: MemberId(2), .. }));
     let answer = says(&repair, 4, true);
     assert_eq!(repair.answered(MemberId(3), answer.clone(), Index(4), None), None);
     assert!(repair.said.is_empty());
