@@ -101,7 +101,8 @@ pub fn take_snapshot(handle: u32, request: u32, group: u32) -> Result<u32> {
 }
 
 /// Packed deliveries from (index, offset) on, index 0 for the journal's beginning; `filter` is a number of `makeFilter`
-/// or 0. Throws `CURSOR_COMPACTED` for a place before the journal's beginning, `LOG_DAMAGED` for one that cannot be read.
+/// or 0. Throws `CURSOR_COMPACTED` for a place before the journal's beginning, `LOG_DAMAGED` for one that cannot be
+/// read and that no other member gives, `STATE_DIVERGED` at a member that has applied something else than a majority.
 #[napi]
 pub fn read_journal(
     handle: u32,
@@ -119,6 +120,7 @@ pub fn read_journal(
         .map_err(|error| match error {
             JournalError::Compacted { .. } => coded("CURSOR_COMPACTED", error),
             JournalError::Unreadable { .. } => coded("LOG_DAMAGED", error),
+            JournalError::Diverged { .. } => coded("STATE_DIVERGED", error),
         })?;
     Ok(Buffer::from(packed))
 }
@@ -182,6 +184,25 @@ pub struct NativeGroup {
     pub outgoing: Vec<BigInt>,
     pub learners: Vec<BigInt>,
     pub members: Vec<NativeMember>,
+    /// The group neither votes, acknowledges nor leads until entries that damage has taken are back from other members.
+    pub repairing: bool,
+    /// First and last entry that damage has taken and that is being asked for, whether the group waits for it or not.
+    pub lost_first_index: Option<BigInt>,
+    pub lost_last_index: Option<BigInt>,
+    /// Entries that came back from other members since the start.
+    pub repaired: f64,
+    /// First entry at which members have not applied the same; none while all agree.
+    pub diverged_index: Option<BigInt>,
+    /// Whether that is the first one for sure: differences of long ago are only known to be there.
+    pub diverged_exactly: bool,
+    /// Raft ids of those that differ from a majority of the voters; empty where no majority agrees.
+    pub diverged_members: Vec<BigInt>,
+    /// This member is one of them: it acknowledges nothing, does not lead and refuses reads (`STATE_DIVERGED`).
+    pub isolated: bool,
+    /// Differences found since the start; a counter for metrics.
+    pub divergences: f64,
+    /// Share of the last minute's (event, member) pairs that agreed within a second of being applied here, in percent.
+    pub consistency_percentage: f64,
 }
 
 #[napi(object)]
@@ -243,6 +264,16 @@ fn native_group(status: &GroupStatus, me: MemberId) -> NativeGroup {
         voters: ids(&conf.voters),
         outgoing: ids(&conf.outgoing),
         learners: ids(&conf.learners),
+        repairing: status.repairing,
+        lost_first_index: status.lost.map(|(first, _)| first.0.into()),
+        lost_last_index: status.lost.map(|(_, last)| last.0.into()),
+        repaired: status.repaired as f64,
+        diverged_index: status.divergence.as_ref().map(|found| found.first.0.into()),
+        diverged_exactly: status.divergence.as_ref().is_some_and(|found| found.exact),
+        diverged_members: status.divergence.as_ref().map_or(Vec::new(), |found| ids(&found.minority)),
+        isolated: status.isolated,
+        divergences: status.divergences as f64,
+        consistency_percentage: status.consistency_percentage(),
         members: status
             .members
             .iter()

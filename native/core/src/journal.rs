@@ -21,6 +21,9 @@ const EVENT_BYTES_USUAL: usize = 512;
 pub enum JournalError {
     #[error("entry {index} cannot be read: {reason}")]
     Unreadable { index: Index, reason: String },
+    /// This member has applied something else than the others from `first` on: what it would show is not what they show.
+    #[error("this member has applied something else than a majority from entry {first} on, and answers nothing")]
+    Diverged { first: Index },
     #[error("entry {index} is no longer in the journal, which begins at {first}")]
     Compacted { index: Index, first: Index },
 }

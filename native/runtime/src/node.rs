@@ -272,6 +272,10 @@ impl Node {
         if window.index > Index(0) && window.index < begins {
             return Err(JournalError::Compacted { index: window.index, first: begins });
         }
+        let diverged = shared.diverged.load(Ordering::SeqCst);
+        if diverged > 0 {
+            return Err(JournalError::Diverged { first: Index(diverged) });
+        }
         let window = Window { index: window.index.max(begins), ..window };
         let mut waited = Duration::ZERO;
         loop {

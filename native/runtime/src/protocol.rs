@@ -245,7 +245,10 @@ impl<R: EntryReader> Protocol<R> {
             effects.completions.clear();
         }
         effects.applied = false;
-        *shared.status.lock() = group.status();
+        let status = group.status();
+        let diverged = status.divergence.as_ref().filter(|_| status.isolated).map_or(0, |found| found.first.0);
+        shared.diverged.store(diverged, Ordering::SeqCst);
+        *shared.status.lock() = status;
     }
 
     /// Members have come or gone: the network has to know.

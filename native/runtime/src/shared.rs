@@ -43,6 +43,8 @@ pub struct GroupShared {
     pub applied: AtomicU64,
     /// Where it begins.
     pub first: AtomicU64,
+    /// First entry at which this member differs from a majority; 0 while it does not.
+    pub diverged: AtomicU64,
     pub suppressed: RwLock<Suppressed>,
     pub status: Mutex<GroupStatus>,
 }
@@ -54,6 +56,7 @@ impl GroupShared {
             // Nothing after the snapshot is applied yet; what is before it can be read at once.
             applied: AtomicU64::new(status.applied.0),
             first: AtomicU64::new(status.first.0),
+            diverged: AtomicU64::new(0),
             suppressed: RwLock::new(group.machine().passed_over().clone()),
             status: Mutex::new(status),
         }

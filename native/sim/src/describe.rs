@@ -78,7 +78,7 @@ pub fn frame(_world: &World, bytes: &[u8]) -> (&'static str, String) {
 }
 
 /// Frames that are told by their size alone.
-static OTHER_KINDS: [(FrameKind, &str); 10] = [
+static OTHER_KINDS: [(FrameKind, &str); 13] = [
     (FrameKind::SnapshotOffer, "SnapshotOffer"),
     (FrameKind::SnapshotPull, "SnapshotPull"),
     (FrameKind::SnapshotPiece, "SnapshotPiece"),
@@ -89,6 +89,9 @@ static OTHER_KINDS: [(FrameKind, &str); 10] = [
     (FrameKind::TermAnswer, "TermAnswer"),
     (FrameKind::RepairQuery, "RepairQuery"),
     (FrameKind::RepairAnswer, "RepairAnswer"),
+    (FrameKind::HashReport, "HashReport"),
+    (FrameKind::HashQuery, "HashQuery"),
+    (FrameKind::HashAnswer, "HashAnswer"),
 ];
 
 fn raft(body: &Bytes) -> (&'static str, String) {

@@ -150,7 +150,7 @@ impl Member {
 
     fn open(&mut self, number: usize, founders: &[String], setup: &Setup) -> Result<(Running, Option<String>), OpenError> {
         let mut limits = setup.limits;
-        if setup.plant == Some(Plant::UnequalWindow) && number == 0 {
+        if matches!(setup.plant, Some(Plant::UnequalWindow | Plant::Divergence)) && number == 0 {
             limits.window_events = 3;
         }
         let config = MemberConfig {

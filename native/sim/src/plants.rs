@@ -44,6 +44,7 @@ pub enum Plant {
     RepairTruncates,
     RepairFromStaleMember,
     RepairUnchecked,
+    Divergence,
 }
 
 use Plant::*;
@@ -60,7 +61,7 @@ const fn row(plant: Plant, name: &'static str, what: &'static str, caught_by: &'
     PlantRow { plant, name, what, caught_by }
 }
 
-pub static PLANTS: [PlantRow; 35] = [
+pub static PLANTS: [PlantRow; 36] = [
     row(AckBeforeSync, "ack-before-sync", "the log says \"on disk\" when a write is only queued", &["acknowledged_is_durable"]),
     row(BarrierWithoutReadIndex, "read-without-barrier", "a barrier is answered from local state without asking the leader", &["barrier_is_real_time"]),
     row(TinyWindow, "tiny-window", "the id window forgets almost everything, on every member", &["exactly_once", "duplicates_keep_first_place", "fence_is_final"]),
@@ -96,6 +97,7 @@ pub static PLANTS: [PlantRow; 35] = [
     row(RepairTruncates, "repair-truncates", "lost entries are appended anew, in the place of all that follows them", &["repair_is_faithful"]),
     row(RepairFromStaleMember, "repair-from-stale-member", "whatever any member has at the place of a lost entry is taken for it", &["repair_is_faithful"]),
     row(RepairUnchecked, "repair-unchecked", "what comes back is not checked to be what was sent", &["repair_is_faithful"]),
+    row(Divergence, "divergence", "one member's window has another size than the others', and only the members themselves look", &["hashes_agree"]),
 ];
 
 /// Operations of a repair that forgets what follows.

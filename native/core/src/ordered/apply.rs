@@ -39,6 +39,7 @@ impl<R: EntryReader> Group<R> {
                 .machine
                 .apply(index, term, &data)
                 .map_err(|source| GroupError::Unappliable { index, source })?;
+            self.agreement.note(index, self.machine.hash());
             let durable_members = self.durable_members(index);
             for one in applied {
                 if one.submission.origin() == self.config.me {

@@ -46,6 +46,11 @@ impl Conf {
         self.voters.iter().chain(&self.outgoing).copied().filter(|id| *id != me).collect()
     }
 
+    /// Whoever belongs to it in any part.
+    pub fn members(&self) -> BTreeSet<MemberId> {
+        self.lists().into_iter().flatten().copied().collect()
+    }
+
     fn lists(&self) -> [&Vec<MemberId>; 4] {
         [&self.voters, &self.outgoing, &self.learners, &self.learners_next]
     }

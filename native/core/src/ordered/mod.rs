@@ -10,8 +10,10 @@
 //!
 //! Left out: files (`snapshot::keeper` does the jobs), several groups (`member`).
 
+pub mod agreement;
 mod apply;
 pub mod barrier;
+mod checking;
 pub mod conf;
 pub mod effects;
 mod lease;
@@ -33,6 +35,7 @@ use crate::ids::{EventId, GroupId, Index, MemberId, RequestId, Term};
 use crate::log::{GroupRecovery, HardState, Op};
 use crate::machine::{Machine, MachineLimits};
 use crate::membership::{MemberRefused, Membership};
+use crate::ordered::agreement::Agreement;
 use crate::ordered::barrier::Barriers;
 use crate::ordered::effects::{Effects, End, Purpose, Write};
 use crate::ordered::pending::{Pending, Progress, Request};
@@ -159,6 +162,9 @@ pub struct Group<R: EntryReader> {
     repair: Repair,
     paused: Option<Paused>,
     mending: Option<Mending>,
+    agreement: Agreement,
+    /// This member has applied something else than a majority.
+    isolated: bool,
     install_durable: bool,
     /// The leader took none of what was handed in: again at the next tick, not at once, lest the two spin.
     refusals_pending: bool,
@@ -251,8 +257,11 @@ impl<R: EntryReader> Group<R> {
             repair: Repair::default(),
             paused: None,
             mending: None,
+            agreement: Agreement::default(),
+            isolated: false,
             refusals_pending: false,
         };
+        group.agreement.begin(group.machine.applied(), group.machine.hash(), group.machine.events());
         group.draw_timeout();
         Ok(group)
     }
@@ -282,7 +291,8 @@ impl<R: EntryReader> Group<R> {
 
     pub fn tick(&mut self) {
         self.repair.tick();
-        if self.is_repairing() {
+        self.tick_agreement();
+        if self.stands_still() {
             self.ticks += 1;
             self.tick_snapshots();
             return;
@@ -391,18 +401,24 @@ impl<R: EntryReader> Group<R> {
             self.finish_install(installed, effects);
             self.notice_damage();
             self.drive_repair(effects)?;
-            if self.is_repairing() || !self.step(now_us, effects)? {
+            if self.stands_still() || !self.step(now_us, effects)? {
                 break;
             }
         }
+        self.agreement.catch_up(self.ticks);
         self.end_declined(now_us, effects);
-        if !self.is_repairing() {
+        if !self.stands_still() {
             self.take_snapshot(effects);
             self.write_idle_commit(effects);
         }
         self.answer_applied();
         effects.frames.append(&mut self.outbox);
         Ok(())
+    }
+
+    /// Whether Raft has to keep out of everything.
+    fn stands_still(&self) -> bool {
+        self.is_repairing() || self.isolated
     }
 
     /// One turn of Raft; false when it has nothing to do.
@@ -587,7 +603,7 @@ impl<R: EntryReader> Group<R> {
     }
 
     fn send(&mut self, messages: Vec<raft::eraftpb::Message>) {
-        if self.is_repairing() {
+        if self.stands_still() {
             return;
         }
         // Of the terms before the last vote, a member that may have forgotten it must not say anything.

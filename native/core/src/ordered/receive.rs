@@ -76,7 +76,7 @@ impl<R: EntryReader> Group<R> {
         if self.tells_removed(from) || left_out {
             return Err(Refused::Removed(from));
         }
-        if self.is_repairing() && !heard_in_repair(frame.kind) {
+        if self.stands_still() && !heard_in_repair(frame.kind) {
             return Ok(());
         }
         match frame.kind {
@@ -115,6 +115,9 @@ impl<R: EntryReader> Group<R> {
                 self.take_term(from, term, applied, &conf);
                 Ok(())
             }
+            FrameKind::HashReport => self.receive_hash_report(from, &frame),
+            FrameKind::HashQuery => self.receive_hash_query(from, &frame),
+            FrameKind::HashAnswer => self.receive_hash_answer(from, &frame),
             FrameKind::RepairQuery => self.receive_repair_query(from, &frame),
             FrameKind::RepairAnswer => self.receive_repair_answer(from, &frame, effects),
             FrameKind::Removed => {

@@ -10,13 +10,14 @@ use super::receive::Refused;
 use super::repair::words::{Answer, Query, ANSWER_BYTES};
 use super::repair::{Lost, Mend, Step};
 use super::store::{EntryReader, Store};
-use super::{engine, Group, GroupError};
+use super::{engine, reconcile, Group, GroupError};
 use crate::ids::{Index, MemberId, Term};
 use crate::log::{GroupRecovery, LogEntry, LostRange, Op, SnapshotMark};
 use crate::machine::Machine;
 use crate::ordered::persistence::Persistence;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
 use crate::snapshot::SnapshotInfo;
+use raft::eraftpb::ConfChangeType;
 use raft::StateRole;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -32,6 +33,18 @@ pub(super) struct Paused {
     found: Option<GroupRecovery>,
     /// A snapshot that came in the place of compacted entries.
     info: Option<SnapshotInfo>,
+    /// The configuration in front of the range that is being asked for.
+    ahead: Option<Ahead>,
+}
+
+/// What the log says of the configuration up to an entry that is not applied yet.
+#[derive(Clone)]
+struct Ahead {
+    of: Index,
+    /// Members of the configurations that may have been in force there.
+    members: BTreeSet<MemberId>,
+    /// Who counts for a majority there is what is applied here.
+    as_applied: bool,
 }
 
 /// A repair on its way to the disk.
@@ -56,7 +69,7 @@ impl<R: EntryReader> Group<R> {
             }
         }
         if self.repair.has_grave() {
-            self.paused = Some(Paused { found: Some(found.clone()), info: None });
+            self.paused = Some(Paused { found: Some(found.clone()), info: None, ahead: None });
         }
     }
 
@@ -105,7 +118,7 @@ impl<R: EntryReader> Group<R> {
         let term = self.raw.raft.term;
         self.raw.raft.become_follower(term, 0);
         self.leader = None;
-        self.paused = Some(Paused { found: None, info: None });
+        self.paused = Some(Paused { found: None, info: None, ahead: None });
     }
 
     /// The next step of a repair that is under way.
@@ -125,26 +138,23 @@ impl<R: EntryReader> Group<R> {
             }
         }
         let me = self.config.me;
-        let others = |id: &MemberId| *id != me;
-        let conf = &self.conf;
-        let members = [&conf.voters, &conf.outgoing, &conf.learners, &conf.learners_next];
-        let others: BTreeSet<MemberId> = members.into_iter().flatten().copied().filter(others).collect();
-        self.repair.set_others(others, &self.linked);
-        match self.repair.next(me, &self.conf, self.committed()) {
+        let Some(Ahead { mut members, as_applied, .. }) = self.look_ahead() else { return Ok(()) };
+        members.remove(&me);
+        self.repair.set_others(members, &self.linked);
+        match self.repair.next(me, as_applied.then_some(&self.conf), self.committed()) {
             Step::Nothing => {}
             Step::Ask { to, first, last, takes_snapshot } => {
                 let query = Query { first, last, takes_snapshot };
                 let frame = frame::build(FrameKind::RepairQuery, self.config.group, 17, |out| query.encode(out));
                 self.outbox.push((to, Channel::Urgent, frame));
             }
-            Step::Forget { from } if self.keeps_conf(from) => {
+            Step::Forget { from } => {
                 // It may have been acknowledged to a leader that still counts on it (decision 9).
                 if self.settling.is_none() {
                     self.torn();
                 }
                 self.cut(from, Purpose::Forget, effects);
             }
-            Step::Forget { .. } => self.repair.written(),
             Step::Halt { index } => return Err(GroupError::Lost { group: self.config.group, index }),
         }
         Ok(())
@@ -171,19 +181,57 @@ impl<R: EntryReader> Group<R> {
         known.max(self.machine.applied())
     }
 
-    /// Whether no entry between what is applied and `from` changes who counts for a majority.
-    fn keeps_conf(&self, from: Index) -> bool {
-        let mut next = Index(self.machine.applied().0 + 1);
-        while next < from {
-            let Ok(entries) = self.raw.store().reader().entries(self.config.group, next, from, LOOK_BYTES) else {
-                return false;
-            };
-            if entries.is_empty() || entries.iter().any(|entry| entry.kind != 0) {
-                return false;
+    /// Term of the entry in front of the range that is being asked for.
+    fn prior_term(&self) -> Option<Term> {
+        let prior = Index(self.repair.front()?.first.0 - 1);
+        match self.found() {
+            Some(found) if prior >= found.first_index => {
+                found.terms[..found.terms.partition_point(|(first, _)| *first <= prior)].last().map(|run| run.1)
             }
-            next.0 += entries.len() as u64;
+            Some(found) => (prior.0 + 1 == found.first_index.0).then_some(found.prior_term),
+            None => self.raw.store().term_of(prior).filter(|_| prior >= self.raw.store().floor()),
         }
-        true
+    }
+
+    /// Who belongs to the group in front of the range that is being asked for, by the entries that are not applied yet.
+    /// `None`: one of them cannot be read either, and comes first now.
+    fn look_ahead(&mut self) -> Option<Ahead> {
+        let applied = self.machine.applied();
+        let of = self.repair.front().map(|lost| lost.first).filter(|_| self.is_repairing()).unwrap_or(applied);
+        if let Some(known) = self.paused.as_ref().and_then(|paused| paused.ahead.as_ref()).filter(|known| known.of == of) {
+            return Some(known.clone());
+        }
+        // A joint configuration takes two changes; what was in force before the last two may still have counted.
+        let mut sets = vec![self.conf.members()];
+        let mut next = Index(applied.0 + 1);
+        while next < of {
+            let read = self.raw.store().reader().entries(self.config.group, next, of, LOOK_BYTES).unwrap_or_default();
+            if read.is_empty() {
+                let lost = self.run_of(next, Index(of.0 - 1), true);
+                self.repair.add(lost);
+                return None;
+            }
+            for entry in read.iter().filter(|entry| entry.kind != 0) {
+                let mut set = sets.last().cloned().unwrap_or_default();
+                if !entry.context.is_empty() {
+                    reconcile::decode(&entry.context).ok().iter().flat_map(|change| change.get_changes()).for_each(|one| {
+                        match one.get_change_type() {
+                            ConfChangeType::RemoveNode => set.remove(&MemberId(one.node_id)),
+                            _ => set.insert(MemberId(one.node_id)),
+                        };
+                    });
+                }
+                sets.push(set);
+            }
+            next.0 += read.len() as u64;
+        }
+        let as_applied = sets.len() == 1;
+        let members = sets.into_iter().rev().take(3).flatten().collect();
+        let ahead = Ahead { of, members, as_applied };
+        if let Some(paused) = &mut self.paused {
+            paused.ahead = Some(ahead.clone());
+        }
+        Some(ahead)
     }
 
     fn write(&mut self, ops: Vec<Op>, purpose: Purpose, mending: Mending, effects: &mut Effects) {
@@ -205,7 +253,8 @@ impl<R: EntryReader> Group<R> {
         if self.mending.is_some() {
             return Ok(());
         }
-        match self.repair.answered(from, answer, self.committed()) {
+        let prior_term = self.prior_term();
+        match self.repair.answered(from, answer, self.committed(), prior_term) {
             Some(Mend::Restore(entries)) => {
                 let op = Op::Repair { group: self.config.group, entries: entries.clone() };
                 self.write(vec![op], Purpose::Repair, Mending::Restore(entries), effects);
@@ -220,6 +269,9 @@ impl<R: EntryReader> Group<R> {
     pub fn repaired(&mut self, effects: &mut Effects) {
         let Some(mending) = self.mending.take() else { return };
         self.repair.written();
+        if let Some(paused) = &mut self.paused {
+            paused.ahead = None;
+        }
         let found = self.paused.as_mut().and_then(|paused| paused.found.as_mut());
         match mending {
             Mending::Restore(entries) => {
@@ -277,6 +329,7 @@ impl<R: EntryReader> Group<R> {
         self.machine = *machine;
         self.machine.journal_begins(mark.first);
         self.conf = Arc::new(info.meta.conf.clone());
+        self.agreement.begin(mark.index, self.machine.hash(), self.machine.events());
         self.snapshots.replaced(self.machine.bytes());
         self.pending.hand_in_again();
         self.repair_marked(mark);
@@ -308,7 +361,7 @@ impl<R: EntryReader> Group<R> {
 
     /// All that Raft needs is there: it begins anew.
     fn resume(&mut self) -> Result<(), GroupError> {
-        let Some(Paused { found: Some(found), info }) = self.paused.take() else { return Ok(()) };
+        let Some(Paused { found: Some(found), info, .. }) = self.paused.take() else { return Ok(()) };
         let known = self.raw.store();
         let (reader, floor) = (known.reader().clone(), known.floor());
         let info = info.or_else(|| known.snapshot_info().cloned());
@@ -343,6 +396,9 @@ impl<R: EntryReader> Group<R> {
         let in_log = |index: Index| index >= log.first_index && index <= log.last_index;
         let term = |index: Index| {
             let known = in_log(index) && index >= store.floor() && !self.repair.contains(index);
+            if index.0 + 1 == log.first_index.0 {
+                return log.prior_term;
+            }
             let run = log.terms.partition_point(|(first, _)| *first <= index);
             run.checked_sub(1).filter(|_| known).map_or(Term(0), |run| log.terms[run].1)
         };
@@ -358,6 +414,7 @@ impl<R: EntryReader> Group<R> {
             commit: self.committed(),
             log_first: log.first_index,
             log_last: log.last_index,
+            prior_term: term(Index(first.0 - 1)),
             last_term: term(last),
             next_term: term(Index(last.0 + 1)),
             settled: self.settling.is_none(),
@@ -383,6 +440,6 @@ impl<R: EntryReader> Group<R> {
 
     /// Whether Raft runs and leads.
     pub fn leads(&self) -> bool {
-        !self.is_repairing() && self.raw.raft.state == StateRole::Leader
+        !self.stands_still() && self.raw.raft.state == StateRole::Leader
     }
 }

@@ -488,6 +488,7 @@ impl<R: EntryReader> Group<R> {
         self.machine = *machine;
         self.machine.journal_begins(Index(info.meta.index.0 + 1));
         self.raw.advance_apply_to(info.meta.index.0);
+        self.agreement.begin(info.meta.index, self.machine.hash(), self.machine.events());
         self.snapshots.replaced(self.machine.bytes());
         // Requests that were applied within it are answered by suppression when they are handed in again.
         self.pending.hand_in_again();

@@ -2,6 +2,7 @@
 
 use super::Group;
 use crate::ids::{GroupId, Index, MemberId, Term};
+use crate::ordered::agreement::Divergence;
 use crate::ordered::conf::Conf;
 use crate::ordered::store::EntryReader;
 use raft::StateRole;
@@ -48,6 +49,25 @@ pub struct GroupStatus {
     pub lost: Option<(Index, Index)>,
     /// Entries that came back from other members since the start.
     pub repaired: u64,
+    /// Members that have not applied the same, this one included.
+    pub divergence: Option<Divergence>,
+    /// This member is in the minority there: it acknowledges nothing, does not lead, and refuses reads.
+    pub isolated: bool,
+    /// Differences between members that were found since the start.
+    pub divergences: u64,
+    /// (Event, member) pairs of the last minute, and those of them that agreed within a second.
+    pub pairs: u64,
+    pub pairs_agreed: u64,
+}
+
+impl GroupStatus {
+    /// Share of the pairs that agreed, in percent; 100 where there are none.
+    pub fn consistency_percentage(&self) -> f64 {
+        match self.pairs {
+            0 => 100.0,
+            pairs => self.pairs_agreed as f64 * 100.0 / pairs as f64,
+        }
+    }
 }
 
 impl<R: EntryReader> Group<R> {
@@ -62,6 +82,7 @@ impl<R: EntryReader> Group<R> {
                 (MemberId(*id), Index(progress.matched), progress.recent_active || *id == self.config.me.0)
             })
             .collect();
+        let (pairs_agreed, pairs) = self.agreement.pairs();
         GroupStatus {
             group: self.config.group,
             role: match raft.state {
@@ -91,6 +112,11 @@ impl<R: EntryReader> Group<R> {
             repairing: self.is_repairing(),
             lost: self.lost_now(),
             repaired: self.repair.restored,
+            divergence: self.divergence(),
+            isolated: self.is_isolated(),
+            divergences: self.agreement.divergences,
+            pairs,
+            pairs_agreed,
         }
     }
 }

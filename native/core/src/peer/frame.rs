@@ -39,6 +39,11 @@ pub enum FrameKind {
     /// A member that has lost entries asks for them.
     RepairQuery = 14,
     RepairAnswer = 15,
+    /// The running hash of what the sender has applied.
+    HashReport = 16,
+    /// The receiver is asked for its hashes between two entries.
+    HashQuery = 17,
+    HashAnswer = 18,
 }
 
 #[derive(Clone, Debug)]
@@ -123,6 +128,9 @@ impl Assembler {
             13 => FrameKind::TermAnswer,
             14 => FrameKind::RepairQuery,
             15 => FrameKind::RepairAnswer,
+            16 => FrameKind::HashReport,
+            17 => FrameKind::HashQuery,
+            18 => FrameKind::HashAnswer,
             other => return Err(FrameError::Kind(other)),
         };
         Ok(Frame { kind, group: GroupId(u32_at(&frame, 12)), body: frame.slice(FRAME_HEADER_BYTES..) })

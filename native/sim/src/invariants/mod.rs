@@ -12,6 +12,7 @@ pub mod duplicates_keep_first_place;
 pub mod election_safety;
 pub mod exactly_once;
 pub mod fence_is_final;
+pub mod hashes_agree;
 pub mod healing;
 pub mod leader_completeness;
 pub mod log_matching;
@@ -39,6 +40,7 @@ pub fn after_flush(world: &mut World, node: usize) {
     commits_own_term::check(world, node, &status);
     state_machine_safety::check(world, node, &status);
     memory_is_bounded::check(world, node, &status);
+    hashes_agree::check(world, node, &status);
     configurations_agree::check(world, node, &status);
     if status.applied >= world.history.observed {
         journal::observe(world, node);

@@ -7,9 +7,11 @@
 //! - the member's log has, right after the range, the entry that this log has there;
 //! - both logs say that it is committed;
 //! - it is committed there, and the range's end is of the leader that wrote what follows it here: a leader's log only
-//!   grows. Where nothing follows here, committed is enough: whatever was lost could not be committed any more.
+//!   grows;
+//! - it is committed there, nothing follows here, and both logs have the same entry in front of the range, or have
+//!   committed it: whatever was lost could not be committed any more.
 //!
-//! A tail whose place the member has committed something else in is stale, and goes. Nothing else is taken from anybody:
+//! What this log has in the place of something else that the member has committed is stale, and goes with all after it. Nothing else is taken from anybody:
 //! what a member has and cannot show to be committed or ours may have been overtaken long ago.
 
 use super::words::Answer;
@@ -34,11 +36,15 @@ pub enum Verdict {
     Unproven,
     /// As `Unproven`, and it may have forgotten what it had.
     Unsure,
+    /// As `Lacks`, but that it may have forgotten it.
+    Forgot,
 }
 
-/// `commit`: up to here this log was committed.
-pub fn judge(lost: &Lost, commit: Index, answer: &Answer) -> Verdict {
+/// `commit`: up to here this log was committed. `prior_term`: of our entry in front of the range.
+pub fn judge(lost: &Lost, commit: Index, prior_term: Option<Term>, answer: &Answer) -> Verdict {
     let knows = |term: Term| (term.0 > 0).then_some(term);
+    let prior = Index(lost.first.0 - 1);
+    let same_prior = prior <= commit || prior_term.is_some() && prior_term == knows(answer.prior_term);
     let follows = lost.next_term.is_some();
     let same_next = follows && lost.next_term == knows(answer.next_term);
     let same_leader = follows && answer.commit >= lost.last && lost.next_term == knows(answer.last_term);
@@ -49,7 +55,7 @@ pub fn judge(lost: &Lost, commit: Index, answer: &Answer) -> Verdict {
         }
         lost.term_of(entry.index) == Some(entry.term)
             || same_next
-            || committed && (entry.index <= commit || same_leader || !follows)
+            || committed && (entry.index <= commit || same_leader || !follows && same_prior)
     };
     // Of ours, something else than what is committed there.
     let other = |entry: &&LogEntry| {
@@ -58,14 +64,16 @@ pub fn judge(lost: &Lost, commit: Index, answer: &Answer) -> Verdict {
     let stale = answer.entries.iter().find(other).map(|entry| entry.index);
     let next = Index(lost.last.0 + 1);
     let next_stale = follows && answer.commit >= next && !same_next && answer.next_term.0 > 0;
-    if let Some(from) = stale.or(next_stale.then_some(next)).filter(|from| *from > commit) {
+    let prior_stale = !same_prior && answer.commit >= prior && prior_term.is_some() && answer.prior_term.0 > 0;
+    let stale = prior_stale.then_some(prior).or(stale).or(next_stale.then_some(next));
+    if let Some(from) = stale.filter(|from| *from > commit) {
         return Verdict::Stale(from);
     }
     match answer.entries.iter().take_while(|entry| right(entry)).count() {
         0 if answer.log_first > lost.first => Verdict::Compacted,
         0 if answer.log_last >= lost.first && answer.entries.is_empty() => Verdict::Damaged,
+        0 if answer.log_last < lost.first => if answer.settled { Verdict::Lacks } else { Verdict::Forgot },
         0 if !answer.settled => Verdict::Unsure,
-        0 if answer.log_last < lost.first => Verdict::Lacks,
         0 => Verdict::Unproven,
         count => Verdict::Take(count),
     }
@@ -74,6 +82,11 @@ pub fn judge(lost: &Lost, commit: Index, answer: &Answer) -> Verdict {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// In front of the range, both have an entry of term 2.
+    fn judge(lost: &Lost, commit: Index, answer: &Answer) -> Verdict {
+        super::judge(lost, commit, Some(Term(2)), answer)
+    }
 
     fn lost(first: u64, last: u64, next_term: Option<u64>) -> Lost {
         Lost { first: Index(first), last: Index(last), next_term: next_term.map(Term), terms: Vec::new(), grave: true }
@@ -94,6 +107,7 @@ mod tests {
             commit: Index(commit),
             log_first: Index(1),
             log_last: Index(20),
+            prior_term: Term(2),
             last_term: Term(last_term),
             next_term: Term(next_term),
             settled: true,
@@ -137,12 +151,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_front_of_the_range_may_be_stale_too() {
+        let (lost, answer) = (lost(5, 7, None), answer(&[3, 3, 3], 7, 3, 0));
+        assert_eq!(super::judge(&lost, Index(3), Some(Term(1)), &answer), Verdict::Stale(Index(4)));
+        assert_eq!(super::judge(&lost, Index(3), Some(Term(2)), &answer), Verdict::Take(3));
+        assert_eq!(super::judge(&lost, Index(4), Some(Term(1)), &answer), Verdict::Take(3));
+        let behind = Answer { prior_term: Term(0), ..answer };
+        assert_eq!(super::judge(&lost, Index(3), Some(Term(1)), &behind), Verdict::Unproven);
+    }
+
+    #[test]
     fn what_is_not_there_has_a_reason() {
         let none = answer(&[], 3, 0, 0);
         assert_eq!(judge(&lost(5, 7, None), Index(0), &none), Verdict::Damaged);
         assert_eq!(judge(&lost(5, 7, None), Index(0), &Answer { log_last: Index(4), ..none.clone() }), Verdict::Lacks);
         let torn = Answer { log_last: Index(4), settled: false, ..none.clone() };
-        assert_eq!(judge(&lost(5, 7, None), Index(0), &torn), Verdict::Unsure);
+        assert_eq!(judge(&lost(5, 7, None), Index(0), &torn), Verdict::Forgot);
         assert_eq!(judge(&lost(5, 7, None), Index(0), &Answer { log_first: Index(6), ..none }), Verdict::Compacted);
     }
 }

@@ -4,7 +4,8 @@
 //! Ranges are asked for one piece at a time, from one member at a time, in rounds: every member is asked once, those that
 //! do not answer in time count as having what was lost. What a round may end with:
 //! - a majority that never had the range: it cannot have been committed, and is cut off;
-//! - everybody was asked, and nobody has what follows it here: so that cannot have been committed;
+//! - everybody was asked, again and again, and nobody has what follows it here: so that cannot have been committed;
+//! - everybody was asked, again and again, and every log ends before it: it is on none of the disks, and gone;
 //! - everybody was asked twice, and all have lost or never had what may have been committed: the member halts;
 //! - else another round, since others may come up, or commit.
 //!
@@ -140,8 +141,9 @@ impl Repair {
         }
     }
 
-    /// `commit`: up to here this log was committed. `conf` decides what a majority is, `me` counts as having had it all.
-    pub fn next(&mut self, me: MemberId, conf: &Conf, commit: Index) -> Step {
+    /// `commit`: up to here this log was committed. `conf` decides what a majority is, if that is known for the range; `me`
+    /// counts as having had it all.
+    pub fn next(&mut self, me: MemberId, conf: Option<&Conf>, commit: Index) -> Step {
         let Some(lost) = self.lost.front() else { return Step::Nothing };
         if self.writing || self.asked.is_some() || self.rest_ticks > 0 {
             return Step::Nothing;
@@ -157,7 +159,7 @@ impl Repair {
         self.end_round(me, conf, commit)
     }
 
-    fn end_round(&mut self, me: MemberId, conf: &Conf, commit: Index) -> Step {
+    fn end_round(&mut self, me: MemberId, conf: Option<&Conf>, commit: Index) -> Step {
         let said = std::mem::take(&mut self.said);
         let Some(lost) = self.lost.front().cloned() else { return Step::Nothing };
         if !lost.grave {
@@ -172,15 +174,21 @@ impl Repair {
             let count = voters.iter().filter(|member| **member != me && of(member) == Some(&Verdict::Lacks)).count();
             voters.is_empty() || count > voters.len() - (voters.len() / 2 + 1)
         };
-        let uncommitted = lost.first > commit && !conf.voters.is_empty();
+        let uncommitted = lost.first > commit;
         let full = self.others.iter().all(|member| of(member).is_some());
         let none = |gone: &[Verdict]| full && self.others.iter().all(|member| of(member).is_some_and(|one| gone.contains(one)));
         self.in_vain = if full { self.in_vain + 1 } else { 0 };
         self.rest_ticks = REST_TICKS;
-        if uncommitted && lacks(&conf.voters) && lacks(&conf.outgoing) {
+        let settled = conf.is_some_and(|conf| !conf.voters.is_empty() && lacks(&conf.voters) && lacks(&conf.outgoing));
+        if uncommitted && settled {
             return self.forget(lost.first);
         }
-        if none(&[Verdict::Lacks, Verdict::Damaged]) && (self.in_vain > 1 || self.others.is_empty()) {
+        // On none of the disks: gone, whoever had it (as decision 9 has it where all logs were torn).
+        let gone = uncommitted && none(&[Verdict::Lacks, Verdict::Forgot]) && !self.others.is_empty();
+        if gone {
+            return if self.in_vain >= ROUNDS_IN_VAIN { self.forget(lost.first) } else { Step::Nothing };
+        }
+        if none(&[Verdict::Lacks, Verdict::Damaged, Verdict::Forgot]) && (self.in_vain > 1 || self.others.is_empty()) {
             return Step::Halt { index: lost.first };
         }
         let unproven = none(&[Verdict::Lacks, Verdict::Unproven]) && self.in_vain >= ROUNDS_IN_VAIN;
@@ -202,15 +210,15 @@ impl Repair {
         self.writing = false;
     }
 
-    /// An answer to the question under way; any other is passed over.
-    pub fn answered(&mut self, from: MemberId, answer: Answer, commit: Index) -> Option<Mend> {
+    /// An answer to the question under way; any other is passed over. `prior_term`: of our entry in front of the range.
+    pub fn answered(&mut self, from: MemberId, answer: Answer, commit: Index, prior_term: Option<Term>) -> Option<Mend> {
         let lost = self.lost.front()?;
         let expected = self.asked.is_some_and(|(asked, _)| asked == from);
         if !expected || self.writing || (answer.first, answer.last) != (lost.first, lost.last) {
             return None;
         }
         self.asked = None;
-        let verdict = judge(lost, commit, &answer);
+        let verdict = judge(lost, commit, prior_term, &answer);
         match verdict {
             Verdict::Take(count) => {
                 self.giver = Some(from);

@@ -27,7 +27,8 @@ pub struct Answer {
     pub commit: Index,
     pub log_first: Index,
     pub log_last: Index,
-    /// Of its entries `last` and `last + 1`; 0 where it has none or does not know.
+    /// Of its entries `first - 1`, `last` and `last + 1`; 0 where it has none or does not know.
+    pub prior_term: Term,
     pub last_term: Term,
     pub next_term: Term,
     /// It has forgotten nothing that it acknowledged, as far as it knows.
@@ -63,7 +64,7 @@ fn range(fields: &mut Unpack<'_>) -> Result<(Index, Index), Malformed> {
 impl Answer {
     pub fn encode(&self, out: &mut Vec<u8>) {
         let numbers = [self.first, self.last, self.commit, self.log_first, self.log_last].map(|index| index.0);
-        for number in numbers.into_iter().chain([self.last_term.0, self.next_term.0]) {
+        for number in numbers.into_iter().chain([self.prior_term.0, self.last_term.0, self.next_term.0]) {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.push(u8::from(self.settled));
@@ -83,7 +84,7 @@ impl Answer {
         let (first, last) = range(&mut fields)?;
         let mut index = || fields.u64().map(Index);
         let (commit, log_first, log_last) = (index()?, index()?, index()?);
-        let (last_term, next_term) = (Term(fields.u64()?), Term(fields.u64()?));
+        let (prior_term, last_term, next_term) = (Term(fields.u64()?), Term(fields.u64()?), Term(fields.u64()?));
         let settled = fields.u8()? != 0;
         let mut entries = Vec::new();
         while !fields.is_empty() {
@@ -101,7 +102,7 @@ impl Answer {
             let (data, context) = (part(data)?, part(context)?);
             entries.push(LogEntry { index, term, kind, data, context });
         }
-        Ok(Self { first, last, commit, log_first, log_last, last_term, next_term, settled, entries })
+        Ok(Self { first, last, commit, log_first, log_last, prior_term, last_term, next_term, settled, entries })
     }
 }
 
@@ -124,6 +125,7 @@ mod tests {
             commit: Index(9),
             log_first: Index(2),
             log_last: Index(50),
+            prior_term: Term(2),
             last_term: Term(3),
             next_term: Term(4),
             settled: true,

@@ -1,0 +1,147 @@
+//! Members that apply the same, and one that does not.
+
+use super::*;
+
+struct Cluster {
+    members: Vec<(MemberId, Agreement)>,
+    ticks: u64,
+    applied: u64,
+    /// Member that applies something else, and from which entry on.
+    differs: Option<(MemberId, u64)>,
+}
+
+impl Cluster {
+    fn new(members: u64, differs: Option<(u64, u64)>) -> Self {
+        let mut members: Vec<_> = (1..=members).map(|id| (MemberId(id), Agreement::default())).collect();
+        members.iter_mut().for_each(|(_, one)| one.begin(Index(1), 7, 0));
+        Self { members, ticks: 0, applied: 1, differs: differs.map(|(id, from)| (MemberId(id), from)) }
+    }
+
+    fn apply(&mut self, entries: u64) {
+        for _ in 0..entries {
+            self.applied += 1;
+            for (id, one) in &mut self.members {
+                let other = self.differs.is_some_and(|(which, from)| which == *id && self.applied >= from);
+                one.note(Index(self.applied), self.applied * 31 + u64::from(other));
+            }
+        }
+    }
+
+    /// One tick of all, and all that is said because of it.
+    fn tick(&mut self) {
+        self.ticks += 1;
+        let ids: BTreeSet<MemberId> = self.members.iter().map(|(id, _)| *id).collect();
+        for at in 0..self.members.len() {
+            let (id, one) = &mut self.members[at];
+            let (from, others) = (*id, ids.iter().copied().filter(|other| other != id).collect());
+            for say in one.tick(self.ticks, self.applied, &others) {
+                let (Say::Report { to, .. } | Say::Ask { to, .. }) = say;
+                let to = self.members.iter().position(|(other, _)| *other == to).expect("a member");
+                match say {
+                    Say::Report { index, hash, .. } => self.members[to].1.told(from, index, hash, self.ticks),
+                    Say::Ask { low, high, .. } => {
+                        let answer = self.members[to].1.between(low, high);
+                        assert!(answer.hashes.len() as u64 <= ANSWER_HASHES);
+                        let asker = self.members[to].0;
+                        self.members[at].1.answered(asker, &answer, self.ticks);
+                    }
+                }
+            }
+        }
+    }
+
+    fn divergence(&self, member: usize) -> Option<Divergence> {
+        let voters: Vec<MemberId> = self.members.iter().map(|(id, _)| *id).collect();
+        self.members[member].1.divergence(self.members[member].0, &voters)
+    }
+}
+
+#[test]
+fn members_that_apply_the_same_agree_on_everything() {
+    let mut cluster = Cluster::new(3, None);
+    for _ in 0..600 {
+        cluster.apply(3);
+        cluster.tick();
+    }
+    for (member, (_, one)) in cluster.members.iter().enumerate() {
+        let (agreed, all) = one.pairs();
+        assert!(all > 3_000 && agreed == all, "{agreed} of {all}");
+        assert_eq!((cluster.divergence(member), one.divergences), (None, 0));
+    }
+}
+
+/// Wherever the difference is, however long ago, all name the same first entry and the same member.
+#[test]
+fn the_first_difference_is_named_by_all() {
+    for (entries, from) in [(10, 2), (10, 11), (900, 417), (60_000, 2), (60_000, 31_007), (60_000, 60_000)] {
+        let mut cluster = Cluster::new(3, Some((2, from)));
+        cluster.apply(entries);
+        (0..400).for_each(|_| cluster.tick());
+        for member in 0..3 {
+            let expected = Divergence { first: Index(from), exact: true, minority: vec![MemberId(2)] };
+            assert_eq!(cluster.divergence(member), Some(expected), "{from} of {entries} at {member}");
+        }
+    }
+}
+
+#[test]
+fn a_member_that_differs_lowers_the_share() {
+    let mut cluster = Cluster::new(3, Some((2, 1_000)));
+    for _ in 0..2_000 {
+        cluster.apply(1);
+        cluster.tick();
+    }
+    let (agreed, all) = cluster.members[0].1.pairs();
+    assert!(agreed < all && 3 * agreed > 2 * all, "{agreed} of {all}");
+    let (own, all) = cluster.members[1].1.pairs();
+    assert!(all > 0 && own < agreed, "the member itself agrees with nobody after it: {own} of {all}");
+}
+
+#[test]
+fn of_two_nobody_can_tell_who_is_right() {
+    let mut cluster = Cluster::new(2, Some((2, 5)));
+    cluster.apply(9);
+    (0..400).for_each(|_| cluster.tick());
+    for member in 0..2 {
+        assert_eq!(cluster.divergence(member), Some(Divergence { first: Index(5), exact: true, minority: Vec::new() }));
+    }
+}
+
+#[test]
+fn a_difference_that_is_not_kept_any_more_is_named_as_such() {
+    let mut cluster = Cluster::new(3, Some((2, 5)));
+    cluster.apply(HASHES as u64 + 500);
+    (0..1_000).for_each(|_| cluster.tick());
+    let found = cluster.divergence(0).expect("they differ");
+    assert!(!found.exact && found.minority == [MemberId(2)], "{found:?}");
+}
+
+#[test]
+fn a_member_that_starts_again_with_the_right_state_is_one_of_them() {
+    let mut cluster = Cluster::new(3, Some((2, 5)));
+    cluster.apply(9);
+    (0..400).for_each(|_| cluster.tick());
+    cluster.differs = None;
+    let right: Vec<u64> = cluster.members[0].1.hashes.iter().copied().collect();
+    cluster.members[1].1 = Agreement::default();
+    cluster.members[1].1.begin(Index(1), right[0], 0);
+    right[1..].iter().zip(2..).for_each(|(hash, index)| cluster.members[1].1.note(Index(index), *hash));
+    cluster.apply(3);
+    (0..400).for_each(|_| cluster.tick());
+    assert!((0..3).all(|member| cluster.divergence(member).is_none()));
+    assert_eq!(cluster.members[0].1.divergences, 1);
+}
+
+#[test]
+fn reports_that_come_early_wait() {
+    let mut one = Agreement::default();
+    one.begin(Index(1), 7, 0);
+    one.told(MemberId(2), Index(3), 93, 0);
+    one.note(Index(2), 62);
+    one.catch_up(0);
+    assert_eq!(one.peers[&MemberId(2)].agreed, Index(0));
+    one.note(Index(3), 93);
+    one.catch_up(0);
+    assert_eq!(one.peers[&MemberId(2)].agreed, Index(3));
+    assert_eq!(one.divergences, 0);
+}
