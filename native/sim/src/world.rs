@@ -183,7 +183,9 @@ impl World {
             let committed = &self.history.committed;
             // What damage has taken shows at the next start.
             let seen = !member.struck && member.shadow.holes.is_empty();
-            let whole = seen && member.lost.is_some_and(|lost| {
+            // What it may have forgotten is for the others to settle; until then it is of no use to them.
+            let settled = member.group().is_some_and(|group| group.is_settled() && !group.is_repairing());
+            let whole = seen && settled && member.lost.is_some_and(|lost| {
                 let (term, last_term, last) = member.shadow.reach();
                 let holds = |(index, term): (u64, &_)| member.shadow.holds(Index(index), *term);
                 term >= lost.0 && (last_term, last) >= (lost.1, lost.2) && (1..).zip(committed).all(holds)

@@ -75,7 +75,7 @@ impl<R: EntryReader> Group<R> {
 
     /// A reader of the journal could not read this entry.
     pub fn unreadable(&mut self, index: Index) {
-        let (first, applied) = (self.raw.store().first(), self.machine.applied());
+        let (first, applied) = (self.first(), self.machine.applied());
         let readable = || !self.raw.store().readable(index, Index(index.0 + 1), 1).is_empty();
         if index >= first && index <= applied && !self.repair.contains(index) && !readable() {
             let lost = self.run_of(index, applied, false);
@@ -174,6 +174,17 @@ impl<R: EntryReader> Group<R> {
 
     fn found(&self) -> Option<&GroupRecovery> {
         self.paused.as_ref().and_then(|paused| paused.found.as_ref())
+    }
+
+    /// First entry of the log on disk, which Raft may not know of yet.
+    pub(super) fn first(&self) -> Index {
+        self.found().map_or(self.raw.store().first(), |found| found.first_index)
+    }
+
+    /// Index of the newest snapshot that the log names; 0 without one.
+    pub(super) fn snapshot(&self) -> Index {
+        let named = || self.raw.store().snapshot_info().map(|info| info.meta.index);
+        self.found().map_or_else(named, |found| found.snapshot.map(|(index, _)| index)).unwrap_or_default()
     }
 
     fn committed(&self) -> Index {
