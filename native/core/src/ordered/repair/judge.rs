@@ -30,8 +30,8 @@ pub enum Verdict {
     Lacks,
     /// It had them, and cannot read them.
     Damaged,
-    /// A snapshot has taken their place.
-    Compacted,
+    /// A snapshot has taken their place; its log begins there.
+    Compacted(Index),
     /// It has something there that proves nothing.
     Unproven,
     /// As `Unproven`, and it may have forgotten what it had.
@@ -71,7 +71,7 @@ pub fn judge(lost: &Lost, commit: Index, prior_term: Option<Term>, answer: &Answ
         return Verdict::Stale(from);
     }
     match answer.entries.iter().take_while(|entry| right(entry)).count() {
-        0 if answer.log_first > lost.first => Verdict::Compacted,
+        0 if answer.log_first > lost.first => Verdict::Compacted(answer.log_first),
         0 if answer.log_last >= lost.first && answer.entries.is_empty() => Verdict::Damaged,
         0 if answer.log_last < lost.first && answer.settled => Verdict::Lacks,
         0 if answer.log_last < lost.first => Verdict::Forgot,
@@ -171,6 +171,6 @@ mod tests {
         assert_eq!(judge(&lost(5, 7, None), Index(0), &Answer { log_last: Index(4), ..none.clone() }), Verdict::Lacks);
         let torn = Answer { log_last: Index(4), settled: false, ..none.clone() };
         assert_eq!(judge(&lost(5, 7, None), Index(0), &torn), Verdict::Forgot);
-        assert_eq!(judge(&lost(5, 7, None), Index(0), &Answer { log_first: Index(6), ..none }), Verdict::Compacted);
+        assert_eq!(judge(&lost(5, 7, None), Index(0), &Answer { log_first: Index(6), ..none }), Verdict::Compacted(Index(6)));
     }
 }
