@@ -127,6 +127,34 @@ fn an_answer_beyond_the_log_is_refused() {
     assert_eq!(world.journal(1).len(), 4);
 }
 
+/// Raft takes an entry that its log does not have, and one that has no term, for the same.
+#[test]
+fn an_append_behind_nothing_is_refused() {
+    let mut world = three();
+    let mut behind = append(&world, 1, 1, 9);
+    behind.log_term = 0;
+    assert!(matches!(receive(&mut world, 1, 0, &behind), Err(Refused::Message(_))));
+    let beginning = Message { index: 0, commit: 1, entries: Default::default(), ..behind };
+    assert_eq!(receive(&mut world, 1, 0, &beginning), Ok(()));
+}
+
+/// A torn member's log may go further than the leader's, by what it wrote as a deposed leader: it is probed from where
+/// the leader's log ends, not from behind it.
+#[test]
+fn a_torn_log_that_goes_further_is_probed_from_the_leaders_end() {
+    let mut world = three();
+    let (leader, torn) = (world.nodes[0].id, world.nodes[1].id);
+    let mut answer = message(MessageType::MsgAppendResponse, torn, leader, 1);
+    (answer.reject, answer.reject_hint, answer.log_term) = (true, 90, 1);
+    answer.context = Bytes::from_static(b"regressed");
+    assert_eq!(receive(&mut world, 0, 1, &answer), Ok(()));
+    world.submit(0, &publish(9), 1);
+    world.settle();
+    assert!(world.history.violations.is_empty(), "{:?}", world.history.violations);
+    let last = |node: usize| world.nodes[node].group.as_ref().map(|group| group.status().last);
+    assert_eq!(last(1), last(0));
+}
+
 /// A strong publish that is withdrawn in time ends as withdrawn, not as applied.
 #[test]
 fn a_withdrawn_strong_publish_ends_withdrawn() {

@@ -148,6 +148,10 @@ impl<R: EntryReader> Group<R> {
             // Raft takes it for one of its own and passes over every check of terms.
             return Err(Refused::Message(raft_message::MessageError("no term")));
         }
+        if message.get_msg_type() == MessageType::MsgAppend && message.index > 0 && message.log_term == 0 {
+            // Raft takes it for a match where its log has no such entry.
+            return Err(Refused::Message(raft_message::MessageError("an append behind an entry without a term")));
+        }
         // Raft's own view, entries included that came since the last flush; of earlier terms it ignores everything.
         let log = &self.raw.raft.raft_log;
         let last = Index(log.last_index());
@@ -311,10 +315,12 @@ impl<R: EntryReader> Group<R> {
         if self.raw.raft.state != StateRole::Leader {
             return;
         }
+        // Its log may go further, by what a deposed leader sent or it wrote itself.
+        let next_idx = last.0.min(self.raw.raft.raft_log.last_index()) + 1;
         if let Some(progress) = self.raw.raft.mut_prs().get_mut(member.0) {
             progress.become_probe();
             progress.matched = 0;
-            progress.next_idx = last.0 + 1;
+            progress.next_idx = next_idx;
         }
     }
 

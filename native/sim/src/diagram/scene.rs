@@ -22,7 +22,7 @@ pub static GROUPS: [(&str, &[&str]); 10] = [
     ("vote", &["RequestVote", "RequestVoteResponse", "RequestPreVote", "RequestPreVoteResponse", "TimeoutNow", "Transfer"]),
     ("read", &["ReadIndex", "ReadIndexResp"]),
     ("forward", &["Forward", "ForwardRefused", "Declined"]),
-    ("applied", &["AppliedQuery", "AppliedAnswer"]),
+    ("applied", &["AppliedQuery", "AppliedAnswer", "HashReport", "HashQuery", "HashAnswer"]),
     ("snapshot", &["Snapshot", "SnapshotOffer", "SnapshotPull", "SnapshotPiece"]),
     ("repair", &["RepairQuery", "RepairAnswer", "TermQuery", "TermAnswer"]),
     ("member", &["Removed"]),
