@@ -115,9 +115,10 @@ impl History {
         self.journal.partition_point(|one| one.place.0 < index)
     }
 
-    /// Requests somebody waits for.
-    pub fn open(&self) -> usize {
-        self.requests.values().filter(|request| request.state == State::Open && !request.unattended).count()
+    /// Requests somebody waits for, by the member that has each.
+    pub fn open(&self) -> impl Iterator<Item = usize> + '_ {
+        let open = |request: &Request| request.state == State::Open && !request.unattended;
+        self.requests.iter().filter(move |(_, request)| open(request)).map(|((node, _), _)| *node)
     }
 
     /// The committed term at an index.

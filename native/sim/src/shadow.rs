@@ -7,6 +7,13 @@ use vexfs_core::log::{GroupRecovery, HardState, LogEntry, LostRange, Op, Snapsho
 /// How far a log reaches: the term it has promised to, then as raft compares logs.
 pub type Reach = (Term, Term, Index);
 
+/// The furthest of what was lost, term and log each for itself.
+pub fn further(lost: Option<Reach>, reach: Reach) -> Reach {
+    let (term, last_term, last) = lost.unwrap_or_default();
+    let (last_term, last) = (last_term, last).max((reach.1, reach.2));
+    (term.max(reach.0), last_term, last)
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Shadow {
     /// Term and fingerprint of each entry, from index 1.

@@ -9,6 +9,7 @@ use crate::network::NEVER;
 use crate::queue::{Event, Lane};
 use crate::random::Random;
 use crate::record::Happening;
+use crate::shadow::further;
 use crate::world::World;
 
 pub fn strike(world: &mut World, fault: &Fault) {
@@ -224,7 +225,7 @@ fn lie(world: &mut World, fault: &Fault, damage: Damage, loses: bool) -> bool {
     }
     if loses {
         member.struck = true;
-        member.lost = member.lost.max(Some(member.shadow.reach()));
+        member.lost = Some(further(member.lost, member.shadow.reach()));
     }
     world.say(Happening::Damage { node, what });
     true
@@ -250,7 +251,7 @@ fn roll_back(world: &mut World, node: usize, length_us: u64) -> bool {
     let member = &mut world.members[node];
     if let Some((mut disk, shadow)) = member.set_aside.take() {
         disk.end_process();
-        member.lost = member.lost.max(Some(member.shadow.reach()));
+        member.lost = Some(further(member.lost, member.shadow.reach()));
         (member.disk, member.shadow) = (disk, shadow);
     }
     true

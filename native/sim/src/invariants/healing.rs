@@ -21,11 +21,24 @@ pub fn mendable(world: &World) -> Vec<(usize, Index)> {
         .collect()
 }
 
+/// Requests that somebody waits for, at members who can learn what becomes of them.
+fn open(world: &World, table: &Membership) -> usize {
+    world.history.open().filter(|node| !stranded(world, table, *node)).count()
+}
+
+/// Whether a member was removed, and of those it knows nobody is left to tell it.
+fn stranded(world: &World, table: &Membership, node: usize) -> bool {
+    let member = &world.members[node];
+    let runs = |id: MemberId| id != member.id && world.members.iter().any(|other| other.id == id && other.running.is_some());
+    let alone = member.group().is_some_and(|group| !group.conf().members().into_iter().any(runs));
+    table.role(member.id) == Some(Role::Removed) && alone
+}
+
 pub fn healed(world: &World) -> bool {
-    if world.history.open() > 0 || !mendable(world).is_empty() {
+    let Some(table) = operator::table(world) else { return false };
+    if open(world, &table) > 0 || mendable(world).iter().any(|(node, _)| !stranded(world, &table, *node)) {
         return false;
     }
-    let Some(table) = operator::table(world) else { return false };
     let members: Vec<&Member> = world.members.iter().filter(|member| operator::belongs(&table, member)).collect();
     if members.iter().any(|member| member.stage == Stage::Waiting) {
         return false;
@@ -86,7 +99,7 @@ pub fn check(world: &mut World) {
             .collect();
         let what = format!(
             "{} requests open; {}; configurations {}",
-            world.history.open(),
+            open(world, &table),
             states.join("; "),
             confs.join(" ")
         );
