@@ -37,7 +37,7 @@ const QUEUE_MAX = 10_000;
 export type Lookup = (group: number, index: bigint, offset: number) => { term: bigint; hlc: bigint };
 
 export class Publisher {
-  readonly #core: Core;
+  readonly #core: Pick<Core, 'submit'>;
   readonly #requests: Requests;
   readonly #writer: SubmissionWriter;
   readonly #cursors: CursorCodec;
@@ -48,7 +48,7 @@ export class Publisher {
   /** One that was let in and has not taken its room yet: nobody may overtake it. */
   #entering = false;
 
-  constructor(core: Core, requests: Requests, writer: SubmissionWriter, cursors: CursorCodec, options: PublisherOptions, lookup: Lookup) {
+  constructor(core: Pick<Core, 'submit'>, requests: Requests, writer: SubmissionWriter, cursors: CursorCodec, options: PublisherOptions, lookup: Lookup) {
     this.#core = core;
     this.#requests = requests;
     this.#writer = writer;

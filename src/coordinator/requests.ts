@@ -39,7 +39,7 @@ const SWEEP_MS = 25;
 
 /** Invariant: `bytes` is the sum over `#waiting`. */
 export class Requests {
-  readonly #core: Core;
+  readonly #core: Pick<Core, 'withdraw'>;
   readonly #nowMs: () => number;
   readonly #waiting = new Map<number, Waiting>();
   #next = 1;
@@ -49,7 +49,7 @@ export class Requests {
   onRoom: () => void = () => {};
   bytes = 0;
 
-  constructor(core: Core, monotonicMs: () => number) {
+  constructor(core: Pick<Core, 'withdraw'>, monotonicMs: () => number) {
     this.#core = core;
     this.#nowMs = monotonicMs;
   }
