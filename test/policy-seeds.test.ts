@@ -1,0 +1,28 @@
+import { existsSync } from 'node:fs';
+import test from 'ava';
+import { runPolicy } from './policy/run.js';
+import { SIMULATOR } from './policy/simulator.js';
+
+/** Seeds that are always the same, and new ones each day. */
+const FIXED = 24;
+const OF_THE_DAY = 8;
+
+const today = Math.floor(Date.now() / 86_400_000);
+const seeds = [...Array(FIXED).keys(), ...Array.from({ length: OF_THE_DAY }, (_, at) => today * 100 + at)];
+
+test.serial('the policy keeps its promises over simulated members, whatever the seed', async (t) => {
+  if (!existsSync(SIMULATOR)) return t.fail(`${SIMULATOR} is missing; scripts/prepare.mjs --test builds it`);
+  t.timeout(600_000);
+  const totals = { receipts: 0, duplicates: 0, restarts: 0, virtualMs: 0 };
+  const errors = new Map<string, number>();
+  for (const seed of seeds) {
+    const report = await runPolicy(seed, ['--members', String(seed % 3 === 0 ? 5 : 3)]);
+    t.deepEqual(report.violations, [], `seed ${seed}`);
+    for (const key of Object.keys(totals) as (keyof typeof totals)[]) totals[key] += report[key];
+    for (const [key, count] of report.errors) errors.set(key, (errors.get(key) ?? 0) + count);
+  }
+  t.log(`${seeds.length} seeds, the day's from ${today * 100}: ${JSON.stringify(totals)} ${JSON.stringify(Object.fromEntries(errors))}`);
+  // Seeds that meet nothing show nothing.
+  t.true(totals.receipts > 1_000 && totals.duplicates > 0 && totals.restarts > seeds.length);
+  for (const seen of ['TIMEOUT/unknown', 'TIMEOUT/no', 'CLOSED/unknown', 'ABORTED/unknown', 'PATH_INVALID/no']) t.true(errors.has(seen), seen);
+});

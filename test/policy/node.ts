@@ -1,0 +1,97 @@
+/** One life of a simulated member with the product's own policy over it: publisher, requests, queries, journal. */
+import type { Ports } from '../../dist/runtime/index.js';
+import { CoordinatorError } from '../../dist/errors/index.js';
+import type { EventInput, PublishOptions } from '../../dist/index.js';
+import { Catalogue, CursorCodec, EventIds, SubmissionWriter } from '../../dist/events/index.js';
+import { Journal } from '../../dist/coordinator/journal.js';
+import { type Ending, Publisher } from '../../dist/coordinator/publisher.js';
+import { Queries } from '../../dist/coordinator/queries.js';
+import { Requests } from '../../dist/coordinator/requests.js';
+import { SessionState } from '../../dist/coordinator/session.js';
+import { endsOf } from '../../dist/native/ends.js';
+import type { NativeStatus } from '../../dist/native/index.js';
+import type { Simulator } from './simulator.js';
+
+export const PENDING_BYTES_MAX = 16 * 1024;
+const CLUSTER = 'sim';
+const GROUPS = 1;
+
+/** The core as the policy calls it, over the simulator. */
+export class SimulatedCore {
+  constructor(
+    private readonly simulator: Simulator,
+    private readonly node: number,
+  ) {}
+
+  submit(request: number, submission: Uint8Array, appliedQuorum: number): number {
+    return Number(this.simulator.ask('submit', this.node, request, appliedQuorum, Buffer.from(submission).toString('hex')));
+  }
+  barrier(request: number, group: number): number {
+    return Number(this.simulator.ask('barrier', this.node, request, group));
+  }
+  withdraw(request: number, group: number): number {
+    return Number(this.simulator.ask('withdraw', this.node, request, group));
+  }
+  find(request: number, group: number, id: Uint8Array): number {
+    return Number(this.simulator.ask('find', this.node, request, group, Buffer.from(id).toString('hex')));
+  }
+  readJournal(group: number, index: bigint, offset: number, bytesMax: number, eventsMax: number, _filter: number): Buffer {
+    return this.simulator.read(this.node, group, index, offset, bytesMax, eventsMax);
+  }
+  firstIndex(group: number): bigint {
+    return BigInt(this.simulator.ask('first', this.node, group));
+  }
+  appliedIndex(group: number): bigint {
+    return BigInt(this.simulator.ask('applied', this.node, group));
+  }
+  status(): NativeStatus {
+    throw new Error('nothing here asks for the status');
+  }
+}
+
+export class PolicyNode {
+  readonly requests: Requests;
+  readonly queries: Queries;
+  readonly journal: Journal;
+  readonly #publisher: Publisher;
+  readonly #ids: EventIds;
+  session: SessionState;
+
+  constructor(simulator: Simulator, node: number, ports: Ports) {
+    const core = new SimulatedCore(simulator, node);
+    const [nodeId, voters] = [simulator.nodes[node] as string, simulator.nodes.length];
+    const catalogue = new Catalogue({});
+    const cursors = new CursorCodec(CLUSTER);
+    const timeoutMs = 10_000;
+    this.#ids = new EventIds(ports);
+    const writer = new SubmissionWriter(catalogue, this.#ids);
+    this.session = new SessionState(this.#ids.next());
+    this.requests = new Requests(core, ports.monotonicMs);
+    this.journal = new Journal(core, catalogue, cursors);
+    const options = { nodeId, groups: GROUPS, voters: () => voters, pendingBytesMax: PENDING_BYTES_MAX, timeoutMs };
+    const placeOf = (group: number, index: bigint, offset: number) => {
+      const delivery = this.journal.kept(group, { index, offset });
+      return { term: delivery?.term ?? 0n, hlc: delivery?.event.hlc ?? 0n };
+    };
+    this.#publisher = new Publisher(core, this.requests, writer, cursors, options, placeOf);
+    this.queries = new Queries({ core, requests: this.requests, journal: this.journal, writer, cursors, roster: { voters }, nodeId, groups: GROUPS, timeoutMs });
+  }
+
+  newSession(): void {
+    this.session = new SessionState(this.#ids.next());
+  }
+
+  publish(events: readonly EventInput[], options: PublishOptions, session: SessionState | null): Promise<Ending[]> {
+    return this.#publisher.publish(events, options, session, true);
+  }
+
+  take(packed: Buffer): void {
+    for (const end of endsOf(packed)) this.requests.end(end);
+  }
+
+  /** Its process is gone, as every caller learns. */
+  ended(): void {
+    this.requests.endAll(new CoordinatorError('CLOSED', 'the node has ended', { committed: 'unknown' }));
+    this.#publisher.release();
+  }
+}
