@@ -61,7 +61,7 @@ impl Planned {
             return Err(LogError::MarkRefused { group: self.group, index, first });
         }
         (self.first, self.mark) = (mark.first.0, Some(mark));
-        self.last = self.last.max(mark.first.0 - 1);
+        self.last = self.last.max(mark.first.0 - 1).max(mark.index.0);
         Ok(())
     }
 

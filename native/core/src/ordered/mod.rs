@@ -33,7 +33,7 @@ pub mod store;
 use crate::event::Submission;
 use crate::ids::{EventId, GroupId, Index, MemberId, RequestId, Term};
 use crate::log::{GroupRecovery, HardState, Op};
-use crate::machine::{Machine, MachineLimits};
+use crate::machine::{Beginning, Machine, MachineLimits};
 use crate::membership::{MemberRefused, Membership};
 use crate::ordered::agreement::Agreement;
 use crate::ordered::barrier::Barriers;
@@ -209,7 +209,7 @@ impl<R: EntryReader> Group<R> {
             Some((info, machine)) => (Some(info), machine),
             None => (None, Machine::new(config.limits, machine_key)),
         };
-        machine.journal_begins(found.first_index);
+        machine.journal_begins(Beginning { first: found.first_index, prior_term: found.prior_term });
         let conf = info.as_ref().map_or_else(|| Conf::of_voters(config.voters.clone()), |info| info.meta.conf.clone());
         let applied = machine.applied();
         let store = Store::new(config.group, reader, found, info, &conf);

@@ -102,7 +102,7 @@ impl<R: EntryReader> Group<R> {
             pending_bytes: self.pending.bytes(),
             sessions: self.machine.sessions(),
             members,
-            first: self.first(),
+            first: self.journal_first(),
             snapshot: self.snapshot(),
             snapshots_taken: self.snapshots.taken,
             snapshots_installed: self.snapshots.installed,

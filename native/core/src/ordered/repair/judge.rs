@@ -91,7 +91,7 @@ mod tests {
     }
 
     fn lost(first: u64, last: u64, next_term: Option<u64>) -> Lost {
-        Lost { first: Index(first), last: Index(last), next_term: next_term.map(Term), terms: Vec::new(), grave: true }
+        Lost { first: Index(first), last: Index(last), next_term: next_term.map(Term), terms: Vec::new(), weight: super::super::Weight::Grave }
     }
 
     /// Entries from 5 on with these terms, of a log that is committed up to `commit`.
