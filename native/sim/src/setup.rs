@@ -73,9 +73,10 @@ const OVERTAKING: [FaultKind; 6] = [
 ];
 
 /// What one seed in eight draws from alone: few kinds, often, since what repair gets wrong takes several of them in a row.
-const MIXES: [&[FaultKind]; 4] = [
+const MIXES: [&[FaultKind]; 5] = [
     &[FaultKind::Partition, FaultKind::DamagedMiddle],
     &OVERTAKING,
+    &[FaultKind::Partition, FaultKind::DamagedMiddle, FaultKind::PowerLoss, FaultKind::FailedSync, FaultKind::StalledDisk],
     &[FaultKind::PowerLoss, FaultKind::FlippedTail, FaultKind::DamagedMiddle, FaultKind::Partition, FaultKind::Reset],
     &[
         FaultKind::DamagedMiddle,
