@@ -15,6 +15,12 @@ pub enum CorePlant {
     StaleRecycled,
     /// Whatever another member has in the place of a lost entry is taken for it.
     RepairUnproven,
+    /// What one group's journal has come to is told to the readers of whichever group is flushed next.
+    JournalsMixedUp,
+    /// Recovery takes every group's term and vote for the first group's.
+    RecordsMixedUp,
+    /// A member takes a submission for another group than it names.
+    SubmissionsMixedUp,
 }
 
 #[cfg(feature = "plants")]

@@ -190,9 +190,7 @@ impl<R: EntryReader> Protocol<R> {
     fn flush(&mut self, effects: &mut Effects) -> Result<(), GroupError> {
         let now = self.now_us();
         for id in self.member.take_dirty() {
-            if let Some(group) = self.member.to_flush(id) {
-                group.flush(now, effects)?;
-            }
+            self.member.flush(id, now, effects)?;
             self.carry_out(id, effects);
         }
         self.shared.pending_bytes.store(self.member.pending_bytes(), Ordering::Relaxed);
@@ -268,9 +266,7 @@ impl<R: EntryReader> Protocol<R> {
         if matches!(ended, Ended::Closed) && self.flush(effects).is_ok() {
             let ids: Vec<GroupId> = self.member.groups().map(|(id, _)| id).collect();
             for id in ids {
-                if let Some(group) = self.member.to_flush(id) {
-                    group.write_commit(effects);
-                }
+                self.member.write_commit(id, effects);
                 self.carry_out(id, effects);
             }
         }

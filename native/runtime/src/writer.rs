@@ -23,8 +23,8 @@ pub struct Writer {
     pub done: Queue<Input>,
     pub shared: std::sync::Arc<Shared>,
     pub stopping: std::sync::Arc<AtomicBool>,
-    /// A mark was written in the last batch. Until there is a later one it could be lost with a torn tail, and the mark
-    /// before it must still find what it names.
+    /// A mark was written in the last batch, or entries were moved after it. Until there is a later batch they could be
+    /// lost with a torn tail, and what was there before must still be found.
     pub release_due: bool,
 }
 
@@ -78,7 +78,11 @@ impl Writer {
         let due = std::mem::replace(&mut self.release_due, !finished.marks.is_empty());
         let _ = self.done.send(Input::Finished(finished));
         if due {
-            self.give_back()?;
+            let given = self.log.give_back(RELOCATE_BYTES)?;
+            self.release_due |= given.again;
+            for range in given.unreadable {
+                let _ = self.done.send(Input::Unreadable { group: range.group, index: range.first });
+            }
         }
         Ok(())
     }
@@ -88,15 +92,5 @@ impl Writer {
             self.log.set_unsettled()?;
         }
         self.log.append(&batch.ops).map(drop)
-    }
-
-    /// A snapshot was taken: segments that nobody needs go, and a quiet group's few entries make way for that.
-    fn give_back(&mut self) -> Result<(), LogError> {
-        self.log.release()?;
-        match self.log.relocate(RELOCATE_BYTES) {
-            Ok(moved) if moved.freed => self.log.release().map(drop),
-            Ok(_) | Err(LogError::Full { .. }) => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 }

@@ -2,20 +2,84 @@
 
 use std::collections::BTreeSet;
 use vexfs_core::ids::{GroupId, Index, Term};
-use vexfs_core::log::{GroupRecovery, HardState, LogEntry, LostRange, Op, SnapshotMark};
+use vexfs_core::log::{GroupRecovery, HardState, LogEntry, LostRange, Op, Recovery, SnapshotMark};
+use vexfs_core::member::open::founding_ops;
 
-/// How far a log reaches: the term it has promised to, then as raft compares logs.
+/// How far a group's log reaches: the term it has promised to, then as raft compares logs.
 pub type Reach = (Term, Term, Index);
 
-/// The furthest of what was lost, term and log each for itself.
-pub fn further(lost: Option<Reach>, reach: Reach) -> Reach {
-    let (term, last_term, last) = lost.unwrap_or_default();
-    let (last_term, last) = (last_term, last).max((reach.1, reach.2));
-    (term.max(reach.0), last_term, last)
+/// The log of a member: batches hold operations of all its groups, and are there or not as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shadow {
+    groups: Vec<GroupShadow>,
+}
+
+impl Shadow {
+    pub fn new(groups: u32) -> Self {
+        Self { groups: (0..groups).map(|_| GroupShadow::default()).collect() }
+    }
+
+    pub fn of(&self, group: GroupId) -> &GroupShadow {
+        &self.groups[group.0 as usize]
+    }
+
+    pub fn of_mut(&mut self, group: GroupId) -> &mut GroupShadow {
+        &mut self.groups[group.0 as usize]
+    }
+
+    pub fn groups(&self) -> impl Iterator<Item = (GroupId, &GroupShadow)> {
+        (0..).map(GroupId).zip(&self.groups)
+    }
+
+    /// Takes a batch.
+    pub fn apply(&mut self, ops: &[Op]) {
+        (0..).map(GroupId).zip(&mut self.groups).for_each(|(group, shadow)| shadow.apply(group, ops));
+    }
+
+    /// The state before the last batch.
+    pub fn undone(&self) -> Option<Shadow> {
+        let groups: Option<Vec<GroupShadow>> = self.groups.iter().map(GroupShadow::undone).collect();
+        groups.map(|groups| Shadow { groups })
+    }
+
+    /// Takes note of groups that were founded, in this open or in one before that ended with its process.
+    pub fn founded(&mut self, recovery: &Recovery) {
+        let new = |(group, shadow): &(GroupId, &GroupShadow)| {
+            **shadow == GroupShadow::default() && found_of(recovery, *group).snapshot.is_some()
+        };
+        let ops: Vec<Op> = self.groups().filter(new).flat_map(|(group, _)| founding_ops(group)).collect();
+        if !ops.is_empty() {
+            self.apply(&ops);
+        }
+    }
+
+    pub fn has_holes(&self) -> bool {
+        self.groups.iter().any(|group| !group.holes.is_empty())
+    }
+
+    pub fn reach(&self) -> Vec<Reach> {
+        self.groups.iter().map(GroupShadow::reach).collect()
+    }
+}
+
+/// The farther of two reaches, group by group, term and log each for itself.
+pub fn farther(one: Option<&[Reach]>, other: Vec<Reach>) -> Vec<Reach> {
+    let before = one.unwrap_or_default().iter().copied().chain(std::iter::repeat(Reach::default()));
+    let farther = |((term, last_term, last), old): (Reach, Reach)| {
+        let (last_term, last) = (last_term, last).max((old.1, old.2));
+        (term.max(old.0), last_term, last)
+    };
+    other.into_iter().zip(before).map(farther).collect()
+}
+
+/// What recovery found of a group; one that it does not know has an empty log.
+pub fn found_of(recovery: &Recovery, group: GroupId) -> GroupRecovery {
+    let empty = || GroupRecovery { first_index: Index(1), ..GroupRecovery::default() };
+    recovery.groups.get(&group).cloned().unwrap_or_else(empty)
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shadow {
+pub struct GroupShadow {
     /// Term and fingerprint of each entry, from index 1.
     entries: Vec<(Term, u64)>,
     pub hard: HardState,
@@ -37,9 +101,9 @@ struct Undo {
     mark: SnapshotMark,
 }
 
-impl Shadow {
-    /// Takes a batch of one group's operations.
-    pub fn apply(&mut self, group: GroupId, ops: &[Op]) {
+impl GroupShadow {
+    /// Takes the operations of its group.
+    fn apply(&mut self, group: GroupId, ops: &[Op]) {
         let lowest = ops.iter().filter_map(|op| match op {
             Op::Truncate { group: of, from } if *of == group => Some(from.0 as usize - 1),
             _ => None,
@@ -74,12 +138,11 @@ impl Shadow {
         self.holes.retain(|index| (first..=last).contains(index));
     }
 
-    /// The state before the last batch.
-    pub fn undone(&self) -> Option<Shadow> {
+    fn undone(&self) -> Option<Self> {
         let undo = self.undo.as_ref()?;
         let mut entries = self.entries[..undo.kept.min(self.entries.len())].to_vec();
         entries.extend_from_slice(&undo.cut);
-        Some(Shadow {
+        Some(Self {
             entries,
             hard: undo.hard,
             mark: undo.mark,

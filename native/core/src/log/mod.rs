@@ -55,7 +55,7 @@ pub use spare::SparePool;
 pub use superblock::NAME_BYTES_MAX;
 pub use record::Carried;
 pub use types::{
-    AppendStats, GroupRecovery, HardState, Identity, LogEntry, LogOptions, LogStats, Op, Pin, Recovery, ReleaseStats,
+    AppendStats, GivenBack, GroupRecovery, HardState, Identity, LogEntry, LogOptions, LogStats, Op, Pin, Recovery, ReleaseStats,
     RelocateStats, SnapshotMark, Wanted,
 };
 pub use unsettled::clear_unsettled;

@@ -3,7 +3,7 @@
 
 use super::disk::Disk;
 use super::layout::segment_name;
-use super::types::{Op, Pin, ReleaseStats, RelocateStats};
+use super::types::{GivenBack, Op, Pin, ReleaseStats, RelocateStats};
 use super::writer::Log;
 use super::LogError;
 use crate::ids::Index;
@@ -82,6 +82,20 @@ impl<D: Disk> Log<D> {
         self.append(&ops)?;
         moved.freed = self.shared.read().oldest_needed() > sequence;
         Ok(moved)
+    }
+
+    /// Between two batches, once a snapshot was marked: drops what no group needs, and moves a quiet group's few entries
+    /// out of the oldest segment, about `max_bytes` of them.
+    ///
+    /// Errors: as `release` and `append`, but for a full disk, on which nothing is moved.
+    pub fn give_back(&mut self, max_bytes: u64) -> Result<GivenBack, LogError> {
+        self.release()?;
+        match self.relocate(max_bytes) {
+            Ok(moved) => Ok(GivenBack { again: moved.freed, unreadable: Vec::new() }),
+            Err(LogError::Full { .. }) => Ok(GivenBack::default()),
+            Err(LogError::Damaged { lost, .. }) => Ok(GivenBack { again: false, unreadable: lost }),
+            Err(error) => Err(error),
+        }
     }
 
     /// What each group holds in the `segments` oldest segments: those with the most are what relocation and quotas are

@@ -183,6 +183,16 @@ pub struct RelocateStats {
     pub freed: bool,
 }
 
+/// What `Log::give_back` leaves to be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GivenBack {
+    /// Call it again after another batch. What was moved would be lost with a torn tail, so that its old home goes only
+    /// once it is not the last that was written.
+    pub again: bool,
+    /// What was to be moved, and needs repair first.
+    pub unreadable: Vec<LostRange>,
+}
+
 /// How much of the oldest segments one group keeps from being dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pin {

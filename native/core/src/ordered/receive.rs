@@ -137,10 +137,8 @@ impl<R: EntryReader> Group<R> {
     }
 
     fn receive_raft(&mut self, from: MemberId, mut message: Message) -> Result<(), Refused> {
-        // A read that another follower took for a deposed leader travels on under the address of the one that asked.
         let reads = message.get_msg_type() == MessageType::MsgReadIndex;
-        let forwarded = reads && self.conf.contains(MemberId(message.from));
-        if (message.from != from.0 && !forwarded) || message.to != self.config.me.0 {
+        if message.from != from.0 || message.to != self.config.me.0 {
             let (claimed, to) = (MemberId(message.from), MemberId(message.to));
             return Err(Refused::Misaddressed { from, claimed, to });
         }
@@ -176,6 +174,8 @@ impl<R: EntryReader> Group<R> {
             {
                 return Ok(());
             }
+            // Raft would send it on, under the address of a member that its leader may not know yet. It is asked again.
+            MessageType::MsgReadIndex if !leads => return Ok(()),
             MessageType::MsgTimeoutNow if self.settling.is_some() || self.snapshots.installing.is_some() => return Ok(()),
             MessageType::MsgHeartbeat if current && self.settling.is_some() => {
                 // What the leader believes to be here may be what was lost, or replaced by it: only an append shows how

@@ -177,7 +177,7 @@ impl<R: EntryReader> Group<R> {
 
     /// Whether the log on disk is all there is, so that it can be changed beside Raft.
     fn is_still(&mut self) -> bool {
-        let commit = Index(self.raw.raft.raft_log.committed);
+        let commit = self.committed();
         let (idle, store) = (self.persistence.is_idle(), self.raw.store());
         match &mut self.paused {
             Some(Paused { found: found @ None, .. }) if idle => *found = Some(store.found(commit)),
@@ -202,8 +202,15 @@ impl<R: EntryReader> Group<R> {
         self.found().map_or_else(named, |found| found.snapshot.map(|(index, _)| index)).unwrap_or_default()
     }
 
+    /// Up to here the log that `store` and disk have is committed. Raft may know of more, by what has come since and is
+    /// not in them: there the log may hold something else yet.
     fn committed(&self) -> Index {
-        let known = self.found().map_or(Index(self.raw.raft.raft_log.committed), |found| found.hard_state.commit);
+        let log = &self.raw.raft.raft_log;
+        let known = match self.found() {
+            Some(found) => found.hard_state.commit,
+            None if log.unstable_snapshot().is_some() => Index(0),
+            None => Index(log.committed.min(log.unstable.offset - 1)),
+        };
         known.max(self.machine.applied())
     }
 
