@@ -87,6 +87,8 @@ pub struct GroupShadow {
     pub mark: SnapshotMark,
     /// Entries that the disk has lost: whether anybody has noticed or not.
     pub holes: BTreeSet<Index>,
+    /// Entries that were never here: a snapshot has come in their place.
+    pub gaps: BTreeSet<Index>,
     /// Entries that were cut off: where the batch that did it is lost, they are there again.
     past: Vec<(Index, Term, u64)>,
     undo: Option<Box<Undo>>,
@@ -99,6 +101,7 @@ struct Undo {
     cut: Vec<(Term, u64)>,
     hard: HardState,
     mark: SnapshotMark,
+    gaps: BTreeSet<Index>,
 }
 
 impl GroupShadow {
@@ -110,7 +113,8 @@ impl GroupShadow {
         });
         let kept = lowest.min().unwrap_or(self.entries.len()).min(self.entries.len());
         self.past.extend((kept as u64 + 1..).zip(&self.entries[kept..]).map(|(index, (term, sum))| (Index(index), *term, *sum)));
-        self.undo = Some(Box::new(Undo { kept, cut: self.entries[kept..].to_vec(), hard: self.hard, mark: self.mark }));
+        let (cut, gaps) = (self.entries[kept..].to_vec(), self.gaps.clone());
+        self.undo = Some(Box::new(Undo { kept, cut, hard: self.hard, mark: self.mark, gaps }));
         for op in ops {
             match op {
                 Op::Truncate { group: of, from } if *of == group => self.entries.truncate(from.0 as usize - 1),
@@ -121,6 +125,7 @@ impl GroupShadow {
                     for entry in entries {
                         self.entries[entry.index.0 as usize - 1] = (entry.term, fingerprint(entry));
                         self.holes.remove(&entry.index);
+                        self.gaps.remove(&entry.index);
                     }
                 }
                 Op::HardState { group: of, state } if *of == group => self.hard = *state,
@@ -130,12 +135,16 @@ impl GroupShadow {
                     if self.entries.len() < prior {
                         self.entries.resize(prior, (mark.prior_term, 0));
                     }
+                    let gap = self.entries.len() as u64 + 1..=mark.index.0;
+                    self.gaps.extend(gap.clone().map(Index));
+                    self.entries.extend(gap.map(|_| (mark.term, 0)));
                 }
                 _ => {}
             }
         }
         let (first, last) = (self.first(), self.last());
         self.holes.retain(|index| (first..=last).contains(index));
+        self.gaps.retain(|index| (first..=last).contains(index));
     }
 
     fn undone(&self) -> Option<Self> {
@@ -147,6 +156,7 @@ impl GroupShadow {
             hard: undo.hard,
             mark: undo.mark,
             holes: self.holes.clone(),
+            gaps: undo.gaps.clone(),
             past: self.past.clone(),
             undo: None,
         })
@@ -159,7 +169,7 @@ impl GroupShadow {
 
     /// Whether an entry is in the log, or in the snapshot that took its place.
     pub fn holds(&self, index: Index, term: Term) -> bool {
-        index < self.first() || self.term_of(index) == Some(term)
+        index < self.first() || self.gaps.contains(&index) || self.term_of(index) == Some(term)
     }
 
     pub fn term_of(&self, index: Index) -> Option<Term> {
@@ -178,19 +188,15 @@ impl GroupShadow {
         (self.hard.term, self.term_of(self.last()).unwrap_or_default(), self.last())
     }
 
-    /// Whether recovery found this. A commit mark beyond the log is clamped to it.
+    /// Whether recovery found this. A commit mark beyond the log is clamped to it; of entries in a gap nothing is known.
     pub fn is(&self, found: &GroupRecovery) -> bool {
         let hard = HardState { commit: self.hard.commit.min(self.last()), ..self.hard };
-        let mut runs: Vec<(Index, Term)> = Vec::new();
-        let from = (self.first().0 as usize).saturating_sub(2);
-        for (index, (term, _)) in (1..).zip(&self.entries).skip(from) {
-            if runs.last().is_none_or(|(_, last)| last != term) {
-                runs.push((Index(index), *term));
-            }
-        }
         let snapshot = (self.mark.index > Index(0)).then_some((self.mark.index, self.mark.term));
-        (found.last_index, &found.hard_state, &found.terms) == (self.last(), &hard, &runs)
+        let from = self.first().0.saturating_sub(1).max(1);
+        let same = |index: Index| self.gaps.contains(&index) || term_of(found, index) == self.term_of(index);
+        (found.last_index, &found.hard_state) == (self.last(), &hard)
             && (found.first_index, found.snapshot) == (self.first(), snapshot)
+            && (from..=self.last().0).map(Index).all(same)
     }
 
     /// Whether recovery of a damaged disk found this but for what it says is lost. Of what is in doubt, less or an older
@@ -200,7 +206,7 @@ impl GroupShadow {
         let same = |index: u64| {
             let (at, term) = (Index(index), term_of(found, Index(index)));
             let older = unsettled && at > found.hard_state.commit && term.is_some_and(|term| self.past(at, term).is_some());
-            is_lost(at) || term == self.term_of(at) || older
+            is_lost(at) || self.gaps.contains(&at) || term == self.term_of(at) || older
         };
         let hard = HardState { commit: self.hard.commit.min(self.last()), ..self.hard };
         let promised = match unsettled {

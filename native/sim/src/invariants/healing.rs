@@ -12,12 +12,12 @@ use vexfs_core::ordered::conf::Conf;
 pub fn mendable(world: &World) -> Vec<(usize, GroupId, Index)> {
     let has = |member: &Member, group: GroupId, index: Index| {
         let shadow = member.shadow.of(group);
-        member.running.is_some() && index >= shadow.first() && index <= shadow.last() && !shadow.holes.contains(&index)
+        member.running.is_some() && index >= shadow.first() && index <= shadow.last() && !shadow.holes.contains(&index) && !shadow.gaps.contains(&index)
     };
     let running = world.members.iter().enumerate().filter(|(_, member)| member.running.is_some());
     running
         .flat_map(|(node, member)| member.shadow.groups().map(move |(group, shadow)| (node, group, shadow)))
-        .flat_map(|(node, group, shadow)| shadow.holes.iter().map(move |index| (node, group, *index)))
+        .flat_map(|(node, group, shadow)| shadow.holes.iter().chain(&shadow.gaps).map(move |index| (node, group, *index)))
         .filter(|(_, group, index)| world.members.iter().any(|member| has(member, *group, *index)))
         .collect()
 }

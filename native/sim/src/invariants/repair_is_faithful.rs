@@ -1,7 +1,7 @@
 //! Repair of damage (rule L2; Alagappan et al. 2018, protocol-aware recovery): what comes back is what was written there, or
 //! what was committed in its place; nothing committed is cut off; and a member that halts had nobody to ask.
 
-use crate::shadow::fingerprint;
+use crate::shadow::{fingerprint, GroupShadow};
 use crate::world::World;
 use vexfs_core::ids::{GroupId, Index};
 use vexfs_core::log::{LogEntry, Op};
@@ -26,7 +26,10 @@ pub fn check(world: &mut World, node: usize, write: &Write) {
 
 fn is_right(world: &World, node: usize, group: GroupId, entry: &LogEntry) -> bool {
     let (history, shadow) = (world.history.of(group), world.members[node].shadow.of(group));
-    let known = history.written.get(&(entry.index, entry.term)).map(|(known, _)| *known);
+    // What a lone voter wrote is on its disk and nowhere else.
+    let of = |shadow: &GroupShadow| shadow.fingerprint_of(entry.index).filter(|_| shadow.term_of(entry.index) == Some(entry.term));
+    let on_disk = || world.members.iter().filter_map(|member| of(member.shadow.of(group))).find(|sum| *sum != 0);
+    let known = history.written.get(&(entry.index, entry.term)).map(|(known, _)| *known).or_else(on_disk);
     let own = shadow.term_of(entry.index) == Some(entry.term);
     let committed = history.committed_at(entry.index) == Some(entry.term);
     (own || committed) && known == Some(fingerprint(entry))
@@ -48,6 +51,7 @@ pub fn check_halt(world: &mut World, node: usize, group: GroupId, index: Index) 
         other.id != member.id
             && ((shadow.term_of(index), shadow.fingerprint_of(index)) == lost || index < shadow.first())
             && !shadow.holes.contains(&index)
+            && !shadow.gaps.contains(&index)
     };
     if let Some(other) = world.members.iter().find(|other| has(other)) {
         let what = format!("{node} halts for entry {index} of group {group}, which {} has", other.name);

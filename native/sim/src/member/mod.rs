@@ -246,7 +246,10 @@ pub fn queued_terms(running: &Running, group: GroupId) -> BTreeMap<Index, Term> 
     for op in ops.filter(|op| op.group() == group) {
         match op {
             Op::Truncate { from, .. } => drop(terms.split_off(from)),
-            Op::Mark { mark, .. } => drop(terms.insert(Index(mark.first.0 - 1), mark.prior_term)),
+            Op::Mark { mark, .. } => {
+                terms.insert(Index(mark.first.0 - 1), mark.prior_term);
+                terms.insert(mark.index, mark.term);
+            }
             Op::Entries { entries, .. } => terms.extend(entries.iter().map(|entry| (entry.index, entry.term))),
             _ => {}
         }

@@ -129,7 +129,9 @@ impl Member {
         let Ok((reader, recovery)) = LogReader::open(Arc::new(disk)) else { return };
         for (group, found) in &recovery.groups {
             let unreadable = |at: &Index| EntryReader::entries(&reader, *group, *at, Index(at.0 + 1), 1).is_err();
-            self.shadow.of_mut(*group).holes = (found.first_index.0..=found.last_index.0).map(Index).filter(unreadable).collect();
+            let shadow = self.shadow.of_mut(*group);
+            let here = (found.first_index.0..=found.last_index.0).map(Index).filter(|index| !shadow.gaps.contains(index));
+            shadow.holes = here.filter(unreadable).collect();
         }
     }
 }
@@ -162,7 +164,7 @@ fn read_back(shadow: &mut GroupShadow, group: GroupId, entries: &LogReader<SimDi
     let newest = Index(found.last_index.0.saturating_sub(15)).max(found.first_index);
     let low = if holed { found.first_index } else { newest };
     let (mut holes, mut wrong) = (BTreeSet::new(), None);
-    for index in (low.0..=found.last_index.0).map(Index) {
+    for index in (low.0..=found.last_index.0).map(Index).filter(|index| !shadow.gaps.contains(index)) {
         match EntryReader::entries(entries, group, index, Index(index.0 + 1), 1) {
             Ok(read) if read.iter().all(|one| shadow.fingerprint_of(index) == Some(fingerprint(one))) => {}
             Ok(_) => wrong = wrong.or(Some(format!("entry {index} of group {group} is not the one that was written"))),
@@ -170,7 +172,7 @@ fn read_back(shadow: &mut GroupShadow, group: GroupId, entries: &LogReader<SimDi
             Err(error) => wrong = wrong.or(Some(error)),
         }
     }
-    if let Some(range) = lost.iter().find(|range| (range.first.0..=range.last.0).any(|at| !holes.contains(&Index(at)))) {
+    if let Some(range) = lost.iter().find(|range| (range.first.0..=range.last.0).any(|at| !holes.contains(&Index(at)) && !shadow.gaps.contains(&Index(at)))) {
         wrong = wrong.or(Some(format!("{range} can be read, and are called lost")));
     }
     shadow.holes = holes;
