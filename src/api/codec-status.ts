@@ -1,5 +1,5 @@
-import type { GroupStatus, MemberStatus, Role, Status } from '../contracts/index.js';
-import type { WireGroupStatus, WireMemberStatus, WireStatus } from './wire.js';
+import type { Divergence, GroupStatus, MemberStatus, Role, Status } from '../contracts/index.js';
+import type { WireDivergence, WireGroupStatus, WireMemberStatus, WireStatus } from './wire.js';
 
 export function encodeStatus(status: Status): WireStatus {
   return {
@@ -77,7 +77,14 @@ function encodeGroup(group: GroupStatus): WireGroupStatus {
     voters: [...group.voters],
     outgoing: [...group.outgoing],
     learners: [...group.learners],
+    consistencyPercentage: group.consistencyPercentage,
+    ...(group.divergence === null ? {} : { divergence: encodeDivergence(group.divergence) }),
+    isolated: group.isolated,
   };
+}
+
+function encodeDivergence({ firstIndex, exact, minority }: Divergence): WireDivergence {
+  return { firstIndex: firstIndex.toString(), exact, minority: [...minority] };
 }
 
 function decodeGroup(wire: WireGroupStatus): GroupStatus {
@@ -101,6 +108,10 @@ function decodeGroup(wire: WireGroupStatus): GroupStatus {
     voters: wire.voters,
     outgoing: wire.outgoing,
     learners: wire.learners,
+    // A node of an earlier release does not compare, and has found nothing.
+    consistencyPercentage: wire.consistencyPercentage ?? 100,
+    divergence: wire.divergence == null ? null : { ...wire.divergence, firstIndex: BigInt(wire.divergence.firstIndex) },
+    isolated: wire.isolated,
   };
 }
 

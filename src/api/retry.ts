@@ -10,6 +10,7 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set([
   'NODE_FAILED',
   'DISK_FAILED',
   'DISK_FULL',
+  'STATE_DIVERGED',
   'MEMBER_REMOVED',
 ]);
 

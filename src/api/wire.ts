@@ -161,6 +161,12 @@ export interface WireOutcomeResponse {
   receipt: WireReceipt | null;
 }
 
+export interface WireDivergence {
+  firstIndex: string;
+  exact: boolean;
+  minority: string[];
+}
+
 export interface WireGroupStatus {
   group: number;
   role: string;
@@ -176,6 +182,9 @@ export interface WireGroupStatus {
   voters: string[];
   outgoing: string[];
   learners: string[];
+  consistencyPercentage?: number;
+  divergence?: WireDivergence | null;
+  isolated: boolean;
 }
 
 export interface WireMemberStatus {

@@ -65,7 +65,7 @@ export class Requests {
 
   /**
    * Makes a request: `hand` hands it to the core under its number and answers one of `TAKEN`.
-   * Rejects with `TIMEOUT`, `ABORTED`, `BACKPRESSURE`, `CLOSED` or the error that ended the node.
+   * Rejects with `TIMEOUT`, `ABORTED`, `BACKPRESSURE`, `STATE_DIVERGED`, `CLOSED` or the error that ended the node.
    */
   make(options: RequestOptions, hand: (request: number) => number): Promise<End> {
     if (this.#ended !== null) {
@@ -78,6 +78,7 @@ export class Requests {
     const taken = hand(request);
     if (taken === TAKEN.full) return Promise.reject(new CoordinatorError('BACKPRESSURE', `${options.what}: too many bytes wait for their receipts already`));
     if (taken === TAKEN.unknownGroup) return Promise.reject(new CoordinatorError('GROUP_UNKNOWN', `${options.what}: group ${options.group} does not exist`));
+    if (taken === TAKEN.diverged) return Promise.reject(new CoordinatorError('STATE_DIVERGED', `${options.what}: this node has applied something else than a majority of group ${options.group}; ask another member`));
     if (taken !== TAKEN.yes) return Promise.reject(new CoordinatorError('CLOSED', `${options.what}: the node has ended`));
     this.#next = request === 0xffffffff ? 1 : request + 1;
     return new Promise((resolve, reject) => {

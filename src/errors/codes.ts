@@ -96,6 +96,7 @@ export const ERROR_CODES = {
   DATA_DIR_UNREADABLE: failed('The data directory or a file in it cannot be opened, created or understood.', 'FAILED_PRECONDITION'),
   LOG_DAMAGED: failed('The log is damaged where no torn write can explain it.', 'DATA_LOSS'),
   STATE_LOST: failed('The log goes on from a snapshot that cannot be read.', 'DATA_LOSS'),
+  STATE_DIVERGED: failed('This node has applied something else than a majority of the group, and keeps out of it.', 'UNAVAILABLE'),
   DISK_FULL: failed('The disk has no room.', 'RESOURCE_EXHAUSTED'),
   SNAPSHOT_INVALID: refused('The file is no snapshot, or it is cut off or damaged.'),
   SNAPSHOT_WRONG_CLUSTER: refused('The snapshot is of another cluster.', 'FAILED_PRECONDITION'),

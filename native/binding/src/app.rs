@@ -20,6 +20,7 @@ fn status_of(result: std::result::Result<(), NotTaken>) -> u32 {
         Err(NotTaken::Full) => 1,
         Err(NotTaken::Closed) => 2,
         Err(NotTaken::UnknownGroup) => 3,
+        Err(NotTaken::Diverged) => 4,
     }
 }
 
@@ -45,7 +46,8 @@ pub fn detach_app(handle: u32, token: f64) {
     }
 }
 
-/// Hands in a packed submission. 0 taken, 1 full (try again later), 2 the node has ended, 3 there is no such group.
+/// Hands in a packed submission. 0 taken, 1 full (try again later), 2 the node has ended, 3 there is no such group, 4 this
+/// member has applied something else than a majority and keeps out of the group (`STATE_DIVERGED`).
 #[napi]
 pub fn submit(handle: u32, request: u32, submission: &[u8], applied_quorum: u32) -> Result<u32> {
     Ok(status_of(registry::get(handle)?.submit(request, submission, applied_quorum)))
@@ -271,7 +273,7 @@ fn native_group(status: &GroupStatus, me: MemberId) -> NativeGroup {
         diverged_index: status.divergence.as_ref().map(|found| found.first.0.into()),
         diverged_exactly: status.divergence.as_ref().is_some_and(|found| found.exact),
         diverged_members: status.divergence.as_ref().map_or(Vec::new(), |found| ids(&found.minority)),
-        isolated: status.isolated,
+        isolated: status.isolated.is_some(),
         divergences: status.divergences as f64,
         consistency_percentage: status.consistency_percentage(),
         members: status

@@ -24,10 +24,10 @@ impl<R: EntryReader> Group<R> {
             });
             self.outbox.push((to, Channel::Bulk, frame));
         }
-        let alone = self.divergence().is_some_and(|found| found.minority.contains(&me));
-        if alone && !self.isolated {
+        let alone = self.divergence().filter(|found| found.minority.contains(&me));
+        if let (Some(found), None) = (alone, self.isolated) {
             // Until it is replaced or started again: what it would acknowledge, say or lead to is not what was agreed on.
-            self.isolated = true;
+            self.isolated = Some(found.first);
             let term = self.raw.raft.term;
             self.raw.raft.become_follower(term, 0);
             self.leader = None;
@@ -44,8 +44,9 @@ impl<R: EntryReader> Group<R> {
         self.agreement.hash_at(index.0)
     }
 
-    /// This member has applied something else than a majority, and keeps out of everything.
-    pub fn is_isolated(&self) -> bool {
+    /// This member has applied something else than a majority, at this entry first, and keeps out of everything. Final
+    /// until it is started again, whatever the others say meanwhile.
+    pub fn isolated(&self) -> Option<Index> {
         self.isolated
     }
 

@@ -103,6 +103,11 @@ impl Cluster {
         cluster
     }
 
+    /// Of members that are started from now on.
+    pub fn set_limits(&mut self, limits: fn(&str) -> MachineLimits) {
+        self.limits = limits;
+    }
+
     pub fn start(&self, name: &'static str) {
         let node = Node::open(config(self.dir.path(), name, self.snapshot_entries, (self.limits)(name))).unwrap();
         let mut running = self.running.lock().unwrap();

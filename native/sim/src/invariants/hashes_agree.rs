@@ -14,7 +14,7 @@ pub fn check(world: &mut World, node: usize, status: &GroupStatus) {
     }
     // The member that the plant is in: it knows when a majority has told it.
     let alone = world.members[0].id;
-    if node == 0 && status.isolated {
+    if node == 0 && status.isolated.is_some() {
         let what = match misnamed(world, found.first) {
             None if found.minority == [alone] && !world.members[0].group().is_some_and(|group| group.leads()) => {
                 return world.history.violate("hashes_agree", format!("{node} isolates itself, for entry {}", found.first));
