@@ -15,6 +15,12 @@ pub enum CorePlant {
     StaleRecycled,
     /// Whatever another member has in the place of a lost entry is taken for it.
     RepairUnproven,
+    /// A member that has applied something else than a majority goes on as if it had not.
+    NobodyIsolates,
+    /// Whoever hears of a difference isolates itself.
+    EverybodyIsolates,
+    /// A member that isolates itself says so, and goes on.
+    IsolatedGoesOn,
 }
 
 #[cfg(feature = "plants")]

@@ -89,6 +89,8 @@ pub struct Member {
     pub stalled_until_us: u64,
     /// Highest index applied in any of its lives.
     pub applied_ever: Index,
+    /// Since when it has another state than a majority, and goes on.
+    pub differs_since_us: Option<u64>,
     /// An older state of the directory, to be put back.
     pub set_aside: Option<(SimDisk, Shadow)>,
     pub stage: Stage,
@@ -129,6 +131,7 @@ impl Member {
             slow_until_us: 0,
             stalled_until_us: 0,
             applied_ever: Index(0),
+            differs_since_us: None,
             set_aside: None,
             stage: Stage::In,
             plant,
@@ -144,13 +147,14 @@ impl Member {
         self.disk.set_opening(false);
         let (running, wrong) = opened?;
         self.running = Some(running);
+        self.differs_since_us = None;
         self.requests = 0;
         Ok(wrong)
     }
 
     fn open(&mut self, number: usize, founders: &[String], setup: &Setup) -> Result<(Running, Option<String>), OpenError> {
         let mut limits = setup.limits;
-        if matches!(setup.plant, Some(Plant::UnequalWindow | Plant::Divergence)) && number == 0 {
+        if number == 0 && setup.plant.is_some_and(Plant::parts_states) {
             limits.window_events = 3;
         }
         let config = MemberConfig {

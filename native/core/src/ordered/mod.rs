@@ -411,14 +411,16 @@ impl<R: EntryReader> Group<R> {
             self.take_snapshot(effects);
             self.write_idle_commit(effects);
         }
-        self.answer_applied();
+        if !self.keeps_out() {
+            self.answer_applied();
+        }
         effects.frames.append(&mut self.outbox);
         Ok(())
     }
 
     /// Whether Raft has to keep out of everything.
     fn stands_still(&self) -> bool {
-        self.is_repairing() || self.isolated.is_some()
+        self.is_repairing() || self.keeps_out()
     }
 
     /// One turn of Raft; false when it has nothing to do.

@@ -17,6 +17,7 @@ pub mod healing;
 pub mod leader_completeness;
 pub mod log_matching;
 pub mod memory_is_bounded;
+pub mod minority_is_isolated;
 pub mod one_change_at_a_time;
 pub mod receipts_are_modest;
 pub mod recovery_is_faithful;
@@ -41,6 +42,7 @@ pub fn after_flush(world: &mut World, node: usize) {
     state_machine_safety::check(world, node, &status);
     memory_is_bounded::check(world, node, &status);
     hashes_agree::check(world, node, &status);
+    minority_is_isolated::check(world, node, &status);
     configurations_agree::check(world, node, &status);
     if status.applied >= world.history.observed {
         journal::observe(world, node);
@@ -49,6 +51,7 @@ pub fn after_flush(world: &mut World, node: usize) {
 
 pub fn on_completion(world: &mut World, node: usize, completion: &Completion) {
     world.history.answers += 1;
+    minority_is_isolated::check_end(world, node, completion);
     let Some(request) = world.history.requests.get_mut(&(node, completion.request)) else {
         world.history.violate("ends_are_asked_for", format!("{node} ends unknown request {}", completion.request));
         return;

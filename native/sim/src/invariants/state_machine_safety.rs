@@ -8,9 +8,13 @@ use vexfs_core::ordered::status::GroupStatus;
 pub fn check(world: &mut World, node: usize, status: &GroupStatus) {
     let (applied, hash) = (status.applied, status.apply_hash);
     let known = *world.history.hash_at.entry(applied).or_insert(hash);
-    if known != hash && world.setup.plant != Some(Plant::Divergence) {
-        let what = format!("{node} has another state at {applied} than the others");
-        world.history.violate("state_machine_safety", what);
+    if known != hash {
+        world.history.parted = true;
+        // These leave it to the members to see it.
+        if !world.setup.plant.is_some_and(|plant| plant == Plant::Divergence || plant.spoils_isolation()) {
+            let what = format!("{node} has another state at {applied} than the others");
+            world.history.violate("state_machine_safety", what);
+        }
     }
     let member = &mut world.members[node];
     member.applied_ever = member.applied_ever.max(applied);
