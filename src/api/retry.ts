@@ -6,6 +6,7 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set([
   'UNAVAILABLE',
   'TIMEOUT',
   'BACKPRESSURE',
+  'GROUP_QUOTA',
   'CLOSED',
   'NODE_FAILED',
   'DISK_FAILED',

@@ -209,7 +209,7 @@ export interface WireStatus {
   groups: WireGroupStatus[];
   members: WireMemberStatus[];
   orderedLane: string;
-  disk: { dataDir: string; logBytes: string; segments: number; tornBytes: string; syncP50Us: number; full: boolean } | null;
+  disk: { dataDir: string; logBytes: string; segments: number; heldBackBytes: string; tornBytes: string; syncP50Us: number; full: boolean } | null;
   health: string;
   healthReasons: string[];
   counters: Record<string, number>;

@@ -182,6 +182,8 @@ export interface Status {
     readonly dataDir: string;
     readonly logBytes: bigint;
     readonly segments: number;
+    /** Of them, bytes that no group needs any more and that older entries hold back. */
+    readonly heldBackBytes: bigint;
     /** Bytes of a torn last batch that recovery cut off at this start. */
     readonly tornBytes: bigint;
     readonly syncP50Us: number;

@@ -37,11 +37,12 @@ export function checkTimeout(timeoutMs: number): number {
 /** How often deadlines are looked at; a timeout is this much late at most. */
 const SWEEP_MS = 25;
 
-/** Invariant: `bytes` is the sum over `#waiting`. */
+/** Invariant: `bytes` is the sum over `#waiting`, and `bytesOf` that over one group's. */
 export class Requests {
   readonly #core: Core;
   readonly #nowMs: () => number;
   readonly #waiting = new Map<number, Waiting>();
+  readonly #bytesOf = new Map<number, number>();
   #next = 1;
   #timer: NodeJS.Timeout | null = null;
   #ended: CoordinatorError | null = null;
@@ -102,7 +103,7 @@ export class Requests {
         late: false,
         aborted: false,
       });
-      this.bytes += bytes;
+      this.#count(options.group, bytes);
       options.signal?.addEventListener('abort', abort, { once: true });
       this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS).unref();
     });
@@ -127,11 +128,20 @@ export class Requests {
     for (const request of [...this.#waiting.keys()]) this.#take(request)?.fail(error);
   }
 
+  bytesOf(group: number): number {
+    return this.#bytesOf.get(group) ?? 0;
+  }
+
+  #count(group: number, bytes: number): void {
+    this.bytes += bytes;
+    this.#bytesOf.set(group, this.bytesOf(group) + bytes);
+  }
+
   #take(request: number): Waiting | undefined {
     const waiting = this.#waiting.get(request);
     if (waiting === undefined) return undefined;
     this.#waiting.delete(request);
-    this.bytes -= waiting.bytes;
+    this.#count(waiting.group, -waiting.bytes);
     if (this.#waiting.size === 0 && this.#timer !== null) {
       clearInterval(this.#timer);
       this.#timer = null;

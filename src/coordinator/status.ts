@@ -32,6 +32,7 @@ export function statusOf(core: Core, config: ResolvedConfig, version: string, ro
       dataDir: config.dataDir,
       logBytes: native.logBytes,
       segments: native.segments,
+      heldBackBytes: native.heldBackBytes,
       tornBytes: core.tornBytes,
       syncP50Us: native.syncP50Us,
       full: native.diskFull,

@@ -60,6 +60,7 @@ export const ERROR_CODES = {
   GROUP_UNKNOWN: refused('The ordered group does not exist on this cluster.', 'NOT_FOUND'),
   TIMEOUT: failed('The operation did not finish in its time.', 'DEADLINE_EXCEEDED', 'unknown'),
   BACKPRESSURE: refused('A byte budget is full; the operation was refused before anything was sent.', 'RESOURCE_EXHAUSTED'),
+  GROUP_QUOTA: refused('One ordered group has its share of what may wait already; the others go on.', 'RESOURCE_EXHAUSTED'),
   CLOSED: failed('The node, session or subscription is closed.', 'UNAVAILABLE'),
   ABORTED: failed('The caller aborted the operation.', 'CANCELLED', 'unknown'),
   SESSION_EXPIRED: refused('The session is no longer kept, so its retries could not be recognised.', 'FAILED_PRECONDITION'),

@@ -230,6 +230,8 @@ pub struct NativeStatus {
     pub last_refusal: Option<String>,
     pub log_bytes: BigInt,
     pub segments: u32,
+    /// Of them, bytes that no group needs and that older entries hold back.
+    pub held_back_bytes: BigInt,
     pub sync_p50_us: u32,
     /// The disk has no room: writes wait until it has.
     pub disk_full: bool,
@@ -323,6 +325,7 @@ pub fn node_status(handle: u32) -> Result<NativeStatus> {
         last_refusal,
         log_bytes: stats.log_bytes.into(),
         segments: stats.segments as u32,
+        held_back_bytes: stats.held_back_bytes.into(),
         sync_p50_us: shared.sync_times.median_us(),
         disk_full: shared.disk_full.load(Ordering::SeqCst),
     })

@@ -59,6 +59,8 @@ pub struct NodeConfig {
     pub peers: Vec<String>,
     pub pending_bytes_max: usize,
     pub peer_bytes_max: usize,
+    /// Bytes that nobody needs and that older entries may hold back in the log.
+    pub held_back_bytes_max: u64,
 }
 
 /// What recovery found, for the status.
@@ -130,10 +132,11 @@ impl Node {
         let (writes, jobs) = (Queue::default(), Queue::default());
         let stopping = Arc::new(AtomicBool::new(false));
         let pool = log.spare_pool();
+        let held_back_max = config.held_back_bytes_max;
         let mut threads = Vec::new();
         threads.push(spawn("vexfs-log", {
             let (writes, done, stopping) = (writes.clone(), inputs.clone(), stopping.clone());
-            let writer = Writer { log, writes, done: done.clone(), shared: shared.clone(), stopping, release_due: false };
+            let writer = Writer { log, writes, done: done.clone(), shared: shared.clone(), stopping, release_due: false, held_back_max, untidy: true };
             move || {
                 if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
                     let _ = done.send(Input::DiskFailed { reason: "the log thread panicked".to_string() });

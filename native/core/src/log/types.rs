@@ -161,6 +161,9 @@ pub struct LogStats {
     /// Bytes in use, over all segments.
     pub log_bytes: u64,
     pub segments: usize,
+    /// Of them, in segments that are full, those that no group needs: older entries that one does need hold them back.
+    /// What batches are padded with counts.
+    pub held_back_bytes: u64,
 }
 
 /// What `Log::release` has given back.

@@ -46,6 +46,7 @@ fn config(dir: &Path, name: &str, snapshot_entries: u64, limits: MachineLimits) 
         peers: NAMES.iter().filter(|other| **other != name).map(|other| (*other).to_string()).collect(),
         pending_bytes_max: 8 << 20,
         peer_bytes_max: 8 << 20,
+        held_back_bytes_max: 256 << 20,
     }
 }
 
