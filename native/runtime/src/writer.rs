@@ -91,7 +91,7 @@ impl Writer {
         if due {
             self.log.release()?;
         }
-        self.untidy |= due || stats.rolled;
+        self.untidy |= due;
         if self.untidy && self.log.reader().stats().held_back_bytes > self.held_back_max.saturating_mul(2) {
             // Too much is held back to wait for a quiet moment: for each byte written one is moved.
             self.untidy = self.tidy(stats.bytes.clamp(RELOCATE_BYTES_MIN, RELOCATE_BYTES))?;

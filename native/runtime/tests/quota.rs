@@ -13,6 +13,7 @@ use vexfs_core::machine::MachineLimits;
 use vexfs_core::member::open::MemberConfig;
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 use vexfs_runtime::node::{Node, NodeConfig};
+use vexfs_runtime::offline;
 
 const BUSY: GroupId = GroupId(0);
 const QUIET: GroupId = GroupId(1);
@@ -90,6 +91,12 @@ fn a_quiet_group_does_not_pin_the_log() {
     assert!(most < 2 * HELD_BACK_MAX + 8 * SEGMENT, "{most} bytes were in the log at one time");
     assert_eq!(journal(&node, QUIET), quiet, "it was moved, and is as it was");
     node.close();
+    // What is read offline finds the moved entries in their places, and the busy group's journal from its snapshot on.
+    let survey = offline::survey(&dir.path().join("a"), 100, &[]).unwrap();
+    assert!(survey.log.damage.is_none());
+    let summary = |group| &survey.groups[&group].summary;
+    assert_eq!((summary(QUIET).first, summary(QUIET).events), (Index(2), 10));
+    assert!(summary(BUSY).first > Index(1_000) && summary(BUSY).last >= Index(1_501));
     let node = open(dir.path());
     wait("the quiet group is applied again", || node.shared().groups[&QUIET].status.lock().events == 10);
     assert_eq!(journal(&node, QUIET), quiet);
