@@ -45,6 +45,7 @@ pub enum Plant {
     RepairFromStaleMember,
     RepairUnchecked,
     Divergence,
+    StatesPart,
     NobodyIsolates,
     EverybodyIsolates,
     IsolatedGoesOn,
@@ -64,7 +65,7 @@ const fn row(plant: Plant, name: &'static str, what: &'static str, caught_by: &'
     PlantRow { plant, name, what, caught_by }
 }
 
-pub static PLANTS: [PlantRow; 39] = [
+pub static PLANTS: [PlantRow; 40] = [
     row(AckBeforeSync, "ack-before-sync", "the log says \"on disk\" when a write is only queued", &["acknowledged_is_durable"]),
     row(BarrierWithoutReadIndex, "read-without-barrier", "a barrier is answered from local state without asking the leader", &["barrier_is_real_time"]),
     row(TinyWindow, "tiny-window", "the id window forgets almost everything, on every member", &["exactly_once", "duplicates_keep_first_place", "fence_is_final"]),
@@ -101,6 +102,7 @@ pub static PLANTS: [PlantRow; 39] = [
     row(RepairFromStaleMember, "repair-from-stale-member", "whatever any member has at the place of a lost entry is taken for it", &["repair_is_faithful"]),
     row(RepairUnchecked, "repair-unchecked", "what comes back is not checked to be what was sent", &["repair_is_faithful"]),
     row(Divergence, "divergence", "one member's window has another size than the others', and only the members themselves look", &["hashes_agree"]),
+    row(StatesPart, "states-part", "one member's window has another size than the others', and only what the members make of it is judged", &["healing"]),
     row(NobodyIsolates, "nobody-isolates", "one member's window has another size than the others', and it goes on when they tell it", &["minority_is_isolated"]),
     row(EverybodyIsolates, "everybody-isolates", "one member's window has another size than the others', and whoever hears of it isolates itself", &["minority_is_isolated"]),
     row(IsolatedGoesOn, "isolated-goes-on", "one member's window has another size than the others'; it says that it is isolated, and goes on", &["minority_is_isolated"]),
@@ -143,12 +145,12 @@ impl Plant {
 
     /// One member applies something else than the others.
     pub fn parts_states(self) -> bool {
-        matches!(self, UnequalWindow | Divergence) || self.spoils_isolation()
+        matches!(self, UnequalWindow | Divergence) || self.is_left_to_isolation()
     }
 
-    /// What the members make of a difference between them is wrong.
-    pub fn spoils_isolation(self) -> bool {
-        matches!(self, NobodyIsolates | EverybodyIsolates | IsolatedGoesOn)
+    /// The difference itself is passed over: what the members make of it is judged.
+    pub fn is_left_to_isolation(self) -> bool {
+        matches!(self, StatesPart | NobodyIsolates | EverybodyIsolates | IsolatedGoesOn)
     }
 
     /// What the core itself is to do wrong.

@@ -35,7 +35,7 @@ function describe(status: Status): string {
     ['role', `${status.role} in term ${status.term}${status.leader === null ? ', no leader known' : `, leader ${status.leader}`}`],
     ['ordered lane', status.lanes.ordered],
     ['committed', `index ${status.commitIndex}, applied ${status.appliedIndex}, hash ${status.applyHash}`],
-    ['log', `${disk.logBytes} bytes in ${disk.segments} segments, fdatasync p50 ${Math.round(disk.syncP50Us)} µs, in ${disk.dataDir}`],
+    ['log', `${disk.logBytes} bytes in ${disk.segments} segments (${disk.heldBackBytes} bytes held back), fdatasync p50 ${Math.round(disk.syncP50Us)} µs, in ${disk.dataDir}`],
     ['consistency', `${percentage(Math.min(...status.groups.map((group) => group.consistencyPercentage)))} of the last minute's (event, member) pairs agreed within a second`],
     ['journal', `from index ${first?.firstIndex ?? 0n}, newest snapshot at ${first?.snapshot.index ?? 0n}`],
   ]);

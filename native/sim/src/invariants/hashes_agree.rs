@@ -8,7 +8,7 @@ use vexfs_core::ordered::status::GroupStatus;
 
 pub fn check(world: &mut World, node: usize, status: &GroupStatus) {
     let Some(found) = status.divergence.as_ref() else { return };
-    if world.setup.plant.is_some_and(Plant::spoils_isolation) {
+    if world.setup.plant.is_some_and(Plant::is_left_to_isolation) {
         return;
     }
     if world.setup.plant != Some(Plant::Divergence) {

@@ -11,7 +11,7 @@ pub fn check(world: &mut World, node: usize, status: &GroupStatus) {
     if known != hash {
         world.history.parted = true;
         // These leave it to the members to see it.
-        if !world.setup.plant.is_some_and(|plant| plant == Plant::Divergence || plant.spoils_isolation()) {
+        if !world.setup.plant.is_some_and(|plant| plant == Plant::Divergence || plant.is_left_to_isolation()) {
             let what = format!("{node} has another state at {applied} than the others");
             world.history.violate("state_machine_safety", what);
         }
