@@ -89,10 +89,10 @@ impl Writer {
         let due = std::mem::replace(&mut self.release_due, !finished.marks.is_empty());
         let _ = self.done.send(Input::Finished(finished));
         if due {
+            // A snapshot was taken: segments that nobody needs go, and a quiet group's few entries make way for that.
             self.log.release()?;
-        }
-        self.untidy |= due;
-        if self.untidy && self.log.reader().stats().held_back_bytes > self.held_back_max.saturating_mul(2) {
+            self.untidy = self.tidy(RELOCATE_BYTES)?;
+        } else if self.untidy && self.holds_back_more_than(self.held_back_max.saturating_mul(2)) {
             // Too much is held back to wait for a quiet moment: for each byte written one is moved.
             self.untidy = self.tidy(stats.bytes.clamp(RELOCATE_BYTES_MIN, RELOCATE_BYTES))?;
         }
@@ -108,10 +108,15 @@ impl Writer {
 
     /// Raft's writes go first (rule L6): what is in the way of segments that could go is moved while nothing waits.
     fn tidy_while_idle(&mut self) -> Result<(), LogError> {
-        while self.untidy && self.writes.is_empty() && !self.stopping.load(Ordering::Relaxed) {
+        let idle = |writer: &Self| writer.writes.is_empty() && !writer.stopping.load(Ordering::Relaxed);
+        while self.untidy && idle(self) && self.holds_back_more_than(self.held_back_max) {
             self.untidy = self.tidy(RELOCATE_BYTES)?;
         }
         Ok(())
+    }
+
+    fn holds_back_more_than(&self, bytes: u64) -> bool {
+        self.log.reader().stats().held_back_bytes > bytes
     }
 
     /// Moves something out of the oldest segment, and drops that when it was the last; false when there is nothing to do.
