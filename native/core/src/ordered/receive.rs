@@ -60,6 +60,15 @@ fn heard_in_repair(kind: FrameKind) -> bool {
     )
 }
 
+/// What a member takes that has applied something else than a majority: its log is as good as the others', what it has
+/// made of it is not.
+fn heard_in_isolation(kind: FrameKind) -> bool {
+    matches!(
+        kind,
+        FrameKind::HashReport | FrameKind::HashQuery | FrameKind::HashAnswer | FrameKind::RepairQuery | FrameKind::Removed
+    )
+}
+
 impl<R: EntryReader> Group<R> {
     /// Takes a frame that came on a connection of `from`.
     pub fn receive(
@@ -76,7 +85,8 @@ impl<R: EntryReader> Group<R> {
         if self.tells_removed(from) || left_out {
             return Err(Refused::Removed(from));
         }
-        if self.stands_still() && !heard_in_repair(frame.kind) {
+        let deaf = self.stands_still() && !heard_in_repair(frame.kind) || self.keeps_out() && !heard_in_isolation(frame.kind);
+        if deaf {
             return Ok(());
         }
         match frame.kind {

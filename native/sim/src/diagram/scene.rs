@@ -22,10 +22,10 @@ pub static GROUPS: [(&str, &[&str]); 11] = [
     ("vote", &["RequestVote", "RequestVoteResponse", "RequestPreVote", "RequestPreVoteResponse", "TimeoutNow", "Transfer"]),
     ("read", &["ReadIndex", "ReadIndexResp"]),
     ("forward", &["Forward", "ForwardRefused", "Declined"]),
-    ("applied", &["AppliedQuery", "AppliedAnswer", "HashReport", "HashQuery", "HashAnswer"]),
+    ("applied", &["AppliedQuery", "AppliedAnswer"]),
     ("snapshot", &["Snapshot", "SnapshotOffer", "SnapshotPull", "SnapshotPiece"]),
     ("repair", &["RepairQuery", "RepairAnswer", "TermQuery", "TermAnswer"]),
-    ("hash", &["HashReport", "HashQuery", "HashAnswer"]),
+    ("compare", &["HashReport", "HashQuery", "HashAnswer"]),
     ("member", &["Removed"]),
     ("other", &[]),
 ];
