@@ -23,6 +23,12 @@ pub enum CorePlant {
     SubmissionsMixedUp,
     /// A member that has applied something else than a majority goes on as if it had not.
     NobodyIsolates,
+    /// What a snapshot has taken the place of is fetched from nobody.
+    GapForgotten,
+    /// Readers may begin in front of a gap.
+    GapShown,
+    /// At the end of a log, whatever is committed elsewhere is taken, whatever stands in front of it here.
+    RepairUnanchored,
     /// Whoever hears of a difference isolates itself.
     EverybodyIsolates,
     /// A member that isolates itself says so, and goes on.

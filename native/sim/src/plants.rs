@@ -51,6 +51,9 @@ pub enum Plant {
     RecordsMixedUp,
     SubmissionsMixedUp,
     JournalsMixedUp,
+    GapForgotten,
+    GapShown,
+    RepairUnanchored,
     StatesPart,
     NobodyIsolates,
     EverybodyIsolates,
@@ -71,7 +74,7 @@ const fn row(plant: Plant, name: &'static str, what: &'static str, caught_by: &'
     PlantRow { plant, name, what, caught_by }
 }
 
-pub static PLANTS: [PlantRow; 44] = [
+pub static PLANTS: [PlantRow; 47] = [
     row(AckBeforeSync, "ack-before-sync", "the log says \"on disk\" when a write is only queued", &["acknowledged_is_durable"]),
     row(BarrierWithoutReadIndex, "read-without-barrier", "a barrier is answered from local state without asking the leader", &["barrier_is_real_time"]),
     row(TinyWindow, "tiny-window", "the id window forgets almost everything, on every member", &["exactly_once", "duplicates_keep_first_place", "fence_is_final"]),
@@ -112,6 +115,9 @@ pub static PLANTS: [PlantRow; 44] = [
     row(RecordsMixedUp, "records-mixed-up", "recovery takes every group's term and vote for the first group's", &["recovery_is_faithful"]),
     row(SubmissionsMixedUp, "submissions-mixed-up", "a member takes what it is given for its first group, whichever it is for", &["groups_are_apart"]),
     row(JournalsMixedUp, "journals-mixed-up", "readers of one group are told where another's journal begins", &["subscriptions_are_complete", "groups_go_on"]),
+    row(GapForgotten, "gap-forgotten", "entries that a snapshot has taken the place of are fetched from nobody", &["healing", "groups_go_on"]),
+    row(GapShown, "gap-shown", "readers may begin in front of entries that a snapshot has taken the place of", &["groups_go_on", "subscriptions_are_complete"]),
+    row(RepairUnanchored, "repair-unanchored", "at a log's end, what is committed elsewhere is taken whatever stands in front of it here", &["repair_is_faithful", "commit_is_final", "state_machine_safety", "log_matching"]),
     row(StatesPart, "states-part", "one member's window has another size than the others', and only what the members make of it is judged", &["healing"]),
     row(NobodyIsolates, "nobody-isolates", "one member's window has another size than the others', and it goes on when they tell it", &["minority_is_isolated"]),
     row(EverybodyIsolates, "everybody-isolates", "one member's window has another size than the others', and whoever hears of it isolates itself", &["minority_is_isolated"]),
@@ -180,6 +186,9 @@ impl Plant {
             RecordsMixedUp => CorePlant::RecordsMixedUp,
             SubmissionsMixedUp => CorePlant::SubmissionsMixedUp,
             JournalsMixedUp => CorePlant::JournalsMixedUp,
+            GapForgotten => CorePlant::GapForgotten,
+            GapShown => CorePlant::GapShown,
+            RepairUnanchored => CorePlant::RepairUnanchored,
             NobodyIsolates => CorePlant::NobodyIsolates,
             EverybodyIsolates => CorePlant::EverybodyIsolates,
             IsolatedGoesOn => CorePlant::IsolatedGoesOn,

@@ -54,7 +54,7 @@ fn changes(plant: Plant) -> Changes {
             ..planted
         },
         // An answer of a member that has another entry there: damage among those who were parted.
-        Plant::RepairFromStaleMember => {
+        Plant::RepairFromStaleMember | Plant::RepairUnanchored => {
             Changes { members: Some(5), only: vec![FaultKind::Partition, FaultKind::DamagedMiddle], ..planted }
         }
         // Readers of the member that differs would see it first, and end the run.

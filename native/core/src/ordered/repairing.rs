@@ -16,6 +16,7 @@ use crate::log::{GroupRecovery, LogEntry, LostRange, Op, SnapshotMark};
 use crate::machine::{Beginning, Machine};
 use crate::ordered::persistence::Persistence;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
+use crate::plants::{self, CorePlant};
 use crate::snapshot::SnapshotInfo;
 use raft::eraftpb::ConfChangeType;
 use raft::StateRole;
@@ -78,14 +79,15 @@ impl<R: EntryReader> Group<R> {
     pub(super) fn fill_gap(&mut self, first: Index, last: Index) {
         self.repair.covered(self.raw.store().first());
         self.repair.cut(first);
-        if first <= last {
+        if first <= last && !plants::is(CorePlant::GapForgotten) {
             self.repair.add(Lost { first, last, next_term: None, terms: Vec::new(), weight: Weight::Gap });
         }
     }
 
     /// Where the journal begins for its readers: behind its last gap.
     pub fn journal_first(&self) -> Index {
-        self.repair.gap_end().map_or(self.first(), |last| Index(last.0 + 1))
+        let gap_end = self.repair.gap_end().filter(|_| !plants::is(CorePlant::GapShown));
+        gap_end.map_or(self.first(), |last| Index(last.0 + 1))
     }
 
     /// A reader of the journal could not read this entry.

@@ -64,6 +64,10 @@ pub fn observe(world: &mut World, node: usize, group: GroupId) {
     let applied = running.view(group).applied;
     // Index 1 stands for the founding.
     let mut window = Window { index: world.history.of(group).observed.max(Index(2)), offset: 0, bytes_max: 256 * 1024, events_max: 4_096 };
+    if window.index < running.view(group).first {
+        // It has had a snapshot in their place.
+        return;
+    }
     let mut found = Vec::new();
     while window.index <= applied {
         let Some(running) = &world.members[node].running else { return };

@@ -27,8 +27,9 @@ pub fn check(world: &mut World, node: usize, write: &Write) {
 fn is_right(world: &World, node: usize, group: GroupId, entry: &LogEntry) -> bool {
     let (history, shadow) = (world.history.of(group), world.members[node].shadow.of(group));
     // What a lone voter wrote is on its disk and nowhere else.
-    let of = |shadow: &GroupShadow| shadow.fingerprint_of(entry.index).filter(|_| shadow.term_of(entry.index) == Some(entry.term));
-    let on_disk = || world.members.iter().filter_map(|member| of(member.shadow.of(group))).find(|sum| *sum != 0);
+    let has = |shadow: &GroupShadow| shadow.term_of(entry.index) == Some(entry.term) && !shadow.gaps.contains(&entry.index);
+    let shadows = || world.members.iter().map(|member| member.shadow.of(group));
+    let on_disk = || shadows().filter(|shadow| has(shadow)).find_map(|shadow| shadow.fingerprint_of(entry.index));
     let known = history.written.get(&(entry.index, entry.term)).map(|(known, _)| *known).or_else(on_disk);
     let own = shadow.term_of(entry.index) == Some(entry.term);
     let committed = history.committed_at(entry.index) == Some(entry.term);

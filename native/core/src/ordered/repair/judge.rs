@@ -44,7 +44,7 @@ pub enum Verdict {
 pub fn judge(lost: &Lost, commit: Index, prior_term: Option<Term>, answer: &Answer) -> Verdict {
     let knows = |term: Term| (term.0 > 0).then_some(term);
     let prior = Index(lost.first.0 - 1);
-    let same_prior = prior <= commit || prior_term.is_some() && prior_term == knows(answer.prior_term);
+    let same_prior = plants::is(CorePlant::RepairUnanchored) || prior <= commit || prior_term.is_some() && prior_term == knows(answer.prior_term);
     let follows = lost.next_term.is_some();
     let same_next = follows && lost.next_term == knows(answer.next_term);
     let same_leader = follows && lost.next_term == knows(answer.last_term);
