@@ -5,12 +5,14 @@ import { type Catalogue, type CursorCodec, type DeliveryContext, DeliveryReader 
 import type { Core } from '../native/index.js';
 import { type Position, REST_OF_ENTRY } from './position.js';
 
+type JournalCore = Pick<Core, 'readJournal' | 'appliedIndex' | 'firstIndex' | 'status'>;
+
 export class Journal {
-  readonly #core: Core;
+  readonly #core: JournalCore;
   readonly #catalogue: Catalogue;
   readonly #cursors: CursorCodec;
 
-  constructor(core: Core, catalogue: Catalogue, cursors: CursorCodec) {
+  constructor(core: JournalCore, catalogue: Catalogue, cursors: CursorCodec) {
     this.#core = core;
     this.#catalogue = catalogue;
     this.#cursors = cursors;

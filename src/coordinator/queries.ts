@@ -11,12 +11,12 @@ import { checkTimeout, type Requests } from './requests.js';
 import type { Roster } from './roster.js';
 
 export interface QueryPorts {
-  readonly core: Core;
+  readonly core: Pick<Core, 'barrier' | 'find' | 'submit'>;
   readonly requests: Requests;
-  readonly journal: Journal;
+  readonly journal: Pick<Journal, 'at' | 'kept'>;
   readonly writer: SubmissionWriter;
   readonly cursors: CursorCodec;
-  readonly roster: Roster;
+  readonly roster: Pick<Roster, 'voters'>;
   readonly nodeId: string;
   readonly groups: number;
   readonly timeoutMs: number;

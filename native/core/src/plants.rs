@@ -21,6 +21,12 @@ pub enum CorePlant {
     RecordsMixedUp,
     /// A member takes a submission for another group than it names.
     SubmissionsMixedUp,
+    /// A member that has applied something else than a majority goes on as if it had not.
+    NobodyIsolates,
+    /// Whoever hears of a difference isolates itself.
+    EverybodyIsolates,
+    /// A member that isolates itself says so, and goes on.
+    IsolatedGoesOn,
 }
 
 #[cfg(feature = "plants")]

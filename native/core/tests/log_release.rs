@@ -194,17 +194,17 @@ fn a_quiet_groups_entries_are_moved_out_of_the_way() {
     log.append(&ops).unwrap();
     model.apply(&ops);
     fill(&mut log, &mut model, 3);
-    assert_eq!(log.relocate(1000).unwrap(), Default::default(), "most of the oldest segment is live");
+    assert_eq!(log.relocate(1000, u64::MAX).unwrap(), Default::default(), "most of the oldest segment is live");
     let ops = [snapshot_all(&model, 1)];
     log.append(&ops).unwrap();
     model.apply(&ops);
     assert_eq!(log.release().unwrap().segments, 0, "the quiet group pins it");
     let pins = log.pins(1);
     assert_eq!((pins.len(), pins[0].group, pins[0].entries, pins[0].bytes), (1, QUIET, 5, 5 * 104));
-    let moved = log.relocate(130).unwrap();
+    let moved = log.relocate(130, u64::MAX).unwrap();
     assert_eq!((moved.entries, moved.bytes, moved.freed), (3, 180, false));
     model.assert_reads(&log.reader(), 100);
-    let moved = log.relocate(1000).unwrap();
+    let moved = log.relocate(1000, u64::MAX).unwrap();
     assert_eq!((moved.entries, moved.freed), (2, true));
     assert!(log.release().unwrap().segments >= 1);
     assert_eq!(disk.segments().len(), 1);
@@ -237,21 +237,57 @@ fn damage_in_the_way_is_named_and_stops_nothing() {
     bytes[at] ^= 1;
     disk.overwrite(&oldest, &bytes);
 
-    let given = log.give_back(1000).unwrap();
-    assert!(!given.again);
-    let [lost] = given.unreadable[..] else { panic!("{given:?}") };
+    let tidied = log.tidy(1000, u64::MAX).unwrap();
+    assert!(!tidied.moved && !tidied.freed);
+    let [lost] = tidied.unreadable[..] else { panic!("{tidied:?}") };
     assert_eq!((lost.group, lost.first, lost.last), (QUIET, Index(3), Index(5)), "all that its batch has from there on");
     let ops = [Op::Repair { group: QUIET, entries: quiet[2..].to_vec() }];
     log.append(&ops).unwrap();
-    assert!(log.give_back(1000).unwrap().again);
+    assert!(log.tidy(1000, u64::MAX).unwrap().freed);
     assert!(disk.segments().contains(&oldest), "its entries are in the last batch alone");
     let next = model.last(GROUP) + 1;
     let ops = [run(next, next, 1, 10)];
     log.append(&ops).unwrap();
     model.apply(&ops);
-    assert_eq!(log.give_back(1000).unwrap(), Default::default());
+    log.release().unwrap();
     assert!(!disk.segments().contains(&oldest));
     model.assert_reads(&log.reader(), 100);
+}
+
+/// Segments after a group that fills most of the oldest ones has gone quiet, and a busy one has written and let go of many.
+fn segments_beside_a_quiet_group(held_back_max: u64) -> usize {
+    let (disk, mut model) = (SimDisk::default(), Model::default());
+    let (mut log, _) = open(&disk).unwrap();
+    while log.reader().stats().segments < 3 {
+        let next = model.last(QUIET) + 1;
+        let ops = [entries(QUIET, vec![entry(next, 2, payload(next, 2, 3000))]), hard_state(QUIET, 2, 1, next)];
+        log.append(&ops).unwrap();
+        model.apply(&ops);
+    }
+    let mut most = 0;
+    for _ in 0..20 {
+        let segments = log.reader().stats().segments + 1;
+        fill(&mut log, &mut model, segments);
+        let ops = [snapshot_all(&model, 1)];
+        log.append(&ops).unwrap();
+        model.apply(&ops);
+        log.release().unwrap();
+        while log.relocate(4_000, held_back_max).unwrap().entries > 0 {
+            log.release().unwrap();
+        }
+        most = most.max(log.reader().stats().segments);
+    }
+    model.assert_reads(&log.reader(), 100);
+    log.seal_and_close().unwrap();
+    let (log, recovery) = open(&disk).unwrap();
+    assert!(model.equals(&recovery, &log.reader()));
+    most
+}
+
+#[test]
+fn what_is_held_back_is_bounded_whoever_holds_it() {
+    assert!(segments_beside_a_quiet_group(0) <= 5);
+    assert!(segments_beside_a_quiet_group(u64::MAX) >= 20, "nothing is moved of segments that are mostly live");
 }
 
 #[test]

@@ -243,10 +243,12 @@ impl<R: EntryReader> Protocol<R> {
             effects.completions.clear();
         }
         effects.applied = false;
-        let status = group.status();
-        let diverged = status.divergence.as_ref().filter(|_| status.isolated).map_or(0, |found| found.first.0);
-        shared.diverged.store(diverged, Ordering::SeqCst);
-        *shared.status.lock() = status;
+        let diverged = group.isolated().map_or(0, |first| first.0);
+        if shared.diverged.swap(diverged, Ordering::SeqCst) != diverged {
+            // Whoever waits for the journal to grow looks once more, and is told.
+            self.shared.app.put(|out| ends::journal_grown(out, id, applied));
+        }
+        *shared.status.lock() = group.status();
     }
 
     /// Members have come or gone: the network has to know.

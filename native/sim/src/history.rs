@@ -92,6 +92,8 @@ pub struct GroupHistory {
     pub committed_in: Vec<Term>,
     pub leaders: BTreeMap<Term, usize>,
     pub hash_at: BTreeMap<Index, u64>,
+    /// Two members have had different states at one index.
+    pub parted: bool,
     /// (index, term) of every entry ever written: hash of its data, term of the entry before.
     pub written: BTreeMap<(Index, Term), (u64, Term)>,
     /// The journal as the first reader of each place saw it.
@@ -132,9 +134,10 @@ impl History {
         }
     }
 
-    /// Requests somebody waits for.
-    pub fn open(&self) -> usize {
-        self.requests.values().filter(|request| request.state == State::Open && !request.unattended).count()
+    /// Requests somebody waits for, by the member that has each.
+    pub fn open(&self) -> impl Iterator<Item = usize> + '_ {
+        let open = |request: &Request| request.state == State::Open && !request.unattended;
+        self.requests.iter().filter(move |(_, request)| open(request)).map(|((node, _), _)| *node)
     }
 }
 

@@ -51,6 +51,10 @@ pub enum Plant {
     RecordsMixedUp,
     SubmissionsMixedUp,
     JournalsMixedUp,
+    StatesPart,
+    NobodyIsolates,
+    EverybodyIsolates,
+    IsolatedGoesOn,
 }
 
 use Plant::*;
@@ -67,7 +71,7 @@ const fn row(plant: Plant, name: &'static str, what: &'static str, caught_by: &'
     PlantRow { plant, name, what, caught_by }
 }
 
-pub static PLANTS: [PlantRow; 40] = [
+pub static PLANTS: [PlantRow; 44] = [
     row(AckBeforeSync, "ack-before-sync", "the log says \"on disk\" when a write is only queued", &["acknowledged_is_durable"]),
     row(BarrierWithoutReadIndex, "read-without-barrier", "a barrier is answered from local state without asking the leader", &["barrier_is_real_time"]),
     row(TinyWindow, "tiny-window", "the id window forgets almost everything, on every member", &["exactly_once", "duplicates_keep_first_place", "fence_is_final"]),
@@ -108,6 +112,10 @@ pub static PLANTS: [PlantRow; 40] = [
     row(RecordsMixedUp, "records-mixed-up", "recovery takes every group's term and vote for the first group's", &["recovery_is_faithful"]),
     row(SubmissionsMixedUp, "submissions-mixed-up", "a member takes what it is given for its first group, whichever it is for", &["groups_are_apart"]),
     row(JournalsMixedUp, "journals-mixed-up", "readers of one group are told where another's journal begins", &["subscriptions_are_complete", "groups_go_on"]),
+    row(StatesPart, "states-part", "one member's window has another size than the others', and only what the members make of it is judged", &["healing"]),
+    row(NobodyIsolates, "nobody-isolates", "one member's window has another size than the others', and it goes on when they tell it", &["minority_is_isolated"]),
+    row(EverybodyIsolates, "everybody-isolates", "one member's window has another size than the others', and whoever hears of it isolates itself", &["minority_is_isolated"]),
+    row(IsolatedGoesOn, "isolated-goes-on", "one member's window has another size than the others'; it says that it is isolated, and goes on", &["minority_is_isolated"]),
 ];
 
 /// Operations of a repair that forgets what follows.
@@ -150,6 +158,16 @@ impl Plant {
         matches!(self, FramesMixedUp | RecordsMixedUp | SubmissionsMixedUp | JournalsMixedUp)
     }
 
+    /// One member applies something else than the others.
+    pub fn parts_states(self) -> bool {
+        matches!(self, UnequalWindow | Divergence) || self.is_left_to_isolation()
+    }
+
+    /// The difference itself is passed over: what the members make of it is judged.
+    pub fn is_left_to_isolation(self) -> bool {
+        matches!(self, StatesPart | NobodyIsolates | EverybodyIsolates | IsolatedGoesOn)
+    }
+
     /// What the core itself is to do wrong.
     pub fn in_core(self) -> Option<CorePlant> {
         Some(match self {
@@ -162,6 +180,9 @@ impl Plant {
             RecordsMixedUp => CorePlant::RecordsMixedUp,
             SubmissionsMixedUp => CorePlant::SubmissionsMixedUp,
             JournalsMixedUp => CorePlant::JournalsMixedUp,
+            NobodyIsolates => CorePlant::NobodyIsolates,
+            EverybodyIsolates => CorePlant::EverybodyIsolates,
+            IsolatedGoesOn => CorePlant::IsolatedGoesOn,
             _ => return None,
         })
     }

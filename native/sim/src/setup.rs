@@ -72,6 +72,32 @@ const OVERTAKING: [FaultKind; 6] = [
     FaultKind::DamagedMiddle,
 ];
 
+/// What one seed in eight draws from alone: few kinds, often, since what repair gets wrong takes several of them in a row.
+const MIXES: [&[FaultKind]; 5] = [
+    &[FaultKind::Partition, FaultKind::DamagedMiddle],
+    &OVERTAKING,
+    &[FaultKind::Partition, FaultKind::DamagedMiddle, FaultKind::PowerLoss, FaultKind::FailedSync, FaultKind::StalledDisk],
+    &[FaultKind::PowerLoss, FaultKind::FlippedTail, FaultKind::DamagedMiddle, FaultKind::Partition, FaultKind::Reset],
+    &[
+        FaultKind::DamagedMiddle,
+        FaultKind::SharedBlock,
+        FaultKind::CrashInOpen,
+        FaultKind::FullDisk,
+        FaultKind::DamagedFooter,
+        FaultKind::CleanRestart,
+        FaultKind::Loss,
+    ],
+];
+
+/// Kinds of faults that a seed is limited to; empty for all.
+fn mix(seed: u64) -> Vec<FaultKind> {
+    let mut random = Random::stream(seed, "mix", 0);
+    match random.chance(125) {
+        true => random.pick(&MIXES).to_vec(),
+        false => Vec::new(),
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub seed: u64,
@@ -123,7 +149,13 @@ impl Setup {
         let until_us = random.between(10, 40) * 1_000_000;
         let until_us = changes.until_ms.map_or(until_us, |ms| ms * 1_000);
         let mean_us = random.pick(&[0, 4_000_000, 1_500_000, 600_000, 250_000]);
-        let mean_us = if changes.only.is_empty() { mean_us } else { mean_us.clamp(250_000, 1_000_000) };
+        let only = match (&changes.only[..], changes.plant) {
+            ([], None) => mix(seed),
+            ([], Some(plant)) if plant.needs_leases() => SPLITTING.to_vec(),
+            ([], Some(Plant::RepairFromStaleMember)) => OVERTAKING.to_vec(),
+            _ => changes.only.clone(),
+        };
+        let mean_us = if only.is_empty() { mean_us } else { mean_us.clamp(250_000, 1_000_000) };
         let mut limits = MachineLimits { window_events: 4_096, sessions: 500, fences: 1_000, consumers: 10 };
         if random.chance(60) && changes.plant.is_none() {
             // Sessions are forgotten all the time: clients are told so, and every member forgets the same ones.
@@ -139,9 +171,7 @@ impl Setup {
         let until_us = if reads { until_us.min(10_000_000) } else { until_us };
         let election_ticks = if leased { (60, 70) } else { random.pick(&[(15, 30), (15, 30), (10, 13)]) };
         let lease_us = (election_ticks.0 as u64 - 2) * TICK_US;
-        let only = if leased && changes.only.is_empty() { SPLITTING.to_vec() } else { changes.only.clone() };
         let stale = changes.plant == Some(Plant::RepairFromStaleMember);
-        let only = if stale && changes.only.is_empty() { OVERTAKING.to_vec() } else { only };
         let mean_us = if leased || stale { 200_000 } else { mean_us };
         // Drawn apart, so that a run of one group is what it was when there was one.
         let drawn_groups = Random::stream(seed, "groups", 0).pick(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 4]);

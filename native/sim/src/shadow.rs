@@ -62,10 +62,14 @@ impl Shadow {
     }
 }
 
-/// The farther of two reaches, group by group.
+/// The farther of two reaches, group by group, term and log each for itself.
 pub fn farther(one: Option<&[Reach]>, other: Vec<Reach>) -> Vec<Reach> {
-    let before = one.unwrap_or_default().iter().map(Some).chain(std::iter::repeat(None));
-    other.into_iter().zip(before).map(|(new, old)| old.map_or(new, |old| new.max(*old))).collect()
+    let before = one.unwrap_or_default().iter().copied().chain(std::iter::repeat(Reach::default()));
+    let farther = |((term, last_term, last), old): (Reach, Reach)| {
+        let (last_term, last) = (last_term, last).max((old.1, old.2));
+        (term.max(old.0), last_term, last)
+    };
+    other.into_iter().zip(before).map(farther).collect()
 }
 
 /// What recovery found of a group; one that it does not know has an empty log.
@@ -83,6 +87,8 @@ pub struct GroupShadow {
     pub mark: SnapshotMark,
     /// Entries that the disk has lost: whether anybody has noticed or not.
     pub holes: BTreeSet<Index>,
+    /// Entries that were cut off: where the batch that did it is lost, they are there again.
+    past: Vec<(Index, Term, u64)>,
     undo: Option<Box<Undo>>,
 }
 
@@ -103,6 +109,7 @@ impl GroupShadow {
             _ => None,
         });
         let kept = lowest.min().unwrap_or(self.entries.len()).min(self.entries.len());
+        self.past.extend((kept as u64 + 1..).zip(&self.entries[kept..]).map(|(index, (term, sum))| (Index(index), *term, *sum)));
         self.undo = Some(Box::new(Undo { kept, cut: self.entries[kept..].to_vec(), hard: self.hard, mark: self.mark }));
         for op in ops {
             match op {
@@ -135,7 +142,14 @@ impl GroupShadow {
         let undo = self.undo.as_ref()?;
         let mut entries = self.entries[..undo.kept.min(self.entries.len())].to_vec();
         entries.extend_from_slice(&undo.cut);
-        Some(Self { entries, hard: undo.hard, mark: undo.mark, holes: self.holes.clone(), undo: None })
+        Some(Self {
+            entries,
+            hard: undo.hard,
+            mark: undo.mark,
+            holes: self.holes.clone(),
+            past: self.past.clone(),
+            undo: None,
+        })
     }
 
     /// First entry of the log.
@@ -179,15 +193,15 @@ impl GroupShadow {
             && (found.first_index, found.snapshot) == (self.first(), snapshot)
     }
 
-    /// Whether recovery of a damaged disk found this but for what it says is lost. Of what is in doubt, less may have been
-    /// found, where recovery says that it does not know.
+    /// Whether recovery of a damaged disk found this but for what it says is lost. Of what is in doubt, less or an older
+    /// state may have been found, where recovery says that it does not know.
     pub fn fits(&self, found: &GroupRecovery, lost: &[LostRange], unsettled: bool) -> bool {
         let is_lost = |index: Index| lost.iter().any(|range| (range.first..=range.last).contains(&index));
-        let term = |index: Index| {
-            let run = found.terms.partition_point(|(first, _)| *first <= index);
-            run.checked_sub(1).map(|run| found.terms[run].1)
+        let same = |index: u64| {
+            let (at, term) = (Index(index), term_of(found, Index(index)));
+            let older = unsettled && at > found.hard_state.commit && term.is_some_and(|term| self.past(at, term).is_some());
+            is_lost(at) || term == self.term_of(at) || older
         };
-        let same = |index: u64| is_lost(Index(index)) || term(Index(index)) == self.term_of(Index(index));
         let hard = HardState { commit: self.hard.commit.min(self.last()), ..self.hard };
         let promised = match unsettled {
             true => found.hard_state.term <= hard.term && found.hard_state.commit <= hard.commit,
@@ -195,7 +209,7 @@ impl GroupShadow {
         };
         let mark = found.snapshot.unwrap_or_default().0 <= self.mark.index && found.first_index <= self.first();
         // Entries that nothing follows leave no trace but that.
-        let last = found.last_index == self.last() || unsettled && found.last_index < self.last();
+        let last = found.last_index == self.last() || unsettled;
         last && promised && mark && (found.first_index.0..=found.last_index.0).all(same)
     }
 
@@ -204,14 +218,30 @@ impl GroupShadow {
         self.hard = found.hard_state;
         let (index, term) = found.snapshot.unwrap_or_default();
         self.mark = SnapshotMark { index, term, first: found.first_index, prior_term: found.prior_term };
-        self.entries.truncate(found.last_index.0 as usize);
+        self.entries.resize(found.last_index.0 as usize, (Term(0), 0));
+        for index in (found.hard_state.commit.0 + 1..=found.last_index.0).map(Index) {
+            let older = term_of(found, index).filter(|term| self.term_of(index) != Some(*term));
+            if let Some((term, sum)) = older.and_then(|term| Some((term, self.past(index, term)?))) {
+                self.entries[index.0 as usize - 1] = (term, sum);
+            }
+        }
         self.undo = None;
+    }
+
+    /// Fingerprint of an entry that was cut off.
+    fn past(&self, index: Index, term: Term) -> Option<u64> {
+        self.past.iter().find(|(at, of, _)| (*at, *of) == (index, term)).map(|(_, _, sum)| *sum)
     }
 
     pub fn describe(&self) -> String {
         let (term, last_term, last) = self.reach();
         format!("{last} entries, the last of term {last_term}, promised term {term}, vote {}", self.hard.vote)
     }
+}
+
+fn term_of(found: &GroupRecovery, index: Index) -> Option<Term> {
+    let run = found.terms.partition_point(|(first, _)| *first <= index);
+    run.checked_sub(1).map(|run| found.terms[run].1)
 }
 
 pub fn fingerprint(entry: &LogEntry) -> u64 {

@@ -296,8 +296,14 @@ impl Group {
             push_term(&mut self.terms, mark.index.0, mark.term.0);
         }
         let doubtful = std::mem::take(&mut self.doubts).iter().map(|(low, _)| *low).min();
-        if let (Some(low), Some(state)) = (doubtful, &mut self.hard_state) {
-            state.commit.0 = state.commit.0.min(low - 1);
+        let (last, commit) = (self.last(), self.hard_state.map_or(0, |state| state.commit.0));
+        match (doubtful, &mut self.hard_state) {
+            (Some(low), Some(state)) => state.commit.0 = commit.min(low - 1),
+            (None, _) if self.lossy && commit > last => {
+                // What was committed was there, though nothing that is left follows it.
+                self.extend(Extent { segment: None, first: last + 1, last: commit, mean_bytes: 0 });
+            }
+            _ => {}
         }
     }
 

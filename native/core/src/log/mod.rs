@@ -55,8 +55,8 @@ pub use spare::SparePool;
 pub use superblock::NAME_BYTES_MAX;
 pub use record::Carried;
 pub use types::{
-    AppendStats, GivenBack, GroupRecovery, HardState, Identity, LogEntry, LogOptions, LogStats, Op, Pin, Recovery, ReleaseStats,
-    RelocateStats, SnapshotMark, Wanted,
+    AppendStats, GroupRecovery, HardState, Identity, LogEntry, LogOptions, LogStats, Op, Pin, Recovery, ReleaseStats,
+    RelocateStats, SnapshotMark, Tidied, Wanted,
 };
 pub use unsettled::clear_unsettled;
 pub use writer::{Log, BATCH_BYTES_MAX};

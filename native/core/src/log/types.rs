@@ -161,6 +161,9 @@ pub struct LogStats {
     /// Bytes in use, over all segments.
     pub log_bytes: u64,
     pub segments: usize,
+    /// Of them, in segments that are full, those that no group needs: older entries that one does need hold them back.
+    /// What batches are padded with counts.
+    pub held_back_bytes: u64,
 }
 
 /// What `Log::release` has given back.
@@ -183,12 +186,13 @@ pub struct RelocateStats {
     pub freed: bool,
 }
 
-/// What `Log::give_back` leaves to be done.
+/// What `Log::tidy` has done and leaves to be done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GivenBack {
-    /// Call it again after another batch. What was moved would be lost with a torn tail, so that its old home goes only
-    /// once it is not the last that was written.
-    pub again: bool,
+pub struct Tidied {
+    /// There may be more to move.
+    pub moved: bool,
+    /// The oldest segment can go, but after another batch only: what was moved would be lost with a torn tail.
+    pub freed: bool,
     /// What was to be moved, and needs repair first.
     pub unreadable: Vec<LostRange>,
 }

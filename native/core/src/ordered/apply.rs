@@ -61,7 +61,7 @@ impl<R: EntryReader> Group<R> {
     /// Voters with the entry on disk: what the leader has been told, elsewhere what commitment proves.
     pub(super) fn durable_members(&self, index: Index) -> u32 {
         // An entry from before a change of members was committed by a majority of the members of that time.
-        let now = self.conf.voters.len().max(self.conf.outgoing.len()) / 2 + 1;
+        let now = self.conf.proven();
         let majority = if index > self.conf_since.0 { now } else { now.min(self.conf_since.1) };
         if self.raw.raft.state != StateRole::Leader {
             return majority as u32;

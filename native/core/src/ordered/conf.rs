@@ -41,6 +41,13 @@ impl Conf {
         self.voters.iter().chain(&self.outgoing).collect::<BTreeSet<_>>().len() as u32
     }
 
+    /// Votes that every entry had that was committed from here on: a leader may have committed it before it entered a
+    /// joint configuration, by the outgoing set alone, and not before it left one.
+    pub fn proven(&self) -> usize {
+        let counted = if self.is_joint() { &self.outgoing } else { &self.voters };
+        counted.len() / 2 + 1
+    }
+
     /// Members with a vote in either set, without this one.
     pub fn voting_but(&self, me: MemberId) -> BTreeSet<MemberId> {
         self.voters.iter().chain(&self.outgoing).copied().filter(|id| *id != me).collect()

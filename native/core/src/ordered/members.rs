@@ -98,9 +98,8 @@ impl<R: EntryReader> Group<R> {
         };
         let Ok(change) = change else { return };
         if let Ok(state) = self.raw.apply_conf_change(&change) {
-            let before = self.conf.voters.len().max(self.conf.outgoing.len()) / 2 + 1;
             // A chain of changes within what may still be answered: the least majority of them counts.
-            let least = before.min(self.conf_since.1);
+            let least = self.conf.proven().min(self.conf_since.1);
             self.lease.end(now_us);
             self.conf_since = (Index(entry.index), least);
             self.conf = Arc::new(Conf::from_raft(&state));

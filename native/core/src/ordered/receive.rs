@@ -60,6 +60,15 @@ fn heard_in_repair(kind: FrameKind) -> bool {
     )
 }
 
+/// What a member takes that has applied something else than a majority: its log is as good as the others', what it has
+/// made of it is not.
+fn heard_in_isolation(kind: FrameKind) -> bool {
+    matches!(
+        kind,
+        FrameKind::HashReport | FrameKind::HashQuery | FrameKind::HashAnswer | FrameKind::RepairQuery | FrameKind::Removed
+    )
+}
+
 impl<R: EntryReader> Group<R> {
     /// Takes a frame that came on a connection of `from`.
     pub fn receive(
@@ -76,7 +85,8 @@ impl<R: EntryReader> Group<R> {
         if self.tells_removed(from) || left_out {
             return Err(Refused::Removed(from));
         }
-        if self.stands_still() && !heard_in_repair(frame.kind) {
+        let deaf = self.stands_still() && !heard_in_repair(frame.kind) || self.keeps_out() && !heard_in_isolation(frame.kind);
+        if deaf {
             return Ok(());
         }
         match frame.kind {
@@ -137,16 +147,18 @@ impl<R: EntryReader> Group<R> {
     }
 
     fn receive_raft(&mut self, from: MemberId, mut message: Message) -> Result<(), Refused> {
-        // A member of an earlier release sends a read on that another took to a deposed leader, under that one's address.
         let reads = message.get_msg_type() == MessageType::MsgReadIndex;
-        let forwarded = reads && self.conf.contains(MemberId(message.from));
-        if (message.from != from.0 && !forwarded) || message.to != self.config.me.0 {
+        if message.from != from.0 || message.to != self.config.me.0 {
             let (claimed, to) = (MemberId(message.from), MemberId(message.to));
             return Err(Refused::Misaddressed { from, claimed, to });
         }
         if message.term == 0 && !reads {
             // Raft takes it for one of its own and passes over every check of terms.
             return Err(Refused::Message(raft_message::MessageError("no term")));
+        }
+        if message.get_msg_type() == MessageType::MsgAppend && message.index > 0 && message.log_term == 0 {
+            // Raft takes it for a match where its log has no such entry.
+            return Err(Refused::Message(raft_message::MessageError("an append behind an entry without a term")));
         }
         // Raft's own view, entries included that came since the last flush; of earlier terms it ignores everything.
         let log = &self.raw.raft.raft_log;
@@ -313,10 +325,12 @@ impl<R: EntryReader> Group<R> {
         if self.raw.raft.state != StateRole::Leader {
             return;
         }
+        // Its log may go further, by what a deposed leader sent or it wrote itself.
+        let next_idx = last.0.min(self.raw.raft.raft_log.last_index()) + 1;
         if let Some(progress) = self.raw.raft.mut_prs().get_mut(member.0) {
             progress.become_probe();
             progress.matched = 0;
-            progress.next_idx = last.0 + 1;
+            progress.next_idx = next_idx;
         }
     }
 

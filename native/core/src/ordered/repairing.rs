@@ -75,7 +75,7 @@ impl<R: EntryReader> Group<R> {
 
     /// A reader of the journal could not read this entry.
     pub fn unreadable(&mut self, index: Index) {
-        let (first, applied) = (self.raw.store().first(), self.machine.applied());
+        let (first, applied) = (self.first(), self.machine.applied());
         let readable = || !self.raw.store().readable(index, Index(index.0 + 1), 1).is_empty();
         if index >= first && index <= applied && !self.repair.contains(index) && !readable() {
             let lost = self.run_of(index, applied, false);
@@ -162,7 +162,7 @@ impl<R: EntryReader> Group<R> {
 
     /// Whether the log on disk is all there is, so that it can be changed beside Raft.
     fn is_still(&mut self) -> bool {
-        let commit = Index(self.raw.raft.raft_log.committed);
+        let commit = self.committed();
         let (idle, store) = (self.persistence.is_idle(), self.raw.store());
         match &mut self.paused {
             Some(Paused { found: found @ None, .. }) if idle => *found = Some(store.found(commit)),
@@ -176,8 +176,26 @@ impl<R: EntryReader> Group<R> {
         self.paused.as_ref().and_then(|paused| paused.found.as_ref())
     }
 
+    /// First entry of the log on disk, which Raft may not know of yet.
+    pub(super) fn first(&self) -> Index {
+        self.found().map_or(self.raw.store().first(), |found| found.first_index)
+    }
+
+    /// Index of the newest snapshot that the log names; 0 without one.
+    pub(super) fn snapshot(&self) -> Index {
+        let named = || self.raw.store().snapshot_info().map(|info| info.meta.index);
+        self.found().map_or_else(named, |found| found.snapshot.map(|(index, _)| index)).unwrap_or_default()
+    }
+
+    /// Up to here the log that `store` and disk have is committed. Raft may know of more, by what has come since and is
+    /// not in them: there the log may hold something else yet.
     fn committed(&self) -> Index {
-        let known = self.found().map_or(Index(self.raw.raft.raft_log.committed), |found| found.hard_state.commit);
+        let log = &self.raw.raft.raft_log;
+        let known = match self.found() {
+            Some(found) => found.hard_state.commit,
+            None if log.unstable_snapshot().is_some() => Index(0),
+            None => Index(log.committed.min(log.unstable.offset - 1)),
+        };
         known.max(self.machine.applied())
     }
 

@@ -176,7 +176,8 @@ impl<R: EntryReader> Group<R> {
                 self.snapshots.writing = false;
                 self.snapshots.taken += 1;
                 self.snapshots.last_failure = None;
-                if self.newest_snapshot() < info.meta.index {
+                // Of a state that is not the others' the next start must not begin.
+                if self.newest_snapshot() < info.meta.index && !self.keeps_out() {
                     self.mark(info, effects);
                 }
             }

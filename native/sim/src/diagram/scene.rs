@@ -25,7 +25,7 @@ pub static GROUPS: [(&str, &[&str]); 11] = [
     ("applied", &["AppliedQuery", "AppliedAnswer"]),
     ("snapshot", &["Snapshot", "SnapshotOffer", "SnapshotPull", "SnapshotPiece"]),
     ("repair", &["RepairQuery", "RepairAnswer", "TermQuery", "TermAnswer"]),
-    ("hash", &["HashReport", "HashQuery", "HashAnswer"]),
+    ("compare", &["HashReport", "HashQuery", "HashAnswer"]),
     ("member", &["Removed"]),
     ("other", &[]),
 ];

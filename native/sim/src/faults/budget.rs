@@ -20,7 +20,9 @@ impl World {
                 let committed = &self.history.of(*group).committed;
                 term >= lost.0 && (last_term, last) >= (lost.1, lost.2) && (1..).zip(committed).all(holds)
             });
-            if seen && groups.iter().all(whole) {
+            // What it may have forgotten is for the others to settle; until then it is of no use to them.
+            let settled = |group: &GroupId| member.group(*group).is_some_and(|group| group.is_settled() && !group.is_repairing());
+            if seen && groups.iter().all(|group| settled(group) && whole(group)) {
                 member.lost = None;
             }
         }

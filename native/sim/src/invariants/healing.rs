@@ -22,11 +22,24 @@ pub fn mendable(world: &World) -> Vec<(usize, GroupId, Index)> {
         .collect()
 }
 
+/// Requests that somebody waits for, at members who can learn what becomes of them.
+fn open(world: &World, table: &Membership) -> usize {
+    world.history.open().filter(|node| !stranded(world, table, *node)).count()
+}
+
+/// Whether a member was removed, and of those it knows nobody is left to tell it.
+fn stranded(world: &World, table: &Membership, node: usize) -> bool {
+    let member = &world.members[node];
+    let runs = |id: MemberId| id != member.id && world.members.iter().any(|other| other.id == id && other.running.is_some());
+    let alone = |group| member.group(group).is_some_and(|group| !group.conf().members().into_iter().any(runs));
+    table.role(member.id) == Some(Role::Removed) && world.groups().all(alone)
+}
+
 pub fn healed(world: &World) -> bool {
-    if world.history.open() > 0 || !mendable(world).is_empty() {
+    let Some(table) = operator::table(world) else { return false };
+    if open(world, &table) > 0 || mendable(world).iter().any(|(node, ..)| !stranded(world, &table, *node)) {
         return false;
     }
-    let Some(table) = operator::table(world) else { return false };
     let members: Vec<&Member> = world.members.iter().filter(|member| operator::belongs(&table, member)).collect();
     let waiting = members.iter().any(|member| member.stage == Stage::Waiting);
     !waiting && world.groups().all(|group| has_healed(&members, group, &table))
@@ -57,7 +70,8 @@ pub fn check(world: &mut World) {
         return;
     }
     let groups: Vec<String> = world.groups().map(|group| format!("group {group}: {}", describe(world, group))).collect();
-    let what = format!("{} requests open; {}", world.history.open(), groups.join("; "));
+    let table = operator::table(world).unwrap_or_default();
+    let what = format!("{} requests open; {}", open(world, &table), groups.join("; "));
     world.history.violate("healing", what);
 }
 

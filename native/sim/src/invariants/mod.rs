@@ -19,6 +19,7 @@ pub mod healing;
 pub mod leader_completeness;
 pub mod log_matching;
 pub mod memory_is_bounded;
+pub mod minority_is_isolated;
 pub mod one_change_at_a_time;
 pub mod receipts_are_modest;
 pub mod recovery_is_faithful;
@@ -43,6 +44,7 @@ pub fn after_flush(world: &mut World, node: usize, group: GroupId) {
     state_machine_safety::check(world, node, group, &status);
     memory_is_bounded::check(world, node);
     hashes_agree::check(world, node, group, &status);
+    minority_is_isolated::check(world, node, group, &status);
     configurations_agree::check(world, node, group, &status);
     if status.applied >= world.history.of(group).observed {
         journal::observe(world, node, group);
@@ -51,6 +53,7 @@ pub fn after_flush(world: &mut World, node: usize, group: GroupId) {
 
 pub fn on_completion(world: &mut World, node: usize, completion: &Completion) {
     world.history.answers += 1;
+    minority_is_isolated::check_end(world, node, completion);
     let Some(request) = world.history.requests.get_mut(&(node, completion.request)) else {
         world.history.violate("ends_are_asked_for", format!("{node} ends unknown request {}", completion.request));
         return;

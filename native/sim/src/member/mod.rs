@@ -124,6 +124,8 @@ pub struct Member {
     pub stalled_until_us: u64,
     /// Highest index of each group that was applied in any of its lives.
     applied_ever: Vec<Index>,
+    /// Since when it has another state of a group than a majority, and goes on.
+    pub differs_since_us: BTreeMap<GroupId, u64>,
     /// An older state of the directory, to be put back.
     pub set_aside: Option<(SimDisk, Shadow)>,
     pub stage: Stage,
@@ -164,6 +166,7 @@ impl Member {
             slow_until_us: 0,
             stalled_until_us: 0,
             applied_ever: vec![Index(0); setup.groups as usize],
+            differs_since_us: BTreeMap::new(),
             set_aside: None,
             stage: Stage::In,
             plant: setup.plant,
@@ -179,6 +182,7 @@ impl Member {
         self.disk.set_opening(false);
         let (running, wrong) = opened?;
         self.running = Some(running);
+        self.differs_since_us.clear();
         self.requests = 0;
         Ok(wrong)
     }

@@ -18,7 +18,7 @@ use vexfs_core::ordered::Group;
 impl Member {
     fn config(&self, number: usize, founders: &[String], setup: &Setup) -> MemberConfig {
         let mut limits = setup.limits;
-        if matches!(setup.plant, Some(Plant::UnequalWindow | Plant::Divergence)) && number == 0 {
+        if number == 0 && setup.plant.is_some_and(Plant::parts_states) {
             limits.window_events = 3;
         }
         MemberConfig {

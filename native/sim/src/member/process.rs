@@ -13,6 +13,8 @@ use vexfs_core::snapshot::keeper::{Done, Job};
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Live bytes of quiet groups moved at a time, in proportion to segments as the runtime has it.
 const RELOCATE_BYTES: u64 = 2 * 1024;
+/// What older entries may hold back before they are moved.
+const HELD_BACK_MAX: u64 = 128 * 1024;
 
 impl Member {
     /// Begins the next batch of everything queued. Its number, if there is one.
@@ -74,9 +76,10 @@ impl Member {
             running.unsettled = running.log.clear_unsettled().is_err();
         }
         if std::mem::replace(&mut running.release_due, !finished.marks.is_empty()) {
-            let given = running.log.give_back(RELOCATE_BYTES)?;
-            running.release_due |= given.again;
-            for range in given.unreadable {
+            running.log.release()?;
+            let tidied = running.log.tidy(RELOCATE_BYTES, HELD_BACK_MAX)?;
+            running.release_due |= tidied.freed;
+            for range in tidied.unreadable {
                 if let Some(group) = running.groups.touch(range.group) {
                     group.unreadable(range.first);
                 }

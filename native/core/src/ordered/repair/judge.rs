@@ -6,13 +6,13 @@
 //! - its term is what this log still knows of it;
 //! - the member's log has, right after the range, the entry that this log has there;
 //! - both logs say that it is committed;
-//! - it is committed there, and the range's end is of the leader that wrote what follows it here: a leader's log only
-//!   grows;
+//! - the range's end there is of the leader that wrote what follows it here: a leader writes an index once, in order;
 //! - it is committed there, nothing follows here, and both logs have the same entry in front of the range, or have
 //!   committed it: whatever was lost could not be committed any more.
 //!
-//! What this log has in the place of something else that the member has committed is stale, and goes with all after it. Nothing else is taken from anybody:
-//! what a member has and cannot show to be committed or ours may have been overtaken long ago.
+//! What this log has in the place of something else that the member has committed is stale, and goes with all after it.
+//! Nothing else is taken from anybody: what a member has and cannot show to be committed or ours may have been overtaken
+//! long ago.
 
 use super::words::Answer;
 use super::Lost;
@@ -30,8 +30,8 @@ pub enum Verdict {
     Lacks,
     /// It had them, and cannot read them.
     Damaged,
-    /// A snapshot has taken their place.
-    Compacted,
+    /// A snapshot has taken their place; its log begins there.
+    Compacted(Index),
     /// It has something there that proves nothing.
     Unproven,
     /// As `Unproven`, and it may have forgotten what it had.
@@ -47,7 +47,7 @@ pub fn judge(lost: &Lost, commit: Index, prior_term: Option<Term>, answer: &Answ
     let same_prior = prior <= commit || prior_term.is_some() && prior_term == knows(answer.prior_term);
     let follows = lost.next_term.is_some();
     let same_next = follows && lost.next_term == knows(answer.next_term);
-    let same_leader = follows && answer.commit >= lost.last && lost.next_term == knows(answer.last_term);
+    let same_leader = follows && lost.next_term == knows(answer.last_term);
     let right = |entry: &LogEntry| {
         let committed = entry.index <= answer.commit;
         if plants::is(CorePlant::RepairUnproven) {
@@ -55,7 +55,8 @@ pub fn judge(lost: &Lost, commit: Index, prior_term: Option<Term>, answer: &Answ
         }
         lost.term_of(entry.index) == Some(entry.term)
             || same_next
-            || committed && (entry.index <= commit || same_leader || !follows && same_prior)
+            || same_leader
+            || committed && (entry.index <= commit || !follows && same_prior)
     };
     // Of ours, something else than what is committed there.
     let other = |entry: &&LogEntry| {
@@ -70,9 +71,10 @@ pub fn judge(lost: &Lost, commit: Index, prior_term: Option<Term>, answer: &Answ
         return Verdict::Stale(from);
     }
     match answer.entries.iter().take_while(|entry| right(entry)).count() {
-        0 if answer.log_first > lost.first => Verdict::Compacted,
+        0 if answer.log_first > lost.first => Verdict::Compacted(answer.log_first),
         0 if answer.log_last >= lost.first && answer.entries.is_empty() => Verdict::Damaged,
-        0 if answer.log_last < lost.first => if answer.settled { Verdict::Lacks } else { Verdict::Forgot },
+        0 if answer.log_last < lost.first && answer.settled => Verdict::Lacks,
+        0 if answer.log_last < lost.first => Verdict::Forgot,
         0 if !answer.settled => Verdict::Unsure,
         0 => Verdict::Unproven,
         count => Verdict::Take(count),
@@ -118,8 +120,8 @@ mod tests {
     #[test]
     fn the_same_entry_behind_the_range_proves_all_of_it() {
         assert_eq!(judge(&lost(5, 7, Some(3)), Index(0), &answer(&[2, 2, 3], 0, 3, 3)), Verdict::Take(3));
-        assert_eq!(judge(&lost(5, 7, Some(3)), Index(0), &answer(&[2, 2, 3], 0, 3, 4)), Verdict::Unproven);
-        assert_eq!(judge(&lost(5, 7, Some(3)), Index(0), &answer(&[2, 2, 3], 0, 3, 0)), Verdict::Unproven);
+        assert_eq!(judge(&lost(5, 7, Some(3)), Index(0), &answer(&[2, 2, 2], 0, 2, 4)), Verdict::Unproven);
+        assert_eq!(judge(&lost(5, 7, Some(3)), Index(0), &answer(&[2, 2, 2], 0, 2, 0)), Verdict::Unproven);
     }
 
     #[test]
@@ -130,9 +132,11 @@ mod tests {
     }
 
     #[test]
-    fn a_committed_end_of_the_leader_that_went_on_here_proves_the_range() {
-        assert_eq!(judge(&lost(5, 7, Some(3)), Index(4), &answer(&[2, 3, 3], 7, 3, 0)), Verdict::Take(3));
-        assert_eq!(judge(&lost(5, 7, Some(3)), Index(4), &answer(&[2, 3, 3], 6, 3, 0)), Verdict::Unproven);
+    fn an_end_of_the_leader_that_went_on_here_proves_the_range() {
+        for commit in [0, 6, 7] {
+            assert_eq!(judge(&lost(5, 7, Some(3)), Index(4), &answer(&[2, 3, 3], commit, 3, 0)), Verdict::Take(3));
+        }
+        assert_eq!(judge(&lost(5, 7, Some(4)), Index(4), &answer(&[2, 3, 3], 7, 3, 0)), Verdict::Unproven);
     }
 
     #[test]
@@ -167,6 +171,6 @@ mod tests {
         assert_eq!(judge(&lost(5, 7, None), Index(0), &Answer { log_last: Index(4), ..none.clone() }), Verdict::Lacks);
         let torn = Answer { log_last: Index(4), settled: false, ..none.clone() };
         assert_eq!(judge(&lost(5, 7, None), Index(0), &torn), Verdict::Forgot);
-        assert_eq!(judge(&lost(5, 7, None), Index(0), &Answer { log_first: Index(6), ..none }), Verdict::Compacted);
+        assert_eq!(judge(&lost(5, 7, None), Index(0), &Answer { log_first: Index(6), ..none }), Verdict::Compacted(Index(6)));
     }
 }

@@ -163,6 +163,17 @@ impl Repair {
         let said = std::mem::take(&mut self.said);
         let Some(lost) = self.lost.front().cloned() else { return Step::Nothing };
         if !lost.grave {
+            let begins = said.values().flatten().filter_map(|verdict| match verdict {
+                Verdict::Compacted(first) => Some(*first),
+                _ => None,
+            });
+            if let Some(first) = begins.min().filter(|first| (lost.first.0 + 1..=lost.last.0).contains(&first.0)) {
+                // What nobody keeps any more is not to stand before what somebody has.
+                self.lost[0] = Lost { last: Index(first.0 - 1), next_term: None, ..lost.clone() };
+                self.lost.push_front(Lost { first, ..lost });
+                self.begin();
+                return Step::Nothing;
+            }
             // Others of its kind have their turn.
             self.lost.rotate_left(1);
             self.begin();

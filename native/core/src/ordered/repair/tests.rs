@@ -130,3 +130,20 @@ fn a_range_at_the_end_after_a_cut_has_nothing_behind_it() {
     assert_eq!(repair.lost.len(), 1);
     assert_eq!(repair.front().and_then(|lost| lost.next_term), None);
 }
+
+#[test]
+fn what_nobody_keeps_does_not_stand_before_what_somebody_has() {
+    let mut repair = Repair::default();
+    repair.set_others([2, 3].map(MemberId).into(), &BTreeSet::new());
+    let lost = Lost { first: Index(5), last: Index(9), next_term: Some(Term(4)), terms: Vec::new(), grave: false };
+    repair.add(lost.clone());
+    for (member, log_first) in [(2, 8), (3, 20)] {
+        assert!(matches!(repair.next(ME, None, Index(30)), Step::Ask { to, .. } if to == MemberId(member)));
+        let answer = Answer { log_first: Index(log_first), ..says(&repair, 40, true) };
+        assert_eq!(repair.answered(MemberId(member), answer, Index(30), None), None);
+    }
+    assert_eq!(repair.next(ME, None, Index(30)), Step::Nothing);
+    assert_eq!(repair.front(), Some(&Lost { first: Index(8), ..lost.clone() }));
+    repair.restored(Index(8), Index(9));
+    assert_eq!(repair.front(), Some(&Lost { last: Index(7), next_term: None, ..lost }));
+}
