@@ -217,6 +217,43 @@ fn a_quiet_groups_entries_are_moved_out_of_the_way() {
     assert!(model.equals(&recovery, &log.reader()));
 }
 
+/// What is to be moved and cannot be read is named; once it was repaired it is moved, and its old home goes only behind
+/// another batch, as a torn tail would take what was moved.
+#[test]
+fn damage_in_the_way_is_named_and_stops_nothing() {
+    let (disk, mut model) = (SimDisk::default(), Model::default());
+    let (mut log, _) = open(&disk).unwrap();
+    let quiet: Vec<_> = (1..=5).map(|i| entry(i, 2, payload(i, 2, 60))).collect();
+    let ops = [entries(QUIET, quiet.clone())];
+    log.append(&ops).unwrap();
+    model.apply(&ops);
+    fill(&mut log, &mut model, 3);
+    let ops = [snapshot_all(&model, 1)];
+    log.append(&ops).unwrap();
+    model.apply(&ops);
+    let (oldest, third) = (disk.segments().remove(0), &quiet[2]);
+    let mut bytes = disk.read(&oldest);
+    let at = bytes.windows(third.data.len()).position(|window| window == third.data).expect("it is there");
+    bytes[at] ^= 1;
+    disk.overwrite(&oldest, &bytes);
+
+    let tidied = log.tidy(1000, u64::MAX).unwrap();
+    assert!(!tidied.moved && !tidied.freed);
+    let [lost] = tidied.unreadable[..] else { panic!("{tidied:?}") };
+    assert_eq!((lost.group, lost.first, lost.last), (QUIET, Index(3), Index(5)), "all that its batch has from there on");
+    let ops = [Op::Repair { group: QUIET, entries: quiet[2..].to_vec() }];
+    log.append(&ops).unwrap();
+    assert!(log.tidy(1000, u64::MAX).unwrap().freed);
+    assert!(disk.segments().contains(&oldest), "its entries are in the last batch alone");
+    let next = model.last(GROUP) + 1;
+    let ops = [run(next, next, 1, 10)];
+    log.append(&ops).unwrap();
+    model.apply(&ops);
+    log.release().unwrap();
+    assert!(!disk.segments().contains(&oldest));
+    model.assert_reads(&log.reader(), 100);
+}
+
 /// Segments after a group that fills most of the oldest ones has gone quiet, and a busy one has written and let go of many.
 fn segments_beside_a_quiet_group(held_back_max: u64) -> usize {
     let (disk, mut model) = (SimDisk::default(), Model::default());

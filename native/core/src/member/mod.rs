@@ -46,10 +46,6 @@ impl<R: EntryReader> Member<R> {
         Self { groups, dirty, moved: BTreeMap::new() }
     }
 
-    pub fn into_groups(self) -> BTreeMap<GroupId, Group<R>> {
-        self.groups
-    }
-
     pub fn group(&self, id: GroupId) -> Option<&Group<R>> {
         self.groups.get(&id)
     }

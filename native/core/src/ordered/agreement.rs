@@ -12,7 +12,9 @@
 //! holds), and frames (`checking`).
 
 use crate::ids::{Index, MemberId};
+use crate::ordered::conf::Conf;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// Entries whose hashes are kept.
 const HASHES: usize = 64 * 1024;
@@ -117,6 +119,8 @@ pub struct Agreement {
     reported: Index,
     reported_at: u64,
     events: u64,
+    /// Who compares, as of which configuration: asked for every tick.
+    others: (Option<Arc<Conf>>, Arc<BTreeSet<MemberId>>),
     peers: BTreeMap<MemberId, Peer>,
     buckets: VecDeque<Bucket>,
     /// Pairs that agreed and all pairs, by the tick they were judged at.
@@ -138,6 +142,16 @@ impl Agreement {
         // What was compared is not what this member has now; what still differs is found again.
         self.search = None;
         self.found.clear();
+    }
+
+    /// The other members of a configuration.
+    pub fn others(&mut self, conf: &Arc<Conf>, me: MemberId) -> Arc<BTreeSet<MemberId>> {
+        if !self.others.0.as_ref().is_some_and(|known| Arc::ptr_eq(known, conf)) {
+            let mut others = conf.members();
+            others.remove(&me);
+            self.others = (Some(conf.clone()), Arc::new(others));
+        }
+        self.others.1.clone()
     }
 
     /// An entry was applied.
@@ -250,16 +264,16 @@ impl Agreement {
             return;
         }
         let applied = self.applied();
-        let due: Vec<(MemberId, Index, u64)> = self
-            .peers
-            .iter_mut()
-            .flat_map(|(member, peer)| {
-                let (due, early) = std::mem::take(&mut peer.early).into_iter().partition(|(index, _)| index.0 <= applied);
-                peer.early = early;
-                let due: VecDeque<(Index, u64)> = due;
-                due.into_iter().map(|(index, hash)| (*member, index, hash)).collect::<Vec<_>>()
-            })
-            .collect();
+        let mut due = Vec::new();
+        for (member, peer) in &mut self.peers {
+            peer.early.retain(|(index, hash)| {
+                let early = index.0 > applied;
+                if !early {
+                    due.push((*member, *index, *hash));
+                }
+                early
+            });
+        }
         due.into_iter().for_each(|(member, index, hash)| self.told(member, index, hash, ticks));
     }
 

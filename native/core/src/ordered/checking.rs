@@ -13,8 +13,7 @@ impl<R: EntryReader> Group<R> {
     /// Once a tick: reports that are due, questions about a difference, and what follows from the answers.
     pub(super) fn tick_agreement(&mut self) {
         let me = self.config.me;
-        let mut others = self.conf.members();
-        others.remove(&me);
+        let others = self.agreement.others(&self.conf, me);
         for say in self.agreement.tick(self.ticks, self.machine.events(), &others) {
             let (to, kind, numbers) = match say {
                 Say::Report { to, index, hash } => (to, FrameKind::HashReport, [index.0, hash]),

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use vexfs_core::clock::HybridClock;
 use vexfs_core::ids::{GroupId, Index, MemberId};
-use vexfs_core::log::{GroupRecovery, Log, LogError, LogOptions, LogReader, LostRange, Recovery, Wanted};
+use vexfs_core::log::{GroupRecovery, Log, LogEntry, LogError, LogOptions, LogReader, LostRange, Recovery, Wanted};
 use vexfs_core::member::open::{self, MemberConfig, OpenError};
 use vexfs_core::ordered::effects::Effects;
 use vexfs_core::ordered::store::EntryReader;
@@ -164,6 +164,13 @@ fn read_back(shadow: &mut GroupShadow, group: GroupId, entries: &LogReader<SimDi
     let newest = Index(found.last_index.0.saturating_sub(15)).max(found.first_index);
     let low = if holed { found.first_index } else { newest };
     let (mut holes, mut wrong) = (BTreeSet::new(), None);
+    let end = Index(found.last_index.0 + 1);
+    // At once where nothing is amiss.
+    let whole = low < end && EntryReader::entries(entries, group, low, end, u64::MAX).is_ok_and(|read| {
+        let right = |one: &LogEntry| shadow.fingerprint_of(one.index) == Some(fingerprint(one));
+        read.len() as u64 == end.0 - low.0 && read.iter().all(right)
+    });
+    let low = if whole { end } else { low };
     for index in (low.0..=found.last_index.0).map(Index).filter(|index| !shadow.gaps.contains(index)) {
         match EntryReader::entries(entries, group, index, Index(index.0 + 1), 1) {
             Ok(read) if read.iter().all(|one| shadow.fingerprint_of(index) == Some(fingerprint(one))) => {}
@@ -172,7 +179,8 @@ fn read_back(shadow: &mut GroupShadow, group: GroupId, entries: &LogReader<SimDi
             Err(error) => wrong = wrong.or(Some(error)),
         }
     }
-    if let Some(range) = lost.iter().find(|range| (range.first.0..=range.last.0).any(|at| !holes.contains(&Index(at)) && !shadow.gaps.contains(&Index(at)))) {
+    let readable = |at: u64| !holes.contains(&Index(at)) && !shadow.gaps.contains(&Index(at));
+    if let Some(range) = lost.iter().find(|range| (range.first.0..=range.last.0).any(readable)) {
         wrong = wrong.or(Some(format!("{range} can be read, and are called lost")));
     }
     shadow.holes = holes;
