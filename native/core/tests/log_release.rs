@@ -7,12 +7,12 @@ use log_support::disk::SimDisk;
 use log_support::{entries, entry, hard_state, mark, open, payload, run, steps, truncate, Model, GROUP};
 use std::sync::Arc;
 use vexfs_core::ids::{GroupId, Index, Term};
-use vexfs_core::log::{scan, LogError, LogReader, Op};
+use vexfs_core::log::{scan, Log, LogError, LogReader, LostRange, Op};
 
 const QUIET: GroupId = GroupId(7);
 
 /// Appends one block of group 0 at a time until `segments` are there.
-fn fill(log: &mut vexfs_core::log::Log<SimDisk>, model: &mut Model, segments: usize) {
+fn fill(log: &mut Log<SimDisk>, model: &mut Model, segments: usize) {
     while log.reader().stats().segments < segments {
         let next = model.last(GROUP) + 1;
         let ops = [run(next, next, 1, 3000), hard_state(GROUP, 1, 2, next)];
@@ -81,11 +81,13 @@ fn a_mark_never_goes_back_nor_does_a_truncation_pass_it() {
         let error = log.append(&[run(21, 21, 1, 1), op]).unwrap_err();
         assert!(matches!(error, LogError::MarkRefused { index: Index(12), first: Index(8), .. }), "{error}");
     }
-    let error = log.append(&[truncate(GROUP, 7)]).unwrap_err();
-    assert!(matches!(error, LogError::Compacted { index: Index(7), .. }), "{error}");
+    for from in [7, 8, 12] {
+        let error = log.append(&[truncate(GROUP, from)]).unwrap_err();
+        assert!(matches!(error, LogError::Compacted { index, first: Index(13), .. } if index == Index(from)), "{error}");
+    }
     assert_eq!(disk.steps(), before);
-    log.append(&[mark(GROUP, 12, 1, 8, 1), truncate(GROUP, 8)]).unwrap();
-    assert_eq!((log.reader().first_index(GROUP), log.reader().last_index(GROUP)), (Index(8), Index(7)));
+    log.append(&[mark(GROUP, 12, 1, 8, 1), truncate(GROUP, 13)]).unwrap();
+    assert_eq!((log.reader().first_index(GROUP), log.reader().last_index(GROUP)), (Index(8), Index(12)));
 }
 
 #[test]
@@ -325,4 +327,41 @@ fn repairs_keep_to_what_the_log_holds() {
     model.apply(&ops);
     let (log, recovery) = open(&disk).unwrap();
     assert!(model.equals(&recovery, &log.reader()));
+}
+
+/// A snapshot that comes in the place of entries leaves a gap, which is one at every open until its entries are there.
+#[test]
+fn a_snapshot_ahead_of_the_log_leaves_a_gap() {
+    let disk = SimDisk::default();
+    let (mut log, _) = open(&disk).unwrap();
+    log.append(&[run(1, 7, 1, 10)]).unwrap();
+    log.append(&[truncate(GROUP, 6), mark(GROUP, 9, 3, 2, 1)]).unwrap();
+    let gap = |first: u64, last: u64, next: Option<u64>| LostRange {
+        group: GROUP,
+        first: Index(first),
+        last: Index(last),
+        next_term: next.map(Term),
+        gap: true,
+    };
+    let opened = |log: Log<SimDisk>| {
+        drop(log);
+        let (log, recovery) = open(&disk).unwrap();
+        (log, recovery.damaged, recovery.groups[&GROUP].clone())
+    };
+    let (mut log, lost, found) = opened(log);
+    assert_eq!((lost, found.last_index), (vec![gap(6, 9, None)], Index(9)));
+    log.append(&[run(10, 12, 3, 10)]).unwrap();
+    assert_eq!(log.reader().term(GROUP, Index(10)).unwrap(), Term(3));
+    let (mut log, lost, found) = opened(log);
+    assert_eq!((lost, found.last_index), (vec![gap(6, 9, Some(3))], Index(12)));
+    for (low, high, left) in [(6, 7, Some((8, 9))), (8, 9, None)] {
+        let Op::Entries { group, entries } = run(low, high, 2, 10) else { unreachable!() };
+        log.append(&[Op::Repair { group, entries }]).unwrap();
+        let (reopened, lost, found) = opened(log);
+        assert_eq!(lost, left.map(|(first, last)| gap(first, last, Some(3))).into_iter().collect::<Vec<_>>());
+        assert_eq!((found.first_index, found.prior_term, found.snapshot), (Index(2), Term(1), Some((Index(9), Term(3)))));
+        log = reopened;
+    }
+    let read = log.reader().entries(GROUP, Index(2), Index(13), u64::MAX).unwrap();
+    assert!(read.iter().map(|entry| (entry.index.0, entry.term.0)).eq([(2, 1), (3, 1), (4, 1), (5, 1), (6, 2), (7, 2), (8, 2), (9, 2), (10, 3), (11, 3), (12, 3)]));
 }

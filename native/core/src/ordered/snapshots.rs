@@ -472,11 +472,14 @@ impl<R: EntryReader> Group<R> {
         let store = self.raw.store();
         let (first, last) = (store.first(), self.machine.applied().min(store.durable()));
         let begins = |first: Index, prior_term| Kept { beginning: Beginning { first, prior_term }, last: Index(first.0 - 1) };
-        match machine.beginning() {
-            None => begins(Index(meta.index.0 + 1), meta.term),
-            Some(theirs) if first > last || theirs.first.0 > last.0 + 1 => begins(theirs.first, theirs.prior_term),
-            Some(theirs) if theirs.first > first => Kept { beginning: theirs, last },
-            Some(_) => Kept { beginning: Beginning { first, prior_term: store.prior_term() }, last },
+        let Some(theirs) = machine.beginning() else { return begins(Index(meta.index.0 + 1), meta.term) };
+        if theirs.first < first {
+            let last = last.max(Index(first.0 - 1));
+            return Kept { beginning: Beginning { first, prior_term: store.prior_term() }, last };
+        }
+        match theirs.first.0 <= last.0 + 1 {
+            true => Kept { beginning: theirs, last: last.max(Index(theirs.first.0 - 1)) },
+            false => begins(theirs.first, theirs.prior_term),
         }
     }
 
