@@ -136,7 +136,7 @@ impl Node {
         let mut threads = Vec::new();
         threads.push(spawn("vexfs-log", {
             let (writes, done, stopping) = (writes.clone(), inputs.clone(), stopping.clone());
-            let writer = Writer { log, writes, done: done.clone(), shared: shared.clone(), stopping, release_due: false, held_back_max, untidy: false };
+            let writer = Writer { log, writes, done: done.clone(), shared: shared.clone(), stopping, release_due: false, tidy_due: false, held_back_max, untidy: false };
             move || {
                 if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
                     let _ = done.send(Input::DiskFailed { reason: "the log thread panicked".to_string() });

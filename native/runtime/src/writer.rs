@@ -28,6 +28,8 @@ pub struct Writer {
     /// A mark was written in the last batch, or entries were moved after it. Until there is a later batch they could be
     /// lost with a torn tail, and what was there before must still be found.
     pub release_due: bool,
+    /// A mark was written in the last batch.
+    pub tidy_due: bool,
     /// Bytes that nobody needs and that older entries may hold back (docs/decisions/0018).
     pub held_back_max: u64,
     /// There may be something to move.
@@ -86,11 +88,15 @@ impl Writer {
             self.shared.sync_times.note(began.elapsed());
         }
         let finished = batch.finish();
-        let due = std::mem::replace(&mut self.release_due, !finished.marks.is_empty());
+        let marked = !finished.marks.is_empty();
+        let release = std::mem::replace(&mut self.release_due, marked);
+        let tidy = std::mem::replace(&mut self.tidy_due, marked);
         let _ = self.done.send(Input::Finished(finished));
-        if due {
-            // Segments that nobody needs go, and a quiet group's few entries make way for that.
+        if release {
             self.log.release()?;
+        }
+        if tidy {
+            // A quiet group's few entries make way for the next.
             self.tidy(RELOCATE_BYTES)?;
         } else if self.untidy && self.holds_back_more_than(self.held_back_max.saturating_mul(2)) {
             // Too much is held back to wait for a quiet moment: for each byte written one is moved.

@@ -58,6 +58,8 @@ pub struct Running {
     unsettled: bool,
     /// A mark was written, or entries were moved: what that lets go of goes with the next batch.
     release_due: bool,
+    /// A mark was written with the last batch.
+    tidy_due: bool,
     pub queue: Vec<Write>,
     pub writing: Option<Writing>,
     pub flush_planned: bool,

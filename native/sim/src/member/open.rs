@@ -67,6 +67,7 @@ impl Member {
             clock: HybridClock::default(),
             unsettled,
             release_due: false,
+            tidy_due: false,
             queue: Vec::new(),
             writing: None,
             flush_planned: false,

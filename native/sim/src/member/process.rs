@@ -75,8 +75,12 @@ impl Member {
             // What cannot be removed now stays, and costs a settling at the next start.
             running.unsettled = running.log.clear_unsettled().is_err();
         }
-        if std::mem::replace(&mut running.release_due, !finished.marks.is_empty()) {
+        let marked = !finished.marks.is_empty();
+        let (release, tidy) = (std::mem::replace(&mut running.release_due, marked), std::mem::replace(&mut running.tidy_due, marked));
+        if release {
             running.log.release()?;
+        }
+        if tidy {
             let tidied = running.log.tidy(RELOCATE_BYTES, HELD_BACK_MAX)?;
             running.release_due |= tidied.freed;
             for range in tidied.unreadable {
