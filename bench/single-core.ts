@@ -32,6 +32,7 @@ export function coreOptions(dataDir: string): OpenOptions {
     segmentBytes: 64 * MIB,
     spareSegments: 2,
     reserveBytes: 8 * MIB,
+    heldBackBytesMax: 256 * MIB,
     joins: false,
     groups: 1,
     readLease: false,

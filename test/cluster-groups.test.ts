@@ -4,7 +4,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import type { Coordinator } from '../dist/index.js';
-import { codeOf, Embedded, fileWrite, take, writes } from './helpers/cluster.js';
+import { codeOf, Embedded, fileWrite, Plan, take, until, writes } from './helpers/cluster.js';
 
 const GROUPS = 4;
 
@@ -103,4 +103,31 @@ test.serial('a directory is restored from a snapshot of each group, and from no 
   await cluster.leader();
   t.deepEqual(restored.status().groups.map(({ events, voters }) => [events, voters]), [[5n, ['r']], [10n, ['r']]]);
   for (const group of [0, 1]) t.is((await restored.publish(fileWrite('/new'), { group })).group, group);
+});
+
+test.serial('a busy group leaves room for the others, and is told its limit', async (t) => {
+  const plan = await Plan.of(t, { groups: 2, limits: { pendingBytesMax: 64 * 1024 } });
+  const cluster = new Embedded(plan);
+  t.teardown(() => cluster.close('a'));
+  // Alone it has no leader: whatever is published waits.
+  await cluster.open('a');
+  const node = cluster.get('a');
+  const ends: Promise<string>[] = [];
+  const publish = (group: number, bytes: number) => ends.push(codeOf(node.publish(fileWrite('/e', bytes), { group, session: null, timeoutMs: 60_000 })));
+  const waiting = () => node.status().counters['pending'];
+  publish(0, 40_000);
+  publish(0, 10);
+  await until('the first one is handed in', () => waiting() === 1);
+  // It has its share: the second one waits for room, a publish to the other group does not.
+  publish(1, 10);
+  await until('the other group goes on', () => waiting() === 2);
+  for (let count = 1; count < 5_000; count++) publish(0, 10);
+  const refused = await t.throwsAsync(node.publish(fileWrite('/one too many'), { group: 0, session: null }), { code: 'GROUP_QUOTA' } as never);
+  t.like(refused, { committed: 'no', details: { group: 0, limit: 5_000 } });
+  publish(1, 10);
+  await until('the other group still goes on', () => waiting() === 3);
+  await cluster.close('a');
+  const codes = await Promise.all(ends);
+  t.is(codes.length, 5_003);
+  t.deepEqual([...new Set(codes)], ['CLOSED']);
 });

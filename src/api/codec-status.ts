@@ -1,5 +1,5 @@
-import type { GroupStatus, MemberStatus, Role, Status } from '../contracts/index.js';
-import type { WireGroupStatus, WireMemberStatus, WireStatus } from './wire.js';
+import type { Divergence, GroupStatus, MemberStatus, Role, Status } from '../contracts/index.js';
+import type { WireDivergence, WireGroupStatus, WireMemberStatus, WireStatus } from './wire.js';
 
 export function encodeStatus(status: Status): WireStatus {
   return {
@@ -19,6 +19,7 @@ export function encodeStatus(status: Status): WireStatus {
       dataDir: status.disk.dataDir,
       logBytes: status.disk.logBytes.toString(),
       segments: status.disk.segments,
+      heldBackBytes: status.disk.heldBackBytes.toString(),
       tornBytes: status.disk.tornBytes.toString(),
       syncP50Us: status.disk.syncP50Us,
       full: status.disk.full,
@@ -47,6 +48,7 @@ export function decodeStatus(wire: WireStatus): Status {
       dataDir: wire.disk?.dataDir ?? '',
       logBytes: BigInt(wire.disk?.logBytes ?? 0),
       segments: wire.disk?.segments ?? 0,
+      heldBackBytes: BigInt(wire.disk?.heldBackBytes ?? 0),
       tornBytes: BigInt(wire.disk?.tornBytes ?? 0),
       syncP50Us: wire.disk?.syncP50Us ?? 0,
       full: wire.disk?.full ?? false,
@@ -77,7 +79,14 @@ function encodeGroup(group: GroupStatus): WireGroupStatus {
     voters: [...group.voters],
     outgoing: [...group.outgoing],
     learners: [...group.learners],
+    consistencyPercentage: group.consistencyPercentage,
+    ...(group.divergence === null ? {} : { divergence: encodeDivergence(group.divergence) }),
+    isolated: group.isolated,
   };
+}
+
+function encodeDivergence({ firstIndex, exact, minority }: Divergence): WireDivergence {
+  return { firstIndex: firstIndex.toString(), exact, minority: [...minority] };
 }
 
 function decodeGroup(wire: WireGroupStatus): GroupStatus {
@@ -101,6 +110,10 @@ function decodeGroup(wire: WireGroupStatus): GroupStatus {
     voters: wire.voters,
     outgoing: wire.outgoing,
     learners: wire.learners,
+    // A node of an earlier release does not compare, and has found nothing.
+    consistencyPercentage: wire.consistencyPercentage ?? 100,
+    divergence: wire.divergence == null ? null : { ...wire.divergence, firstIndex: BigInt(wire.divergence.firstIndex) },
+    isolated: wire.isolated,
   };
 }
 

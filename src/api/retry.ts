@@ -6,10 +6,12 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set([
   'UNAVAILABLE',
   'TIMEOUT',
   'BACKPRESSURE',
+  'GROUP_QUOTA',
   'CLOSED',
   'NODE_FAILED',
   'DISK_FAILED',
   'DISK_FULL',
+  'STATE_DIVERGED',
   'MEMBER_REMOVED',
 ]);
 

@@ -161,6 +161,12 @@ export interface WireOutcomeResponse {
   receipt: WireReceipt | null;
 }
 
+export interface WireDivergence {
+  firstIndex: string;
+  exact: boolean;
+  minority: string[];
+}
+
 export interface WireGroupStatus {
   group: number;
   role: string;
@@ -176,6 +182,9 @@ export interface WireGroupStatus {
   voters: string[];
   outgoing: string[];
   learners: string[];
+  consistencyPercentage?: number;
+  divergence?: WireDivergence | null;
+  isolated: boolean;
 }
 
 export interface WireMemberStatus {
@@ -200,7 +209,7 @@ export interface WireStatus {
   groups: WireGroupStatus[];
   members: WireMemberStatus[];
   orderedLane: string;
-  disk: { dataDir: string; logBytes: string; segments: number; tornBytes: string; syncP50Us: number; full: boolean } | null;
+  disk: { dataDir: string; logBytes: string; segments: number; heldBackBytes: string; tornBytes: string; syncP50Us: number; full: boolean } | null;
   health: string;
   healthReasons: string[];
   counters: Record<string, number>;

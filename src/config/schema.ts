@@ -113,7 +113,8 @@ export const configSchema = z.strictObject({
     windowEvents: integer(1000, 100_000_000, 1_000_000, 'Events of the group over which an id without a session is recognised as seen.'),
   }),
   limits: section({
-    pendingBytesMax: integer(64 * KIB, 4096 * MIB, 64 * MIB, 'Bytes of publishes waiting for their receipts; beyond, BACKPRESSURE.'),
+    pendingBytesMax: integer(64 * KIB, 4096 * MIB, 64 * MIB, 'Bytes of publishes waiting for their receipts; beyond, publishes wait for room, and too many of them get BACKPRESSURE.'),
+    groupSharePercentage: integer(1, 100, 50, 'Of pendingBytesMax and of the publishes that wait for room: what one group may take where there are several, so that a busy one leaves room for the others; beyond, GROUP_QUOTA.'),
     subscriptionBytesMax: integer(64 * KIB, 1024 * MIB, 16 * MIB, 'Bytes that one subscription may read ahead of its consumer.'),
     peerBytesMax: integer(64 * KIB, 4096 * MIB, 64 * MIB, 'Bytes waiting to be sent to one peer.'),
   }),
@@ -125,6 +126,7 @@ export const configSchema = z.strictObject({
       'Size of one file of the log.',
     ),
     spareSegments: integer(0, 64, 2, 'Pre-zeroed files kept ready.'),
+    heldBackBytesMax: integer(0, Number.MAX_SAFE_INTEGER, 256 * MIB, 'Bytes that nobody needs any more and that older entries, of a quiet group say, may keep from being given back. Beyond, and beyond as much as is needed, these entries are moved.'),
     reserveBytes: integer(0, 1024 * MIB, 8 * MIB, 'Bytes held back for a full disk, so that it can be reported and room be made.'),
   }),
   eventTypes: leaf(

@@ -118,6 +118,16 @@ export interface MemberStatus {
   readonly refused: string | null;
 }
 
+/** Members of a group that have not applied the same (docs/decisions/0017). */
+export interface Divergence {
+  /** First entry at which they differ. */
+  readonly firstIndex: bigint;
+  /** False where it may be an earlier one, whose hash is not kept any more. */
+  readonly exact: boolean;
+  /** Ids of those that differ from a majority of the voters; empty where no majority agrees, so that nobody can tell. */
+  readonly minority: readonly string[];
+}
+
 export interface GroupStatus {
   readonly group: number;
   readonly role: Role;
@@ -145,6 +155,12 @@ export interface GroupStatus {
   /** Voters that are about to go; empty outside a change. */
   readonly outgoing: readonly string[];
   readonly learners: readonly string[];
+  /** Share of the last minute's (event, member) pairs that agreed within a second; 100 where there were none. */
+  readonly consistencyPercentage: number;
+  /** Null while all agree, as far as this node has heard of them. */
+  readonly divergence: Divergence | null;
+  /** This node is in the minority: it acknowledges nothing, does not lead and refuses reads, until it is started again. */
+  readonly isolated: boolean;
 }
 
 export interface Status {
@@ -166,6 +182,8 @@ export interface Status {
     readonly dataDir: string;
     readonly logBytes: bigint;
     readonly segments: number;
+    /** Of them, bytes that no group needs any more and that older entries hold back. */
+    readonly heldBackBytes: bigint;
     /** Bytes of a torn last batch that recovery cut off at this start. */
     readonly tornBytes: bigint;
     readonly syncP50Us: number;

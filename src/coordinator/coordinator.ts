@@ -100,7 +100,7 @@ export class Coordinator implements CoordinatorNode {
       this.#requests,
       this.#writer,
       cursors,
-      { nodeId, groups, voters: () => this.#roster.voters, pendingBytesMax: config.limits.pendingBytesMax, timeoutMs },
+      { nodeId, groups, voters: () => this.#roster.voters, pendingBytesMax: config.limits.pendingBytesMax, groupSharePercentage: config.limits.groupSharePercentage, timeoutMs },
       (group, index, offset) => this.#placeOf(group, index, offset),
     );
     this.#queries = new Queries({

@@ -25,6 +25,7 @@ export function openOptionsOf(config: ResolvedConfig, ports: Ports): OpenOptions
     segmentBytes: config.log.segmentBytes,
     spareSegments: config.log.spareSegments,
     reserveBytes: config.log.reserveBytes,
+    heldBackBytesMax: config.log.heldBackBytesMax,
     joins: config.join,
     groups: config.groups,
     readLease: config.raft.readLease,

@@ -4,6 +4,7 @@ import { LEVELS, ORDERED_LEVELS } from '../contracts/index.js';
 import { CoordinatorError, type ErrorCode } from '../errors/index.js';
 import { type CursorCodec, formatUuid, type PackedEvents, type SubmissionWriter } from '../events/index.js';
 import { type Core, END, type End, EVENT_OUTCOME, type EventOutcome } from '../native/index.js';
+import { Admission } from './admission.js';
 import { groupOf } from './groups.js';
 import { OrderedReceipt, type Place, type ReceiptBatch } from './receipt.js';
 import { checkTimeout, type Requests } from './requests.js';
@@ -16,6 +17,7 @@ export interface PublisherOptions {
   /** Voters of the cluster as it is now. */
   voters(): number;
   readonly pendingBytesMax: number;
+  readonly groupSharePercentage: number;
   readonly timeoutMs: number;
 }
 
@@ -30,9 +32,6 @@ interface Target {
   readonly session: SessionState | null;
 }
 
-/** Publishes that may wait for room at the same time; beyond, `BACKPRESSURE`. */
-const QUEUE_MAX = 10_000;
-
 /** Finds the term and clock of an event that the journal has. */
 export type Lookup = (group: number, index: bigint, offset: number) => { term: bigint; hlc: bigint };
 
@@ -43,10 +42,7 @@ export class Publisher {
   readonly #cursors: CursorCodec;
   readonly #options: PublisherOptions;
   readonly #lookup: Lookup;
-  /** Publishes that wait for room, in the order they were made. */
-  readonly #queue = new Set<() => void>();
-  /** One that was let in and has not taken its room yet: nobody may overtake it. */
-  #entering = false;
+  readonly #admission: Admission;
 
   constructor(core: Pick<Core, 'submit'>, requests: Requests, writer: SubmissionWriter, cursors: CursorCodec, options: PublisherOptions, lookup: Lookup) {
     this.#core = core;
@@ -55,7 +51,9 @@ export class Publisher {
     this.#cursors = cursors;
     this.#options = options;
     this.#lookup = lookup;
-    requests.onRoom = () => this.#admit();
+    const { groups, groupSharePercentage, pendingBytesMax: bytesMax } = options;
+    this.#admission = new Admission({ groups, groupSharePercentage, bytesMax, bytes: () => requests.bytes, bytesOf: (group) => requests.bytesOf(group) });
+    requests.onRoom = () => this.#admission.admit();
   }
 
   /**
@@ -68,9 +66,9 @@ export class Publisher {
     const target: Target = { level, quorum, group: groupOf(options.group, this.#options.groups), session };
     if (events.length === 0) return [];
     let timeoutMs = checkTimeout(options.timeoutMs ?? this.#options.timeoutMs);
-    if (this.#entering || this.#queue.size > 0 || this.#requests.bytes >= this.#options.pendingBytesMax) {
+    if (this.#admission.waits(target.group)) {
       const sinceMs = this.#requests.nowMs();
-      await this.#room(options.signal, timeoutMs);
+      await this.#admission.turn(target.group, options.signal, timeoutMs);
       timeoutMs = Math.max(0, timeoutMs - (this.#requests.nowMs() - sinceMs));
     }
 
@@ -80,8 +78,7 @@ export class Publisher {
       const packed = this.#pack(events, target, refusals);
       if (packed.count > 0) ended = this.#submit(packed, target, { timeoutMs, signal: options.signal });
     } finally {
-      this.#entering = false;
-      this.#admit();
+      this.#admission.entered();
     }
     const endings = (await ended) ?? [];
     if (refusals === undefined || refusals.size === 0) return endings;
@@ -150,49 +147,9 @@ export class Publisher {
     return quorum;
   }
 
-  /** Resolves, in turn, when there is room again. What ends here has not been sent. */
-  #room(signal: AbortSignal | undefined, timeoutMs: number): Promise<void> {
-    if (signal?.aborted) return Promise.reject(new CoordinatorError('ABORTED', 'the publish was aborted before it began', { committed: 'no' }));
-    if (this.#queue.size >= QUEUE_MAX) {
-      return Promise.reject(new CoordinatorError('BACKPRESSURE', `${QUEUE_MAX} publishes wait for room already; await their receipts first`));
-    }
-    return new Promise((resolve, reject) => {
-      const leave = () => {
-        this.#queue.delete(admit);
-        clearTimeout(timer);
-        signal?.removeEventListener('abort', abort);
-      };
-      const admit = () => {
-        leave();
-        resolve();
-      };
-      const abort = () => {
-        leave();
-        reject(new CoordinatorError('ABORTED', 'the publish was aborted while it waited for room', { committed: 'no' }));
-      };
-      const expire = () => {
-        leave();
-        reject(new CoordinatorError('TIMEOUT', 'the publish timed out while it waited for room', { committed: 'no' }));
-      };
-      const timer = setTimeout(expire, timeoutMs).unref();
-      signal?.addEventListener('abort', abort, { once: true });
-      this.#queue.add(admit);
-    });
-  }
-
-  /** Lets the next waiting publish in; it asks for the one after it when it has taken its room. */
-  #admit(): void {
-    if (this.#entering || this.#requests.bytes >= this.#options.pendingBytesMax) return;
-    for (const admit of this.#queue) {
-      this.#entering = true;
-      admit();
-      return;
-    }
-  }
-
   /** Lets everything that waits for room go on, to fail there: the node closes. */
   release(): void {
-    for (const admit of [...this.#queue]) admit();
+    this.#admission.release();
   }
 }
 

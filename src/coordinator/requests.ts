@@ -37,11 +37,12 @@ export function checkTimeout(timeoutMs: number): number {
 /** How often deadlines are looked at; a timeout is this much late at most. */
 const SWEEP_MS = 25;
 
-/** Invariant: `bytes` is the sum over `#waiting`. */
+/** Invariant: `bytes` is the sum over `#waiting`, and `bytesOf` that over one group's. */
 export class Requests {
   readonly #core: Pick<Core, 'withdraw'>;
   readonly #nowMs: () => number;
   readonly #waiting = new Map<number, Waiting>();
+  readonly #bytesOf = new Map<number, number>();
   #next = 1;
   #timer: NodeJS.Timeout | null = null;
   #ended: CoordinatorError | null = null;
@@ -65,7 +66,7 @@ export class Requests {
 
   /**
    * Makes a request: `hand` hands it to the core under its number and answers one of `TAKEN`.
-   * Rejects with `TIMEOUT`, `ABORTED`, `BACKPRESSURE`, `CLOSED` or the error that ended the node.
+   * Rejects with `TIMEOUT`, `ABORTED`, `BACKPRESSURE`, `STATE_DIVERGED`, `CLOSED` or the error that ended the node.
    */
   make(options: RequestOptions, hand: (request: number) => number): Promise<End> {
     if (this.#ended !== null) {
@@ -78,6 +79,7 @@ export class Requests {
     const taken = hand(request);
     if (taken === TAKEN.full) return Promise.reject(new CoordinatorError('BACKPRESSURE', `${options.what}: too many bytes wait for their receipts already`));
     if (taken === TAKEN.unknownGroup) return Promise.reject(new CoordinatorError('GROUP_UNKNOWN', `${options.what}: group ${options.group} does not exist`));
+    if (taken === TAKEN.diverged) return Promise.reject(new CoordinatorError('STATE_DIVERGED', `${options.what}: this node has applied something else than a majority of group ${options.group}; ask another member`));
     if (taken !== TAKEN.yes) return Promise.reject(new CoordinatorError('CLOSED', `${options.what}: the node has ended`));
     this.#next = request === 0xffffffff ? 1 : request + 1;
     return new Promise((resolve, reject) => {
@@ -101,7 +103,7 @@ export class Requests {
         late: false,
         aborted: false,
       });
-      this.bytes += bytes;
+      this.#count(options.group, bytes);
       options.signal?.addEventListener('abort', abort, { once: true });
       this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS).unref();
     });
@@ -126,11 +128,20 @@ export class Requests {
     for (const request of [...this.#waiting.keys()]) this.#take(request)?.fail(error);
   }
 
+  bytesOf(group: number): number {
+    return this.#bytesOf.get(group) ?? 0;
+  }
+
+  #count(group: number, bytes: number): void {
+    this.bytes += bytes;
+    this.#bytesOf.set(group, this.bytesOf(group) + bytes);
+  }
+
   #take(request: number): Waiting | undefined {
     const waiting = this.#waiting.get(request);
     if (waiting === undefined) return undefined;
     this.#waiting.delete(request);
-    this.bytes -= waiting.bytes;
+    this.#count(waiting.group, -waiting.bytes);
     if (this.#waiting.size === 0 && this.#timer !== null) {
       clearInterval(this.#timer);
       this.#timer = null;

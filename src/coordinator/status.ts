@@ -1,5 +1,5 @@
 /** What a node tells of itself. */
-import type { GroupStatus, MemberStatus, Role, Status } from '../contracts/index.js';
+import type { Divergence, GroupStatus, MemberStatus, Role, Status } from '../contracts/index.js';
 import type { ResolvedConfig } from '../config/index.js';
 import { type Core, type NativeGroup, type NativeStatus, raftId } from '../native/index.js';
 import type { NetworkStats } from '../network/index.js';
@@ -32,13 +32,15 @@ export function statusOf(core: Core, config: ResolvedConfig, version: string, ro
       dataDir: config.dataDir,
       logBytes: native.logBytes,
       segments: native.segments,
+      heldBackBytes: native.heldBackBytes,
       tornBytes: core.tornBytes,
       syncP50Us: native.syncP50Us,
       full: native.diskFull,
     },
-    health: { state: reasons.length === 0 ? 'ok' : 'degraded', reasons },
+    health: { state: groups.some((group) => group.isolated) ? 'failed' : reasons.length === 0 ? 'ok' : 'degraded', reasons },
     counters: {
       elections: native.groups.reduce((sum, group) => sum + group.elections, 0),
+      divergences: native.groups.reduce((sum, group) => sum + group.divergences, 0),
       pending: native.pending,
       pendingBytes: native.pendingBytes,
       sessions: native.sessions,
@@ -71,7 +73,15 @@ function groupStatus(native: NativeGroup, roster: Roster): GroupStatus {
     voters: roster.namesOf(native.voters),
     outgoing: roster.namesOf(native.outgoing),
     learners: roster.namesOf(native.learners),
+    consistencyPercentage: native.consistencyPercentage,
+    divergence: divergenceOf(native, roster),
+    isolated: native.isolated,
   };
+}
+
+function divergenceOf(native: NativeGroup, roster: Roster): Divergence | null {
+  if (native.divergedIndex == null) return null;
+  return { firstIndex: native.divergedIndex, exact: native.divergedExactly, minority: roster.namesOf(native.divergedMembers) };
 }
 
 /** Everyone in the table; how far they are is of group 0. */
@@ -107,7 +117,16 @@ function reasonsOf(native: NativeStatus, groups: readonly GroupStatus[], members
     ...(groups[0]?.role === 'removed' ? ['MEMBER_REMOVED: this node was removed from its cluster'] : []),
     ...(leaderless.length === 0 ? [] : [`no leader${which} is known: ordered publishes wait`]),
     ...(native.diskFull ? ['DISK_FULL: the disk has no room; writes wait until it has'] : []),
+    ...groups.flatMap((group) => divergedReasons(group)),
     ...groups.flatMap(({ group, snapshot }) => (snapshot.failure === null ? [] : [`the last snapshot of group ${group} failed: ${snapshot.failure}`])),
     ...members.filter(({ role, health }) => role !== 'removed' && health !== 'ok').map(({ id, health }) => `member ${id} is ${health}`),
   ];
+}
+
+function divergedReasons({ group, divergence, isolated }: GroupStatus): string[] {
+  const own = isolated ? [`STATE_DIVERGED: this node keeps out of group ${group} until it is started again, since it has applied something else than a majority`] : [];
+  if (divergence === null) return own;
+  const { firstIndex, exact, minority } = divergence;
+  const who = minority.length === 0 ? `members of group ${group} differ and no majority agrees` : `of group ${group}, ${minority.join(', ')} applied something else than a majority`;
+  return [...own, `STATE_DIVERGED: ${who}, from entry ${firstIndex}${exact ? '' : ' or an earlier one'} on`];
 }

@@ -4,7 +4,7 @@ import { type End, endsOf } from './ends.js';
 import { calling, fromNative } from './errors.js';
 
 /** What the core said to a request that was handed in. */
-export const TAKEN = { yes: 0, full: 1, ended: 2, unknownGroup: 3 } as const;
+export const TAKEN = { yes: 0, full: 1, ended: 2, unknownGroup: 3, diverged: 4 } as const;
 
 export class Core {
   readonly #native = addon();
@@ -105,7 +105,8 @@ export class Core {
 
   /**
    * Packed deliveries of a group from (`index`, `offset`) on, at most `bytesMax` and one event more; index 0 for the
-   * journal's beginning. `filter` is a `FilterHandle`'s number or 0. Throws `CURSOR_COMPACTED` for a place before the beginning.
+   * journal's beginning. `filter` is a `FilterHandle`'s number or 0. Throws `CURSOR_COMPACTED` for a place before the beginning,
+   * `STATE_DIVERGED` where this member has applied something else than a majority.
    */
   readJournal(group: number, index: bigint, offset: number, bytesMax: number, eventsMax: number, filter: number): Buffer {
     return calling(() => this.#native.readJournal(this.handle, group, index, offset, bytesMax, eventsMax, filter));

@@ -20,6 +20,7 @@ fn status_of(result: std::result::Result<(), NotTaken>) -> u32 {
         Err(NotTaken::Full) => 1,
         Err(NotTaken::Closed) => 2,
         Err(NotTaken::UnknownGroup) => 3,
+        Err(NotTaken::Diverged) => 4,
     }
 }
 
@@ -45,7 +46,8 @@ pub fn detach_app(handle: u32, token: f64) {
     }
 }
 
-/// Hands in a packed submission. 0 taken, 1 full (try again later), 2 the node has ended, 3 there is no such group.
+/// Hands in a packed submission. 0 taken, 1 full (try again later), 2 the node has ended, 3 there is no such group, 4 this
+/// member has applied something else than a majority and keeps out of the group (`STATE_DIVERGED`).
 #[napi]
 pub fn submit(handle: u32, request: u32, submission: &[u8], applied_quorum: u32) -> Result<u32> {
     Ok(status_of(registry::get(handle)?.submit(request, submission, applied_quorum)))
@@ -228,6 +230,8 @@ pub struct NativeStatus {
     pub last_refusal: Option<String>,
     pub log_bytes: BigInt,
     pub segments: u32,
+    /// Of them, bytes that no group needs and that older entries hold back.
+    pub held_back_bytes: BigInt,
     pub sync_p50_us: u32,
     /// The disk has no room: writes wait until it has.
     pub disk_full: bool,
@@ -271,7 +275,7 @@ fn native_group(status: &GroupStatus, me: MemberId) -> NativeGroup {
         diverged_index: status.divergence.as_ref().map(|found| found.first.0.into()),
         diverged_exactly: status.divergence.as_ref().is_some_and(|found| found.exact),
         diverged_members: status.divergence.as_ref().map_or(Vec::new(), |found| ids(&found.minority)),
-        isolated: status.isolated,
+        isolated: status.isolated.is_some(),
         divergences: status.divergences as f64,
         consistency_percentage: status.consistency_percentage(),
         members: status
@@ -321,6 +325,7 @@ pub fn node_status(handle: u32) -> Result<NativeStatus> {
         last_refusal,
         log_bytes: stats.log_bytes.into(),
         segments: stats.segments as u32,
+        held_back_bytes: stats.held_back_bytes.into(),
         sync_p50_us: shared.sync_times.median_us(),
         disk_full: shared.disk_full.load(Ordering::SeqCst),
     })

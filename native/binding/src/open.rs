@@ -29,6 +29,8 @@ pub struct OpenOptions {
     pub spare_segments: u32,
     /// Bytes given back to the file system when it is full.
     pub reserve_bytes: f64,
+    /// Bytes that nobody needs and that older entries may hold back in the log.
+    pub held_back_bytes_max: f64,
     /// A new directory waits to be added to a cluster that exists.
     pub joins: bool,
     /// Ordered groups, from 0 on.
@@ -165,6 +167,7 @@ pub fn open_node(options: OpenOptions) -> Result<AsyncTask<OpenTask>> {
         peers: options.peers,
         pending_bytes_max: options.pending_bytes_max as usize,
         peer_bytes_max: options.peer_bytes_max as usize,
+        held_back_bytes_max: options.held_back_bytes_max as u64,
     };
     Ok(AsyncTask::new(OpenTask { config }))
 }

@@ -325,6 +325,11 @@ pub fn member_submission(origin: &str, command: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// The group that a packed submission is for, unless it is too short to be one.
+pub fn group_of(bytes: &[u8]) -> Option<GroupId> {
+    (bytes.len() >= SUBMISSION_HEADER_BYTES).then(|| GroupId(u32_at(bytes, 8)))
+}
+
 /// Writes what only the core knows into a packed submission: where it came from, and when.
 pub fn stamp(bytes: &mut [u8], origin: MemberId, request: RequestId, hlc: u64) {
     if bytes.len() >= SUBMISSION_HEADER_BYTES {

@@ -15,6 +15,24 @@ pub enum CorePlant {
     StaleRecycled,
     /// Whatever another member has in the place of a lost entry is taken for it.
     RepairUnproven,
+    /// What one group's journal has come to is told to the readers of whichever group is flushed next.
+    JournalsMixedUp,
+    /// Recovery takes every group's term and vote for the first group's.
+    RecordsMixedUp,
+    /// A member takes a submission for another group than it names.
+    SubmissionsMixedUp,
+    /// A member that has applied something else than a majority goes on as if it had not.
+    NobodyIsolates,
+    /// What a snapshot has taken the place of is fetched from nobody.
+    GapForgotten,
+    /// Readers may begin in front of a gap.
+    GapShown,
+    /// At the end of a log, whatever is committed elsewhere is taken, whatever stands in front of it here.
+    RepairUnanchored,
+    /// Whoever hears of a difference isolates itself.
+    EverybodyIsolates,
+    /// A member that isolates itself says so, and goes on.
+    IsolatedGoesOn,
 }
 
 #[cfg(feature = "plants")]

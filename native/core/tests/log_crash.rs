@@ -70,7 +70,7 @@ fn live(disk: &SimDisk, model: &mut Model, under_way: &mut Option<Vec<Op>>, batc
         // Neither changes what the log holds.
         let freed = match random.next_u32() % 4 {
             0 => log.release().map(|released| FREED.fetch_add(released.segments, Ordering::Relaxed)),
-            1 => log.relocate(random.next_u64() % 4000).map(|moved| MOVED.fetch_add(moved.entries, Ordering::Relaxed)),
+            1 => log.relocate(random.next_u64() % 4000, if random.next_u64() % 2 == 0 { 0 } else { u64::MAX }).map(|moved| MOVED.fetch_add(moved.entries, Ordering::Relaxed)),
             _ => Ok(0),
         };
         if let Err(error) = freed {

@@ -186,7 +186,7 @@ fn damage_names_what_is_lost() {
     let error = scan(&disk, &mut |_| {}).unwrap().damage.unwrap();
     assert!(error.is_damage() && error.code() == "LOG_DAMAGED");
     let (log, recovery) = open(&disk).unwrap();
-    let lost = LostRange { group: GROUP, first: Index(3), last: Index(5), next_term: Some(Term(1)) };
+    let lost = LostRange { group: GROUP, first: Index(3), last: Index(5), next_term: Some(Term(1)), gap: false };
     assert_eq!(recovery.damaged, [lost]);
     let read = |low, high| log.reader().entries(GROUP, Index(low), Index(high), u64::MAX);
     assert_eq!((read(1, 7).unwrap().len(), read(6, 7).unwrap().len()), (2, 1), "what is before and behind it is there");

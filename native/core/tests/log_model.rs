@@ -99,7 +99,7 @@ proptest! {
                 }
                 (None, Step::Spare) => drop(log.spare_pool().fill(&mut || {}).unwrap()),
                 (None, Step::Release) => drop(log.release().unwrap()),
-                (None, Step::Relocate { bytes }) => drop(log.relocate(*bytes).unwrap()),
+                (None, Step::Relocate { bytes }) => drop(log.relocate(*bytes, if bytes % 2 == 0 { 0 } else { u64::MAX }).unwrap()),
                 (None, step) => {
                     if matches!(step, Step::Close) {
                         log.seal_and_close().unwrap();

@@ -84,7 +84,7 @@ fn lived(seed: u64) -> (SimDisk, Model) {
         life.model.apply(&ops);
         match life.below(10) {
             0 => drop(log.release().unwrap()),
-            1 => drop(log.relocate(2000).unwrap()),
+            1 => drop(log.relocate(2000, u64::MAX).unwrap()),
             2 if life.below(3) == 0 => {
                 if life.below(2) == 0 {
                     log.seal_and_close().unwrap();

@@ -13,7 +13,8 @@ use vexfs_core::machine::Outcome;
 use vexfs_core::ordered::effects::{Effects, End};
 use vexfs_core::ordered::receive::Refused;
 use vexfs_core::ordered::Group;
-use vexfs_core::peer::frame::{Frame, FrameKind};
+use vexfs_core::ordered::repair::words::{Answer, Query};
+use vexfs_core::peer::frame::{Frame, FrameKind, FRAME_HEADER_BYTES};
 use vexfs_core::peer::raft_message;
 
 const SESSION: SessionId = SessionId(5);
@@ -95,15 +96,18 @@ fn a_late_append_of_an_earlier_term_is_no_conflict() {
     assert_eq!(receive(&mut world, 1, 0, &late), Ok(()));
 }
 
-/// A read that a follower sent to a deposed leader travels on under the follower's address.
+/// Raft would send a read that found no leader on, under the address of the follower that asked, whom the next may not know
+/// yet: it is asked again instead.
 #[test]
-fn a_read_forwarded_twice_is_taken() {
+fn a_read_that_finds_no_leader_is_not_sent_on() {
     let mut world = three();
-    let mut read = message(MessageType::MsgReadIndex, world.nodes[2].id, world.nodes[0].id, 0);
+    let mut read = message(MessageType::MsgReadIndex, world.nodes[2].id, world.nodes[1].id, 0);
     read.set_entries(vec![Entry { data: vec![1; 24].into(), ..Default::default() }].into());
-    assert_eq!(receive(&mut world, 0, 1, &read), Ok(()));
-    read.from = 77;
-    assert!(matches!(receive(&mut world, 0, 1, &read), Err(Refused::Misaddressed { .. })));
+    assert_eq!(receive(&mut world, 1, 2, &read), Ok(()));
+    let mut effects = Effects::default();
+    assert!(group(&mut world, 1).flush(0, &mut effects).is_ok());
+    assert!(effects.frames.is_empty());
+    assert!(matches!(receive(&mut world, 1, 0, &read), Err(Refused::Misaddressed { .. })));
 }
 
 /// Raft takes a message of term 0 for one of its own making and skips every check of terms.
@@ -252,6 +256,42 @@ fn an_unreadable_log_is_repaired_not_a_panic() {
     world.nodes[0].disk.borrow_mut().unreadable = true;
     let result = group(&mut world, 0).flush(0, &mut Effects::default());
     assert!(result.is_ok() && group(&mut world, 0).is_repairing(), "{result:?}");
+}
+
+/// What Raft has heard and not handed to the log is forgotten with it, and a commit mark that speaks of it too: of the
+/// entries on disk it may be others that are committed.
+#[test]
+fn a_repair_forgets_what_is_committed_of_what_it_forgets() {
+    let mut world = three();
+    let (b, c) = (world.nodes[1].id, world.nodes[2].id);
+    // A tail that nobody else has, behind an entry that cannot be read.
+    let tail = append(&world, 1, 1, 4);
+    let tail = Message { commit: 3, ..tail };
+    assert_eq!(receive(&mut world, 1, 0, &tail), Ok(()));
+    world.flush(1);
+    world.settle();
+    world.crash(1, 0);
+    world.nodes[1].disk.borrow_mut().hard.commit = Index(2);
+    world.start(1);
+    world.nodes[1].disk.borrow_mut().unreadable = true;
+    // In another term, something else is there, and committed.
+    let mut other = message(MessageType::MsgAppend, c, b, 5);
+    (other.index, other.log_term, other.commit) = (4, 1, 5);
+    let mut entry = Entry::default();
+    (entry.term, entry.index) = (5, 5);
+    other.set_entries(vec![entry].into());
+    assert_eq!(receive(&mut world, 1, 2, &other), Ok(()));
+    let mut effects = Effects::default();
+    assert!(group(&mut world, 1).flush(0, &mut effects).is_ok());
+    assert!(group(&mut world, 1).is_repairing());
+    let mut body = Vec::new();
+    Query { first: Index(5), last: Index(5), takes_snapshot: false }.encode(&mut body);
+    let query = Frame { kind: FrameKind::RepairQuery, group: GROUP, body: body.into() };
+    assert_eq!(group(&mut world, 1).receive(c, query, 0, &mut effects), Ok(()));
+    assert!(group(&mut world, 1).flush(0, &mut effects).is_ok());
+    let answer = effects.frames.iter().find(|(_, _, bytes)| bytes[8] == FrameKind::RepairAnswer as u8).expect("it answers");
+    let answer = Answer::decode(&Bytes::copy_from_slice(&answer.2[FRAME_HEADER_BYTES..])).expect("it is well formed");
+    assert!(answer.commit < Index(5), "{answer:?}");
 }
 
 /// The same at a leader, on behalf of a follower that needs what only the disk has.

@@ -19,6 +19,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use thiserror::Error;
 use vexfs_core::clock::HybridClock;
+use vexfs_core::event;
 use vexfs_core::filter::Filter;
 use vexfs_core::ids::{EventId, GroupId, Index, MemberId};
 use vexfs_core::journal::{self, JournalError, Window};
@@ -46,6 +47,8 @@ pub enum NotTaken {
     Closed,
     /// There is no such group here.
     UnknownGroup,
+    /// This member has applied something else than a majority, and keeps out of the group.
+    Diverged,
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +59,8 @@ pub struct NodeConfig {
     pub peers: Vec<String>,
     pub pending_bytes_max: usize,
     pub peer_bytes_max: usize,
+    /// Bytes that nobody needs and that older entries may hold back in the log.
+    pub held_back_bytes_max: u64,
 }
 
 /// What recovery found, for the status.
@@ -127,10 +132,11 @@ impl Node {
         let (writes, jobs) = (Queue::default(), Queue::default());
         let stopping = Arc::new(AtomicBool::new(false));
         let pool = log.spare_pool();
+        let held_back_max = config.held_back_bytes_max;
         let mut threads = Vec::new();
         threads.push(spawn("vexfs-log", {
             let (writes, done, stopping) = (writes.clone(), inputs.clone(), stopping.clone());
-            let writer = Writer { log, writes, done: done.clone(), shared: shared.clone(), stopping, release_due: false };
+            let writer = Writer { log, writes, done: done.clone(), shared: shared.clone(), stopping, release_due: false, tidy_due: false, held_back_max, untidy: false };
             move || {
                 if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
                     let _ = done.send(Input::DiskFailed { reason: "the log thread panicked".to_string() });
@@ -207,17 +213,27 @@ impl Node {
         if waiting > 0 && waiting + bytes.len() > self.pending_bytes_max {
             return Err(NotTaken::Full);
         }
+        if let Some(group) = event::group_of(bytes) {
+            self.check(group)?;
+        }
         // Counted here at once, by the protocol thread exactly: a burst between two of its loops is bounded too.
         self.shared.pending_bytes.fetch_add(bytes.len(), Ordering::Relaxed);
         self.send(Input::Submit { request, bytes: bytes.to_vec(), applied_quorum })
     }
 
-    /// Sends what concerns one group, if there is one of that number.
-    fn send_to(&self, group: GroupId, input: Input) -> Result<(), NotTaken> {
-        match self.shared.groups.contains_key(&group) {
-            true => self.send(input),
-            false => Err(NotTaken::UnknownGroup),
+    /// Whether there is a group of that number, in which this member has its say.
+    fn check(&self, group: GroupId) -> Result<(), NotTaken> {
+        let shared = self.shared.groups.get(&group).ok_or(NotTaken::UnknownGroup)?;
+        match shared.diverged.load(Ordering::SeqCst) {
+            0 => Ok(()),
+            _ => Err(NotTaken::Diverged),
         }
+    }
+
+    /// Sends what concerns one group.
+    fn send_to(&self, group: GroupId, input: Input) -> Result<(), NotTaken> {
+        self.check(group)?;
+        self.send(input)
     }
 
     pub fn barrier(&self, request: u32, group: GroupId) -> Result<(), NotTaken> {
@@ -225,7 +241,11 @@ impl Node {
     }
 
     pub fn withdraw(&self, request: u32, group: GroupId) -> Result<(), NotTaken> {
-        self.send_to(group, Input::Withdraw { request, group })
+        match self.check(group) {
+            // It was taken before, and nothing else would end it.
+            Ok(()) | Err(NotTaken::Diverged) => self.send(Input::Withdraw { request, group }),
+            refused => refused,
+        }
     }
 
     pub fn find(&self, request: u32, group: GroupId, id: EventId) -> Result<(), NotTaken> {
@@ -234,6 +254,7 @@ impl Node {
 
     /// Hands in a packed member command (docs/formats.md, "Member commands").
     pub fn change_members(&self, request: u32, command: &[u8]) -> Result<(), NotTaken> {
+        self.check(FIRST_GROUP)?;
         self.send(Input::Members { request, command: command.to_vec() })
     }
 

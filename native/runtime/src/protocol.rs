@@ -190,9 +190,7 @@ impl<R: EntryReader> Protocol<R> {
     fn flush(&mut self, effects: &mut Effects) -> Result<(), GroupError> {
         let now = self.now_us();
         for id in self.member.take_dirty() {
-            if let Some(group) = self.member.to_flush(id) {
-                group.flush(now, effects)?;
-            }
+            self.member.flush(id, now, effects)?;
             self.carry_out(id, effects);
         }
         self.shared.pending_bytes.store(self.member.pending_bytes(), Ordering::Relaxed);
@@ -245,10 +243,12 @@ impl<R: EntryReader> Protocol<R> {
             effects.completions.clear();
         }
         effects.applied = false;
-        let status = group.status();
-        let diverged = status.divergence.as_ref().filter(|_| status.isolated).map_or(0, |found| found.first.0);
-        shared.diverged.store(diverged, Ordering::SeqCst);
-        *shared.status.lock() = status;
+        let diverged = group.isolated().map_or(0, |first| first.0);
+        if shared.diverged.swap(diverged, Ordering::SeqCst) != diverged {
+            // Whoever waits for the journal to grow looks once more, and is told.
+            self.shared.app.put(|out| ends::journal_grown(out, id, applied));
+        }
+        *shared.status.lock() = group.status();
     }
 
     /// Members have come or gone: the network has to know.
@@ -268,9 +268,7 @@ impl<R: EntryReader> Protocol<R> {
         if matches!(ended, Ended::Closed) && self.flush(effects).is_ok() {
             let ids: Vec<GroupId> = self.member.groups().map(|(id, _)| id).collect();
             for id in ids {
-                if let Some(group) = self.member.to_flush(id) {
-                    group.write_commit(effects);
-                }
+                self.member.write_commit(id, effects);
                 self.carry_out(id, effects);
             }
         }

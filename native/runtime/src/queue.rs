@@ -53,6 +53,10 @@ impl<T> Queue<T> {
         Ok(())
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.state.lock().items.is_empty()
+    }
+
     /// Waits until there is something, `until` passes, or the queue is closed; then moves everything into `items`.
     /// False once the queue is closed and nothing is left.
     pub fn take(&self, items: &mut Vec<T>, until: Option<Instant>) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use vexfs_core::ids::{GroupId, Index, MemberId};
 use vexfs_core::log::{HardState, Log, LogError, LogOptions, Op, SnapshotMark, Wanted};
-use vexfs_core::machine::{Machine, MachineLimits};
+use vexfs_core::machine::{Beginning, Machine, MachineLimits};
 use vexfs_core::member::FIRST_GROUP;
 use vexfs_core::ordered::conf::Conf;
 use vexfs_core::snapshot::keeper::Keeper;
@@ -75,7 +75,7 @@ impl Restore {
         for (SnapshotMeta { cluster_id, group, index, term, .. }, mut machine) in read {
             // The journal is not in a snapshot: it begins again after it.
             let first = Index(index.0 + 1);
-            machine.journal_begins(first);
+            machine.journal_begins(Beginning { first, prior_term: term });
             found_again(&mut machine, group, index, &self.founders);
             let meta = SnapshotMeta { cluster_id, group, index, term, conf: conf_of(&self.founders) };
             keeper.write(&meta, &machine.image(), &mut || {})?;

@@ -6,7 +6,7 @@ use crate::queue::Queue;
 use crate::shared::{Input, Shared};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use vexfs_core::log::{Log, LogError};
+use vexfs_core::log::{AppendStats, Log, LogError, LostRange, Tidied};
 use vexfs_core::member::batch::{size, Batch};
 use vexfs_core::ordered::effects::Write;
 
@@ -14,8 +14,10 @@ use vexfs_core::ordered::effects::Write;
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Between two attempts to write to a full disk.
 const FULL_RETRY: Duration = Duration::from_millis(100);
-/// Live bytes of quiet groups moved at a time, so that the segments they hold back can go.
+/// Live bytes moved at a time, so that the segments they hold back can go: what a write waits for at most.
 const RELOCATE_BYTES: u64 = 1024 * 1024;
+/// So much is worth a write of its own.
+const RELOCATE_BYTES_MIN: u64 = 64 * 1024;
 
 pub struct Writer {
     pub log: Log<FileDisk>,
@@ -23,9 +25,15 @@ pub struct Writer {
     pub done: Queue<Input>,
     pub shared: std::sync::Arc<Shared>,
     pub stopping: std::sync::Arc<AtomicBool>,
-    /// A mark was written in the last batch. Until there is a later one it could be lost with a torn tail, and the mark
-    /// before it must still find what it names.
+    /// A mark was written in the last batch, or entries were moved after it. Until there is a later batch they could be
+    /// lost with a torn tail, and what was there before must still be found.
     pub release_due: bool,
+    /// A mark was written in the last batch.
+    pub tidy_due: bool,
+    /// Bytes that nobody needs and that older entries may hold back (docs/decisions/0018).
+    pub held_back_max: u64,
+    /// There may be something to move.
+    pub untidy: bool,
 }
 
 impl Writer {
@@ -48,6 +56,10 @@ impl Writer {
                     return;
                 }
             }
+            if let Err(error) = self.tidy_while_idle() {
+                let _ = self.done.send(Input::DiskFailed { reason: error.to_string() });
+                return;
+            }
             if unsettled && self.shared.settled.load(Ordering::SeqCst) {
                 // What cannot be removed now stays, and costs a settling at the next start.
                 unsettled = self.log.clear_unsettled().is_err();
@@ -60,43 +72,68 @@ impl Writer {
 
     fn write(&mut self, batch: &mut Batch) -> Result<(), LogError> {
         let began = Instant::now();
-        while let Err(error) = self.append(batch) {
-            let waits = matches!(error, LogError::Full { .. }) && !self.stopping.load(Ordering::Relaxed);
-            if !waits {
-                return Err(error);
+        let stats = loop {
+            match self.append(batch) {
+                // Nothing was written: it waits until there is room, as for a disk that is stalled, and is told.
+                Err(LogError::Full { .. }) if !self.stopping.load(Ordering::Relaxed) => {
+                    self.shared.disk_full.store(true, Ordering::SeqCst);
+                    std::thread::sleep(FULL_RETRY);
+                }
+                appended => break appended?,
             }
-            // Nothing was written: it waits until there is room, as for a disk that is stalled, and is told.
-            self.shared.disk_full.store(true, Ordering::SeqCst);
-            std::thread::sleep(FULL_RETRY);
-        }
+        };
         if self.shared.disk_full.swap(false, Ordering::SeqCst) {
             self.log.restore_reserve()?;
         } else {
             self.shared.sync_times.note(began.elapsed());
         }
         let finished = batch.finish();
-        let due = std::mem::replace(&mut self.release_due, !finished.marks.is_empty());
+        let marked = !finished.marks.is_empty();
+        let release = std::mem::replace(&mut self.release_due, marked);
+        let tidy = std::mem::replace(&mut self.tidy_due, marked);
         let _ = self.done.send(Input::Finished(finished));
-        if due {
-            self.give_back()?;
+        if release {
+            self.log.release()?;
+        }
+        if tidy {
+            // A quiet group's few entries make way for the next.
+            self.tidy(RELOCATE_BYTES)?;
+        } else if self.untidy && self.holds_back_more_than(self.held_back_max.saturating_mul(2)) {
+            // Too much is held back to wait for a quiet moment: for each byte written one is moved.
+            self.tidy(stats.bytes.clamp(RELOCATE_BYTES_MIN, RELOCATE_BYTES))?;
         }
         Ok(())
     }
 
-    fn append(&mut self, batch: &Batch) -> Result<(), LogError> {
+    fn append(&mut self, batch: &Batch) -> Result<AppendStats, LogError> {
         if batch.forgets {
             self.log.set_unsettled()?;
         }
-        self.log.append(&batch.ops).map(drop)
+        self.log.append(&batch.ops)
     }
 
-    /// A snapshot was taken: segments that nobody needs go, and a quiet group's few entries make way for that.
-    fn give_back(&mut self) -> Result<(), LogError> {
-        self.log.release()?;
-        match self.log.relocate(RELOCATE_BYTES) {
-            Ok(moved) if moved.freed => self.log.release().map(drop),
-            Ok(_) | Err(LogError::Full { .. }) => Ok(()),
-            Err(error) => Err(error),
+    /// Raft's writes go first (rule L6): what is in the way of segments that could go is moved while nothing waits.
+    fn tidy_while_idle(&mut self) -> Result<(), LogError> {
+        let idle = |writer: &Self| writer.writes.is_empty() && !writer.stopping.load(Ordering::Relaxed);
+        while self.untidy && !self.release_due && idle(self) && self.holds_back_more_than(self.held_back_max) {
+            self.tidy(RELOCATE_BYTES)?;
         }
+        Ok(())
+    }
+
+    fn holds_back_more_than(&self, bytes: u64) -> bool {
+        self.log.reader().stats().held_back_bytes > bytes
+    }
+
+    /// Moves something out of the oldest segment, which goes after the next batch when it was the last.
+    fn tidy(&mut self, bytes_max: u64) -> Result<(), LogError> {
+        let Tidied { moved, freed, unreadable } = self.log.tidy(bytes_max, self.held_back_max)?;
+        self.untidy = moved;
+        self.release_due |= freed;
+        for LostRange { group, first: index, .. } in unreadable {
+            // Other members have it: it is moved another time.
+            let _ = self.done.send(Input::Unreadable { group, index });
+        }
+        Ok(())
     }
 }

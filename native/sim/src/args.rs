@@ -24,7 +24,7 @@ Of one history:
   --shrink-seconds N   stop shrinking after so long (60)
 
 What is not as the seed has it:
-  --members N, --publishers N, --subscribers N, --consumers N
+  --members N, --publishers N, --subscribers N, --consumers N, --groups N
   --until-ms N         faults and clients stop then
   --only KIND,...      kinds of faults to draw from, those that seeds do not draw included
   --keep N,...|none    faults that strike, by number
@@ -129,6 +129,7 @@ impl Given {
             "--shrink-seconds" => (1, 86_400),
             "--until-ms" => (1, 3_600_000),
             "--members" => (1, 9),
+            "--groups" => (1, 4),
             "--publishers" | "--subscribers" | "--consumers" => (0, 16),
             _ => return Ok(false),
         };
@@ -143,6 +144,7 @@ impl Given {
             "--publishers" => self.changes.publishers = count,
             "--subscribers" => self.changes.subscribers = count,
             "--consumers" => self.changes.consumers = count,
+            "--groups" => self.changes.groups = count,
             _ => {
                 let place = match name {
                     "--seed" => &mut self.seed,
@@ -271,6 +273,7 @@ mod tests {
             publishers: Some(2),
             subscribers: Some(0),
             consumers: Some(1),
+            groups: Some(3),
             until_ms: Some(12_345),
             keep: Some(BTreeSet::from([3, 17])),
             only: vec![FaultKind::Loss, FaultKind::RolledBack],

@@ -1,10 +1,10 @@
 //! How much of what can happen was seen: abstract states of the whole cluster, counted once each.
 //!
-//! A state is, for each member regardless of its name: whether it runs, its role, how its term and log compare with the
+//! A state is of one group: for each member regardless of its name: whether it runs, its role, how its term and log compare with the
 //! others', how far it has applied, whether its disk lies behind or its log is unsettled.
 
 use crate::world::World;
-use vexfs_core::ids::{Index, Term};
+use vexfs_core::ids::{GroupId, Index, Term};
 
 /// Differences by powers of two, so that runs of any length compare.
 fn rough(difference: u64) -> u64 {
@@ -14,9 +14,9 @@ fn rough(difference: u64) -> u64 {
     }
 }
 
-/// The fingerprint of the present state.
-pub fn fingerprint(world: &World) -> u64 {
-    let statuses: Vec<_> = world.members.iter().map(|member| member.group().map(|group| group.status())).collect();
+/// The fingerprint of a group's present state.
+pub fn fingerprint(world: &World, group: GroupId) -> u64 {
+    let statuses: Vec<_> = world.members.iter().map(|member| member.group(group).map(|group| group.status())).collect();
     let newest = |of: fn(&vexfs_core::ordered::status::GroupStatus) -> u64| statuses.iter().flatten().map(of).max().unwrap_or(0);
     let (Term(term), Index(last)) = (Term(newest(|status| status.term.0)), Index(newest(|status| status.last.0)));
     let mut parts: Vec<u64> = world
@@ -25,7 +25,7 @@ pub fn fingerprint(world: &World) -> u64 {
         .zip(&statuses)
         .map(|(member, status)| {
             let Some(status) = status else { return 1 | u64::from(member.lost.is_some()) << 1 };
-            let settled = member.group().is_some_and(|group| group.is_settled());
+            let settled = member.group(group).is_some_and(|group| group.is_settled());
             let mut part = 2 + status.role as u64;
             for one in [
                 rough(term - status.term.0),
@@ -46,7 +46,7 @@ pub fn fingerprint(world: &World) -> u64 {
 
 impl World {
     pub fn note_state(&mut self) {
-        let state = fingerprint(self);
-        self.states.insert(state);
+        let states: Vec<u64> = self.groups().map(|group| fingerprint(self, group)).collect();
+        self.states.extend(states);
     }
 }

@@ -5,8 +5,9 @@ use crate::record::Happening;
 use crate::world::World;
 use bytes::Bytes;
 use vexfs_core::event::Submission;
-use vexfs_core::ids::{EventId, MemberId, RequestId};
+use vexfs_core::ids::{EventId, GroupId, MemberId, RequestId};
 use vexfs_core::log::Op;
+use vexfs_core::member::FIRST_GROUP;
 use vexfs_core::machine::{EventOutcome, Outcome};
 use vexfs_core::ordered::effects::{Completion, End, Write};
 use vexfs_core::ordered::conf::Conf;
@@ -15,6 +16,12 @@ use vexfs_core::peer::raft_message;
 
 pub fn node_name(node: usize) -> char {
     (b'a' + node as u8) as char
+}
+
+/// A member, and which of its groups where it is not the first.
+fn who(node: usize, group: GroupId) -> String {
+    let name = node_name(node);
+    if group == FIRST_GROUP { name.to_string() } else { format!("{name}/{group}") }
 }
 
 fn name(world: &World, id: MemberId) -> String {
@@ -61,7 +68,13 @@ pub fn arrived(frames: &[Frame]) -> String {
 }
 
 /// Kind, for colours and filters, and text of a frame.
-pub fn frame(_world: &World, bytes: &[u8]) -> (&'static str, String) {
+pub fn frame(bytes: &[u8]) -> (&'static str, String) {
+    let group = bytes[12..].first_chunk().map_or(FIRST_GROUP, |group| GroupId(u32::from_le_bytes(*group)));
+    let (kind, text) = frame_of_group(bytes);
+    (kind, if group == FIRST_GROUP { text } else { format!("{text} of group {group}") })
+}
+
+fn frame_of_group(bytes: &[u8]) -> (&'static str, String) {
     let body = Bytes::copy_from_slice(&bytes[FRAME_HEADER_BYTES..]);
     let index = || body.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     match bytes[8] {
@@ -245,7 +258,7 @@ pub fn happening(what: &Happening) -> String {
         Happening::Refused { node, reason } => format!("{} cannot open its directory: {reason}", node_name(*node)),
         Happening::Failed { node, reason } => format!("{} ends: {reason}", node_name(*node)),
         Happening::Resume { node } => format!("{} runs on", node_name(*node)),
-        Happening::Role { node, role, term } => format!("{} is {role:?} in term {term}", node_name(*node)),
+        Happening::Role { node, group, role, term } => format!("{} is {role:?} in term {term}", who(*node, *group)),
         Happening::Fault { number, kind, node, other, length_us } => format!(
             "FAULT {number} {} at {} (other {}, {} ms)",
             kind.name(),
@@ -264,14 +277,14 @@ pub fn happening(what: &Happening) -> String {
             format!("{} <- {}{bulk}: {text}", node_name(*to), node_name(*from))
         }
         Happening::Reset { from, to } => format!("{} -> {} is reset", node_name(*from), node_name(*to)),
-        Happening::Snapshot { node, index, installed } => {
+        Happening::Snapshot { node, group, index, installed } => {
             let how = if *installed { "installs" } else { "has" };
-            format!("{} {how} a snapshot at {index}", node_name(*node))
+            format!("{} {how} a snapshot at {index}", who(*node, *group))
         }
-        Happening::Members { node, text } => format!("{} goes by {text}", node_name(*node)),
-        Happening::Write { node, text } => format!("{} writes {text}", node_name(*node)),
-        Happening::Asked { node, request, what } => format!("{}{} asks: {what}", node_name(*node), request_name(*request)),
-        Happening::Ended { node, request, what } => format!("{}{} ends: {what}", node_name(*node), request_name(*request)),
+        Happening::Members { node, group, text } => format!("{} goes by {text}", who(*node, *group)),
+        Happening::Write { node, group, text } => format!("{} writes {text}", who(*node, *group)),
+        Happening::Asked { node, group, request, what } => format!("{}{} asks: {what}", who(*node, *group), request_name(*request)),
+        Happening::Ended { node, group, request, what } => format!("{}{} ends: {what}", who(*node, *group), request_name(*request)),
         Happening::Calm => "the faults stop".to_string(),
         Happening::Violation { what } => format!("VIOLATION {what}"),
     }

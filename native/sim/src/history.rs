@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use vexfs_core::ids::{EventId, Index, RequestId, SessionId, Term};
+use vexfs_core::ids::{EventId, GroupId, Index, RequestId, SessionId, Term};
 use vexfs_core::machine::consumer::Position;
 use vexfs_core::ordered::conf::Conf;
 
@@ -34,6 +34,7 @@ pub enum State {
 #[derive(Clone, Debug)]
 pub struct Request {
     pub node: usize,
+    pub group: GroupId,
     pub asked: Asked,
     pub applied_quorum: u32,
     pub state: State,
@@ -58,9 +59,25 @@ pub struct Delivery {
     pub hlc: u64,
 }
 
+/// Of the whole run.
 #[derive(Default)]
 pub struct History {
+    groups: Vec<GroupHistory>,
     pub requests: BTreeMap<(usize, RequestId), Request>,
+    /// The group that each event was published in.
+    pub published_in: BTreeMap<EventId, GroupId>,
+    /// What went wrong, by the invariant's name.
+    pub violations: Vec<String>,
+    pub answers: u64,
+    pub deliveries: u64,
+    pub elections: u64,
+    pub starts: u64,
+    pub trace: u64,
+}
+
+/// Of one group.
+#[derive(Default)]
+pub struct GroupHistory {
     /// First answer to each accepted event.
     pub places: BTreeMap<EventId, Placed>,
     /// Events of acknowledged publishes, with their places and terms.
@@ -75,6 +92,8 @@ pub struct History {
     pub committed_in: Vec<Term>,
     pub leaders: BTreeMap<Term, usize>,
     pub hash_at: BTreeMap<Index, u64>,
+    /// Two members have had different states at one index.
+    pub parted: bool,
     /// (index, term) of every entry ever written: hash of its data, term of the entry before.
     pub written: BTreeMap<(Index, Term), (u64, Term)>,
     /// The journal as the first reader of each place saw it.
@@ -87,16 +106,21 @@ pub struct History {
     pub confs: VecDeque<(Index, Arc<Conf>)>,
     /// Entries before this are in `journal`.
     pub observed: Index,
-    /// What went wrong, by the invariant's name.
-    pub violations: Vec<String>,
-    pub answers: u64,
-    pub deliveries: u64,
-    pub elections: u64,
-    pub starts: u64,
-    pub trace: u64,
 }
 
 impl History {
+    pub fn new(groups: u32) -> Self {
+        Self { groups: (0..groups).map(|_| GroupHistory::default()).collect(), ..Self::default() }
+    }
+
+    pub fn of(&self, group: GroupId) -> &GroupHistory {
+        &self.groups[group.0 as usize]
+    }
+
+    pub fn of_mut(&mut self, group: GroupId) -> &mut GroupHistory {
+        &mut self.groups[group.0 as usize]
+    }
+
     pub fn violate(&mut self, invariant: &str, what: String) {
         if self.violations.len() < 8 {
             self.violations.push(format!("{invariant}: {what}"));
@@ -110,15 +134,17 @@ impl History {
         }
     }
 
-    /// How many events have places before `index`.
-    pub fn ordinal_of(&self, index: Index) -> usize {
-        self.journal.partition_point(|one| one.place.0 < index)
-    }
-
     /// Requests somebody waits for, by the member that has each.
     pub fn open(&self) -> impl Iterator<Item = usize> + '_ {
         let open = |request: &Request| request.state == State::Open && !request.unattended;
         self.requests.iter().filter(move |(_, request)| open(request)).map(|((node, _), _)| *node)
+    }
+}
+
+impl GroupHistory {
+    /// How many events have places before `index`.
+    pub fn ordinal_of(&self, index: Index) -> usize {
+        self.journal.partition_point(|one| one.place.0 < index)
     }
 
     /// The committed term at an index.

@@ -102,6 +102,7 @@ fn reduce(seed: u64, changes: &Changes, at_most: Duration) -> io::Result<u8> {
     lines.push(row("faults", before.faults.len() as u64, after.faults.len() as u64));
     lines.push(row("until ms", before.until_us / 1_000, after.until_us / 1_000));
     lines.push(row("members", before.members as u64, after.members as u64));
+    lines.push(row("groups", u64::from(before.groups), u64::from(after.groups)));
     lines.push(row("publishers", before.publishers as u64, after.publishers as u64));
     lines.push(row("subscribers", before.subscribers as u64, after.subscribers as u64));
     lines.push(row("consumers", before.consumers as u64, after.consumers as u64));

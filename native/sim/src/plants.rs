@@ -2,6 +2,8 @@
 //! told or tells; a few are in the core itself, behind a feature that no product build has (`vexfs_core::plants`).
 
 use crate::disk::DiskPlants;
+use crate::random::Random;
+use vexfs_core::ids::GroupId;
 use vexfs_core::plants::CorePlant;
 use vexfs_core::log::Op;
 use vexfs_core::ordered::repair::words::Answer;
@@ -45,6 +47,17 @@ pub enum Plant {
     RepairFromStaleMember,
     RepairUnchecked,
     Divergence,
+    FramesMixedUp,
+    RecordsMixedUp,
+    SubmissionsMixedUp,
+    JournalsMixedUp,
+    GapForgotten,
+    GapShown,
+    RepairUnanchored,
+    StatesPart,
+    NobodyIsolates,
+    EverybodyIsolates,
+    IsolatedGoesOn,
 }
 
 use Plant::*;
@@ -61,7 +74,7 @@ const fn row(plant: Plant, name: &'static str, what: &'static str, caught_by: &'
     PlantRow { plant, name, what, caught_by }
 }
 
-pub static PLANTS: [PlantRow; 36] = [
+pub static PLANTS: [PlantRow; 47] = [
     row(AckBeforeSync, "ack-before-sync", "the log says \"on disk\" when a write is only queued", &["acknowledged_is_durable"]),
     row(BarrierWithoutReadIndex, "read-without-barrier", "a barrier is answered from local state without asking the leader", &["barrier_is_real_time"]),
     row(TinyWindow, "tiny-window", "the id window forgets almost everything, on every member", &["exactly_once", "duplicates_keep_first_place", "fence_is_final"]),
@@ -98,6 +111,17 @@ pub static PLANTS: [PlantRow; 36] = [
     row(RepairFromStaleMember, "repair-from-stale-member", "whatever any member has at the place of a lost entry is taken for it", &["repair_is_faithful"]),
     row(RepairUnchecked, "repair-unchecked", "what comes back is not checked to be what was sent", &["repair_is_faithful"]),
     row(Divergence, "divergence", "one member's window has another size than the others', and only the members themselves look", &["hashes_agree"]),
+    row(FramesMixedUp, "frames-mixed-up", "now and then a frame of one group is handed to the next", &["frames_are_taken", "election_safety", "log_matching", "leader_completeness", "commit_is_final", "state_machine_safety", "groups_are_apart"]),
+    row(RecordsMixedUp, "records-mixed-up", "recovery takes every group's term and vote for the first group's", &["recovery_is_faithful"]),
+    row(SubmissionsMixedUp, "submissions-mixed-up", "a member takes what it is given for its first group, whichever it is for", &["groups_are_apart"]),
+    row(JournalsMixedUp, "journals-mixed-up", "readers of one group are told where another's journal begins", &["subscriptions_are_complete", "groups_go_on"]),
+    row(GapForgotten, "gap-forgotten", "entries that a snapshot has taken the place of are fetched from nobody", &["healing", "groups_go_on"]),
+    row(GapShown, "gap-shown", "readers may begin in front of entries that a snapshot has taken the place of", &["groups_go_on", "subscriptions_are_complete"]),
+    row(RepairUnanchored, "repair-unanchored", "at a log's end, what is committed elsewhere is taken whatever stands in front of it here", &["repair_is_faithful", "commit_is_final", "state_machine_safety", "log_matching"]),
+    row(StatesPart, "states-part", "one member's window has another size than the others', and only what the members make of it is judged", &["healing"]),
+    row(NobodyIsolates, "nobody-isolates", "one member's window has another size than the others', and it goes on when they tell it", &["minority_is_isolated"]),
+    row(EverybodyIsolates, "everybody-isolates", "one member's window has another size than the others', and whoever hears of it isolates itself", &["minority_is_isolated"]),
+    row(IsolatedGoesOn, "isolated-goes-on", "one member's window has another size than the others'; it says that it is isolated, and goes on", &["minority_is_isolated"]),
 ];
 
 /// Operations of a repair that forgets what follows.
@@ -135,6 +159,21 @@ impl Plant {
         matches!(self, SingleStep)
     }
 
+    /// Whether there must be several groups for it to show.
+    pub fn needs_groups(self) -> bool {
+        matches!(self, FramesMixedUp | RecordsMixedUp | SubmissionsMixedUp | JournalsMixedUp)
+    }
+
+    /// One member applies something else than the others.
+    pub fn parts_states(self) -> bool {
+        matches!(self, UnequalWindow | Divergence) || self.is_left_to_isolation()
+    }
+
+    /// The difference itself is passed over: what the members make of it is judged.
+    pub fn is_left_to_isolation(self) -> bool {
+        matches!(self, StatesPart | NobodyIsolates | EverybodyIsolates | IsolatedGoesOn)
+    }
+
     /// What the core itself is to do wrong.
     pub fn in_core(self) -> Option<CorePlant> {
         Some(match self {
@@ -144,27 +183,26 @@ impl Plant {
             SingleStep => CorePlant::SingleStep,
             StaleRecycled => CorePlant::StaleRecycled,
             RepairFromStaleMember => CorePlant::RepairUnproven,
+            RecordsMixedUp => CorePlant::RecordsMixedUp,
+            SubmissionsMixedUp => CorePlant::SubmissionsMixedUp,
+            JournalsMixedUp => CorePlant::JournalsMixedUp,
+            GapForgotten => CorePlant::GapForgotten,
+            GapShown => CorePlant::GapShown,
+            RepairUnanchored => CorePlant::RepairUnanchored,
+            NobodyIsolates => CorePlant::NobodyIsolates,
+            EverybodyIsolates => CorePlant::EverybodyIsolates,
+            IsolatedGoesOn => CorePlant::IsolatedGoesOn,
             _ => return None,
         })
     }
 
-    /// Changes what another member says of lost entries.
-    pub fn spoil_repair(self, frame: &mut Frame) {
-        let (FrameKind::RepairAnswer, Ok(mut answer)) = (frame.kind, Answer::decode(&frame.body)) else { return };
+    /// Changes what another member says.
+    pub fn spoil_frame(self, frame: &mut Frame, groups: u32, random: &mut Random) {
         match self {
-            RepairUnchecked => {
-                for entry in answer.entries.iter_mut().filter(|entry| !entry.data.is_empty()).take(1) {
-                    let mut data = entry.data.to_vec();
-                    let middle = data.len() / 2;
-                    data[middle] ^= 1;
-                    entry.data = data.into();
-                }
-            }
-            _ => return,
+            FramesMixedUp if random.chance(20) => frame.group = GroupId((frame.group.0 + 1) % groups),
+            RepairUnchecked => spoil_repair(frame),
+            _ => {}
         }
-        let mut body = Vec::new();
-        answer.encode(&mut body);
-        frame.body = body.into();
     }
 
     pub fn disk(plant: Option<Self>) -> DiskPlants {
@@ -174,4 +212,18 @@ impl Plant {
             skips_dir_sync: plant == Some(DirectoryNotSynced),
         }
     }
+}
+
+/// Changes what another member says of lost entries.
+fn spoil_repair(frame: &mut Frame) {
+    let (FrameKind::RepairAnswer, Ok(mut answer)) = (frame.kind, Answer::decode(&frame.body)) else { return };
+    for entry in answer.entries.iter_mut().filter(|entry| !entry.data.is_empty()).take(1) {
+        let mut data = entry.data.to_vec();
+        let middle = data.len() / 2;
+        data[middle] ^= 1;
+        entry.data = data.into();
+    }
+    let mut body = Vec::new();
+    answer.encode(&mut body);
+    frame.body = body.into();
 }

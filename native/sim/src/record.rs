@@ -1,7 +1,8 @@
 //! What happened, kept for a trace to read and a diagram to draw; nothing is kept unless somebody asked for it.
 
 use crate::faults::kinds::FaultKind;
-use vexfs_core::ids::{Index, RequestId, Term};
+use std::collections::BTreeMap;
+use vexfs_core::ids::{GroupId, Index, RequestId, Term};
 use vexfs_core::ordered::status::{GroupStatus, Role};
 
 #[derive(Clone, Debug)]
@@ -14,7 +15,7 @@ pub enum Happening {
     /// The node ended itself.
     Failed { node: usize, reason: String },
     Resume { node: usize },
-    Role { node: usize, role: Role, term: Term },
+    Role { node: usize, group: GroupId, role: Role, term: Term },
     Fault { number: u32, kind: FaultKind, node: usize, other: usize, length_us: u64 },
     Damage { node: usize, what: String },
     /// `arrives_us` is `None` where there is no connection.
@@ -23,18 +24,18 @@ pub enum Happening {
     Arrived { from: usize, to: usize, channel: u8, frames: usize, text: String },
     /// What was on its way in this direction is lost.
     Reset { from: usize, to: usize },
-    Write { node: usize, text: String },
+    Write { node: usize, group: GroupId, text: String },
     /// A member's newest snapshot; `installed`: it came from another.
-    Snapshot { node: usize, index: u64, installed: bool },
+    Snapshot { node: usize, group: GroupId, index: u64, installed: bool },
     /// The configuration that a member goes by.
-    Members { node: usize, text: String },
-    Asked { node: usize, request: RequestId, what: String },
-    Ended { node: usize, request: RequestId, what: String },
+    Members { node: usize, group: GroupId, text: String },
+    Asked { node: usize, group: GroupId, request: RequestId, what: String },
+    Ended { node: usize, group: GroupId, request: RequestId, what: String },
     Calm,
     Violation { what: String },
 }
 
-/// What of a member was noted last, to note changes alone.
+/// What of a member's group was noted last, to note changes alone.
 #[derive(Clone, Default)]
 struct Noted {
     role: Option<(Role, Term)>,
@@ -45,7 +46,7 @@ struct Noted {
 #[derive(Default)]
 pub struct Recorder {
     on: bool,
-    noted: Vec<Noted>,
+    noted: BTreeMap<(usize, GroupId), Noted>,
     pub happenings: Vec<(u64, Happening)>,
 }
 
@@ -60,31 +61,27 @@ impl Recorder {
 
     pub fn add(&mut self, at_us: u64, what: Happening) {
         if let Happening::Start { node } = what {
-            *self.noted(node) = Noted::default();
+            self.noted.retain(|(of, _), _| *of != node);
         }
         self.happenings.push((at_us, what));
     }
 
-    fn noted(&mut self, node: usize) -> &mut Noted {
-        self.noted.resize(self.noted.len().max(node + 1), Noted::default());
-        &mut self.noted[node]
-    }
-
-    /// Notes what has changed of a member's role, term, snapshot and configuration, which is `members` in words.
+    /// Notes what has changed of a member's role in a group, term, snapshot and configuration, which is `members` in words.
     pub fn status(&mut self, at_us: u64, node: usize, status: &GroupStatus, members: String) {
-        let noted = self.noted(node);
+        let group = status.group;
+        let noted = self.noted.entry((node, group)).or_default();
         let mut changes = Vec::new();
         let role = (status.role, status.term);
         if noted.role.replace(role) != Some(role) {
-            changes.push(Happening::Role { node, role: role.0, term: role.1 });
+            changes.push(Happening::Role { node, group, role: role.0, term: role.1 });
         }
         let snapshot = (status.snapshot, status.snapshots_installed);
         if let Some(before) = noted.snapshot.replace(snapshot).filter(|before| before.0 < snapshot.0) {
-            changes.push(Happening::Snapshot { node, index: snapshot.0 .0, installed: before.1 < snapshot.1 });
+            changes.push(Happening::Snapshot { node, group, index: snapshot.0 .0, installed: before.1 < snapshot.1 });
         }
         if noted.members != members {
             noted.members.clone_from(&members);
-            changes.push(Happening::Members { node, text: members });
+            changes.push(Happening::Members { node, group, text: members });
         }
         self.happenings.extend(changes.into_iter().map(|change| (at_us, change)));
     }

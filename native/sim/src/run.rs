@@ -138,10 +138,10 @@ impl Run {
                 operator::admit(&mut self.world, &table);
             }
             // Somebody reads the whole journal.
-            for (node, index) in healing::mendable(&self.world) {
-                if let Some(running) = &mut self.world.members[node].running {
-                    running.group.unreadable(index);
-                    running.dirty = true;
+            for (node, group, index) in healing::mendable(&self.world) {
+                let running = self.world.members[node].running.as_mut();
+                if let Some(group) = running.and_then(|running| running.groups.touch(group)) {
+                    group.unreadable(index);
                     self.world.plan_flush(node);
                 }
             }

@@ -6,6 +6,7 @@ use crate::member::TICK_US;
 use crate::plants::Plant;
 use crate::random::Random;
 use std::collections::BTreeSet;
+use vexfs_core::ids::GroupId;
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 
@@ -16,6 +17,7 @@ pub struct Changes {
     pub publishers: Option<usize>,
     pub subscribers: Option<usize>,
     pub consumers: Option<usize>,
+    pub groups: Option<usize>,
     /// Faults and clients stop then, in milliseconds of virtual time.
     pub until_ms: Option<u64>,
     /// Faults that strike, by number; all others do not.
@@ -38,6 +40,7 @@ impl Changes {
             ("--publishers", self.publishers),
             ("--subscribers", self.subscribers),
             ("--consumers", self.consumers),
+            ("--groups", self.groups),
             ("--until-ms", self.until_ms.map(|ms| ms as usize)),
         ];
         for (name, value) in numbers {
@@ -70,9 +73,10 @@ const OVERTAKING: [FaultKind; 6] = [
 ];
 
 /// What one seed in eight draws from alone: few kinds, often, since what repair gets wrong takes several of them in a row.
-const MIXES: [&[FaultKind]; 4] = [
+const MIXES: [&[FaultKind]; 5] = [
     &[FaultKind::Partition, FaultKind::DamagedMiddle],
     &OVERTAKING,
+    &[FaultKind::Partition, FaultKind::DamagedMiddle, FaultKind::PowerLoss, FaultKind::FailedSync, FaultKind::StalledDisk],
     &[FaultKind::PowerLoss, FaultKind::FlippedTail, FaultKind::DamagedMiddle, FaultKind::Partition, FaultKind::Reset],
     &[
         FaultKind::DamagedMiddle,
@@ -103,6 +107,8 @@ pub struct Setup {
     pub publishers: usize,
     pub subscribers: usize,
     pub consumers: usize,
+    /// Groups 0 up to, not including, this many share each member's log.
+    pub groups: u32,
     /// Mean time between two actions of one publisher.
     pub pace_us: u64,
     /// Of a thousand things a publisher does, how many are barriers, besides the usual ones.
@@ -167,6 +173,10 @@ impl Setup {
         let lease_us = (election_ticks.0 as u64 - 2) * TICK_US;
         let stale = changes.plant == Some(Plant::RepairFromStaleMember);
         let mean_us = if leased || stale { 200_000 } else { mean_us };
+        // Drawn apart, so that a run of one group is what it was when there was one.
+        let drawn_groups = Random::stream(seed, "groups", 0).pick(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 4]);
+        let planted = changes.plant.map(|plant| if plant.needs_groups() { drawn_groups.max(2) } else { 1 });
+        let groups = changes.groups.map_or(planted.unwrap_or(drawn_groups), |groups| groups as u32);
         let mut faults = draw(seed, members, until_us, mean_us, &only);
         if let Some(keep) = &changes.keep {
             faults.retain(|fault| keep.contains(&fault.number));
@@ -178,6 +188,7 @@ impl Setup {
             publishers: changes.publishers.unwrap_or(if leased { 6 } else { random.between(1, 4) as usize }),
             subscribers: changes.subscribers.unwrap_or(random.between(1, 3) as usize),
             consumers: changes.consumers.unwrap_or(random.between(0, 4) as usize),
+            groups,
             pace_us: if reads { 15_000 } else { random.pick(&[60_000, 250_000, 600_000, 2_000_000]) },
             barriers: if reads { 700 } else { 0 },
             until_us,
@@ -201,6 +212,11 @@ impl Setup {
             sync_us: if far { (500, 20_000) } else { (200, 4_000) },
             busy_us: random.pick(&[0, 300, 3_000]),
         }
+    }
+
+    /// One of the groups, for a client.
+    pub fn pick_group(&self, random: &mut Random) -> GroupId {
+        GroupId(if self.groups == 1 { 0 } else { random.between(0, u64::from(self.groups)) as u32 })
     }
 
     /// Whether sessions are forgotten under their clients' hands.

@@ -2,20 +2,84 @@
 
 use std::collections::BTreeSet;
 use vexfs_core::ids::{GroupId, Index, Term};
-use vexfs_core::log::{GroupRecovery, HardState, LogEntry, LostRange, Op, SnapshotMark};
+use vexfs_core::log::{GroupRecovery, HardState, LogEntry, LostRange, Op, Recovery, SnapshotMark};
+use vexfs_core::member::open::founding_ops;
 
-/// How far a log reaches: the term it has promised to, then as raft compares logs.
+/// How far a group's log reaches: the term it has promised to, then as raft compares logs.
 pub type Reach = (Term, Term, Index);
 
-/// The furthest of what was lost, term and log each for itself.
-pub fn further(lost: Option<Reach>, reach: Reach) -> Reach {
-    let (term, last_term, last) = lost.unwrap_or_default();
-    let (last_term, last) = (last_term, last).max((reach.1, reach.2));
-    (term.max(reach.0), last_term, last)
+/// The log of a member: batches hold operations of all its groups, and are there or not as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shadow {
+    groups: Vec<GroupShadow>,
+}
+
+impl Shadow {
+    pub fn new(groups: u32) -> Self {
+        Self { groups: (0..groups).map(|_| GroupShadow::default()).collect() }
+    }
+
+    pub fn of(&self, group: GroupId) -> &GroupShadow {
+        &self.groups[group.0 as usize]
+    }
+
+    pub fn of_mut(&mut self, group: GroupId) -> &mut GroupShadow {
+        &mut self.groups[group.0 as usize]
+    }
+
+    pub fn groups(&self) -> impl Iterator<Item = (GroupId, &GroupShadow)> {
+        (0..).map(GroupId).zip(&self.groups)
+    }
+
+    /// Takes a batch.
+    pub fn apply(&mut self, ops: &[Op]) {
+        (0..).map(GroupId).zip(&mut self.groups).for_each(|(group, shadow)| shadow.apply(group, ops));
+    }
+
+    /// The state before the last batch.
+    pub fn undone(&self) -> Option<Shadow> {
+        let groups: Option<Vec<GroupShadow>> = self.groups.iter().map(GroupShadow::undone).collect();
+        groups.map(|groups| Shadow { groups })
+    }
+
+    /// Takes note of groups that were founded, in this open or in one before that ended with its process.
+    pub fn founded(&mut self, recovery: &Recovery) {
+        let new = |(group, shadow): &(GroupId, &GroupShadow)| {
+            **shadow == GroupShadow::default() && found_of(recovery, *group).snapshot.is_some()
+        };
+        let ops: Vec<Op> = self.groups().filter(new).flat_map(|(group, _)| founding_ops(group)).collect();
+        if !ops.is_empty() {
+            self.apply(&ops);
+        }
+    }
+
+    pub fn has_holes(&self) -> bool {
+        self.groups.iter().any(|group| !group.holes.is_empty())
+    }
+
+    pub fn reach(&self) -> Vec<Reach> {
+        self.groups.iter().map(GroupShadow::reach).collect()
+    }
+}
+
+/// The farther of two reaches, group by group, term and log each for itself.
+pub fn farther(one: Option<&[Reach]>, other: Vec<Reach>) -> Vec<Reach> {
+    let before = one.unwrap_or_default().iter().copied().chain(std::iter::repeat(Reach::default()));
+    let farther = |((term, last_term, last), old): (Reach, Reach)| {
+        let (last_term, last) = (last_term, last).max((old.1, old.2));
+        (term.max(old.0), last_term, last)
+    };
+    other.into_iter().zip(before).map(farther).collect()
+}
+
+/// What recovery found of a group; one that it does not know has an empty log.
+pub fn found_of(recovery: &Recovery, group: GroupId) -> GroupRecovery {
+    let empty = || GroupRecovery { first_index: Index(1), ..GroupRecovery::default() };
+    recovery.groups.get(&group).cloned().unwrap_or_else(empty)
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Shadow {
+pub struct GroupShadow {
     /// Term and fingerprint of each entry, from index 1.
     entries: Vec<(Term, u64)>,
     pub hard: HardState,
@@ -23,6 +87,8 @@ pub struct Shadow {
     pub mark: SnapshotMark,
     /// Entries that the disk has lost: whether anybody has noticed or not.
     pub holes: BTreeSet<Index>,
+    /// Entries that were never here: a snapshot has come in their place.
+    pub gaps: BTreeSet<Index>,
     /// Entries that were cut off: where the batch that did it is lost, they are there again.
     past: Vec<(Index, Term, u64)>,
     undo: Option<Box<Undo>>,
@@ -35,18 +101,20 @@ struct Undo {
     cut: Vec<(Term, u64)>,
     hard: HardState,
     mark: SnapshotMark,
+    gaps: BTreeSet<Index>,
 }
 
-impl Shadow {
-    /// Takes a batch of one group's operations.
-    pub fn apply(&mut self, group: GroupId, ops: &[Op]) {
+impl GroupShadow {
+    /// Takes the operations of its group.
+    fn apply(&mut self, group: GroupId, ops: &[Op]) {
         let lowest = ops.iter().filter_map(|op| match op {
             Op::Truncate { group: of, from } if *of == group => Some(from.0 as usize - 1),
             _ => None,
         });
         let kept = lowest.min().unwrap_or(self.entries.len()).min(self.entries.len());
         self.past.extend((kept as u64 + 1..).zip(&self.entries[kept..]).map(|(index, (term, sum))| (Index(index), *term, *sum)));
-        self.undo = Some(Box::new(Undo { kept, cut: self.entries[kept..].to_vec(), hard: self.hard, mark: self.mark }));
+        let (cut, gaps) = (self.entries[kept..].to_vec(), self.gaps.clone());
+        self.undo = Some(Box::new(Undo { kept, cut, hard: self.hard, mark: self.mark, gaps }));
         for op in ops {
             match op {
                 Op::Truncate { group: of, from } if *of == group => self.entries.truncate(from.0 as usize - 1),
@@ -57,6 +125,7 @@ impl Shadow {
                     for entry in entries {
                         self.entries[entry.index.0 as usize - 1] = (entry.term, fingerprint(entry));
                         self.holes.remove(&entry.index);
+                        self.gaps.remove(&entry.index);
                     }
                 }
                 Op::HardState { group: of, state } if *of == group => self.hard = *state,
@@ -66,24 +135,28 @@ impl Shadow {
                     if self.entries.len() < prior {
                         self.entries.resize(prior, (mark.prior_term, 0));
                     }
+                    let gap = self.entries.len() as u64 + 1..=mark.index.0;
+                    self.gaps.extend(gap.clone().map(Index));
+                    self.entries.extend(gap.map(|_| (mark.term, 0)));
                 }
                 _ => {}
             }
         }
         let (first, last) = (self.first(), self.last());
         self.holes.retain(|index| (first..=last).contains(index));
+        self.gaps.retain(|index| (first..=last).contains(index));
     }
 
-    /// The state before the last batch.
-    pub fn undone(&self) -> Option<Shadow> {
+    fn undone(&self) -> Option<Self> {
         let undo = self.undo.as_ref()?;
         let mut entries = self.entries[..undo.kept.min(self.entries.len())].to_vec();
         entries.extend_from_slice(&undo.cut);
-        Some(Shadow {
+        Some(Self {
             entries,
             hard: undo.hard,
             mark: undo.mark,
             holes: self.holes.clone(),
+            gaps: undo.gaps.clone(),
             past: self.past.clone(),
             undo: None,
         })
@@ -96,7 +169,7 @@ impl Shadow {
 
     /// Whether an entry is in the log, or in the snapshot that took its place.
     pub fn holds(&self, index: Index, term: Term) -> bool {
-        index < self.first() || self.term_of(index) == Some(term)
+        index < self.first() || self.gaps.contains(&index) || self.term_of(index) == Some(term)
     }
 
     pub fn term_of(&self, index: Index) -> Option<Term> {
@@ -115,19 +188,15 @@ impl Shadow {
         (self.hard.term, self.term_of(self.last()).unwrap_or_default(), self.last())
     }
 
-    /// Whether recovery found this. A commit mark beyond the log is clamped to it.
+    /// Whether recovery found this. A commit mark beyond the log is clamped to it; of entries in a gap nothing is known.
     pub fn is(&self, found: &GroupRecovery) -> bool {
         let hard = HardState { commit: self.hard.commit.min(self.last()), ..self.hard };
-        let mut runs: Vec<(Index, Term)> = Vec::new();
-        let from = (self.first().0 as usize).saturating_sub(2);
-        for (index, (term, _)) in (1..).zip(&self.entries).skip(from) {
-            if runs.last().is_none_or(|(_, last)| last != term) {
-                runs.push((Index(index), *term));
-            }
-        }
         let snapshot = (self.mark.index > Index(0)).then_some((self.mark.index, self.mark.term));
-        (found.last_index, &found.hard_state, &found.terms) == (self.last(), &hard, &runs)
+        let from = self.first().0.saturating_sub(1).max(1);
+        let same = |index: Index| self.gaps.contains(&index) || term_of(found, index) == self.term_of(index);
+        (found.last_index, &found.hard_state) == (self.last(), &hard)
             && (found.first_index, found.snapshot) == (self.first(), snapshot)
+            && (from..=self.last().0).map(Index).all(same)
     }
 
     /// Whether recovery of a damaged disk found this but for what it says is lost. Of what is in doubt, less or an older
@@ -137,7 +206,7 @@ impl Shadow {
         let same = |index: u64| {
             let (at, term) = (Index(index), term_of(found, Index(index)));
             let older = unsettled && at > found.hard_state.commit && term.is_some_and(|term| self.past(at, term).is_some());
-            is_lost(at) || term == self.term_of(at) || older
+            is_lost(at) || self.gaps.contains(&at) || term == self.term_of(at) || older
         };
         let hard = HardState { commit: self.hard.commit.min(self.last()), ..self.hard };
         let promised = match unsettled {

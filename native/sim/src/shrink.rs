@@ -1,4 +1,4 @@
-//! A failing history made smaller: fewer faults, less time, fewer members and clients, while the same invariant fails.
+//! A failing history made smaller: fewer faults, less time, fewer members, groups and clients, while the same invariant fails.
 //!
 //! Faults are reduced by delta debugging (Zeller and Hildebrandt 2002, "Simplifying and Isolating Failure-Inducing
 //! Input", algorithm ddmin). Every step is a run of its own, so that what comes out is known to fail.
@@ -37,6 +37,7 @@ pub fn shrink(seed: u64, changes: &Changes, stop: &dyn Fn() -> bool, progress: &
         search.faults();
         search.clients();
         search.members();
+        search.groups();
     }
     let Search { invariant, best, report, runs, stopped, .. } = search;
     Some(Shrunk { invariant, before, after: best, report, runs, stopped })
@@ -58,10 +59,10 @@ impl Search<'_> {
         Setup::new(self.seed, &self.best)
     }
 
-    /// Faults, milliseconds, members and clients.
+    /// Faults, milliseconds, members, groups and clients.
     fn size(&self) -> (usize, u64, usize) {
         let setup = self.setup();
-        let people = setup.members + setup.publishers + setup.subscribers + setup.consumers;
+        let people = setup.members + setup.groups as usize + setup.publishers + setup.subscribers + setup.consumers;
         (setup.faults.len(), setup.until_us / 1_000, people)
     }
 
@@ -131,6 +132,10 @@ impl Search<'_> {
         // The founders alone first, without those whom an operator may add.
         let fewer = (1..=setup.founders).filter(|count| *count < setup.members);
         let _ = fewer.into_iter().any(|count| self.attempt(Changes { members: Some(count), ..self.best.clone() }));
+    }
+
+    fn groups(&mut self) {
+        let _ = (1..self.setup().groups as usize).any(|count| self.attempt(Changes { groups: Some(count), ..self.best.clone() }));
     }
 }
 

@@ -57,9 +57,10 @@ pub fn setup(setup: &Setup) -> Vec<String> {
         some => format!(" (an operator may add {some})"),
     };
     let mut lines = vec![format!(
-        "seed {}: members {}{later}; {}, {}, {}",
+        "seed {}: members {}{later}; {}{}, {}, {}",
         setup.seed,
         names(0, setup.founders),
+        if setup.groups > 1 { format!("{} groups, ", setup.groups) } else { String::new() },
         counted(setup.publishers, "publisher"),
         counted(setup.subscribers, "subscriber"),
         counted(setup.consumers, "consumer")

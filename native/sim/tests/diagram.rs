@@ -68,13 +68,31 @@ fn arrows_end_where_they_arrive() {
         }
     }
     assert!(scene.arrows.iter().filter(|arrow| arrow.arrived).count() * 2 > scene.arrows.len());
-    // Bars of a member follow one another without gap.
-    for node in 0..scene.members.len() {
-        let bars: Vec<_> = scene.bars.iter().filter(|bar| bar.node == node).collect();
+    bars_follow(&scene);
+}
+
+/// Bars of a member, in each group, follow one another without gap.
+fn bars_follow(scene: &Scene) {
+    for (node, group) in (0..scene.members.len()).flat_map(|node| (0..scene.groups).map(move |group| (node, group))) {
+        let bars: Vec<_> = scene.bars.iter().filter(|bar| (bar.node, bar.group) == (node, group)).collect();
         assert_eq!(bars.first().map(|bar| bar.from_us), Some(0));
         assert_eq!(bars.last().map(|bar| bar.to_us), Some(scene.end_us));
         assert!(bars.windows(2).all(|pair| pair[0].to_us == pair[1].from_us));
     }
+}
+
+#[test]
+fn groups_have_stripes_of_their_own() {
+    let changes = Changes { groups: Some(3), until_ms: Some(3_000), ..Changes::default() };
+    let (report, recorder) = run_recorded(1, &changes, Recorder::on());
+    let scene = Scene::of(&report, &changes, &recorder);
+    bars_follow(&scene);
+    for group in 0..3 {
+        assert!(scene.bars.iter().any(|bar| bar.group == group && bar.role == "leader"), "group {group} has a leader");
+    }
+    let picture = svg::draw(&scene, ALL);
+    well_formed(&picture);
+    assert!(picture.contains("of group 2") && scene.arrows.iter().any(|arrow| arrow.text.ends_with("of group 2")));
 }
 
 #[test]

@@ -54,11 +54,28 @@ fn changes(plant: Plant) -> Changes {
             ..planted
         },
         // An answer of a member that has another entry there: damage among those who were parted.
-        Plant::RepairFromStaleMember => {
+        Plant::RepairFromStaleMember | Plant::RepairUnanchored => {
             Changes { members: Some(5), only: vec![FaultKind::Partition, FaultKind::DamagedMiddle], ..planted }
         }
+        // Readers of the member that differs would see it first, and end the run.
+        Plant::StatesPart | Plant::NobodyIsolates => Changes { subscribers: Some(0), consumers: Some(0), ..planted },
         _ => planted,
     }
+}
+
+/// Members that deal with a difference as they should break no rule about that, whatever else happens to them.
+#[test]
+fn a_difference_is_dealt_with() {
+    let changes = changes(Plant::StatesPart);
+    let mut dealt = 0;
+    for seed in 0..300 {
+        let report = run(seed, &changes);
+        let names: Vec<&str> = report.violations.iter().map(|what| invariant(what)).collect();
+        assert!(!names.contains(&"minority_is_isolated"), "seed {seed}: {:?}", report.violations);
+        // It never is as the others are again.
+        dealt += usize::from(names.contains(&"healing"));
+    }
+    assert!(dealt > 50, "only {dealt} histories went on to their ends");
 }
 
 /// By which invariant, after how many seeds.

@@ -19,7 +19,8 @@ fn printed(seed: u64, changes: &Changes) -> (u64, String) {
 #[test]
 fn a_seed_prints_the_same_again() {
     let planted = Changes::planted(Plant::AckBeforeSync);
-    for (seed, changes) in [(1, Changes::default()), (3, Changes::default()), (17, Changes::default()), (0, planted)] {
+    let grouped = Changes { groups: Some(3), ..Changes::default() };
+    for (seed, changes) in [(1, Changes::default()), (3, grouped), (17, Changes::default()), (0, planted)] {
         // On threads of their own, so that nothing one leaves behind helps the other.
         let [one, other] = [(); 2].map(|()| {
             let changes = changes.clone();

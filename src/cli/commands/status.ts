@@ -35,7 +35,8 @@ function describe(status: Status): string {
     ['role', `${status.role} in term ${status.term}${status.leader === null ? ', no leader known' : `, leader ${status.leader}`}`],
     ['ordered lane', status.lanes.ordered],
     ['committed', `index ${status.commitIndex}, applied ${status.appliedIndex}, hash ${status.applyHash}`],
-    ['log', `${disk.logBytes} bytes in ${disk.segments} segments, fdatasync p50 ${Math.round(disk.syncP50Us)} µs, in ${disk.dataDir}`],
+    ['log', `${disk.logBytes} bytes in ${disk.segments} segments (${disk.heldBackBytes} bytes held back), fdatasync p50 ${Math.round(disk.syncP50Us)} µs, in ${disk.dataDir}`],
+    ['consistency', `${percentage(Math.min(...status.groups.map((group) => group.consistencyPercentage)))} of the last minute's (event, member) pairs agreed within a second`],
     ['journal', `from index ${first?.firstIndex ?? 0n}, newest snapshot at ${first?.snapshot.index ?? 0n}`],
   ]);
   const members = status.members.map((member) => [
@@ -47,10 +48,15 @@ function describe(status: Status): string {
     member.refused ?? '',
   ]);
   const parts = [lines, table(members, ['member', 'role', 'health', 'match', 'address', 'refused'])];
-  if (status.groups.length > 1) parts.push(table(status.groups.map(groupRow), ['group', 'role', 'leader', 'term', 'commit', 'applied', 'first', 'snapshot', 'events']));
+  if (status.groups.length > 1) parts.push(table(status.groups.map(groupRow), ['group', 'role', 'leader', 'term', 'commit', 'applied', 'first', 'snapshot', 'events', 'consistency']));
   return parts.join('\n\n');
 }
 
-function groupRow({ group, role, leader, term, commitIndex, appliedIndex, firstIndex, snapshot, events }: GroupStatus): string[] {
-  return [group, role, leader ?? '-', term, commitIndex, appliedIndex, firstIndex, snapshot.index, events].map(String);
+function groupRow({ group, role, leader, term, commitIndex, appliedIndex, firstIndex, snapshot, events, consistencyPercentage }: GroupStatus): string[] {
+  return [group, role, leader ?? '-', term, commitIndex, appliedIndex, firstIndex, snapshot.index, events, percentage(consistencyPercentage)].map(String);
+}
+
+/** Rounded down: 100 % is said of nothing less. */
+function percentage(value: number): string {
+  return `${Math.floor(value * 100) / 100} %`;
 }

@@ -46,8 +46,10 @@ impl Planned {
         if from.0 == 0 {
             return Err(LogError::NotContiguous { group, expected: Index(1), found: from });
         }
-        if from < first {
-            return Err(LogError::Compacted { group, index: from, first });
+        // What a snapshot is of was committed.
+        let kept = Index(self.first.max(self.mark.unwrap_or_default().index.0 + 1));
+        if from < kept && (from < first || self.mark.is_some()) {
+            return Err(LogError::Compacted { group, index: from, first: kept });
         }
         self.last = self.last.min(from.0 - 1);
         Ok(())
@@ -61,7 +63,7 @@ impl Planned {
             return Err(LogError::MarkRefused { group: self.group, index, first });
         }
         (self.first, self.mark) = (mark.first.0, Some(mark));
-        self.last = self.last.max(mark.first.0 - 1);
+        self.last = self.last.max(mark.first.0 - 1).max(mark.index.0);
         Ok(())
     }
 

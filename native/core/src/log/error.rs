@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use thiserror::Error;
 
-/// Entries of one group that damage made unreadable, both ends included.
+/// Entries of one group that the log does not have, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LostRange {
     pub group: GroupId,
@@ -13,6 +13,8 @@ pub struct LostRange {
     pub last: Index,
     /// Term of our entry right after them, if there is one that can be read.
     pub next_term: Option<Term>,
+    /// They were never here: a snapshot came in their place. Else damage has taken them.
+    pub gap: bool,
 }
 
 impl fmt::Display for LostRange {

@@ -44,6 +44,8 @@ pub(super) struct Group {
     doubts: Vec<(u64, u64)>,
     /// Batches were lost.
     lossy: bool,
+    /// Ranges that a snapshot has come in the place of; of those that no segment holds, damage took the others.
+    gaps: Vec<(u64, u64)>,
 }
 
 impl Default for Group {
@@ -59,6 +61,7 @@ impl Default for Group {
             terms: Terms::new(),
             doubts: Vec::new(),
             lossy: false,
+            gaps: Vec::new(),
         }
     }
 }
@@ -124,6 +127,18 @@ impl Group {
             None => self.terms.clear(),
         }
         self.trim_doubts(|(low, high)| (low.max(first), high));
+        self.gaps.retain(|(_, high)| *high >= first);
+        self.reach_mark();
+    }
+
+    /// A log goes at least as far as the snapshot that stands for it: what it does not have of that is a gap, which the
+    /// other members fill.
+    fn reach_mark(&mut self) {
+        let Some(mark) = self.mark.filter(|mark| mark.index.0 > self.last()) else { return };
+        let (first, last) = (self.last() + 1, mark.index.0);
+        self.extend(Extent { segment: None, first, last, mean_bytes: 0 });
+        push_term(&mut self.terms, last, mark.term.0);
+        self.gaps.push((first, last));
     }
 
     pub fn truncate(&mut self, from: u64) {
@@ -216,6 +231,7 @@ impl Group {
         }
         if let Some(from) = part.truncated_from {
             self.truncate(from.max(1));
+            self.reach_mark();
         }
         for run in &part.runs {
             let (first, last) = (run.first.max(self.first), run.last);
@@ -290,11 +306,7 @@ impl Group {
     /// other members can tell.
     pub fn finish(&mut self) {
         self.judge(None);
-        if let Some(mark) = self.mark.filter(|mark| self.lossy && mark.index.0 > self.last()) {
-            // The log went as far as the snapshot that was taken of it; nothing that is left follows.
-            self.extend(Extent { segment: None, first: self.last() + 1, last: mark.index.0, mean_bytes: 0 });
-            push_term(&mut self.terms, mark.index.0, mark.term.0);
-        }
+        self.reach_mark();
         let doubtful = std::mem::take(&mut self.doubts).iter().map(|(low, _)| *low).min();
         let (last, commit) = (self.last(), self.hard_state.map_or(0, |state| state.commit.0));
         match (doubtful, &mut self.hard_state) {
@@ -317,7 +329,8 @@ impl Group {
     pub fn lost_range(&self, group: GroupId, first: u64, last: u64) -> LostRange {
         let held = |extent: &Extent| extent.segment.is_some();
         let next = self.extents(last + 1, last + 1).next().filter(held).and_then(|_| self.term(last + 1));
-        LostRange { group, first: Index(first), last: Index(last), next_term: next.map(Term) }
+        let gap = self.gaps.iter().any(|(low, high)| *low <= first && last <= *high);
+        LostRange { group, first: Index(first), last: Index(last), next_term: next.map(Term), gap }
     }
 
     pub fn recovered(&self) -> GroupRecovery {

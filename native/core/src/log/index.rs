@@ -103,7 +103,7 @@ impl SegmentGroup {
     /// Drops the runs that a snapshot covers as a whole.
     pub fn mark(&mut self, mark: SnapshotMark) {
         self.mark = Some(mark);
-        self.next = self.next.map(|next| next.max(mark.first.0));
+        self.next = self.next.map(|next| next.max(mark.first.0).max(mark.index.0 + 1));
         let dead = self.runs.partition_point(|run| run.last < mark.first.0);
         self.runs.drain(..dead);
         if dead > 0 {

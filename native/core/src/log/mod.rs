@@ -56,7 +56,7 @@ pub use superblock::NAME_BYTES_MAX;
 pub use record::Carried;
 pub use types::{
     AppendStats, GroupRecovery, HardState, Identity, LogEntry, LogOptions, LogStats, Op, Pin, Recovery, ReleaseStats,
-    RelocateStats, SnapshotMark, Wanted,
+    RelocateStats, SnapshotMark, Tidied, Wanted,
 };
 pub use unsettled::clear_unsettled;
 pub use writer::{Log, BATCH_BYTES_MAX};

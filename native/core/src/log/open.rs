@@ -93,6 +93,7 @@ impl<D: Disk> Log<D> {
             buffer: BatchBuffer::default(),
             offsets: Vec::new(),
             poisoned: false,
+            credit: 0,
         };
         Ok((log, recovery))
     }

@@ -4,6 +4,7 @@ use super::layout::{checksum, round_up};
 use super::types::{HardState, LogEntry, SnapshotMark};
 use crate::bytes_le::{u32_at, u64_at};
 use crate::ids::{GroupId, Index, MemberId, Term};
+use crate::plants::{self, CorePlant};
 use bytes::Bytes;
 
 /// Largest record. Below the number that a batch header's magic makes, so that the two cannot be confused.
@@ -116,7 +117,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<RecordRef<'_>, BadRecord> {
             RecordRef::Entry { manner, group, index: Index(word(16)), term: Term(word(24)), kind: bytes[9], data, context }
         }
         (KIND_TRUNCATE, TRUNCATE_BYTES) if word(16) > 0 => RecordRef::Truncate { group, from: Index(word(16)) },
-        (KIND_HARD_STATE, HARD_STATE_BYTES) => RecordRef::HardState { group, state: decode_hard_state(bytes, 16) },
+        (KIND_HARD_STATE, HARD_STATE_BYTES) => {
+            let group = if plants::is(CorePlant::RecordsMixedUp) { GroupId(0) } else { group };
+            RecordRef::HardState { group, state: decode_hard_state(bytes, 16) }
+        }
         (KIND_MARK, MARK_BYTES) if word(32) > 0 => RecordRef::Mark { group, mark: decode_mark(bytes, 16) },
         (KIND_CARRY, CARRY_BYTES) if word(16) & CARRY_HAS_MARK == 0 || word(80) > 0 => {
             let hard_state = (word(16) & CARRY_HAS_HARD_STATE != 0).then(|| decode_hard_state(bytes, 40));

@@ -1,9 +1,9 @@
-//! Giving old segments back: dropping those in which nothing is live, and moving the little that is live out of the
-//! oldest (rule L6).
+//! Giving old segments back: dropping those in which nothing is live, and moving what is live out of the oldest, where it
+//! is little or holds too much back (rule L6).
 
 use super::disk::Disk;
 use super::layout::segment_name;
-use super::types::{Op, Pin, ReleaseStats, RelocateStats};
+use super::types::{Op, Pin, ReleaseStats, RelocateStats, Tidied};
 use super::writer::Log;
 use super::LogError;
 use crate::ids::Index;
@@ -55,16 +55,23 @@ impl<D: Disk> Log<D> {
         Ok(stats)
     }
 
-    /// Moves live entries out of the oldest segment, where little of it is live: up to `max_bytes` of data, but at least
-    /// one entry. To be called again until it moves nothing; and only when nothing waits to be appended, for it is an
-    /// append of its own. Then `release` drops the segment.
+    /// Moves live entries out of the oldest segment, where little of it is live, or where more than `held_back_max` bytes
+    /// are held back: up to `max_bytes` of data, but at least one entry. To be called again until it moves nothing; it is
+    /// an append of its own, for which what waits to be appended has to wait. Then `release` drops the segment.
+    ///
+    /// At least as many bytes as are live may be held back, whatever the limit says, so that moving all of them once frees
+    /// as much. And nothing is moved unless as much was written since the last time: the log never writes more than twice
+    /// what it is given.
     ///
     /// Errors: as `append`; `Damaged` where an entry to be moved cannot be read and needs repair first.
-    pub fn relocate(&mut self, max_bytes: u64) -> Result<RelocateStats, LogError> {
+    pub fn relocate(&mut self, max_bytes: u64, held_back_max: u64) -> Result<RelocateStats, LogError> {
         let mut moved = RelocateStats::default();
-        let Some((sequence, used)) = self.oldest_pinned() else { return Ok(moved) };
-        let live: u64 = self.shared.read().pins(sequence).iter().map(|pin| pin.bytes).sum();
-        if live > used / LIVE_SHARE {
+        let Some((sequence, used)) = self.oldest_pinned().filter(|_| self.credit > 0) else { return Ok(moved) };
+        let (oldest, (live, held_back)) = {
+            let state = self.shared.read();
+            (state.live_bytes(sequence), state.sealed_bytes())
+        };
+        if oldest > used / LIVE_SHARE && held_back <= held_back_max.max(live) {
             return Ok(moved);
         }
         let reader = self.reader();
@@ -79,13 +86,24 @@ impl<D: Disk> Log<D> {
                 ops.push(Op::Relocate { group, entries });
             }
         }
-        self.append(&ops)?;
+        let before = self.credit;
+        let written = self.append(&ops)?.bytes;
+        self.credit = before.saturating_sub(written);
         moved.freed = self.shared.read().oldest_needed() > sequence;
         Ok(moved)
     }
 
-    /// What each group holds in the `segments` oldest segments: those with the most are what relocation and quotas are
-    /// about.
+    /// Between two batches: as `relocate`, without errors that only mean that nothing can be moved now.
+    pub fn tidy(&mut self, max_bytes: u64, held_back_max: u64) -> Result<Tidied, LogError> {
+        match self.relocate(max_bytes, held_back_max) {
+            Ok(moved) => Ok(Tidied { moved: moved.entries > 0, freed: moved.freed, unreadable: Vec::new() }),
+            Err(LogError::Full { .. }) => Ok(Tidied::default()),
+            Err(LogError::Damaged { lost, .. }) => Ok(Tidied { unreadable: lost, ..Tidied::default() }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What each group holds in the `segments` oldest segments.
     pub fn pins(&self, segments: u64) -> Vec<Pin> {
         self.shared.read().pins(self.superblock.oldest.saturating_add(segments).saturating_sub(1))
     }

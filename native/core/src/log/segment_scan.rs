@@ -221,7 +221,7 @@ impl<F: DiskFile> Scanner<'_, F> {
             let known = self.index.groups.get(&group).and_then(|part| part.next);
             let Some(known) = known.filter(|_| lost.iter().all(|range| range.group != group)) else { continue };
             if known < index.0 {
-                lost.push(LostRange { group, first: Index(known), last: Index(index.0 - 1), next_term: Some(term) });
+                lost.push(LostRange { group, first: Index(known), last: Index(index.0 - 1), next_term: Some(term), gap: false });
             }
         }
         let reason = "a batch is not readable, though later ones are";

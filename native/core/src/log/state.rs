@@ -182,6 +182,19 @@ impl<F> State<F> {
         self.groups.iter().map(pin).filter(|pin| pin.entries > 0).collect()
     }
 
+    /// Live bytes in segments up to `sequence`.
+    pub fn live_bytes(&self, sequence: u64) -> u64 {
+        self.pins(sequence).iter().map(|pin| pin.bytes).sum()
+    }
+
+    /// Of the sealed segments: bytes that are live, and bytes that older live entries hold back.
+    pub fn sealed_bytes(&self) -> (u64, u64) {
+        let Some(newest) = self.sealed.keys().next_back() else { return (0, 0) };
+        let used: u64 = self.sealed.values().map(|segment| segment.used_bytes).sum();
+        let live = self.live_bytes(*newest);
+        (live, used.saturating_sub(live))
+    }
+
     /// Live entries in one segment, as group, first and last index.
     pub fn held_in(&self, sequence: u64) -> Vec<(GroupId, u64, u64)> {
         let held = |(id, group): (&GroupId, &Group)| -> Vec<(GroupId, u64, u64)> {
@@ -196,6 +209,7 @@ impl<F> State<F> {
         LogStats {
             log_bytes: sealed + self.active.as_ref().map_or(0, |active| active.end),
             segments: self.sealed.len() + usize::from(self.active.is_some()),
+            held_back_bytes: self.sealed_bytes().1,
         }
     }
 }

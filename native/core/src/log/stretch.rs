@@ -120,7 +120,7 @@ impl<F: DiskFile> Walk<'_, F> {
                 _ => {
                     let last = resume.map_or(stretch.last, |(index, _)| stretch.last.min(index - 1));
                     let first = Index(next.max(stretch.first));
-                    let lost = LostRange { group: self.group, first, last: Index(last), next_term: None };
+                    let lost = LostRange { group: self.group, first, last: Index(last), next_term: None, gap: false };
                     return Err(LogError::Damaged { segment: self.header.name(), offset: at, reason, lost: vec![lost] });
                 }
             }

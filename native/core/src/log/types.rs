@@ -161,6 +161,9 @@ pub struct LogStats {
     /// Bytes in use, over all segments.
     pub log_bytes: u64,
     pub segments: usize,
+    /// Of them, in segments that are full, those that no group needs: older entries that one does need hold them back.
+    /// What batches are padded with counts.
+    pub held_back_bytes: u64,
 }
 
 /// What `Log::release` has given back.
@@ -181,6 +184,17 @@ pub struct RelocateStats {
     pub bytes: u64,
     /// True when the oldest segment holds nothing live any more, so that `Log::release` can drop it.
     pub freed: bool,
+}
+
+/// What `Log::tidy` has done and leaves to be done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tidied {
+    /// There may be more to move.
+    pub moved: bool,
+    /// The oldest segment can go, but after another batch only: what was moved would be lost with a torn tail.
+    pub freed: bool,
+    /// What was to be moved, and needs repair first.
+    pub unreadable: Vec<LostRange>,
 }
 
 /// How much of the oldest segments one group keeps from being dropped.

@@ -40,6 +40,8 @@ pub struct Log<D: Disk> {
     pub(super) buffer: BatchBuffer,
     pub(super) offsets: Vec<u64>,
     pub(super) poisoned: bool,
+    /// Bytes written since the open and not yet matched by bytes moved: no more may be moved.
+    pub(super) credit: u64,
 }
 
 impl<D: Disk> Log<D> {
@@ -108,6 +110,7 @@ impl<D: Disk> Log<D> {
         let batch = newest.next_batch;
         newest.end += padded;
         newest.next_batch += 1;
+        self.credit += padded;
         let mut state = self.shared.write();
         if carries {
             state.carried();

@@ -1,13 +1,14 @@
 //! The machine's state as it stood at one index: taken without copying the window, written out while the machine goes
 //! on, and read back (docs/formats.md, "Snapshot files").
 //!
-//! Blocks come in an order that follows from the state alone, so that equal states make equal bytes on every member.
+//! Blocks come in an order that follows from the state alone, so that equal states make equal bytes on every member whose
+//! journal begins at the same entry.
 
 use super::consumer::{Consumer, Position};
 use super::window::{Place, WindowImage};
-use super::{Machine, MachineLimits, Milestone};
+use super::{Beginning, Machine, MachineLimits, Milestone};
 use crate::event::Malformed;
-use crate::ids::{EventId, Index, SessionId};
+use crate::ids::{EventId, Index, SessionId, Term};
 use crate::journal::Suppressed;
 use crate::membership::Membership;
 use crate::packed::{put_text, Unpack};
@@ -23,6 +24,7 @@ const TAG_SUPPRESSED: u16 = 7;
 const TAG_MILESTONES: u16 = 8;
 /// A block of a later release with this bit may be passed over.
 const TAG_OPTIONAL: u16 = 0x8000;
+const TAG_BEGINNING: u16 = TAG_OPTIONAL | 9;
 /// Items in one block at most; the largest item is a consumer with a name of 256 bytes.
 const BLOCK_ITEMS: usize = 4096;
 const PLACE_BYTES: usize = 36;
@@ -42,6 +44,8 @@ pub struct MachineImage {
     pub membership: Membership,
     pub suppressed: Suppressed,
     pub milestones: Vec<Milestone>,
+    /// Of the journal of the member that took it.
+    pub beginning: Option<Beginning>,
 }
 
 /// Takes a tag and its block.
@@ -81,6 +85,10 @@ impl MachineImage {
             for field in [mark.index.0, mark.events, mark.bytes, mark.hlc] {
                 out.extend_from_slice(&field.to_le_bytes());
             }
+        })?;
+        blocks(TAG_BEGINNING, self.beginning.iter(), emit, |out, beginning| {
+            out.extend_from_slice(&beginning.first.0.to_le_bytes());
+            out.extend_from_slice(&beginning.prior_term.0.to_le_bytes());
         })?;
         blocks(TAG_PLACES, self.window.places(), emit, |out, place| {
             out.extend_from_slice(&place.id.0.to_be_bytes());
@@ -182,6 +190,9 @@ impl Restore {
                     machine.milestones.push_back(Milestone { index, events, bytes, hlc });
                 }
             }
+            TAG_BEGINNING => {
+                machine.beginning = Some(Beginning { first: Index(fields.u64()?), prior_term: Term(fields.u64()?) });
+            }
             other if other & TAG_OPTIONAL != 0 => return Ok(()),
             _ => return Err(Malformed { at: 0, what: "unknown kind of block" }),
         }
@@ -213,6 +224,7 @@ impl Machine {
             membership: self.membership.clone(),
             suppressed: self.passed_over.clone(),
             milestones: self.milestones.iter().copied().collect(),
+            beginning: self.beginning,
         }
     }
 }

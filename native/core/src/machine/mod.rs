@@ -87,6 +87,14 @@ pub struct Milestone {
     pub hlc: u64,
 }
 
+/// Where a member's journal begins: it can tell of every entry from there on which of its events count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    pub first: Index,
+    /// Term of the entry before.
+    pub prior_term: Term,
+}
+
 /// A milestone is set after so many entries, bytes, or milliseconds.
 const MILESTONE_ENTRIES: u64 = 1024;
 const MILESTONE_BYTES: u64 = 1024 * 1024;
@@ -111,6 +119,8 @@ pub struct Machine {
     bytes: u64,
     /// How far the journal had come here and there: what retention counts by.
     milestones: VecDeque<Milestone>,
+    /// `None`: of a snapshot that does not say it.
+    beginning: Option<Beginning>,
 }
 
 impl Machine {
@@ -131,6 +141,7 @@ impl Machine {
             hlc: 0,
             bytes: 0,
             milestones: VecDeque::new(),
+            beginning: None,
         }
     }
 
@@ -166,8 +177,14 @@ impl Machine {
         &self.passed_over
     }
 
-    /// The journal begins at `first` now.
-    pub fn journal_begins(&mut self, first: Index) {
+    pub fn beginning(&self) -> Option<Beginning> {
+        self.beginning
+    }
+
+    /// The journal begins here now.
+    pub fn journal_begins(&mut self, beginning: Beginning) {
+        let first = beginning.first;
+        self.beginning = Some(beginning);
         self.passed_over.cut_before(first);
         while self.milestones.front().is_some_and(|mark| mark.index < first) {
             self.milestones.pop_front();

@@ -1,7 +1,7 @@
 //! One member of the cluster: all its groups on one log, put together from what its directory holds.
 //!
 //! Inputs and effects are those of `ordered::Group`; this routes them. What the caller owes besides: each group that
-//! `take_dirty` names is flushed, and its effects are carried out, before the member is given much more to do.
+//! `take_dirty` names is flushed, and its effects are carried out before the next is, since some name no group.
 //!
 //! Left out: threads, sockets and clocks. The runtime drives a member over files and real time, the simulator over a
 //! disk and a time of its own making.
@@ -10,7 +10,7 @@ pub mod batch;
 pub mod open;
 
 use crate::event::Submission;
-use crate::ids::{EventId, GroupId, MemberId, RequestId};
+use crate::ids::{EventId, GroupId, Index, MemberId, RequestId};
 use crate::machine::window::Place;
 use crate::member::batch::Finished;
 use crate::ordered::effects::Effects;
@@ -18,6 +18,7 @@ use crate::ordered::receive::Refused;
 use crate::ordered::store::EntryReader;
 use crate::ordered::{Group, GroupError};
 use crate::peer::frame::Frame;
+use crate::plants::{self, CorePlant};
 use crate::snapshot::keeper::Done;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,17 +28,22 @@ pub const FIRST_GROUP: GroupId = GroupId(0);
 pub struct Member<R: EntryReader> {
     groups: BTreeMap<GroupId, Group<R>>,
     dirty: BTreeSet<GroupId>,
+    /// What readers of a group have to learn with its next flush.
+    moved: BTreeMap<GroupId, Moved>,
+}
+
+/// Effects that say nothing of whose they are, and came before their group was flushed.
+#[derive(Default)]
+struct Moved {
+    journal_first: Option<Index>,
+    applied: bool,
 }
 
 impl<R: EntryReader> Member<R> {
     pub fn new(groups: impl IntoIterator<Item = (GroupId, Group<R>)>) -> Self {
         let groups: BTreeMap<_, _> = groups.into_iter().collect();
         let dirty = groups.keys().copied().collect();
-        Self { groups, dirty }
-    }
-
-    pub fn into_groups(self) -> BTreeMap<GroupId, Group<R>> {
-        self.groups
+        Self { groups, dirty, moved: BTreeMap::new() }
     }
 
     pub fn group(&self, id: GroupId) -> Option<&Group<R>> {
@@ -55,9 +61,33 @@ impl<R: EntryReader> Member<R> {
         Some(group)
     }
 
-    /// A group to flush, which is no input.
-    pub fn to_flush(&mut self, id: GroupId) -> Option<&mut Group<R>> {
-        self.groups.get_mut(&id)
+    /// Flushes a group; the effects are to be carried out as its own.
+    pub fn flush(&mut self, id: GroupId, now_us: u64, effects: &mut Effects) -> Result<(), GroupError> {
+        if let Some(moved) = self.moved.remove(&id) {
+            effects.journal_first = effects.journal_first.max(moved.journal_first);
+            effects.applied |= moved.applied;
+        }
+        self.groups.get_mut(&id).map_or(Ok(()), |group| group.flush(now_us, effects))
+    }
+
+    /// The last write of a group before a close (see `Group::write_commit`).
+    pub fn write_commit(&mut self, id: GroupId, effects: &mut Effects) {
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.write_commit(effects);
+        }
+    }
+
+    /// An input of one group has changed its journal: other groups may be flushed before it.
+    fn keep(&mut self, id: GroupId, effects: &mut Effects) {
+        if plants::is(CorePlant::JournalsMixedUp) {
+            return;
+        }
+        let (journal_first, applied) = (effects.journal_first.take(), std::mem::take(&mut effects.applied));
+        if journal_first.is_some() || applied {
+            let moved = self.moved.entry(id).or_default();
+            moved.journal_first = moved.journal_first.max(journal_first);
+            moved.applied |= applied;
+        }
     }
 
     fn touch_all(&mut self) -> impl Iterator<Item = &mut Group<R>> {
@@ -79,7 +109,8 @@ impl<R: EntryReader> Member<R> {
 
     /// Takes a submission for the group it names; false where there is no such group.
     pub fn submit(&mut self, submission: Submission, applied_quorum: u32, now_us: u64) -> bool {
-        match self.touch(submission.group()) {
+        let named = if plants::is(CorePlant::SubmissionsMixedUp) { FIRST_GROUP } else { submission.group() };
+        match self.touch(named) {
             Some(group) => {
                 group.submit(submission, applied_quorum, now_us);
                 true
@@ -130,15 +161,17 @@ impl<R: EntryReader> Member<R> {
         for id in &finished.repaired {
             if let Some(group) = self.touch(*id) {
                 group.repaired(effects);
+                self.keep(*id, effects);
             }
         }
     }
 
     pub fn job_done(&mut self, done: Done, effects: &mut Effects) -> Result<(), GroupError> {
-        match done.group().and_then(|id| self.touch(id)) {
-            Some(group) => group.job_done(done, effects),
-            None => Ok(()),
-        }
+        let Some(id) = done.group() else { return Ok(()) };
+        let Some(group) = self.touch(id) else { return Ok(()) };
+        let done = group.job_done(done, effects);
+        self.keep(id, effects);
+        done
     }
 
     /// Hands leadership of every group that this member leads to others; false where nobody can take one.

@@ -12,12 +12,16 @@
 //! holds), and frames (`checking`).
 
 use crate::ids::{Index, MemberId};
+use crate::ordered::conf::Conf;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// Entries whose hashes are kept.
 const HASHES: usize = 64 * 1024;
 /// Ticks between two reports.
 pub const REPORT_TICKS: u64 = 20;
+/// Ticks after which a report is said again though nothing was applied since: the one before may have been lost.
+const REPEAT_TICKS: u64 = 500;
 /// Ticks within which a member has to agree.
 const AGREE_TICKS: u64 = 100;
 const MINUTE_TICKS: u64 = 6_000;
@@ -53,12 +57,34 @@ struct Search {
     in_vain: u32,
 }
 
-/// What the members had at the first difference.
+/// A difference from one member, and what all had at an entry from which on it shows.
 struct Found {
-    at: Index,
+    first: Index,
     exact: bool,
+    /// The first difference, or, for those who do not keep what they had there, a later entry.
+    judged: Index,
+    /// What this member had then; not yet, where it has not applied as much.
+    own: Option<u64>,
     said: BTreeMap<MemberId, u64>,
     asked_at: u64,
+}
+
+impl Found {
+    /// Moves the judgement to an entry that everybody keeps.
+    fn judge_at(&mut self, index: Index) {
+        (self.judged, self.own) = (index, None);
+        self.said.clear();
+    }
+
+    /// Those that differ from what a majority of the voters has.
+    fn minority(&self, me: MemberId, voters: &[MemberId]) -> Vec<MemberId> {
+        let of = |member: &MemberId| if *member == me { self.own } else { self.said.get(member).copied() };
+        let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
+        voters.iter().filter_map(of).for_each(|hash| *counts.entry(hash).or_default() += 1);
+        let Some((right, _)) = counts.into_iter().find(|(_, count)| 2 * count > voters.len()) else { return Vec::new() };
+        let everybody = self.said.keys().copied().chain([me]);
+        everybody.filter(|member| of(member).is_some_and(|hash| hash != right)).collect()
+    }
 }
 
 /// Members that have not applied the same.
@@ -91,13 +117,17 @@ pub struct Agreement {
     first: u64,
     hashes: VecDeque<u64>,
     reported: Index,
+    reported_at: u64,
     events: u64,
+    /// Who compares, as of which configuration: asked for every tick.
+    others: (Option<Arc<Conf>>, Arc<BTreeSet<MemberId>>),
     peers: BTreeMap<MemberId, Peer>,
     buckets: VecDeque<Bucket>,
     /// Pairs that agreed and all pairs, by the tick they were judged at.
     minute: VecDeque<(u64, u64, u64)>,
     search: Option<Search>,
-    found: Option<Found>,
+    /// By the member that was seen to differ.
+    found: BTreeMap<MemberId, Found>,
     /// Differences found since the start.
     pub divergences: u64,
 }
@@ -109,6 +139,19 @@ impl Agreement {
         self.hashes = VecDeque::from([hash]);
         self.events = events;
         self.buckets.clear();
+        // What was compared is not what this member has now; what still differs is found again.
+        self.search = None;
+        self.found.clear();
+    }
+
+    /// The other members of a configuration.
+    pub fn others(&mut self, conf: &Arc<Conf>, me: MemberId) -> Arc<BTreeSet<MemberId>> {
+        if !self.others.0.as_ref().is_some_and(|known| Arc::ptr_eq(known, conf)) {
+            let mut others = conf.members();
+            others.remove(&me);
+            self.others = (Some(conf.clone()), Arc::new(others));
+        }
+        self.others.1.clone()
     }
 
     /// An entry was applied.
@@ -136,6 +179,7 @@ impl Agreement {
             return say;
         }
         self.peers.retain(|member, _| others.contains(member));
+        self.found.retain(|member, _| others.contains(member));
         if ticks % REPORT_TICKS == 0 {
             self.report(ticks, events, others, &mut say);
         }
@@ -145,11 +189,13 @@ impl Agreement {
             search.in_vain += 1;
             say.push(Say::Ask { to: search.with, low: Index(search.low + 1), high: Index(search.high) });
         }
-        if let Some(found) = self.found.as_mut().filter(|found| ticks >= found.asked_at + ASK_TICKS) {
+        for found in self.found.values_mut().filter(|found| ticks >= found.asked_at + ASK_TICKS) {
             found.asked_at = ticks;
+            found.said.retain(|member, _| others.contains(member));
             let unheard = others.iter().filter(|member| !found.said.contains_key(*member));
-            say.extend(unheard.map(|to| Say::Ask { to: *to, low: found.at, high: found.at }));
+            say.extend(unheard.map(|to| Say::Ask { to: *to, low: found.judged, high: found.judged }));
         }
+        self.look_up_own();
         if self.search.as_ref().is_some_and(|search| search.in_vain > 3) {
             self.settle_search(false, ticks);
         }
@@ -169,8 +215,9 @@ impl Agreement {
                 }
             }
         }
-        if let (true, Some(hash)) = (applied != self.reported, self.hashes.back()) {
-            self.reported = applied;
+        let due = applied != self.reported || ticks >= self.reported_at + REPEAT_TICKS;
+        if let (true, Some(hash)) = (due, self.hashes.back()) {
+            (self.reported, self.reported_at) = (applied, ticks);
             say.extend(others.iter().map(|to| Say::Report { to: *to, index: applied, hash: *hash }));
         }
     }
@@ -217,16 +264,16 @@ impl Agreement {
             return;
         }
         let applied = self.applied();
-        let due: Vec<(MemberId, Index, u64)> = self
-            .peers
-            .iter_mut()
-            .flat_map(|(member, peer)| {
-                let (due, early) = std::mem::take(&mut peer.early).into_iter().partition(|(index, _)| index.0 <= applied);
-                peer.early = early;
-                let due: VecDeque<(Index, u64)> = due;
-                due.into_iter().map(|(index, hash)| (*member, index, hash)).collect::<Vec<_>>()
-            })
-            .collect();
+        let mut due = Vec::new();
+        for (member, peer) in &mut self.peers {
+            peer.early.retain(|(index, hash)| {
+                let early = index.0 > applied;
+                if !early {
+                    due.push((*member, *index, *hash));
+                }
+                early
+            });
+        }
         due.into_iter().for_each(|(member, index, hash)| self.told(member, index, hash, ticks));
     }
 
@@ -237,22 +284,25 @@ impl Agreement {
         for bucket in self.buckets.iter_mut().filter(|bucket| bucket.through <= index) {
             bucket.agreed.insert(from);
         }
-        // It has come back to what the others have.
-        if let Some(found) = self.found.as_mut().filter(|found| found.at <= index) {
-            let own = self.hashes.get((found.at.0.saturating_sub(self.first)) as usize).copied();
-            if let Some(own) = own {
+        // The hash runs: what is equal here was equal before, or is so again after a new start.
+        self.found.retain(|member, found| *member != from || found.judged > index);
+        for found in self.found.values_mut().filter(|found| found.judged <= index) {
+            if let Some(own) = found.own {
                 found.said.insert(from, own);
-            }
-            let all = found.said.values().all(|said| Some(*said) == own);
-            if own.is_some() && all {
-                self.found = None;
             }
         }
     }
 
+    /// Own hashes that are judged, kept for as long as the difference lasts.
+    fn look_up_own(&mut self) {
+        let (first, hashes) = (self.first, &self.hashes);
+        for found in self.found.values_mut().filter(|found| found.own.is_none()) {
+            found.own = found.judged.0.checked_sub(first).and_then(|at| hashes.get(at as usize).copied());
+        }
+    }
+
     fn differs(&mut self, from: MemberId, index: Index, ticks: u64) {
-        let known = self.found.as_ref().is_some_and(|found| found.at <= index);
-        if known || self.search.is_some() {
+        if self.found.contains_key(&from) || self.search.is_some() {
             return;
         }
         let agreed = self.peers.get(&from).map_or(0, |peer| peer.agreed.0);
@@ -268,12 +318,10 @@ impl Agreement {
     /// The first difference is as near as it can be found.
     fn settle_search(&mut self, exact: bool, ticks: u64) {
         let Some(search) = self.search.take() else { return };
-        self.found = Some(Found {
-            at: Index(search.high),
-            exact,
-            said: BTreeMap::new(),
-            asked_at: ticks.saturating_sub(ASK_TICKS),
-        });
+        let first = Index(search.high);
+        let asked_at = ticks.saturating_sub(ASK_TICKS);
+        self.found.insert(search.with, Found { first, exact, judged: first, own: None, said: BTreeMap::new(), asked_at });
+        self.look_up_own();
     }
 
     /// Own hashes from `low` to `high`, thinned out to an answer's size, the last one included.
@@ -288,12 +336,7 @@ impl Agreement {
     /// Another member's hashes, as it was asked for them.
     pub fn answered(&mut self, from: MemberId, answer: &Hashes, ticks: u64) {
         let told: Vec<(u64, u64)> = (answer.from.0..).step_by(answer.stride.max(1) as usize).zip(answer.hashes.iter().copied()).collect();
-        if let Some(found) = &mut self.found {
-            if let Some((_, hash)) = told.iter().find(|(index, _)| *index == found.at.0) {
-                found.said.insert(from, *hash);
-            }
-            return;
-        }
+        self.take_verdicts(from, answer);
         let compared: Vec<(u64, bool)> =
             told.iter().filter_map(|(index, hash)| Some((*index, self.hash_at(*index)? == *hash))).collect();
         let Some(search) = self.search.as_mut().filter(|search| search.with == from) else { return };
@@ -314,18 +357,30 @@ impl Agreement {
         }
     }
 
-    /// What is known of a difference. `voters` have a say in who is right.
+    /// What another member had at entries that are judged. One that does not keep as much has the judgement moved to the
+    /// first entry that it does keep.
+    fn take_verdicts(&mut self, from: MemberId, answer: &Hashes) {
+        let mut asked = false;
+        for found in self.found.values_mut().filter(|found| found.judged == answer.from) {
+            asked = true;
+            if let Some(hash) = answer.hashes.first() {
+                found.said.insert(from, *hash);
+            }
+        }
+        if asked || !answer.hashes.is_empty() {
+            return;
+        }
+        for found in self.found.values_mut().filter(|found| found.judged < answer.from && !found.said.contains_key(&from)) {
+            found.judge_at(answer.from);
+        }
+        self.look_up_own();
+    }
+
+    /// What is known of differences. `voters` have a say in who is right.
     pub fn divergence(&self, me: MemberId, voters: &[MemberId]) -> Option<Divergence> {
-        let found = self.found.as_ref()?;
-        let own = self.hash_at(found.at.0);
-        let of = |member: &MemberId| if *member == me { own } else { found.said.get(member).copied() };
-        let mut counts: BTreeMap<u64, usize> = BTreeMap::new();
-        voters.iter().filter_map(of).for_each(|hash| *counts.entry(hash).or_default() += 1);
-        let right = counts.into_iter().find(|(_, count)| 2 * count > voters.len()).map(|(hash, _)| hash);
-        let wrong = |member: &&MemberId| right.is_some_and(|right| of(member).is_some_and(|hash| hash != right));
-        let everybody: BTreeSet<MemberId> = found.said.keys().copied().chain([me]).collect();
-        let minority = everybody.iter().filter(wrong).copied().collect();
-        Some(Divergence { first: found.at, exact: found.exact, minority })
+        let earliest = self.found.values().min_by_key(|found| found.first)?;
+        let wrong: BTreeSet<MemberId> = self.found.values().flat_map(|found| found.minority(me, voters)).collect();
+        Some(Divergence { first: earliest.first, exact: earliest.exact, minority: wrong.into_iter().collect() })
     }
 }
 

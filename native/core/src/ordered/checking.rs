@@ -7,13 +7,13 @@ use super::Group;
 use crate::ids::{Index, MemberId};
 use crate::packed::Unpack;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
+use crate::plants::{self, CorePlant};
 
 impl<R: EntryReader> Group<R> {
     /// Once a tick: reports that are due, questions about a difference, and what follows from the answers.
     pub(super) fn tick_agreement(&mut self) {
         let me = self.config.me;
-        let mut others = self.conf.members();
-        others.remove(&me);
+        let others = self.agreement.others(&self.conf, me);
         for say in self.agreement.tick(self.ticks, self.machine.events(), &others) {
             let (to, kind, numbers) = match say {
                 Say::Report { to, index, hash } => (to, FrameKind::HashReport, [index.0, hash]),
@@ -24,10 +24,11 @@ impl<R: EntryReader> Group<R> {
             });
             self.outbox.push((to, Channel::Bulk, frame));
         }
-        let alone = self.divergence().is_some_and(|found| found.minority.contains(&me));
-        if alone && !self.isolated {
+        let minority = |found: &Divergence| found.minority.contains(&me) || plants::is(CorePlant::EverybodyIsolates);
+        let alone = self.divergence().filter(minority).filter(|_| !plants::is(CorePlant::NobodyIsolates));
+        if let (Some(found), None) = (alone, self.isolated) {
             // Until it is replaced or started again: what it would acknowledge, say or lead to is not what was agreed on.
-            self.isolated = true;
+            self.isolated = Some(found.first);
             let term = self.raw.raft.term;
             self.raw.raft.become_follower(term, 0);
             self.leader = None;
@@ -44,9 +45,15 @@ impl<R: EntryReader> Group<R> {
         self.agreement.hash_at(index.0)
     }
 
-    /// This member has applied something else than a majority, and keeps out of everything.
-    pub fn is_isolated(&self) -> bool {
+    /// This member has applied something else than a majority, at this entry first, and keeps out of everything. Final
+    /// until it is started again, whatever the others say meanwhile.
+    pub fn isolated(&self) -> Option<Index> {
         self.isolated
+    }
+
+    /// Whether it keeps out of everything because of that.
+    pub(super) fn keeps_out(&self) -> bool {
+        self.isolated.is_some() && !plants::is(CorePlant::IsolatedGoesOn)
     }
 
     pub(super) fn receive_hash_report(&mut self, from: MemberId, frame: &Frame) -> Result<(), Refused> {

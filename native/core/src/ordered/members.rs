@@ -251,7 +251,9 @@ impl<R: EntryReader> Group<R> {
 
     /// Whether a sender was removed from the cluster for good; it is told so, once a tick at most.
     pub(super) fn tells_removed(&mut self, from: MemberId) -> bool {
-        if self.goal().role(from) != Some(Role::Removed) || self.conf.contains(from) {
+        // Of several groups, one may not have come here yet: it does not know whether it still needs that member.
+        let knows = !self.conf.voters.is_empty() && !self.conf.contains(from);
+        if self.goal().role(from) != Some(Role::Removed) || !knows {
             return false;
         }
         // Whoever is told goes for good: a restart here must not need its vote to learn that it has gone.

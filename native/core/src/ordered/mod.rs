@@ -33,7 +33,7 @@ pub mod store;
 use crate::event::Submission;
 use crate::ids::{EventId, GroupId, Index, MemberId, RequestId, Term};
 use crate::log::{GroupRecovery, HardState, Op};
-use crate::machine::{Machine, MachineLimits};
+use crate::machine::{Beginning, Machine, MachineLimits};
 use crate::membership::{MemberRefused, Membership};
 use crate::ordered::agreement::Agreement;
 use crate::ordered::barrier::Barriers;
@@ -163,8 +163,8 @@ pub struct Group<R: EntryReader> {
     paused: Option<Paused>,
     mending: Option<Mending>,
     agreement: Agreement,
-    /// This member has applied something else than a majority.
-    isolated: bool,
+    /// First entry at which this member has applied something else than a majority.
+    isolated: Option<Index>,
     install_durable: bool,
     /// The leader took none of what was handed in: again at the next tick, not at once, lest the two spin.
     refusals_pending: bool,
@@ -209,7 +209,7 @@ impl<R: EntryReader> Group<R> {
             Some((info, machine)) => (Some(info), machine),
             None => (None, Machine::new(config.limits, machine_key)),
         };
-        machine.journal_begins(found.first_index);
+        machine.journal_begins(Beginning { first: found.first_index, prior_term: found.prior_term });
         let conf = info.as_ref().map_or_else(|| Conf::of_voters(config.voters.clone()), |info| info.meta.conf.clone());
         let applied = machine.applied();
         let store = Store::new(config.group, reader, found, info, &conf);
@@ -258,7 +258,7 @@ impl<R: EntryReader> Group<R> {
             paused: None,
             mending: None,
             agreement: Agreement::default(),
-            isolated: false,
+            isolated: None,
             refusals_pending: false,
         };
         group.agreement.begin(group.machine.applied(), group.machine.hash(), group.machine.events());
@@ -411,14 +411,16 @@ impl<R: EntryReader> Group<R> {
             self.take_snapshot(effects);
             self.write_idle_commit(effects);
         }
-        self.answer_applied();
+        if !self.keeps_out() {
+            self.answer_applied();
+        }
         effects.frames.append(&mut self.outbox);
         Ok(())
     }
 
     /// Whether Raft has to keep out of everything.
     fn stands_still(&self) -> bool {
-        self.is_repairing() || self.isolated
+        self.is_repairing() || self.keeps_out()
     }
 
     /// One turn of Raft; false when it has nothing to do.

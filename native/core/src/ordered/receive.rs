@@ -60,6 +60,15 @@ fn heard_in_repair(kind: FrameKind) -> bool {
     )
 }
 
+/// What a member takes that has applied something else than a majority: its log is as good as the others', what it has
+/// made of it is not.
+fn heard_in_isolation(kind: FrameKind) -> bool {
+    matches!(
+        kind,
+        FrameKind::HashReport | FrameKind::HashQuery | FrameKind::HashAnswer | FrameKind::RepairQuery | FrameKind::Removed
+    )
+}
+
 impl<R: EntryReader> Group<R> {
     /// Takes a frame that came on a connection of `from`.
     pub fn receive(
@@ -76,7 +85,8 @@ impl<R: EntryReader> Group<R> {
         if self.tells_removed(from) || left_out {
             return Err(Refused::Removed(from));
         }
-        if self.stands_still() && !heard_in_repair(frame.kind) {
+        let deaf = self.stands_still() && !heard_in_repair(frame.kind) || self.keeps_out() && !heard_in_isolation(frame.kind);
+        if deaf {
             return Ok(());
         }
         match frame.kind {
@@ -137,10 +147,8 @@ impl<R: EntryReader> Group<R> {
     }
 
     fn receive_raft(&mut self, from: MemberId, mut message: Message) -> Result<(), Refused> {
-        // A read that another follower took for a deposed leader travels on under the address of the one that asked.
         let reads = message.get_msg_type() == MessageType::MsgReadIndex;
-        let forwarded = reads && self.conf.contains(MemberId(message.from));
-        if (message.from != from.0 && !forwarded) || message.to != self.config.me.0 {
+        if message.from != from.0 || message.to != self.config.me.0 {
             let (claimed, to) = (MemberId(message.from), MemberId(message.to));
             return Err(Refused::Misaddressed { from, claimed, to });
         }
@@ -176,6 +184,8 @@ impl<R: EntryReader> Group<R> {
             {
                 return Ok(());
             }
+            // Raft would send it on, under the address of a member that its leader may not know yet. It is asked again.
+            MessageType::MsgReadIndex if !leads => return Ok(()),
             MessageType::MsgTimeoutNow if self.settling.is_some() || self.snapshots.installing.is_some() => return Ok(()),
             MessageType::MsgHeartbeat if current && self.settling.is_some() => {
                 // What the leader believes to be here may be what was lost, or replaced by it: only an append shows how

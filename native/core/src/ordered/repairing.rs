@@ -8,14 +8,15 @@
 use super::effects::{Effects, Purpose, Write};
 use super::receive::Refused;
 use super::repair::words::{Answer, Query, ANSWER_BYTES};
-use super::repair::{Lost, Mend, Step};
+use super::repair::{Lost, Mend, Step, Weight};
 use super::store::{EntryReader, Store};
 use super::{engine, reconcile, Group, GroupError};
 use crate::ids::{Index, MemberId, Term};
 use crate::log::{GroupRecovery, LogEntry, LostRange, Op, SnapshotMark};
-use crate::machine::Machine;
+use crate::machine::{Beginning, Machine};
 use crate::ordered::persistence::Persistence;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
+use crate::plants::{self, CorePlant};
 use crate::snapshot::SnapshotInfo;
 use raft::eraftpb::ConfChangeType;
 use raft::StateRole;
@@ -59,13 +60,14 @@ impl<R: EntryReader> Group<R> {
     pub fn damaged(&mut self, found: &GroupRecovery, ranges: &[LostRange]) {
         let covered = self.machine.applied();
         for range in ranges {
-            let lost = |first: Index, last: Index, next_term, grave| Lost { first, last, next_term, terms: Vec::new(), grave };
+            let lost = |first: Index, last: Index, next_term, weight| Lost { first, last, next_term, terms: Vec::new(), weight };
             if range.first <= covered {
-                self.repair.add(lost(range.first, range.last.min(covered), None, false));
+                let weight = if range.gap { Weight::Gap } else { Weight::Light };
+                self.repair.add(lost(range.first, range.last.min(covered), None, weight));
                 self.raw.mut_store().set_floor(Index(covered.0 + 1));
             }
             if range.last > covered {
-                self.repair.add(lost(range.first.max(Index(covered.0 + 1)), range.last, range.next_term, true));
+                self.repair.add(lost(range.first.max(Index(covered.0 + 1)), range.last, range.next_term, Weight::Grave));
             }
         }
         if self.repair.has_grave() {
@@ -73,12 +75,27 @@ impl<R: EntryReader> Group<R> {
         }
     }
 
+    /// A snapshot has come in the place of these entries: readers of the journal get them from the others.
+    pub(super) fn fill_gap(&mut self, first: Index, last: Index) {
+        self.repair.covered(self.raw.store().first());
+        self.repair.cut(first);
+        if first <= last && !plants::is(CorePlant::GapForgotten) {
+            self.repair.add(Lost { first, last, next_term: None, terms: Vec::new(), weight: Weight::Gap });
+        }
+    }
+
+    /// Where the journal begins for its readers: behind its last gap.
+    pub fn journal_first(&self) -> Index {
+        let gap_end = self.repair.gap_end().filter(|_| !plants::is(CorePlant::GapShown));
+        gap_end.map_or(self.first(), |last| Index(last.0 + 1))
+    }
+
     /// A reader of the journal could not read this entry.
     pub fn unreadable(&mut self, index: Index) {
-        let (first, applied) = (self.first(), self.machine.applied());
+        let (first, applied) = (self.journal_first(), self.machine.applied());
         let readable = || !self.raw.store().readable(index, Index(index.0 + 1), 1).is_empty();
         if index >= first && index <= applied && !self.repair.contains(index) && !readable() {
-            let lost = self.run_of(index, applied, false);
+            let lost = self.run_of(index, applied, Weight::Light);
             self.repair.add(lost);
         }
     }
@@ -94,7 +111,7 @@ impl<R: EntryReader> Group<R> {
     }
 
     /// Entries from `index` on that cannot be read; their terms are in memory.
-    fn run_of(&self, index: Index, last: Index, grave: bool) -> Lost {
+    fn run_of(&self, index: Index, last: Index, weight: Weight) -> Lost {
         let store = self.raw.store();
         let unreadable = |at: &u64| store.readable(Index(*at), Index(at + 1), 1).is_empty();
         let most = last.0.min(index.0 + RUN_MAX);
@@ -103,7 +120,7 @@ impl<R: EntryReader> Group<R> {
         let terms = (index.0..=last.0).filter(|_| known).filter_map(|at| Some((Index(at), store.term_of(Index(at))?)));
         let mut terms: Vec<(Index, Term)> = terms.collect();
         terms.dedup_by_key(|(_, term)| *term);
-        Lost { first: index, last, next_term: store.term_of(Index(last.0 + 1)), terms, grave }
+        Lost { first: index, last, next_term: store.term_of(Index(last.0 + 1)), terms, weight }
     }
 
     /// Raft or a follower has asked the log for what it cannot give.
@@ -112,7 +129,7 @@ impl<R: EntryReader> Group<R> {
             self.unreadable(index);
         }
         let Some(index) = self.raw.store().failed().filter(|_| !self.is_repairing()) else { return };
-        let lost = self.run_of(index, self.raw.store().durable(), true);
+        let lost = self.run_of(index, self.raw.store().durable(), Weight::Grave);
         self.repair.add(lost);
         // Others lead meanwhile.
         let term = self.raw.raft.term;
@@ -162,7 +179,7 @@ impl<R: EntryReader> Group<R> {
 
     /// Whether the log on disk is all there is, so that it can be changed beside Raft.
     fn is_still(&mut self) -> bool {
-        let commit = Index(self.raw.raft.raft_log.committed);
+        let commit = self.committed();
         let (idle, store) = (self.persistence.is_idle(), self.raw.store());
         match &mut self.paused {
             Some(Paused { found: found @ None, .. }) if idle => *found = Some(store.found(commit)),
@@ -187,8 +204,15 @@ impl<R: EntryReader> Group<R> {
         self.found().map_or_else(named, |found| found.snapshot.map(|(index, _)| index)).unwrap_or_default()
     }
 
+    /// Up to here the log that `store` and disk have is committed. Raft may know of more, by what has come since and is
+    /// not in them: there the log may hold something else yet.
     fn committed(&self) -> Index {
-        let known = self.found().map_or(Index(self.raw.raft.raft_log.committed), |found| found.hard_state.commit);
+        let log = &self.raw.raft.raft_log;
+        let known = match self.found() {
+            Some(found) => found.hard_state.commit,
+            None if log.unstable_snapshot().is_some() => Index(0),
+            None => Index(log.committed.min(log.unstable.offset - 1)),
+        };
         known.max(self.machine.applied())
     }
 
@@ -218,7 +242,7 @@ impl<R: EntryReader> Group<R> {
         while next < of {
             let read = self.raw.store().reader().entries(self.config.group, next, of, LOOK_BYTES).unwrap_or_default();
             if read.is_empty() {
-                let lost = self.run_of(next, Index(of.0 - 1), true);
+                let lost = self.run_of(next, Index(of.0 - 1), Weight::Grave);
                 self.repair.add(lost);
                 return None;
             }
@@ -287,10 +311,14 @@ impl<R: EntryReader> Group<R> {
         match mending {
             Mending::Restore(entries) => {
                 let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
-                self.repair.restored(first.index, last.index);
                 match found {
                     Some(found) => found.repaired(&entries),
                     None => self.raw.mut_store().repaired(&entries),
+                }
+                let before = self.repair.gap_end();
+                self.repair.restored(first.index, last.index);
+                if self.repair.gap_end() != before {
+                    effects.journal_first = Some(self.journal_first());
                 }
             }
             Mending::Cut(from) => {
@@ -338,7 +366,7 @@ impl<R: EntryReader> Group<R> {
 
     fn adopted(&mut self, mark: SnapshotMark, info: SnapshotInfo, machine: Box<Machine>, effects: &mut Effects) {
         self.machine = *machine;
-        self.machine.journal_begins(mark.first);
+        self.machine.journal_begins(Beginning { first: mark.first, prior_term: mark.prior_term });
         self.conf = Arc::new(info.meta.conf.clone());
         self.agreement.begin(mark.index, self.machine.hash(), self.machine.events());
         self.snapshots.replaced(self.machine.bytes());
@@ -347,7 +375,7 @@ impl<R: EntryReader> Group<R> {
         if let Some(paused) = &mut self.paused {
             paused.info = Some(info);
         }
-        effects.journal_first = Some(mark.first);
+        effects.journal_first = Some(self.journal_first());
         effects.applied = true;
     }
 

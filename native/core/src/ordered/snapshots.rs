@@ -9,7 +9,7 @@ use super::store::EntryReader;
 use super::{Group, GroupError};
 use crate::ids::{GroupId, Index, MemberId};
 use crate::log::{Op, SnapshotMark};
-use crate::machine::Machine;
+use crate::machine::{Beginning, Machine};
 use crate::packed::Unpack;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
 use crate::snapshot::keeper::{Done, Job, SnapshotKey};
@@ -70,6 +70,20 @@ struct Incoming {
     ready: Option<(SnapshotInfo, Box<Machine>)>,
 }
 
+pub(super) struct Installing {
+    info: SnapshotInfo,
+    machine: Box<Machine>,
+    journal: Kept,
+}
+
+/// What of the journal stays in front of a snapshot that comes in the place of entries: `beginning.first..=last`. From
+/// there up to the snapshot it has a gap.
+#[derive(Clone, Copy)]
+struct Kept {
+    beginning: Beginning,
+    last: Index,
+}
+
 #[derive(Default)]
 pub(super) struct Snapshots {
     writing: bool,
@@ -82,7 +96,7 @@ pub(super) struct Snapshots {
     /// Marks on their way to the disk, ascending, each with the index of the one before it.
     marking: Vec<(Index, Index)>,
     /// Raft has taken it; its write is not on disk yet.
-    pub installing: Option<(SnapshotInfo, Box<Machine>)>,
+    pub installing: Option<Installing>,
     /// Offers under way, with ticks since the member was last heard of.
     offers: BTreeMap<MemberId, usize>,
     pub taken: u64,
@@ -176,7 +190,8 @@ impl<R: EntryReader> Group<R> {
                 self.snapshots.writing = false;
                 self.snapshots.taken += 1;
                 self.snapshots.last_failure = None;
-                if self.newest_snapshot() < info.meta.index {
+                // Of a state that is not the others' the next start must not begin.
+                if self.newest_snapshot() < info.meta.index && !self.keeps_out() {
                     self.mark(info, effects);
                 }
             }
@@ -222,20 +237,20 @@ impl<R: EntryReader> Group<R> {
 
     /// Has the log note a snapshot that is on disk, and how much of the journal stays.
     fn mark(&mut self, info: SnapshotInfo, effects: &mut Effects) {
-        let first = self.journal_first(info.meta.index);
+        let first = self.retained_from(info.meta.index);
         let Some(prior_term) = self.raw.store().term_of(Index(first.0 - 1)) else { return };
         let mark = SnapshotMark { index: info.meta.index, term: info.meta.term, first, prior_term };
         self.marking(mark.index);
         self.raw.mut_store().compacted(info, first);
         self.repair_marked(mark);
-        self.machine.journal_begins(first);
+        self.machine.journal_begins(Beginning { first, prior_term });
         let op = Op::Mark { group: self.config.group, mark };
         effects.writes.push(Write { group: self.config.group, number: 0, ops: vec![op], purpose: Purpose::Usual });
-        effects.journal_first = Some(first);
+        effects.journal_first = Some(self.journal_first());
     }
 
     /// Where the journal may begin with a snapshot at `snapshot`: retention decides, but what followers need stays.
-    fn journal_first(&self, snapshot: Index) -> Index {
+    fn retained_from(&self, snapshot: Index) -> Index {
         let policy = &self.config.snapshots;
         let now = self.machine.totals();
         let expired = self.machine.milestones().take_while(|mark| {
@@ -446,7 +461,25 @@ impl<R: EntryReader> Group<R> {
         self.step_snapshot(leader, term, &info.meta);
         let pending = self.raw.raft.raft_log.unstable_snapshot().as_ref();
         if pending.is_some_and(|pending| pending.get_metadata().index == info.meta.index.0) {
-            self.snapshots.installing = Some((info, machine));
+            let journal = self.kept(&info.meta, &machine);
+            self.snapshots.installing = Some(Installing { info, machine, journal });
+        }
+    }
+
+    /// The own journal stays where the snapshot can tell of its entries, and of all between the two, which of their
+    /// events count; else the journal begins where the snapshot's does. Of an older release's snapshot nobody knows.
+    fn kept(&self, meta: &SnapshotMeta, machine: &Machine) -> Kept {
+        let store = self.raw.store();
+        let (first, last) = (store.first(), self.machine.applied().min(store.durable()));
+        let begins = |first: Index, prior_term| Kept { beginning: Beginning { first, prior_term }, last: Index(first.0 - 1) };
+        let Some(theirs) = machine.beginning() else { return begins(Index(meta.index.0 + 1), meta.term) };
+        if theirs.first < first {
+            let last = last.max(Index(first.0 - 1));
+            return Kept { beginning: Beginning { first, prior_term: store.prior_term() }, last };
+        }
+        match theirs.first.0 <= last.0 + 1 {
+            true => Kept { beginning: theirs, last: last.max(Index(theirs.first.0 - 1)) },
+            false => begins(theirs.first, theirs.prior_term),
         }
     }
 
@@ -463,19 +496,18 @@ impl<R: EntryReader> Group<R> {
 
     /// Raft takes the snapshot in place of its log: what the log has to write for it.
     pub(super) fn install(&mut self, index: u64) -> Vec<Op> {
-        let Some((info, _)) = &self.snapshots.installing else { return Vec::new() };
+        let Some(Installing { info, journal, .. }) = &self.snapshots.installing else { return Vec::new() };
         debug_assert_eq!(info.meta.index.0, index, "Raft takes what it was given");
-        let (info, group) = (info.clone(), self.config.group);
-        let (index, term) = (info.meta.index, info.meta.term);
+        let (info, journal, group) = (info.clone(), *journal, self.config.group);
+        let (index, term, Beginning { first, prior_term }) = (info.meta.index, info.meta.term, journal.beginning);
         let mut ops = Vec::new();
-        if self.raw.store().last() > index {
-            ops.push(Op::Truncate { group, from: Index(index.0 + 1) });
+        if self.raw.store().last() > journal.last {
+            ops.push(Op::Truncate { group, from: Index(journal.last.0 + 1) });
         }
-        let first = Index(index.0 + 1);
-        ops.push(Op::Mark { group, mark: SnapshotMark { index, term, first, prior_term: term } });
+        ops.push(Op::Mark { group, mark: SnapshotMark { index, term, first, prior_term } });
         self.conf = Arc::new(info.meta.conf.clone());
         self.marking(index);
-        self.raw.mut_store().replaced(info);
+        self.raw.mut_store().replaced(info, journal.beginning, journal.last);
         ops
     }
 
@@ -484,15 +516,17 @@ impl<R: EntryReader> Group<R> {
         if !durable {
             return;
         }
-        let Some((info, machine)) = self.snapshots.installing.take() else { return };
+        let Some(Installing { info, machine, journal }) = self.snapshots.installing.take() else { return };
+        let index = info.meta.index;
         self.machine = *machine;
-        self.machine.journal_begins(Index(info.meta.index.0 + 1));
-        self.raw.advance_apply_to(info.meta.index.0);
-        self.agreement.begin(info.meta.index, self.machine.hash(), self.machine.events());
+        self.machine.journal_begins(journal.beginning);
+        self.fill_gap(Index(journal.last.0 + 1), index);
+        self.raw.advance_apply_to(index.0);
+        self.agreement.begin(index, self.machine.hash(), self.machine.events());
         self.snapshots.replaced(self.machine.bytes());
         // Requests that were applied within it are answered by suppression when they are handed in again.
         self.pending.hand_in_again();
-        effects.journal_first = Some(Index(info.meta.index.0 + 1));
+        effects.journal_first = Some(self.journal_first());
         effects.applied = true;
     }
 }

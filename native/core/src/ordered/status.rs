@@ -51,8 +51,9 @@ pub struct GroupStatus {
     pub repaired: u64,
     /// Members that have not applied the same, this one included.
     pub divergence: Option<Divergence>,
-    /// This member is in the minority there: it acknowledges nothing, does not lead, and refuses reads.
-    pub isolated: bool,
+    /// Where this member was in the minority: it acknowledges nothing, does not lead, and refuses reads, until it is started
+    /// again.
+    pub isolated: Option<Index>,
     /// Differences between members that were found since the start.
     pub divergences: u64,
     /// (Event, member) pairs of the last minute, and those of them that agreed within a second.
@@ -102,7 +103,7 @@ impl<R: EntryReader> Group<R> {
             pending_bytes: self.pending.bytes(),
             sessions: self.machine.sessions(),
             members,
-            first: self.first(),
+            first: self.journal_first(),
             snapshot: self.snapshot(),
             snapshots_taken: self.snapshots.taken,
             snapshots_installed: self.snapshots.installed,
@@ -113,7 +114,7 @@ impl<R: EntryReader> Group<R> {
             lost: self.lost_now(),
             repaired: self.repair.restored,
             divergence: self.divergence(),
-            isolated: self.is_isolated(),
+            isolated: self.isolated(),
             divergences: self.agreement.divergences,
             pairs,
             pairs_agreed,

@@ -6,6 +6,7 @@
 use super::conf::Conf;
 use crate::ids::{GroupId, Index, MemberId, Term};
 use crate::log::{Disk, GroupRecovery, HardState, LogEntry, LogReader};
+use crate::machine::Beginning;
 use crate::snapshot::SnapshotInfo;
 use raft::eraftpb::{ConfState, Entry, EntryType, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
@@ -179,11 +180,18 @@ impl<R: EntryReader> Store<R> {
         }
     }
 
-    /// A received snapshot takes the place of the whole log.
-    pub fn replaced(&mut self, info: SnapshotInfo) {
+    /// A received snapshot takes the place of the log behind `last`; what is there in front of it is hidden from raft.
+    pub fn replaced(&mut self, info: SnapshotInfo, Beginning { first, prior_term }: Beginning, last: Index) {
         let (index, term) = (info.meta.index, info.meta.term);
-        (self.first, self.last, self.durable) = (index.0 + 1, index.0, index.0);
-        self.terms = VecDeque::from([(index, term)]);
+        let prior = Index(first.0 - 1);
+        let runs = self.terms.iter().filter(|(from, _)| (first..=last).contains(from)).copied();
+        let at_first = self.term_of(first).filter(|_| first <= last).map(|term| (first, term));
+        let terms = [Some((prior, prior_term)).filter(|_| prior.0 > 0), at_first].into_iter().flatten();
+        let mut terms: VecDeque<_> = terms.chain(runs).chain([(index, term)]).collect();
+        let mut before = None;
+        terms.retain(|(_, term)| before.replace(*term) != Some(*term));
+        self.terms = terms;
+        (self.first, self.last, self.durable, self.floor) = (first.0, index.0, index.0, index.0 + 1);
         self.cache.clear();
         self.cache_bytes = 0;
         self.conf_state = info.meta.conf.to_raft();
@@ -198,6 +206,11 @@ impl<R: EntryReader> Store<R> {
 
     pub fn first(&self) -> Index {
         Index(self.first)
+    }
+
+    /// Term of the entry before the first.
+    pub fn prior_term(&self) -> Term {
+        self.term_of(Index(self.first - 1)).unwrap_or_default()
     }
 
     /// Takes what raft wants persisted into the cache, before it is on disk. Answers where the log has to be cut

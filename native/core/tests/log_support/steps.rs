@@ -12,7 +12,7 @@ fn place(model: &Model, group: GroupId, low: u64, part: u64) -> u64 {
 
 /// A truncation of what comes after a part of 256 of the group's log.
 pub fn cut(model: &Model, group: GroupId, part: u64) -> Op {
-    truncate(group, place(model, group, model.group(group).first(), part))
+    truncate(group, place(model, group, model.group(group).first().max(model.group(group).mark.index.0 + 1), part))
 }
 
 /// A snapshot of a part of 256 of the group's log, and `kept` entries below it that stay.

@@ -28,7 +28,9 @@ pub fn frame(world: &World, from: usize, to: usize, channel: Channel, bytes: &[u
         kind if kind == FrameKind::TermAnswer as u8 => format!("TermAnswer {}", index()),
         kind if kind == FrameKind::RepairQuery as u8 => "RepairQuery".to_string(),
         kind if kind == FrameKind::RepairAnswer as u8 => "RepairAnswer".to_string(),
-        kind if kind == FrameKind::HashReport as u8 => format!("HashReport {}", index()),
+        kind if kind == FrameKind::HashReport as u8 => format!("HashReport of {}", index()),
+        kind if kind == FrameKind::HashQuery as u8 => format!("HashQuery from {}", index()),
+        kind if kind == FrameKind::HashAnswer as u8 => format!("HashAnswer from {}", index()),
         kind => format!("frame of kind {kind}"),
     };
     let channel = if channel == Channel::Bulk { " (bulk)" } else { "" };

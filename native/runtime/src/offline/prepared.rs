@@ -17,6 +17,16 @@ pub struct PreparedEntry {
     pub digest: u64,
 }
 
+impl PreparedEntry {
+    pub fn new(entry: LogEntry) -> Self {
+        let submissions = if entry.kind == 0 { entry::unpack(&entry.data) } else { Ok(Vec::new()) };
+        let unpacked = submissions.as_deref().unwrap_or_default();
+        let fingerprints = events(unpacked).map(|event| event.fingerprint()).collect();
+        let digest = xxh3_64_with_seed(&entry.data, entry.term.0 ^ u64::from(entry.kind).rotate_right(8));
+        Self { entry, submissions, fingerprints, digest }
+    }
+}
+
 pub enum Prepared {
     Entry(GroupId, PreparedEntry),
     Other(ScannedRecord),
@@ -28,11 +38,7 @@ impl Prepared {
             ScannedRecord::Entry { group, entry } => (group, entry),
             other => return Self::Other(other),
         };
-        let submissions = if entry.kind == 0 { entry::unpack(&entry.data) } else { Ok(Vec::new()) };
-        let unpacked = submissions.as_deref().unwrap_or_default();
-        let fingerprints = events(unpacked).map(|event| event.fingerprint()).collect();
-        let digest = xxh3_64_with_seed(&entry.data, entry.term.0 ^ u64::from(entry.kind).rotate_right(8));
-        Self::Entry(group, PreparedEntry { entry, submissions, fingerprints, digest })
+        Self::Entry(group, PreparedEntry::new(entry))
     }
 
     pub fn group(&self) -> GroupId {

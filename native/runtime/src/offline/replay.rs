@@ -3,6 +3,8 @@
 //! An entry is replayed once a commit mark covers it, since only then can nothing cut it off any more; the tail above
 //! the last mark follows at the end. So memory holds the uncommitted tail, not the log.
 //!
+//! What was moved out of segments that are gone lies behind what follows it: it is looked up where it has its place.
+//!
 //! Where the journal does not begin with its group's founding, the state comes from a snapshot: entries up to it are
 //! judged by what the snapshot says of them, and have no apply hash of their own.
 
@@ -13,7 +15,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use vexfs_core::event::{EventRef, SubmissionKind};
 use vexfs_core::ids::{GroupId, Index, Term};
-use vexfs_core::log::{Disk, HardState, LogEntry, ScannedRecord};
+use vexfs_core::log::{Disk, HardState, LogEntry, LogReader, ScannedRecord};
 use vexfs_core::machine::{EventOutcome, Machine, MachineLimits, Outcome};
 use vexfs_core::membership::Membership;
 use vexfs_core::snapshot::keeper::{file_name, snapshots_of};
@@ -57,7 +59,14 @@ pub struct Replay {
     summary: GroupSummary,
     journal_hash: u64,
     counts: [u64; 3],
+    /// Highest of the entries that were seen in a new place.
+    moved: Index,
+    /// For these, and where the group's entries begin; opened when it is needed.
+    reader: Option<(LogReader<FileDisk>, Index)>,
 }
+
+/// Bytes of moved entries read at a time.
+const MOVED_BYTES: u64 = 1024 * 1024;
 
 impl Replay {
     pub fn new(disk: Arc<FileDisk>, group: GroupId, window_events: usize) -> Self {
@@ -71,6 +80,8 @@ impl Replay {
             summary: GroupSummary::default(),
             journal_hash: 0,
             counts: [0; 3],
+            moved: Index(0),
+            reader: None,
         }
     }
 
@@ -103,7 +114,14 @@ impl Replay {
             Prepared::Entry(_, entry) => self.tail.push_back(entry),
             Prepared::Other(ScannedRecord::Truncate { from, .. }) => self.tail.retain(|one| one.entry.index < from),
             Prepared::Other(ScannedRecord::HardState { state, .. }) => self.committed(state, row)?,
-            // A snapshot took the place of what is missing here; what was moved or mended was seen before, or is lost.
+            // Of a quiet group nothing else may be left that says it.
+            Prepared::Other(ScannedRecord::Carry { carried, .. }) => {
+                if let Some(state) = carried.hard_state {
+                    self.committed(state, row)?;
+                }
+            }
+            Prepared::Other(ScannedRecord::Relocate { entry, .. }) => self.moved = self.moved.max(entry.index),
+            // A snapshot took the place of what is missing here; what was mended was seen before, or is lost.
             _ => {}
         }
         Ok(())
@@ -113,6 +131,9 @@ impl Replay {
     pub fn finish(mut self, row: &mut dyn FnMut(Row<'_>)) -> Result<GroupSummary, ScanError> {
         while !self.tail.is_empty() {
             self.replay_front(row)?;
+        }
+        if self.moved > self.summary.last {
+            self.replay_moved(Index(self.moved.0 + 1), row)?;
         }
         // A mark may reach past a tail that was torn off: what is there is what counts.
         self.summary.commit = self.summary.commit.min(self.summary.last);
@@ -128,9 +149,40 @@ impl Replay {
     }
 
     fn replay_front(&mut self, row: &mut dyn FnMut(Row<'_>)) -> Result<(), ScanError> {
-        let Some(PreparedEntry { entry, submissions, fingerprints, digest }) = self.tail.pop_front() else {
+        let Some(front) = self.tail.pop_front() else { return Ok(()) };
+        self.replay_moved(front.entry.index, row)?;
+        self.replay(front, row)
+    }
+
+    /// Replays what comes before `to` and lies elsewhere in the log.
+    fn replay_moved(&mut self, to: Index, row: &mut dyn FnMut(Row<'_>)) -> Result<(), ScanError> {
+        // The first entry of a log is its founding.
+        let next = self.summary.last.0.max(1) + 1;
+        if next >= to.0 {
             return Ok(());
+        }
+        let (reader, first) = match self.reader.take() {
+            Some(known) => known,
+            None => {
+                let (reader, recovery) = LogReader::open(self.disk.clone())?;
+                let first = recovery.groups.get(&self.group).map_or(to, |group| group.first_index);
+                (reader, first)
+            }
         };
+        let to = to.min(Index(reader.last_index(self.group).0 + 1));
+        let mut next = next.max(first.0);
+        while next < to.0 {
+            for entry in reader.entries(self.group, Index(next), to, MOVED_BYTES)? {
+                next = entry.index.0 + 1;
+                self.replay(PreparedEntry::new(entry), row)?;
+            }
+        }
+        self.reader = Some((reader, first));
+        Ok(())
+    }
+
+    fn replay(&mut self, prepared: PreparedEntry, row: &mut dyn FnMut(Row<'_>)) -> Result<(), ScanError> {
+        let PreparedEntry { entry, submissions, fingerprints, digest } = prepared;
         self.reach(entry.index)?;
         let malformed = |source| ScanError::Malformed { index: entry.index, source };
         let submissions = submissions.map_err(malformed)?;

@@ -46,6 +46,7 @@ fn config(dir: &Path, name: &str, snapshot_entries: u64, limits: MachineLimits) 
         peers: NAMES.iter().filter(|other| **other != name).map(|other| (*other).to_string()).collect(),
         pending_bytes_max: 8 << 20,
         peer_bytes_max: 8 << 20,
+        held_back_bytes_max: 256 << 20,
     }
 }
 
@@ -101,6 +102,11 @@ impl Cluster {
         let cluster = Self { dir, snapshot_entries, limits, running, stopping, wires: Some(wires) };
         NAMES.iter().for_each(|name| cluster.start(name));
         cluster
+    }
+
+    /// Of members that are started from now on.
+    pub fn set_limits(&mut self, limits: fn(&str) -> MachineLimits) {
+        self.limits = limits;
     }
 
     pub fn start(&self, name: &'static str) {

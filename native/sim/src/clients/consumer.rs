@@ -4,12 +4,11 @@ use crate::clients::draft::Draft;
 use crate::clients::journal;
 use crate::history::{Asked, ConsumerStep, Delivery, State};
 use crate::invariants::consumers::{self, placed, Handed};
-use crate::member::GROUP;
 use crate::plants::Plant;
 use crate::random::Random;
 use crate::world::World;
 use vexfs_core::event::SubmissionKind;
-use vexfs_core::ids::{Index, RequestId};
+use vexfs_core::ids::{GroupId, Index, RequestId};
 use vexfs_core::journal::Window;
 use vexfs_core::machine::consumer::Position;
 use vexfs_core::machine::Outcome;
@@ -30,6 +29,8 @@ pub struct Consumer {
     number: usize,
     random: Random,
     node: usize,
+    /// Of which group's journal.
+    group: GroupId,
     life: u32,
     holding: Holding,
     epoch: u64,
@@ -45,6 +46,7 @@ impl Consumer {
             number,
             random: Random::stream(seed, "consumer", number as u64),
             node: number,
+            group: GroupId(0),
             life: 0,
             holding: Holding::Nothing,
             epoch: 0,
@@ -56,7 +58,7 @@ impl Consumer {
     }
 
     fn ask(&self, world: &mut World, kind: SubmissionKind, number: u64, place: Position, step: ConsumerStep) -> Option<RequestId> {
-        let request = world.submit(self.node, &Draft::consumer(GROUP, kind, NAME, number, place), 1)?;
+        let request = world.submit(self.node, &Draft::consumer(self.group, kind, NAME, number, place), 1)?;
         let known = world.history.requests.get_mut(&(self.node, request))?;
         known.asked = Asked::Consumer { client: self.number, step };
         Some(request)
@@ -89,8 +91,9 @@ impl Consumer {
         if !world.members[self.node].runs() {
             return;
         }
+        self.group = world.setup.pick_group(&mut self.random);
         self.life = world.members[self.node].life;
-        let confirmed = world.consumers.get(NAME).map_or_else(Default::default, |name| name.confirmed);
+        let confirmed = world.consumers.get(&(self.group, NAME)).map_or_else(Default::default, |name| name.confirmed);
         let holder = self.random.number();
         let place = Position::default();
         if let Some(request) = self.ask(world, SubmissionKind::ConsumerAttach, holder, place, ConsumerStep::Attach) {
@@ -102,15 +105,16 @@ impl Consumer {
         self.cursor.bytes_max = self.random.pick(&[1, 700, 16_000]);
         self.cursor.events_max = self.random.pick(&[1, 5, 100]);
         let Some(running) = &world.members[self.node].running else { return };
-        if journal::catch_up(running, &mut self.cursor) {
+        if journal::catch_up(running, self.group, &mut self.cursor) {
             // What retention took, nobody has to get any more.
-            let before = world.history.ordinal_of(self.cursor.index).checked_sub(1).map(|at| world.history.journal[at].place);
-            let name = world.consumers.entry(NAME.to_string()).or_default();
+            let known = world.history.of(self.group);
+            let before = known.ordinal_of(self.cursor.index).checked_sub(1).map(|at| known.journal[at].place);
+            let name = world.consumers.entry((self.group, NAME)).or_default();
             name.asked = name.asked.max(before.unwrap_or_default());
         }
-        let (items, next) = match journal::read(running, self.cursor, None) {
+        let (items, next) = match journal::read(running, self.group, self.cursor, None) {
             Ok(read) => read,
-            Err(error) if journal::met_damage(world, self.node, &error) => return,
+            Err(error) if journal::met_damage(world, self.node, self.group, &error) => return,
             Err(error) => {
                 let what = format!("consumer {} at {}: {error}", self.number, self.node);
                 return world.history.violate("groups_go_on", what);
@@ -140,7 +144,7 @@ impl Consumer {
             epoch: self.epoch,
             claimed_at,
         };
-        consumers::check(world, NAME, &handed);
+        consumers::check(world, (self.group, NAME), &handed);
         world.history.deliveries += items.len() as u64;
         self.cursor = next;
         // Some of it is acknowledged, sometimes.
@@ -149,7 +153,7 @@ impl Consumer {
             let through = Position { index: last.place.0, offset: last.place.1 };
             let step = ConsumerStep::Acknowledge { epoch: self.epoch, through };
             if self.ask(world, SubmissionKind::ConsumerAcknowledge, self.epoch, through, step).is_some() {
-                let name = world.consumers.entry(NAME.to_string()).or_default();
+                let name = world.consumers.entry((self.group, NAME)).or_default();
                 name.asked = name.asked.max(placed(through));
             }
         }
@@ -159,13 +163,14 @@ impl Consumer {
     pub fn learn(&mut self, world: &mut World, node: usize, completion: &Completion) {
         let Some(request) = world.history.requests.get(&(node, completion.request)) else { return };
         let Asked::Consumer { client, step } = request.asked else { return };
+        let name = (request.group, NAME);
         let End::Applied { index, outcome, .. } = &completion.end else { return };
         if client != self.number {
             return;
         }
         match (step, outcome) {
             (ConsumerStep::Attach, Outcome::Consumer(consumer)) => {
-                consumers::note_epoch(world, NAME, consumer.epoch, *index);
+                consumers::note_epoch(world, name, consumer.epoch, *index);
                 let Holding::Attaching { request, confirmed, .. } = &self.holding else { return };
                 if (self.node, *request) == (node, completion.request) {
                     self.confirmed = *confirmed;
@@ -173,7 +178,7 @@ impl Consumer {
                 }
             }
             (ConsumerStep::Acknowledge { through, .. }, Outcome::Consumer(_)) => {
-                let name = world.consumers.entry(NAME.to_string()).or_default();
+                let name = world.consumers.entry(name).or_default();
                 name.confirmed = name.confirmed.max(placed(through));
             }
             (ConsumerStep::Claim { .. }, outcome) => {

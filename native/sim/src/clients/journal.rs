@@ -1,22 +1,23 @@
 //! Reading a member's journal through the product, and taking its packed deliveries apart (docs/formats.md).
 
 use crate::history::Delivery;
-use crate::member::{Running, GROUP};
+use crate::invariants::groups_are_apart;
+use crate::member::Running;
 use crate::plants::Plant;
 use crate::world::World;
-use vexfs_core::ids::{EventId, Index, SessionId};
+use vexfs_core::ids::{EventId, GroupId, Index, SessionId};
 use vexfs_core::journal::{self, JournalError, Window, DELIVERIES_HEADER_BYTES};
 
 const ITEM_HEADER_BYTES: usize = 60;
 
-/// Deliveries from `window` on, and where to go on.
-pub fn read(running: &Running, window: Window, plant: Option<Plant>) -> Result<(Vec<Delivery>, Window), JournalError> {
-    let applied = running.group.machine().applied();
+/// Deliveries of a group from `window` on, and where to go on.
+pub fn read(running: &Running, group: GroupId, window: Window, plant: Option<Plant>) -> Result<(Vec<Delivery>, Window), JournalError> {
+    let view = running.view(group);
     let suppressed = |index| match plant {
         Some(Plant::SuppressionUnread) => Vec::new(),
-        _ => running.suppressed.of(index).to_vec(),
+        _ => view.suppressed.of(index).to_vec(),
     };
-    let packed = journal::read(&running.entries, GROUP, applied, &suppressed, window, None)?;
+    let packed = journal::read(&running.entries, group, view.applied, &suppressed, window, None)?;
     let next = Window { index: Index(number(&packed, 0)), offset: small(&packed, 8), ..window };
     let (mut at, mut items) = (DELIVERIES_HEADER_BYTES, Vec::new());
     for _ in 0..small(&packed, 12) {
@@ -35,8 +36,8 @@ pub fn read(running: &Running, window: Window, plant: Option<Plant>) -> Result<(
 
 /// Moves a reader that is behind the journal's beginning there, as one that is told `CURSOR_COMPACTED` does; the places
 /// it is to go on with are those of the first entry that is left.
-pub fn catch_up(running: &Running, window: &mut Window) -> bool {
-    let first = running.group.status().first;
+pub fn catch_up(running: &Running, group: GroupId, window: &mut Window) -> bool {
+    let first = running.view(group).first;
     let behind = window.index < first;
     if behind {
         (window.index, window.offset) = (first, 0);
@@ -45,13 +46,12 @@ pub fn catch_up(running: &Running, window: &mut Window) -> bool {
 }
 
 /// Whether a reader has met damage: the member is told, and the reader comes again.
-pub fn met_damage(world: &mut World, node: usize, error: &JournalError) -> bool {
+pub fn met_damage(world: &mut World, node: usize, group: GroupId, error: &JournalError) -> bool {
     let member = &mut world.members[node];
     let (JournalError::Unreadable { index, .. }, Some(running)) = (error, &mut member.running) else { return false };
-    let known = member.shadow.holes.contains(index);
-    if known {
-        running.group.unreadable(*index);
-        running.dirty = true;
+    let known = member.shadow.of(group).holes.contains(index);
+    if let Some(group) = running.groups.touch(group).filter(|_| known) {
+        group.unreadable(*index);
         world.plan_flush(node);
     }
     known
@@ -59,37 +59,43 @@ pub fn met_damage(world: &mut World, node: usize, error: &JournalError) -> bool 
 
 /// What a member has applied since anybody has: the journal that every reader's is compared with, before retention
 /// takes any of it.
-pub fn observe(world: &mut World, node: usize) {
+pub fn observe(world: &mut World, node: usize, group: GroupId) {
     let Some(running) = &world.members[node].running else { return };
-    let applied = running.group.machine().applied();
+    let applied = running.view(group).applied;
     // Index 1 stands for the founding.
-    let mut window = Window { index: world.history.observed.max(Index(2)), offset: 0, bytes_max: 256 * 1024, events_max: 4_096 };
+    let mut window = Window { index: world.history.of(group).observed.max(Index(2)), offset: 0, bytes_max: 256 * 1024, events_max: 4_096 };
+    if window.index < running.view(group).first {
+        // It has had a snapshot in their place.
+        return;
+    }
     let mut found = Vec::new();
     while window.index <= applied {
         let Some(running) = &world.members[node].running else { return };
-        match read(running, window, None) {
+        match read(running, group, window, None) {
             Ok((items, next)) => {
                 found.extend(items);
                 window = next;
             }
             // Another member shows it, or this one when it has it back.
-            Err(error) if met_damage(world, node, &error) => break,
+            Err(error) if met_damage(world, node, group, &error) => break,
             Err(error) => return world.history.violate("groups_go_on", format!("the journal of {node}: {error}")),
         }
     }
-    world.history.observed = world.history.observed.max(window.index);
-    world.history.journal.extend(found);
+    groups_are_apart::check(world, node, group, &found);
+    let history = world.history.of_mut(group);
+    history.observed = history.observed.max(window.index);
+    history.journal.extend(found);
 }
 
-/// The whole journal of a member; `None` where damage has taken some of it that nobody has any more.
-pub fn read_all(world: &World, node: usize) -> Result<Option<Vec<Delivery>>, JournalError> {
-    let holes = &world.members[node].shadow.holes;
+/// The whole journal of a member's group; `None` where damage has taken some of it that nobody has any more.
+pub fn read_all(world: &World, node: usize, group: GroupId) -> Result<Option<Vec<Delivery>>, JournalError> {
+    let holes = &world.members[node].shadow.of(group).holes;
     let Some(running) = &world.members[node].running else { return Ok(None) };
     let mut window = Window { index: Index(1), offset: 0, bytes_max: 256 * 1024, events_max: 4_096 };
-    catch_up(running, &mut window);
+    catch_up(running, group, &mut window);
     let mut all = Vec::new();
-    while window.index <= running.group.machine().applied() {
-        let (items, next) = match read(running, window, world.setup.plant) {
+    while window.index <= running.view(group).applied {
+        let (items, next) = match read(running, group, window, world.setup.plant) {
             Err(JournalError::Unreadable { index, .. }) if holes.contains(&index) => return Ok(None),
             read => read?,
         };

@@ -28,7 +28,7 @@ impl Clients {
         let seed = setup.seed;
         let clients = Self {
             publishers: Publishers::new(seed, setup.publishers, setup.pace_us),
-            subscribers: (0..setup.subscribers).map(|number| Subscriber::new(seed, number)).collect(),
+            subscribers: (0..setup.subscribers).map(|number| Subscriber::new(setup, number)).collect(),
             consumers: (0..setup.consumers).map(|number| Consumer::new(seed, number)).collect(),
             operator: Operator::new(seed),
         };

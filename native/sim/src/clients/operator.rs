@@ -5,6 +5,7 @@ use crate::member::{Member, Stage};
 use crate::random::Random;
 use crate::world::World;
 use vexfs_core::ids::RequestId;
+use vexfs_core::member::FIRST_GROUP;
 use vexfs_core::membership::{MemberCommand, Membership, Role};
 
 pub struct Operator {
@@ -37,7 +38,8 @@ impl Operator {
         }
         let node = self.random.between(0, world.members.len() as u64) as usize;
         if self.random.chance(150) {
-            world.transfer(node, self.random.between(0, world.members.len() as u64) as usize);
+            let group = world.setup.pick_group(&mut self.random);
+            world.transfer(node, group, self.random.between(0, world.members.len() as u64) as usize);
             return gap_us;
         }
         if let Some(command) = self.choose(world, &table) {
@@ -85,7 +87,7 @@ pub fn belongs(table: &Membership, member: &Member) -> bool {
 
 /// The table of whichever member has applied most.
 pub fn table(world: &World) -> Option<Membership> {
-    let groups = world.members.iter().filter_map(|member| member.group());
+    let groups = world.members.iter().filter_map(|member| member.group(FIRST_GROUP));
     let most = groups.max_by_key(|group| group.machine().applied())?;
     Some(most.machine().membership().clone())
 }

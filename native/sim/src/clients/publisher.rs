@@ -3,11 +3,10 @@
 
 use crate::clients::draft::Draft;
 use crate::history::{Asked, State};
-use crate::member::GROUP;
 use crate::random::Random;
 use crate::world::World;
 use std::collections::BTreeMap;
-use vexfs_core::ids::{EventId, RequestId, SessionId};
+use vexfs_core::ids::{EventId, GroupId, RequestId, SessionId};
 
 /// Open requests of a publisher at most.
 const OPEN_MAX: usize = 24;
@@ -16,10 +15,28 @@ const OPEN_MAX: usize = 24;
 struct Session {
     id: SessionId,
     incarnation: u64,
-    next_sequence: u64,
+    /// Each group has sequences of its own.
+    groups: BTreeMap<GroupId, Sequences>,
+}
+
+struct Sequences {
+    next: u64,
     acknowledged: u64,
     /// First sequence of each open request, with its length.
     open: BTreeMap<RequestId, (u64, u64)>,
+}
+
+impl Sequences {
+    fn new() -> Self {
+        Self { next: 1, acknowledged: 0, open: BTreeMap::new() }
+    }
+
+    fn learn(&mut self, request: RequestId) {
+        if self.open.remove(&request).is_some() {
+            let lowest = self.open.values().map(|(first, _)| first - 1).min();
+            self.acknowledged = lowest.unwrap_or(self.next - 1);
+        }
+    }
 }
 
 struct Publisher {
@@ -34,9 +51,9 @@ pub struct Publishers {
     pace_us: u64,
     next_id: u128,
     /// Batches handed in once, to be retried.
-    tried: Vec<Vec<EventId>>,
+    tried: Vec<(GroupId, Vec<EventId>)>,
     /// Ids that a fence may close before they are ever published.
-    reserved: Vec<EventId>,
+    reserved: Vec<(GroupId, EventId)>,
 }
 
 impl Publishers {
@@ -56,12 +73,13 @@ impl Publishers {
         EventId(self.next_id << 64 | 0x77)
     }
 
-    fn batch(&mut self, random: &mut Random) -> Vec<EventId> {
+    fn batch(&mut self, random: &mut Random, group: GroupId) -> Vec<EventId> {
         let mut batch: Vec<EventId> = (0..random.between(1, 4)).map(|_| self.fresh()).collect();
         if random.chance(100) {
-            batch.extend(self.reserved.pop());
+            let newest = self.reserved.iter().rposition(|(of, _)| *of == group);
+            batch.extend(newest.map(|at| self.reserved.remove(at).1));
         }
-        self.tried.push(batch.clone());
+        self.tried.push((group, batch.clone()));
         batch
     }
 
@@ -72,11 +90,7 @@ impl Publishers {
             if publisher.node != node {
                 continue;
             }
-            let session = &mut publisher.session;
-            if session.open.remove(&request).is_some() {
-                let lowest = session.open.values().map(|(first, _)| first - 1).min();
-                session.acknowledged = lowest.unwrap_or(session.next_sequence.max(1) - 1);
-            }
+            publisher.session.groups.values_mut().for_each(|sequences| sequences.learn(request));
         }
     }
 
@@ -113,7 +127,8 @@ impl Publishers {
             _ if open >= OPEN_MAX && !burst => {}
             0..=49 => self.publish_in_session(world, number, random),
             50..=61 => {
-                let draft = Draft::events(GROUP, self.batch(random));
+                let group = world.setup.pick_group(random);
+                let draft = Draft::events(group, self.batch(random, group));
                 let quorum = quorum(random, world);
                 self.submit(world, number, &draft, quorum);
             }
@@ -121,23 +136,25 @@ impl Publishers {
                 if !self.tried.is_empty() {
                     let recent = self.tried.len().saturating_sub(40) as u64;
                     let at = random.between(recent, self.tried.len() as u64) as usize;
-                    let draft = Draft::events(GROUP, self.tried[at].clone());
+                    let (group, events) = self.tried[at].clone();
+                    let draft = Draft::events(group, events);
                     self.submit(world, number, &draft, 1);
                 }
             }
             76..=81 => {
-                let id = match (random.between(0, 3), self.tried.last()) {
-                    (0, Some(batch)) => batch[0],
+                let (group, id) = match (random.between(0, 3), self.tried.last()) {
+                    (0, Some((group, batch))) => (*group, batch[0]),
                     _ => {
-                        let id = self.fresh();
-                        self.reserved.push(id);
-                        id
+                        let fresh = (world.setup.pick_group(random), self.fresh());
+                        self.reserved.push(fresh);
+                        fresh
                     }
                 };
-                self.submit(world, number, &Draft::fence(GROUP, id), 1);
+                self.submit(world, number, &Draft::fence(group, id), 1);
             }
             88..=97 => {
-                let request = world.barrier(node);
+                let group = world.setup.pick_group(random);
+                let request = world.barrier(node, group);
                 self.publishers[number].open.extend(request.map(|request| (node, request)));
             }
             _ => self.publishers[number].session = Session::default(),
@@ -156,18 +173,21 @@ impl Publishers {
         let incarnation = world.members[publisher.node].incarnation;
         if publisher.session.id.is_none() || publisher.session.incarnation != incarnation {
             let id = SessionId(u128::from(random.number()) << 32 | 1);
-            publisher.session = Session { id, incarnation, next_sequence: 1, ..Session::default() };
+            publisher.session = Session { id, incarnation, groups: BTreeMap::new() };
         }
-        let events = self.batch(random);
+        let group = world.setup.pick_group(random);
+        let events = self.batch(random, group);
         let quorum = quorum(random, world);
-        let session = &self.publishers[number].session;
-        let (first, count) = (session.next_sequence, events.len() as u64);
-        let draft = Draft::events(GROUP, events).in_session(session.id, first, session.acknowledged.min(first - 1));
+        let session = &mut self.publishers[number].session;
+        let sequences = session.groups.entry(group).or_insert_with(Sequences::new);
+        let (first, count) = (sequences.next, events.len() as u64);
+        let draft = Draft::events(group, events).in_session(session.id, first, sequences.acknowledged.min(first - 1));
         // A refused publish has not used its sequences.
         if let Some(request) = self.submit(world, number, &draft, quorum) {
-            let session = &mut self.publishers[number].session;
-            session.next_sequence += count;
-            session.open.insert(request, (first, count));
+            if let Some(sequences) = self.publishers[number].session.groups.get_mut(&group) {
+                sequences.next += count;
+                sequences.open.insert(request, (first, count));
+            }
         }
     }
 

@@ -1,17 +1,23 @@
-//! A subscription: reads where it stands, goes on elsewhere with its cursor.
+//! A subscription: reads where it stands in each group, goes on elsewhere with its cursors.
 
 use crate::clients::journal;
 use crate::invariants::subscriptions_are_complete;
 use crate::plants::Plant;
 use crate::random::Random;
+use crate::setup::Setup;
 use crate::world::World;
-use vexfs_core::ids::Index;
+use vexfs_core::ids::{GroupId, Index};
 use vexfs_core::journal::Window;
 
 pub struct Subscriber {
     name: String,
     random: Random,
     node: usize,
+    places: Vec<Place>,
+}
+
+/// How far it has come in one group.
+struct Place {
     cursor: Window,
     /// Events it has had, or passed over by beginning later.
     ordinal: usize,
@@ -20,15 +26,18 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    pub fn new(seed: u64, number: usize) -> Self {
-        Self {
-            name: format!("subscriber {number}"),
-            random: Random::stream(seed, "subscriber", number as u64),
-            node: number,
+    pub fn new(setup: &Setup, number: usize) -> Self {
+        let place = |_| Place {
             cursor: Window { index: Index(1), offset: 0, bytes_max: 1, events_max: 1 },
             ordinal: 0,
             begun: false,
             moved: false,
+        };
+        Self {
+            name: format!("subscriber {number}"),
+            random: Random::stream(setup.seed, "subscriber", number as u64),
+            node: number,
+            places: (0..setup.groups).map(place).collect(),
         }
     }
 
@@ -38,25 +47,38 @@ impl Subscriber {
         let gap_us = self.random.between(gap_us / 2, gap_us);
         if self.random.chance(80) || self.node >= world.members.len() {
             self.node = self.random.between(0, world.members.len() as u64) as usize;
-            self.moved = true;
+            self.places.iter_mut().for_each(|place| place.moved = true);
         }
-        self.cursor.bytes_max = self.random.pick(&[1, 700, 16_000, 64_000]);
-        self.cursor.events_max = self.random.pick(&[1, 9, 4_096]);
-        let member = &world.members[self.node];
-        let Some(running) = member.running.as_ref().filter(|running| !running.paused) else { return gap_us };
-        if !std::mem::replace(&mut self.begun, true) && self.random.chance(300) {
+        let (bytes_max, events_max) = (self.random.pick(&[1, 700, 16_000, 64_000]), self.random.pick(&[1, 9, 4_096]));
+        let group = world.setup.pick_group(&mut self.random);
+        let place = &mut self.places[group.0 as usize];
+        (place.cursor.bytes_max, place.cursor.events_max) = (bytes_max, events_max);
+        if world.members[self.node].runs() {
+            place.read(world, self.node, group, &self.name, &mut self.random);
+        }
+        gap_us
+    }
+}
+
+impl Place {
+    fn read(&mut self, world: &mut World, node: usize, group: GroupId, name: &str, random: &mut Random) {
+        let Some(running) = &world.members[node].running else { return };
+        if !std::mem::replace(&mut self.begun, true) && random.chance(300) {
             // From the latest on.
-            let machine = running.group.machine();
+            let machine = running.group(group).machine();
             (self.cursor.index, self.ordinal) = (Index(machine.applied().0 + 1), machine.events() as usize);
             // What nobody has read yet cannot be compared.
-            if self.ordinal > world.history.journal.len() {
+            if self.ordinal > world.history.of(group).journal.len() {
                 (self.cursor.index, self.ordinal) = (Index(1), 0);
             }
         }
-        if journal::catch_up(running, &mut self.cursor) {
-            self.ordinal = world.history.ordinal_of(self.cursor.index);
+        let behind = self.cursor.index;
+        if journal::catch_up(running, group, &mut self.cursor) {
+            self.ordinal = world.history.of(group).ordinal_of(self.cursor.index);
+            subscriptions_are_complete::check_compacted(world, node, group, name, behind);
         }
-        match journal::read(running, self.cursor, world.setup.plant) {
+        let Some(running) = &world.members[node].running else { return };
+        match journal::read(running, group, self.cursor, world.setup.plant) {
             Ok((mut items, next)) => {
                 if std::mem::take(&mut self.moved) && !items.is_empty() {
                     match world.setup.plant {
@@ -65,13 +87,12 @@ impl Subscriber {
                         _ => {}
                     }
                 }
-                subscriptions_are_complete::check(world, &self.name, &mut self.ordinal, &items);
-                subscriptions_are_complete::check_end(world, self.node, &self.name, self.ordinal, next);
+                subscriptions_are_complete::check(world, group, name, &mut self.ordinal, &items);
+                subscriptions_are_complete::check_end(world, node, group, name, self.ordinal, next);
                 self.cursor = next;
             }
-            Err(error) if journal::met_damage(world, self.node, &error) => {}
-            Err(error) => world.history.violate("groups_go_on", format!("{} at {}: {error}", self.name, self.node)),
+            Err(error) if journal::met_damage(world, node, group, &error) => {}
+            Err(error) => world.history.violate("groups_go_on", format!("{name} at {node}: {error}")),
         }
-        gap_us
     }
 }

@@ -43,12 +43,13 @@ fn data(scene: &Scene, window: Window) -> String {
     let arrows = list(arrows.collect());
     let marks = list(scene.marks.iter().map(|mark| format!("[{},{},{},{}]", mark.node, mark.at_us, mark_at(mark.kind), texts.at(&mark.text))).collect());
     let faults = list(scene.faults.iter().map(|fault| format!("[{},{},{},{}]", fault.node, fault.from_us, fault.to_us, texts.at(&fault.name))).collect());
-    let bars = list(scene.bars.iter().map(|bar| format!("[{},{},{},{},{}]", bar.node, bar.from_us, bar.to_us, quoted(bar.role), bar.term)).collect());
+    let bars = list(scene.bars.iter().map(|bar| format!("[{},{},{},{},{},{}]", bar.node, bar.from_us, bar.to_us, quoted(bar.role), bar.term, bar.group)).collect());
     let violations = list(scene.violations.iter().map(|(at_us, what)| format!("[{at_us},{}]", quoted(what))).collect());
     let fields = [
         ("title", quoted(&scene.title)),
         ("replay", quoted(&scene.replay)),
         ("members", list(scene.members.iter().map(|name| quoted(name)).collect())),
+        ("raftGroups", scene.groups.to_string()),
         ("end", scene.end_us.to_string()),
         ("calm", scene.calm_us.map_or("null".to_string(), |at_us| at_us.to_string())),
         ("window", format!("[{from_us},{to_us}]")),

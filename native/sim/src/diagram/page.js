@@ -218,21 +218,25 @@
   }
 
   function bars(c, { x, y }) {
-    for (const [node, from, to, role, term] of scene.bars) {
+    // A stripe for each group.
+    const stripe = (2 * BAR) / scene.raftGroups;
+    for (const [node, from, to, role, term, group] of scene.bars) {
       if (to < view.from || from > view.to) continue;
       const left = Math.max(x(from), LEFT);
       const right = x(Math.min(to, view.to));
       c.fillStyle = colours[role];
       c.beginPath();
-      c.roundRect(left, y(node) - BAR, Math.max(1, right - left - 0.5), 2 * BAR, 3);
+      const top = y(node) - BAR + stripe * group;
+      c.roundRect(left, top, Math.max(1, right - left - 0.5), stripe, Math.min(3, stripe / 2));
       c.fill();
       const words = role === 'down' ? ['down', ''] : [`${role}, term ${term}`, `${term}`];
-      const label = words.find((one) => c.measureText(one).width <= right - left - 8);
+      const label = scene.raftGroups === 1 && words.find((one) => c.measureText(one).width <= right - left - 8);
       if (label) {
         c.fillStyle = role === 'down' ? colours.soft : colours['on-role'];
         c.fillText(label, left + 5, y(node) + 4);
       }
-      hits.push({ x: left, y: y(node) - BAR, x2: right, y2: y(node) + BAR, area: true, when: `${seconds(from)} to ${seconds(to)} s`, what: `${scene.members[node]} is ${words[0]}` });
+      const of = scene.raftGroups > 1 ? ` of group ${group}` : '';
+      hits.push({ x: left, y: top, x2: right, y2: top + stripe, area: true, when: `${seconds(from)} to ${seconds(to)} s`, what: `${scene.members[node]} is ${words[0]}${of}` });
     }
   }
 
@@ -291,9 +295,10 @@
       c.fillRect(x(from), 6 + lane * node, Math.max(1, x(to) - x(from)), lane);
     }
     c.globalAlpha = 1;
-    for (const [node, from, to, role] of scene.bars) {
+    for (const [node, from, to, role, , group] of scene.bars) {
       c.fillStyle = colours[role];
-      c.fillRect(x(from), 6 + lane * node + lane / 4, Math.max(0.6, x(to) - x(from)), lane / 2);
+      const stripe = lane / 2 / scene.raftGroups;
+      c.fillRect(x(from), 6 + lane * node + lane / 4 + stripe * group, Math.max(0.6, x(to) - x(from)), stripe);
     }
     c.fillStyle = colours.violation;
     for (const [at] of scene.violations) c.fillRect(x(at) - 1, 0, 2, height);

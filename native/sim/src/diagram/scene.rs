@@ -16,15 +16,16 @@ const WINDOW_US: u64 = 2_000_000;
 const BEYOND_US: u64 = 15_000;
 
 /// Kinds of frames that share a colour, and a filter, by the name of that colour.
-pub static GROUPS: [(&str, &[&str]); 10] = [
+pub static GROUPS: [(&str, &[&str]); 11] = [
     ("append", &["Append", "AppendResponse"]),
     ("heartbeat", &["Heartbeat", "HeartbeatResponse"]),
     ("vote", &["RequestVote", "RequestVoteResponse", "RequestPreVote", "RequestPreVoteResponse", "TimeoutNow", "Transfer"]),
     ("read", &["ReadIndex", "ReadIndexResp"]),
     ("forward", &["Forward", "ForwardRefused", "Declined"]),
-    ("applied", &["AppliedQuery", "AppliedAnswer", "HashReport", "HashQuery", "HashAnswer"]),
+    ("applied", &["AppliedQuery", "AppliedAnswer"]),
     ("snapshot", &["Snapshot", "SnapshotOffer", "SnapshotPull", "SnapshotPiece"]),
     ("repair", &["RepairQuery", "RepairAnswer", "TermQuery", "TermAnswer"]),
+    ("compare", &["HashReport", "HashQuery", "HashAnswer"]),
     ("member", &["Removed"]),
     ("other", &[]),
 ];
@@ -37,6 +38,7 @@ pub fn group_of(kind: &str) -> &'static str {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bar {
     pub node: usize,
+    pub group: u32,
     pub from_us: u64,
     pub to_us: u64,
     /// `leader`, `candidate`, `follower` or `down`.
@@ -79,6 +81,7 @@ pub struct Scene {
     pub title: String,
     pub replay: String,
     pub members: Vec<String>,
+    pub groups: u32,
     pub end_us: u64,
     /// When the faults stopped.
     pub calm_us: Option<u64>,
@@ -96,6 +99,7 @@ impl Scene {
             title: format!("seed {}{}", report.seed, changes.options()),
             replay: summary::replay(report.seed, changes),
             members: (0..setup.members).map(|node| describe::node_name(node).to_string()).collect(),
+            groups: setup.groups,
             end_us: recorder.happenings.last().map_or(report.virtual_us, |(at_us, _)| *at_us).max(1),
             calm_us: None,
             bars: Vec::new(),
@@ -105,7 +109,7 @@ impl Scene {
             violations: Vec::new(),
         };
         let mut teller = Teller {
-            now: vec![(0, "down", 0); setup.members],
+            now: vec![vec![(0, "down", 0); setup.groups as usize]; setup.members],
             flights: BTreeMap::new(),
             scene: &mut scene,
         };
@@ -128,8 +132,8 @@ impl Scene {
 /// Follows the happenings, and keeps what has begun and not ended.
 struct Teller<'a> {
     scene: &'a mut Scene,
-    /// Of each member: since when it is what, in which term.
-    now: Vec<(u64, &'static str, u64)>,
+    /// Of each member and group: since when it is what, in which term.
+    now: Vec<Vec<(u64, &'static str, u64)>>,
     /// Arrows that are on their way, by sender, receiver and channel, oldest first.
     flights: BTreeMap<(usize, usize, u8), VecDeque<usize>>,
 }
@@ -138,10 +142,10 @@ impl Teller<'_> {
     fn tell(&mut self, at_us: u64, what: &Happening) {
         match what {
             Happening::Start { node } => {
-                self.turn(at_us, *node, "follower", 0);
+                self.turn_all(at_us, *node, "follower");
                 self.mark(at_us, *node, "start", what);
             }
-            Happening::Down { node } => self.turn(at_us, *node, "down", 0),
+            Happening::Down { node } => self.turn_all(at_us, *node, "down"),
             Happening::Refused { node, .. } | Happening::Failed { node, .. } => self.mark(at_us, *node, "failed", what),
             Happening::Damage { node, .. } => self.mark(at_us, *node, "damage", what),
             Happening::Write { node, .. } => self.mark(at_us, *node, "write", what),
@@ -150,7 +154,7 @@ impl Teller<'_> {
             Happening::Snapshot { node, .. } => self.mark(at_us, *node, "snapshot", what),
             Happening::Members { node, .. } => self.mark(at_us, *node, "members", what),
             Happening::Resume { .. } => {}
-            Happening::Role { node, role, term } => self.turn(at_us, *node, role_name(*role), term.0),
+            Happening::Role { node, group, role, term } => self.turn(at_us, *node, group.0, role_name(*role), term.0),
             Happening::Fault { kind, node, other, length_us, number } => {
                 self.fault(at_us, *number, *kind, (*node, *other), *length_us);
             }
@@ -182,10 +186,14 @@ impl Teller<'_> {
         self.scene.marks.push(Mark { node, at_us, kind, text: describe::happening(what) });
     }
 
-    fn turn(&mut self, at_us: u64, node: usize, role: &'static str, term: u64) {
-        let (from_us, before, of_term) = std::mem::replace(&mut self.now[node], (at_us, role, term));
+    fn turn_all(&mut self, at_us: u64, node: usize, role: &'static str) {
+        (0..self.scene.groups).for_each(|group| self.turn(at_us, node, group, role, 0));
+    }
+
+    fn turn(&mut self, at_us: u64, node: usize, group: u32, role: &'static str, term: u64) {
+        let (from_us, before, of_term) = std::mem::replace(&mut self.now[node][group as usize], (at_us, role, term));
         if from_us < at_us {
-            self.scene.bars.push(Bar { node, from_us, to_us: at_us, role: before, term: of_term });
+            self.scene.bars.push(Bar { node, group, from_us, to_us: at_us, role: before, term: of_term });
         }
     }
 
@@ -217,7 +225,7 @@ impl Teller<'_> {
 
     fn end(mut self) {
         let end_us = self.scene.end_us;
-        (0..self.now.len()).for_each(|node| self.turn(end_us, node, "down", 0));
+        (0..self.now.len()).for_each(|node| self.turn_all(end_us, node, "down"));
         for at in self.flights.into_values().flatten() {
             self.scene.arrows[at].end_us = end_us;
         }

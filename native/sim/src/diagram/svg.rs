@@ -253,22 +253,26 @@ impl Picture<'_> {
         if !self.seen(bar.from_us, bar.to_us) {
             return;
         }
-        let (x, end, y) = (self.x(bar.from_us), self.x(bar.to_us), self.y(bar.node));
+        // A stripe for each group.
+        let (x, end, height) = (self.x(bar.from_us), self.x(bar.to_us), 2.0 * BAR / f64::from(self.scene.groups));
+        let top = self.y(bar.node) - BAR + height * f64::from(bar.group);
         let (role, term) = (bar.role, bar.term);
         let words = if role == "down" { role.to_string() } else { format!("{role}, term {term}") };
-        let tip = format!("{} is {words}, {} s to {} s", self.scene.members[bar.node], summary::seconds(bar.from_us), summary::seconds(bar.to_us));
+        let of = if self.scene.groups > 1 { format!(" of group {}", bar.group) } else { String::new() };
+        let tip = format!("{} is {words}{of}, {} s to {} s", self.scene.members[bar.node], summary::seconds(bar.from_us), summary::seconds(bar.to_us));
         self.put(format_args!(
             "<rect class=\"role\" style=\"fill: var(--{role})\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}</title></rect>",
-            y - BAR,
+            top,
             (end - x).max(1.0),
-            2.0 * BAR,
+            height,
             escaped(&tip)
         ));
         let room = end - x - 8.0;
         let short = if role == "down" { String::new() } else { format!("{term}") };
-        if let Some(label) = [words, short].iter().find(|label| LETTER * label.len() as f64 <= room) {
+        let fits = |label: &&String| self.scene.groups == 1 && LETTER * label.len() as f64 <= room;
+        if let Some(label) = [words, short].iter().find(fits) {
             let class = if role == "down" { "soft" } else { "role-text" };
-            self.text(class, x + 5.0, y + 3.6, label);
+            self.text(class, x + 5.0, top + BAR + 3.6, label);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::network::NEVER;
 use crate::queue::{Event, Lane};
 use crate::random::Random;
 use crate::record::Happening;
-use crate::shadow::further;
+use crate::shadow::farther;
 use crate::world::World;
 
 pub fn strike(world: &mut World, fault: &Fault) {
@@ -68,8 +68,7 @@ fn carry_out(world: &mut World, fault: &Fault) -> bool {
             let member = world.members[other].id;
             if let (Some(running), true) = (&mut world.members[node].running, random.chance(500)) {
                 // A queue that overflowed: the sender is told, or the network itself never knew.
-                running.group.overflowed(member);
-                running.dirty = true;
+                running.groups.overflowed(member);
                 world.plan_flush(node);
             }
             true
@@ -225,7 +224,7 @@ fn lie(world: &mut World, fault: &Fault, damage: Damage, loses: bool) -> bool {
     }
     if loses {
         member.struck = true;
-        member.lost = Some(further(member.lost, member.shadow.reach()));
+        member.lost = Some(farther(member.lost.as_deref(), member.shadow.reach()));
     }
     world.say(Happening::Damage { node, what });
     true
@@ -251,7 +250,7 @@ fn roll_back(world: &mut World, node: usize, length_us: u64) -> bool {
     let member = &mut world.members[node];
     if let Some((mut disk, shadow)) = member.set_aside.take() {
         disk.end_process();
-        member.lost = Some(further(member.lost, member.shadow.reach()));
+        member.lost = Some(farther(member.lost.as_deref(), member.shadow.reach()));
         (member.disk, member.shadow) = (disk, shadow);
     }
     true

@@ -4,7 +4,7 @@
 use crate::world::World;
 
 pub fn check(world: &mut World, node: usize, stamp: u64) {
-    let seen = world.members[node].group().map_or(0, |group| group.machine().hlc());
+    let seen = world.members[node].running.as_ref().map_or(0, |running| running.groups.hlc());
     if stamp <= seen {
         world.history.violate("clocks_follow", format!("{node} stamps {stamp:x}, it had seen {seen:x}"));
     }

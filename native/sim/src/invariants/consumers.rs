@@ -4,10 +4,10 @@
 use crate::history::{Delivery, Placed};
 use crate::world::World;
 use std::collections::{BTreeMap, BTreeSet};
-use vexfs_core::ids::Index;
+use vexfs_core::ids::{GroupId, Index};
 use vexfs_core::machine::consumer::Position;
 
-/// What is known of one name, over all its holders.
+/// What is known of one name of a group, over all its holders.
 #[derive(Default)]
 pub struct Name {
     /// Places that were delivered as new. A holder that was slow may deliver what it claimed after a later one has, with
@@ -37,16 +37,17 @@ pub struct Handed<'a> {
     pub claimed_at: Option<Index>,
 }
 
-pub fn note_epoch(world: &mut World, name: &str, epoch: u64, at: Index) {
-    world.consumers.entry(name.to_string()).or_default().epochs.insert(epoch, at);
+pub fn note_epoch(world: &mut World, of: (GroupId, &'static str), epoch: u64, at: Index) {
+    world.consumers.entry(of).or_default().epochs.insert(epoch, at);
 }
 
-pub fn check(world: &mut World, name: &str, handed: &Handed<'_>) {
+pub fn check(world: &mut World, of: (GroupId, &'static str), handed: &Handed<'_>) {
     let Some(first) = handed.items.first() else { return };
-    let known = world.consumers.entry(name.to_string()).or_default();
+    let (group, name) = of;
+    let known = world.consumers.entry(of).or_default();
     let mut wrong: Vec<(&str, String)> = Vec::new();
     if handed.first {
-        let journal = &world.history.journal;
+        let journal = &world.history.of(group).journal;
         let before = journal.partition_point(|one| one.place < first.place).checked_sub(1).map(|at| journal[at].place);
         if before.is_some_and(|before| before > known.asked) {
             let what = format!("{name} begins at {:?}, acknowledged was {:?} at most", first.place, known.asked);

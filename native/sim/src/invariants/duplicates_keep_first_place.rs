@@ -2,7 +2,7 @@
 
 use crate::history::{Asked, Request};
 use crate::world::World;
-use vexfs_core::ids::{EventId, Index, Term};
+use vexfs_core::ids::{EventId, GroupId, Index, Term};
 use vexfs_core::machine::{EventOutcome, Outcome};
 
 pub fn check(world: &mut World, request: &Request, index: Index, term: Term, outcome: &Outcome) {
@@ -14,14 +14,14 @@ pub fn check(world: &mut World, request: &Request, index: Index, term: Term, out
                 world.history.violate("duplicates_keep_first_place", what);
             }
             for (offset, id) in (*first_offset..).zip(events) {
-                place(world, *id, (index, offset), term);
+                place(world, request.group, *id, (index, offset), term);
             }
         }
         Outcome::Mixed(list) => {
             for (outcome, id) in list.iter().zip(events) {
                 match outcome {
-                    EventOutcome::Accepted { offset } => place(world, *id, (index, *offset), term),
-                    EventOutcome::Duplicate { index, offset } => place(world, *id, (*index, *offset), Term(0)),
+                    EventOutcome::Accepted { offset } => place(world, request.group, *id, (index, *offset), term),
+                    EventOutcome::Duplicate { index, offset } => place(world, request.group, *id, (*index, *offset), Term(0)),
                     EventOutcome::Fenced => {}
                     EventOutcome::SessionExpired | EventOutcome::Early if world.setup.forgets_sessions() => {}
                     other => {
@@ -36,9 +36,10 @@ pub fn check(world: &mut World, request: &Request, index: Index, term: Term, out
     }
 }
 
-fn place(world: &mut World, id: EventId, here: (Index, u32), term: Term) {
-    let known = *world.history.places.entry(id).or_insert(here);
-    world.history.acknowledged.entry(id).or_insert((here, term));
+fn place(world: &mut World, group: GroupId, id: EventId, here: (Index, u32), term: Term) {
+    let history = world.history.of_mut(group);
+    let known = *history.places.entry(id).or_insert(here);
+    history.acknowledged.entry(id).or_insert((here, term));
     if known != here {
         let what = format!("event {:x} was answered with {known:?} and with {here:?}", id.0);
         world.history.violate("duplicates_keep_first_place", what);

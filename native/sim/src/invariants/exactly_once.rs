@@ -3,10 +3,10 @@
 use crate::history::{Delivery, Placed};
 use crate::world::World;
 use std::collections::BTreeMap;
-use vexfs_core::ids::{EventId, Index};
+use vexfs_core::ids::{EventId, GroupId, Index};
 
 /// `first`: where the member's journal begins.
-pub fn check(world: &mut World, node: usize, first: Index, journal: &[Delivery]) {
+pub fn check(world: &mut World, node: usize, group: GroupId, first: Index, journal: &[Delivery]) {
     let mut places: BTreeMap<EventId, Placed> = BTreeMap::new();
     for one in journal {
         if let Some(first) = places.insert(one.id, one.place) {
@@ -16,6 +16,7 @@ pub fn check(world: &mut World, node: usize, first: Index, journal: &[Delivery])
     }
     let missing: Vec<String> = world
         .history
+        .of(group)
         .acknowledged
         .iter()
         .filter(|(_, (place, _))| place.0 >= first)

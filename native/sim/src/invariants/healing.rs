@@ -4,20 +4,21 @@
 use crate::clients::operator;
 use crate::member::{Member, Stage};
 use crate::world::World;
-use vexfs_core::ids::{Index, MemberId};
+use vexfs_core::ids::{GroupId, Index, MemberId};
 use vexfs_core::membership::{Membership, Role};
 use vexfs_core::ordered::conf::Conf;
 
 /// Lost entries that some member has, and who has lost them.
-pub fn mendable(world: &World) -> Vec<(usize, Index)> {
-    let has = |member: &Member, index: Index| {
-        let shadow = &member.shadow;
-        member.running.is_some() && index >= shadow.first() && index <= shadow.last() && !shadow.holes.contains(&index)
+pub fn mendable(world: &World) -> Vec<(usize, GroupId, Index)> {
+    let has = |member: &Member, group: GroupId, index: Index| {
+        let shadow = member.shadow.of(group);
+        member.running.is_some() && index >= shadow.first() && index <= shadow.last() && !shadow.holes.contains(&index) && !shadow.gaps.contains(&index)
     };
-    let holes = world.members.iter().enumerate().filter(|(_, member)| member.running.is_some());
-    holes
-        .flat_map(|(node, member)| member.shadow.holes.iter().map(move |index| (node, *index)))
-        .filter(|(_, index)| world.members.iter().any(|member| has(member, *index)))
+    let running = world.members.iter().enumerate().filter(|(_, member)| member.running.is_some());
+    running
+        .flat_map(|(node, member)| member.shadow.groups().map(move |(group, shadow)| (node, group, shadow)))
+        .flat_map(|(node, group, shadow)| shadow.holes.iter().chain(&shadow.gaps).map(move |index| (node, group, *index)))
+        .filter(|(_, group, index)| world.members.iter().any(|member| has(member, *group, *index)))
         .collect()
 }
 
@@ -30,25 +31,27 @@ fn open(world: &World, table: &Membership) -> usize {
 fn stranded(world: &World, table: &Membership, node: usize) -> bool {
     let member = &world.members[node];
     let runs = |id: MemberId| id != member.id && world.members.iter().any(|other| other.id == id && other.running.is_some());
-    let alone = member.group().is_some_and(|group| !group.conf().members().into_iter().any(runs));
-    table.role(member.id) == Some(Role::Removed) && alone
+    let alone = |group| member.group(group).is_some_and(|group| !group.conf().members().into_iter().any(runs));
+    table.role(member.id) == Some(Role::Removed) && world.groups().all(alone)
 }
 
 pub fn healed(world: &World) -> bool {
     let Some(table) = operator::table(world) else { return false };
-    if open(world, &table) > 0 || mendable(world).iter().any(|(node, _)| !stranded(world, &table, *node)) {
+    if open(world, &table) > 0 || mendable(world).iter().any(|(node, ..)| !stranded(world, &table, *node)) {
         return false;
     }
     let members: Vec<&Member> = world.members.iter().filter(|member| operator::belongs(&table, member)).collect();
-    if members.iter().any(|member| member.stage == Stage::Waiting) {
-        return false;
-    }
-    let states: Vec<_> = members.iter().map(|member| member.group().map(|group| group.status())).collect();
+    let waiting = members.iter().any(|member| member.stage == Stage::Waiting);
+    !waiting && world.groups().all(|group| has_healed(&members, group, &table))
+}
+
+fn has_healed(members: &[&Member], group: GroupId, table: &Membership) -> bool {
+    let states: Vec<_> = members.iter().map(|member| member.group(group).map(|group| group.status())).collect();
     let Some(Some(first)) = states.first() else { return false };
     states.iter().all(|state| {
         state.as_ref().is_some_and(|state| {
             state.leader.is_some() && state.leader == first.leader && state.applied == first.applied
-                && state.applied == state.last && agrees(&table, &state.conf) && state.apply_hash == first.apply_hash && state.pending == 0
+                && state.applied == state.last && agrees(table, &state.conf) && state.apply_hash == first.apply_hash && state.pending == 0
         })
     })
 }
@@ -63,48 +66,41 @@ fn agrees(table: &Membership, conf: &Conf) -> bool {
 }
 
 pub fn check(world: &mut World) {
-    if !healed(world) {
-        let table = operator::table(world).unwrap_or_default();
-        let role_of = |id| table.role(id).map_or("nobody".to_string(), |role| format!("{role:?}").to_lowercase());
-        let states: Vec<String> = world
-            .members
-            .iter()
-            .map(|member| match member.group() {
-                Some(group) => {
-                    let status = group.status();
-                    format!(
-                        "{}{} ({}) {:?} follows {} in term {} last {} applied {} pending {}{}",
-                        member.name,
-                        if status.repairing { format!(" repairs {:?}", status.lost) } else { String::new() },
-                        role_of(member.id),
-                        status.role,
-                        status.leader.map_or("nobody", |leader| name_of(world, leader)),
-                        status.term,
-                        status.last,
-                        status.applied,
-                        status.pending,
-                        if group.is_settled() { "" } else { " unsettled" }
-                    )
-                }
-                None => format!("{} ({}) down", member.name, role_of(member.id)),
-            })
-            .collect();
-        let names = |list: &[MemberId]| list.iter().map(|id| name_of(world, *id)).collect::<Vec<_>>().join("");
-        let confs: Vec<String> = world
-            .members
-            .iter()
-            .filter_map(|member| member.group())
-            .map(|group| group.conf())
-            .map(|conf| format!("{}/{}+{}", names(&conf.voters), names(&conf.outgoing), names(&conf.learners)))
-            .collect();
-        let what = format!(
-            "{} requests open; {}; configurations {}",
-            open(world, &table),
-            states.join("; "),
-            confs.join(" ")
-        );
-        world.history.violate("healing", what);
+    if healed(world) {
+        return;
     }
+    let groups: Vec<String> = world.groups().map(|group| format!("group {group}: {}", describe(world, group))).collect();
+    let table = operator::table(world).unwrap_or_default();
+    let what = format!("{} requests open; {}", open(world, &table), groups.join("; "));
+    world.history.violate("healing", what);
+}
+
+fn describe(world: &World, group: GroupId) -> String {
+    let table = operator::table(world).unwrap_or_default();
+    let role_of = |id| table.role(id).map_or("nobody".to_string(), |role| format!("{role:?}").to_lowercase());
+    let states = world.members.iter().map(|member| match member.group(group) {
+        Some(group) => {
+            let status = group.status();
+            format!(
+                "{}{} ({}) {:?} follows {} in term {} last {} applied {} pending {}{}",
+                member.name,
+                if status.repairing { format!(" repairs {:?}", status.lost) } else { String::new() },
+                role_of(member.id),
+                status.role,
+                status.leader.map_or("nobody", |leader| name_of(world, leader)),
+                status.term,
+                status.last,
+                status.applied,
+                status.pending,
+                if group.is_settled() { "" } else { " unsettled" }
+            )
+        }
+        None => format!("{} ({}) down", member.name, role_of(member.id)),
+    });
+    let names = |list: &[MemberId]| list.iter().map(|id| name_of(world, *id)).collect::<Vec<_>>().join("");
+    let confs = world.members.iter().filter_map(|member| member.group(group)).map(|group| group.conf());
+    let confs = confs.map(|conf| format!("{}/{}+{}", names(&conf.voters), names(&conf.outgoing), names(&conf.learners)));
+    format!("{}; configurations {}", states.collect::<Vec<_>>().join("; "), confs.collect::<Vec<_>>().join(" "))
 }
 
 fn name_of(world: &World, id: MemberId) -> &str {

@@ -4,7 +4,7 @@
 use crate::member::{queued_terms, Member};
 use crate::shadow::fingerprint;
 use crate::world::World;
-use vexfs_core::ids::{Index, Term};
+use vexfs_core::ids::{GroupId, Index, Term};
 use vexfs_core::log::Op;
 use vexfs_core::ordered::effects::Write;
 
@@ -12,19 +12,20 @@ use vexfs_core::ordered::effects::Write;
 pub fn check(world: &mut World, node: usize, write: &Write) {
     // A lone voter leads before its term is on disk: what a crash takes from it, nobody else has seen.
     let me = world.members[node].id;
-    let alone = world.members[node].group().is_some_and(|group| group.conf().voting_but(me).is_empty());
+    let group = write.group;
+    let alone = world.members[node].group(group).is_some_and(|group| group.conf().voting_but(me).is_empty());
     for op in &write.ops {
         let Op::Entries { entries, .. } = op else { continue };
         let Some(first) = entries.first() else { continue };
-        let mut before = term_before(&world.members[node], first.index);
+        let mut before = term_before(&world.members[node], group, first.index);
         for entry in entries {
             let here = (fingerprint(entry), before);
-            let known = world.history.written.get(&(entry.index, entry.term)).copied();
+            let known = world.history.of(group).written.get(&(entry.index, entry.term)).copied();
             if known.is_none() && !alone {
-                world.history.written.insert((entry.index, entry.term), here);
+                world.history.of_mut(group).written.insert((entry.index, entry.term), here);
             }
             if known.is_some_and(|known| known != here) {
-                let what = format!("two entries {} of term {}", entry.index, entry.term);
+                let what = format!("two entries {} of group {group}, term {}", entry.index, entry.term);
                 world.history.violate("log_matching", what);
             }
             before = entry.term;
@@ -33,8 +34,8 @@ pub fn check(world: &mut World, node: usize, write: &Write) {
 }
 
 /// Term of the entry before `index`, as it will be once the queue is written.
-fn term_before(member: &Member, index: Index) -> Term {
+fn term_before(member: &Member, group: GroupId, index: Index) -> Term {
     let before = Index(index.0 - 1);
-    let queued = member.running.as_ref().and_then(|running| queued_terms(running).get(&before).copied());
-    queued.or_else(|| member.shadow.term_of(before)).unwrap_or_default()
+    let queued = member.running.as_ref().and_then(|running| queued_terms(running, group).get(&before).copied());
+    queued.or_else(|| member.shadow.of(group).term_of(before)).unwrap_or_default()
 }

@@ -12,11 +12,14 @@ pub mod duplicates_keep_first_place;
 pub mod election_safety;
 pub mod exactly_once;
 pub mod fence_is_final;
+pub mod groups_are_apart;
+pub mod groups_go_on;
 pub mod hashes_agree;
 pub mod healing;
 pub mod leader_completeness;
 pub mod log_matching;
 pub mod memory_is_bounded;
+pub mod minority_is_isolated;
 pub mod one_change_at_a_time;
 pub mod receipts_are_modest;
 pub mod recovery_is_faithful;
@@ -30,25 +33,27 @@ pub mod withdrawn_is_absent;
 use crate::clients::{journal, operator};
 use crate::history::{Asked, State};
 use crate::world::World;
-use vexfs_core::ids::Index;
+use vexfs_core::ids::{GroupId, Index};
 use vexfs_core::ordered::effects::{Completion, End};
 
-pub fn after_flush(world: &mut World, node: usize) {
-    let Some(status) = world.members[node].group().map(|group| group.status()) else { return };
-    election_safety::check(world, node, &status);
-    commit_is_final::check(world, node, &status);
-    commits_own_term::check(world, node, &status);
-    state_machine_safety::check(world, node, &status);
-    memory_is_bounded::check(world, node, &status);
-    hashes_agree::check(world, node, &status);
-    configurations_agree::check(world, node, &status);
-    if status.applied >= world.history.observed {
-        journal::observe(world, node);
+pub fn after_flush(world: &mut World, node: usize, group: GroupId) {
+    let Some(status) = world.members[node].group(group).map(|group| group.status()) else { return };
+    election_safety::check(world, node, group, &status);
+    commit_is_final::check(world, node, group, &status);
+    commits_own_term::check(world, node, group, &status);
+    state_machine_safety::check(world, node, group, &status);
+    memory_is_bounded::check(world, node);
+    hashes_agree::check(world, node, group, &status);
+    minority_is_isolated::check(world, node, group, &status);
+    configurations_agree::check(world, node, group, &status);
+    if status.applied >= world.history.of(group).observed {
+        journal::observe(world, node, group);
     }
 }
 
 pub fn on_completion(world: &mut World, node: usize, completion: &Completion) {
     world.history.answers += 1;
+    minority_is_isolated::check_end(world, node, completion);
     let Some(request) = world.history.requests.get_mut(&(node, completion.request)) else {
         world.history.violate("ends_are_asked_for", format!("{node} ends unknown request {}", completion.request));
         return;
@@ -60,10 +65,14 @@ pub fn on_completion(world: &mut World, node: usize, completion: &Completion) {
     }
     request.state = State::Ended;
     let request = request.clone();
+    if request.group != completion.group {
+        let what = format!("group {} of {node} ends request {} of group {}", completion.group, completion.request, request.group);
+        return world.history.violate("groups_are_apart", what);
+    }
     match &completion.end {
         End::Applied { index, term, outcome, durable_members, applied_members, .. } => {
-            acknowledged_is_durable::check(world, *index, *term);
-            receipts_are_modest::check(world, *index, *term, *durable_members);
+            acknowledged_is_durable::check(world, request.group, *index, *term);
+            receipts_are_modest::check(world, request.group, *index, *term, *durable_members);
             strong_is_applied::check(world, &request, *index, *applied_members);
             match request.asked {
                 Asked::Events { .. } => {
@@ -74,40 +83,44 @@ pub fn on_completion(world: &mut World, node: usize, completion: &Completion) {
                 Asked::Fence { .. } => fence_is_final::note(world, &request, outcome),
                 Asked::Barrier | Asked::Members { .. } | Asked::Consumer { .. } => {}
             }
-            answered(world, *index);
+            answered(world, request.group, *index);
         }
         End::Barrier { applied } => {
             barrier_is_real_time::check_barrier(world, &request, *applied);
-            answered(world, *applied);
+            answered(world, request.group, *applied);
         }
         End::Withdrawn => withdrawn_is_absent::note(world, &request),
         End::Declined(_) => {}
     }
 }
 
-fn answered(world: &mut World, index: Index) {
-    world.history.highest_answered = world.history.highest_answered.max(index);
+fn answered(world: &mut World, group: GroupId, index: Index) {
+    let history = world.history.of_mut(group);
+    history.highest_answered = history.highest_answered.max(index);
 }
 
 /// Judges the whole run, after the faults have stopped and the cluster had time to heal.
 pub fn at_the_end(world: &mut World) {
     healing::check(world);
     let table = operator::table(world).unwrap_or_default();
-    for node in (0..world.members.len()).filter(|node| operator::belongs(&table, &world.members[*node])).collect::<Vec<_>>() {
-        let found = match journal::read_all(world, node) {
-            Ok(Some(found)) => found,
-            Ok(None) => continue,
-            Err(error) => {
-                world.history.violate("groups_go_on", format!("the journal of {node}: {error}"));
-                continue;
-            }
-        };
-        let first = world.members[node].group().map_or(Index(0), |group| group.status().first);
-        let mut ordinal = world.history.ordinal_of(first);
-        subscriptions_are_complete::check(world, &format!("the last reader at {node}"), &mut ordinal, &found);
-        exactly_once::check(world, node, first, &found);
-        session_order::check_journal(world, node, &found);
-        fence_is_final::check(world, node, &found);
-        withdrawn_is_absent::check(world, node, &found);
+    let members: Vec<usize> = (0..world.members.len()).filter(|node| operator::belongs(&table, &world.members[*node])).collect();
+    for group in world.groups().collect::<Vec<_>>() {
+        members.iter().for_each(|node| judge_journal(world, *node, group));
     }
+}
+
+fn judge_journal(world: &mut World, node: usize, group: GroupId) {
+    let found = match journal::read_all(world, node, group) {
+        Ok(Some(found)) => found,
+        Ok(None) => return,
+        Err(error) => return world.history.violate("groups_go_on", format!("the journal of {node}: {error}")),
+    };
+    let first = world.members[node].group(group).map_or(Index(0), |group| group.status().first);
+    let mut ordinal = world.history.of(group).ordinal_of(first);
+    subscriptions_are_complete::check(world, group, &format!("the last reader at {node}"), &mut ordinal, &found);
+    groups_are_apart::check(world, node, group, &found);
+    exactly_once::check(world, node, group, first, &found);
+    session_order::check_journal(world, node, group, &found);
+    fence_is_final::check(world, node, group, &found);
+    withdrawn_is_absent::check(world, node, group, &found);
 }

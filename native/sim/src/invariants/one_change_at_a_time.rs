@@ -14,7 +14,7 @@ use vexfs_core::ordered::Group;
 const NORMAL: u8 = 0;
 
 pub fn check(history: &mut History, group: &Group<DiskReader>, write: &Write) {
-    let status = group.status();
+    let (status, id) = (group.status(), write.group);
     if status.role != Role::Leader {
         return;
     }
@@ -25,13 +25,13 @@ pub fn check(history: &mut History, group: &Group<DiskReader>, write: &Write) {
         if entry.kind == NORMAL || entry.term != status.term {
             continue;
         }
-        let before = history.last_change.filter(|(index, _)| *index < entry.index);
+        let before = history.of(id).last_change.filter(|(index, _)| *index < entry.index);
         let pending = before.is_some_and(|(index, term)| index > status.commit && group.term_of(index) == Some(term));
         let own: Term = group.term_of(status.commit).unwrap_or_default();
         if pending || (own != status.term && status.commit >= status.first) {
             let what = format!("change {} is proposed with {} of term {own} committed, after {before:?}", entry.index, status.commit);
             history.violate("one_change_at_a_time", what);
         }
-        history.last_change = Some((Index(entry.index.0), entry.term));
+        history.of_mut(id).last_change = Some((Index(entry.index.0), entry.term));
     }
 }

@@ -4,7 +4,7 @@
 use crate::history::{Asked, Delivery, Placed, Request};
 use crate::world::World;
 use std::collections::BTreeMap;
-use vexfs_core::ids::{EventId, SessionId};
+use vexfs_core::ids::{EventId, GroupId, SessionId};
 use vexfs_core::machine::{EventOutcome, Outcome};
 
 /// A member hands its sessions in so that no client ever sees a gap of its own.
@@ -17,11 +17,11 @@ pub fn check_outcome(world: &mut World, request: &Request, outcome: &Outcome) {
     }
 }
 
-pub fn check_journal(world: &mut World, node: usize, journal: &[Delivery]) {
+pub fn check_journal(world: &mut World, node: usize, group: GroupId, journal: &[Delivery]) {
     let places: BTreeMap<EventId, Placed> = journal.iter().map(|one| (one.id, one.place)).collect();
     let mut last: BTreeMap<SessionId, u64> = BTreeMap::new();
     for Delivery { id, place, session, sequence, .. } in journal.iter().filter(|one| !one.session.is_none()) {
-        if world.history.by_sequence.get(&(*session, *sequence)) != Some(id) {
+        if world.history.of(group).by_sequence.get(&(*session, *sequence)) != Some(id) {
             let what = format!("sequence {sequence} of {session} at {node} is not the event its client gave it");
             world.history.violate("session_order", what);
         }
@@ -33,8 +33,8 @@ pub fn check_journal(world: &mut World, node: usize, journal: &[Delivery]) {
         // A sequence in between was decided before: its event has an earlier place, or none for good. One that was
         // skipped has none by this session; a retry without a session may give its event a later one.
         for between in before + 1..*sequence {
-            let Some(id) = world.history.by_sequence.get(&(*session, between)) else { continue };
-            let skipped = world.history.withdrawn.contains(id);
+            let Some(id) = world.history.of(group).by_sequence.get(&(*session, between)) else { continue };
+            let skipped = world.history.of(group).withdrawn.contains(id);
             if !skipped && places.get(id).is_some_and(|other| other > place) {
                 let what = format!("sequence {between} of {session} has a place after {sequence} at {node}");
                 world.history.violate("session_order", what);

@@ -3,15 +3,19 @@
 
 use crate::plants::Plant;
 use crate::world::World;
+use vexfs_core::ids::GroupId;
 use vexfs_core::ordered::status::GroupStatus;
 
-pub fn check(world: &mut World, node: usize, status: &GroupStatus) {
+pub fn check(world: &mut World, node: usize, group: GroupId, status: &GroupStatus) {
     let (applied, hash) = (status.applied, status.apply_hash);
-    let known = *world.history.hash_at.entry(applied).or_insert(hash);
-    if known != hash && world.setup.plant != Some(Plant::Divergence) {
-        let what = format!("{node} has another state at {applied} than the others");
-        world.history.violate("state_machine_safety", what);
+    let known = *world.history.of_mut(group).hash_at.entry(applied).or_insert(hash);
+    if known != hash {
+        world.history.of_mut(group).parted = true;
+        // These leave it to the members to see it.
+        if !world.setup.plant.is_some_and(|plant| plant == Plant::Divergence || plant.is_left_to_isolation()) {
+            let what = format!("{node} has another state of group {group} at {applied} than the others");
+            world.history.violate("state_machine_safety", what);
+        }
     }
-    let member = &mut world.members[node];
-    member.applied_ever = member.applied_ever.max(applied);
+    world.members[node].note_applied(group, applied);
 }

@@ -7,9 +7,9 @@ use vexfs_core::ids::Index;
 
 pub fn check(world: &mut World, request: &Request, index: Index, claimed: u32) {
     // Fewer are enough where fewer are left, or were a moment ago.
-    let left = world.history.confs.iter().map(|(_, conf)| conf.voting()).min();
+    let left = world.history.of(request.group).confs.iter().map(|(_, conf)| conf.voting()).min();
     let asked = request.applied_quorum.min(left.unwrap_or(u32::MAX));
-    let applied = world.members.iter().filter(|member| member.applied_ever >= index).count() as u32;
+    let applied = world.members.iter().filter(|member| member.applied_ever(request.group) >= index).count() as u32;
     if applied < asked || claimed > applied {
         let what = format!(
             "entry {index} is applied at {applied}, asked for {}, the receipt claims {claimed}",
@@ -17,7 +17,7 @@ pub fn check(world: &mut World, request: &Request, index: Index, claimed: u32) {
         );
         world.history.violate("strong_is_applied", what);
     }
-    let here = world.members[request.node].group().map_or(Index(0), |group| group.machine().applied());
+    let here = world.members[request.node].group(request.group).map_or(Index(0), |group| group.machine().applied());
     if here < index {
         let what = format!("entry {index} is acknowledged where only {here} are applied");
         world.history.violate("own_writes_are_read", what);

@@ -4,20 +4,21 @@
 
 use crate::history::Delivery;
 use crate::world::World;
-use vexfs_core::ids::Index;
+use vexfs_core::ids::{GroupId, Index};
 use vexfs_core::journal::Window;
 
 /// `ordinal`: how many events the reader has had before `items`; moved on by them.
-pub fn check(world: &mut World, reader: &str, ordinal: &mut usize, items: &[Delivery]) {
+pub fn check(world: &mut World, group: GroupId, reader: &str, ordinal: &mut usize, items: &[Delivery]) {
     for item in items {
-        let last = world.history.journal.last().map(|last| last.place);
-        match world.history.journal.get(*ordinal) {
+        let journal = &mut world.history.of_mut(group).journal;
+        let last = journal.last().map(|last| last.place);
+        match journal.get(*ordinal) {
             Some(known) if known == item => {}
-            None if *ordinal == world.history.journal.len() && last.is_none_or(|last| last < item.place) => {
-                world.history.journal.push(*item);
+            None if *ordinal == journal.len() && last.is_none_or(|last| last < item.place) => {
+                journal.push(*item);
             }
             known => {
-                let what = format!("event {ordinal} of {reader} is {item:?}, to others it was {known:?}");
+                let what = format!("event {ordinal} of {reader} in group {group} is {item:?}, to others it was {known:?}");
                 world.history.violate("subscriptions_are_complete", what);
                 return;
             }
@@ -28,11 +29,20 @@ pub fn check(world: &mut World, reader: &str, ordinal: &mut usize, items: &[Deli
 }
 
 /// A reader that has come to the end of what its member has applied has had as many events as the member counts.
-pub fn check_end(world: &mut World, node: usize, reader: &str, ordinal: usize, next: Window) {
-    let Some(group) = world.members[node].group() else { return };
+pub fn check_end(world: &mut World, node: usize, group: GroupId, reader: &str, ordinal: usize, next: Window) {
+    let Some(group) = world.members[node].group(group) else { return };
     let (applied, events) = (group.machine().applied(), group.machine().events());
     if (next.index, next.offset) == (Index(applied.0 + 1), 0) && events != ordinal as u64 {
         let what = format!("{reader} has had {ordinal} events up to {applied}, its member counts {events}");
+        world.history.violate("subscriptions_are_complete", what);
+    }
+}
+
+/// A reader was told that its place is before the journal's beginning.
+pub fn check_compacted(world: &mut World, node: usize, group: GroupId, reader: &str, place: Index) {
+    let first = world.members[node].group(group).map_or(Index(0), |group| group.status().first);
+    if place >= first {
+        let what = format!("{reader} is told that {place} of group {group} is gone, the journal begins at {first}");
         world.history.violate("subscriptions_are_complete", what);
     }
 }

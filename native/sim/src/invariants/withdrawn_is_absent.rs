@@ -3,6 +3,7 @@
 
 use crate::history::{Asked, Delivery, Request};
 use crate::world::World;
+use vexfs_core::ids::GroupId;
 
 pub fn note(world: &mut World, request: &Request) {
     if !request.withdrawn {
@@ -10,8 +11,8 @@ pub fn note(world: &mut World, request: &Request) {
     }
 }
 
-pub fn check(world: &mut World, node: usize, journal: &[Delivery]) {
-    for one in journal.iter().filter(|one| world.history.withdrawn.contains(&one.id)).copied().collect::<Vec<_>>() {
+pub fn check(world: &mut World, node: usize, group: GroupId, journal: &[Delivery]) {
+    for one in journal.iter().filter(|one| world.history.of(group).withdrawn.contains(&one.id)).copied().collect::<Vec<_>>() {
         let elsewhere = world.history.requests.values().any(|request| match &request.asked {
             Asked::Events { events, session: other, .. } => {
                 !request.withdrawn && *other == one.session && events.contains(&one.id)

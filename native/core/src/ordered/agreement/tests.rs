@@ -8,13 +8,15 @@ struct Cluster {
     applied: u64,
     /// Member that applies something else, and from which entry on.
     differs: Option<(MemberId, u64)>,
+    /// Whatever is said is lost before this tick.
+    cut_until: u64,
 }
 
 impl Cluster {
     fn new(members: u64, differs: Option<(u64, u64)>) -> Self {
         let mut members: Vec<_> = (1..=members).map(|id| (MemberId(id), Agreement::default())).collect();
         members.iter_mut().for_each(|(_, one)| one.begin(Index(1), 7, 0));
-        Self { members, ticks: 0, applied: 1, differs: differs.map(|(id, from)| (MemberId(id), from)) }
+        Self { members, ticks: 0, applied: 1, differs: differs.map(|(id, from)| (MemberId(id), from)), cut_until: 0 }
     }
 
     fn apply(&mut self, entries: u64) {
@@ -34,7 +36,8 @@ impl Cluster {
         for at in 0..self.members.len() {
             let (id, one) = &mut self.members[at];
             let (from, others) = (*id, ids.iter().copied().filter(|other| other != id).collect());
-            for say in one.tick(self.ticks, self.applied, &others) {
+            let lost = self.ticks < self.cut_until;
+            for say in one.tick(self.ticks, self.applied, &others).into_iter().filter(|_| !lost) {
                 let (Say::Report { to, .. } | Say::Ask { to, .. }) = say;
                 let to = self.members.iter().position(|(other, _)| *other == to).expect("a member");
                 match say {
@@ -95,6 +98,61 @@ fn a_member_that_differs_lowers_the_share() {
     assert!(agreed < all && 3 * agreed > 2 * all, "{agreed} of {all}");
     let (own, all) = cluster.members[1].1.pairs();
     assert!(all > 0 && own < agreed, "the member itself agrees with nobody after it: {own} of {all}");
+}
+
+/// Nothing more is applied: what was said of it is said again.
+#[test]
+fn a_report_that_was_lost_is_made_up_for() {
+    let mut cluster = Cluster::new(3, Some((2, 9)));
+    cluster.cut_until = 100;
+    cluster.apply(9);
+    (0..99).for_each(|_| cluster.tick());
+    assert_eq!(cluster.divergence(0), None);
+    (0..2 * REPEAT_TICKS).for_each(|_| cluster.tick());
+    for member in 0..3 {
+        let found = cluster.divergence(member).expect("it is noticed");
+        assert_eq!((found.first, found.minority), (Index(9), vec![MemberId(2)]));
+    }
+}
+
+/// Member 3 has begun anew from a later snapshot: it does not know what it had at the first difference.
+#[test]
+fn a_member_that_keeps_less_has_its_say_too() {
+    let mut cluster = Cluster::new(3, Some((2, 9)));
+    cluster.cut_until = 100;
+    cluster.apply(50);
+    let (_, third) = &mut cluster.members[2];
+    let hash = third.hash_at(40).expect("it is kept");
+    third.begin(Index(40), hash, 40);
+    let later: Vec<u64> = (41..=51).filter_map(|index| cluster.members[0].1.hash_at(index)).collect();
+    later.iter().zip(41..).for_each(|(hash, index)| cluster.members[2].1.note(Index(index), *hash));
+    (0..1_000).for_each(|_| cluster.tick());
+    for member in 0..2 {
+        let expected = Divergence { first: Index(9), exact: true, minority: vec![MemberId(2)] };
+        assert_eq!(cluster.divergence(member), Some(expected), "at {member}");
+    }
+    let found = cluster.divergence(2).expect("they differ");
+    assert_eq!((found.exact, found.minority), (false, vec![MemberId(2)]), "it names an entry that it keeps");
+}
+
+/// A second member that differs is seen beside the first.
+#[test]
+fn each_member_that_differs_is_named() {
+    let mut cluster = Cluster::new(5, Some((2, 9)));
+    cluster.apply(20);
+    (0..200).for_each(|_| cluster.tick());
+    // From here on the second one has stopped, and another one goes astray.
+    cluster.apply(10);
+    let (_, fourth) = &mut cluster.members[3];
+    if let Some(hash) = fourth.hashes.back_mut() {
+        *hash ^= 8;
+    }
+    (0..2_000).for_each(|_| cluster.tick());
+    for member in [0, 2, 4] {
+        let expected = Divergence { first: Index(9), exact: true, minority: vec![MemberId(2), MemberId(4)] };
+        assert_eq!(cluster.divergence(member), Some(expected), "at {member}");
+    }
+    assert!(cluster.divergence(3).is_some_and(|found| found.minority.contains(&MemberId(4))));
 }
 
 #[test]

@@ -44,7 +44,7 @@ pub enum Verdict {
 pub fn judge(lost: &Lost, commit: Index, prior_term: Option<Term>, answer: &Answer) -> Verdict {
     let knows = |term: Term| (term.0 > 0).then_some(term);
     let prior = Index(lost.first.0 - 1);
-    let same_prior = prior <= commit || prior_term.is_some() && prior_term == knows(answer.prior_term);
+    let same_prior = plants::is(CorePlant::RepairUnanchored) || prior <= commit || prior_term.is_some() && prior_term == knows(answer.prior_term);
     let follows = lost.next_term.is_some();
     let same_next = follows && lost.next_term == knows(answer.next_term);
     let same_leader = follows && lost.next_term == knows(answer.last_term);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     fn lost(first: u64, last: u64, next_term: Option<u64>) -> Lost {
-        Lost { first: Index(first), last: Index(last), next_term: next_term.map(Term), terms: Vec::new(), grave: true }
+        Lost { first: Index(first), last: Index(last), next_term: next_term.map(Term), terms: Vec::new(), weight: super::super::Weight::Grave }
     }
 
     /// Entries from 5 on with these terms, of a log that is committed up to `commit`.

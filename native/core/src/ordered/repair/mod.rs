@@ -41,10 +41,24 @@ pub struct Lost {
     pub next_term: Option<Term>,
     /// Their terms, where the log still knows: first index of each run.
     pub terms: Vec<(Index, Term)>,
-    pub grave: bool,
+    pub weight: Weight,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// Raft stands still until they are back.
+    Grave,
+    /// Readers of the journal miss them.
+    Light,
+    /// As `Light`, of a journal that has never had them: readers begin behind them until they are here.
+    Gap,
 }
 
 impl Lost {
+    fn is_grave(&self) -> bool {
+        self.weight == Weight::Grave
+    }
+
     pub fn term_of(&self, index: Index) -> Option<Term> {
         let run = self.terms.partition_point(|(first, _)| *first <= index);
         run.checked_sub(1).map(|run| self.terms[run].1)
@@ -96,7 +110,12 @@ impl Repair {
     }
 
     pub fn has_grave(&self) -> bool {
-        self.lost.front().is_some_and(|lost| lost.grave)
+        self.lost.front().is_some_and(Lost::is_grave)
+    }
+
+    /// Last entry of the last gap.
+    pub fn gap_end(&self) -> Option<Index> {
+        self.lost.iter().filter(|lost| lost.weight == Weight::Gap).map(|lost| lost.last).max()
     }
 
     /// The range being asked for.
@@ -117,7 +136,7 @@ impl Repair {
         if self.contains(lost.first) {
             return;
         }
-        let at = self.lost.partition_point(|other| (!other.grave, other.first) < (!lost.grave, lost.first));
+        let at = self.lost.partition_point(|other| (!other.is_grave(), other.first) < (!lost.is_grave(), lost.first));
         self.lost.insert(at, lost);
         self.begin();
     }
@@ -150,7 +169,7 @@ impl Repair {
         }
         let unasked = |member: &&MemberId| !self.said.contains_key(*member) && **member != me;
         let all = || self.others.iter().chain(&self.linked);
-        let (first, last, takes_snapshot) = (lost.first, lost.last, lost.grave);
+        let (first, last, takes_snapshot) = (lost.first, lost.last, lost.is_grave());
         let to = self.giver.iter().find(unasked).or_else(|| all().find(unasked)).copied();
         if let Some(to) = to {
             self.asked = Some((to, 0));
@@ -162,7 +181,7 @@ impl Repair {
     fn end_round(&mut self, me: MemberId, conf: Option<&Conf>, commit: Index) -> Step {
         let said = std::mem::take(&mut self.said);
         let Some(lost) = self.lost.front().cloned() else { return Step::Nothing };
-        if !lost.grave {
+        if !lost.is_grave() {
             let begins = said.values().flatten().filter_map(|verdict| match verdict {
                 Verdict::Compacted(first) => Some(*first),
                 _ => None,
@@ -236,7 +255,7 @@ impl Repair {
                 self.writing = true;
                 Some(Mend::Restore(answer.entries.into_iter().take(count).collect()))
             }
-            Verdict::Stale(index) if lost.grave => {
+            Verdict::Stale(index) if lost.is_grave() => {
                 self.writing = true;
                 Some(Mend::Cut(index))
             }
@@ -263,7 +282,7 @@ impl Repair {
     /// The log ends before this now.
     pub fn cut(&mut self, from: Index) {
         self.lost.retain_mut(|lost| {
-            if lost.last.0 + 1 >= from.0 && lost.grave {
+            if lost.last.0 + 1 >= from.0 && lost.is_grave() {
                 lost.next_term = None;
             }
             lost.last = lost.last.min(Index(from.0.saturating_sub(1)));

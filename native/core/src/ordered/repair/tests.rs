@@ -13,7 +13,7 @@ fn repair(voters: u64, first: u64, last: u64, next_term: Option<u64>) -> Repair 
     let mut repair = Repair::default();
     repair.set_others((2..=voters).map(MemberId).collect(), &BTreeSet::new());
     let next_term = next_term.map(Term);
-    repair.add(Lost { first: Index(first), last: Index(last), next_term, terms: Vec::new(), grave: true });
+    repair.add(Lost { first: Index(first), last: Index(last), next_term, terms: Vec::new(), weight: Weight::Grave });
     repair
 }
 
@@ -109,7 +109,7 @@ fn answers_to_other_questions_are_passed_over() {
 #[test]
 fn what_came_back_is_not_asked_for_again() {
     let mut repair = repair(3, 5, 7, Some(3));
-    repair.add(Lost { first: Index(2), last: Index(3), next_term: Some(Term(1)), terms: Vec::new(), grave: false });
+    repair.add(Lost { first: Index(2), last: Index(3), next_term: Some(Term(1)), terms: Vec::new(), weight: Weight::Light });
     repair.restored(Index(5), Index(6));
     assert_eq!(repair.front().map(|lost| (lost.first, lost.last)), Some((Index(7), Index(7))));
     assert!(repair.has_grave());
@@ -125,7 +125,7 @@ fn what_came_back_is_not_asked_for_again() {
 #[test]
 fn a_range_at_the_end_after_a_cut_has_nothing_behind_it() {
     let mut repair = repair(3, 5, 7, Some(3));
-    repair.add(Lost { first: Index(9), last: Index(9), next_term: None, terms: Vec::new(), grave: true });
+    repair.add(Lost { first: Index(9), last: Index(9), next_term: None, terms: Vec::new(), weight: Weight::Grave });
     repair.cut(Index(8));
     assert_eq!(repair.lost.len(), 1);
     assert_eq!(repair.front().and_then(|lost| lost.next_term), None);
@@ -135,7 +135,7 @@ fn a_range_at_the_end_after_a_cut_has_nothing_behind_it() {
 fn what_nobody_keeps_does_not_stand_before_what_somebody_has() {
     let mut repair = Repair::default();
     repair.set_others([2, 3].map(MemberId).into(), &BTreeSet::new());
-    let lost = Lost { first: Index(5), last: Index(9), next_term: Some(Term(4)), terms: Vec::new(), grave: false };
+    let lost = Lost { first: Index(5), last: Index(9), next_term: Some(Term(4)), terms: Vec::new(), weight: Weight::Light };
     repair.add(lost.clone());
     for (member, log_first) in [(2, 8), (3, 20)] {
         assert!(matches!(repair.next(ME, None, Index(30)), Step::Ask { to, .. } if to == MemberId(member)));

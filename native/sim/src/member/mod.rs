@@ -1,0 +1,264 @@
+//! How a member is put together: the product's log over a simulated disk, the product's groups over that log, and what
+//! the runtime's threads do between the two. Everything that knows this is here.
+
+mod open;
+mod process;
+
+pub use open::opens_foreign;
+
+use crate::disk::SimDisk;
+use crate::plants::Plant;
+use crate::setup::Setup;
+use crate::shadow::{Reach, Shadow};
+use std::collections::{BTreeMap, VecDeque};
+use vexfs_core::clock::HybridClock;
+use vexfs_core::event::Submission;
+use vexfs_core::ids::{GroupId, Index, MemberId, RequestId, Term};
+use vexfs_core::journal::Suppressed;
+use vexfs_core::log::{Log, LogReader, Op};
+use vexfs_core::member::batch::Batch;
+use vexfs_core::member::open::OpenError;
+use vexfs_core::ordered::effects::{Effects, Write};
+use vexfs_core::ordered::Group;
+use vexfs_core::snapshot::keeper::{Job, Keeper};
+
+pub type DiskReader = LogReader<SimDisk>;
+
+pub const TICK_US: u64 = 10_000;
+
+/// A batch on its way to the disk.
+pub struct Writing {
+    pub batch: Batch,
+}
+
+/// What the runtime shares of a group with those who read its journal, and what invariants remember of it.
+pub struct View {
+    pub applied: Index,
+    /// Where the journal begins.
+    pub first: Index,
+    /// What readers pass over.
+    pub suppressed: Suppressed,
+    pub last_commit_seen: Index,
+    /// Term and commit index when it was first seen to lead in that term.
+    pub led_from: Option<(Term, Index)>,
+}
+
+/// A member's process.
+pub struct Running {
+    log: Log<SimDisk>,
+    keeper: Keeper<SimDisk>,
+    pub entries: DiskReader,
+    pub groups: vexfs_core::member::Member<DiskReader>,
+    views: Vec<View>,
+    pub effects: Effects,
+    /// Work on snapshot files, in order.
+    pub jobs: VecDeque<Job>,
+    pub job_planned: bool,
+    clock: HybridClock,
+    unsettled: bool,
+    /// A mark was written, or entries were moved: what that lets go of goes with the next batch.
+    release_due: bool,
+    /// A mark was written with the last batch.
+    tidy_due: bool,
+    pub queue: Vec<Write>,
+    pub writing: Option<Writing>,
+    pub flush_planned: bool,
+    /// The process stands still.
+    pub paused: bool,
+}
+
+impl Running {
+    pub fn group(&self, group: GroupId) -> &Group<DiskReader> {
+        // Opening makes every group that there is.
+        #[allow(clippy::expect_used)]
+        self.groups.group(group).expect("the group is configured")
+    }
+
+    pub fn view(&self, group: GroupId) -> &View {
+        &self.views[group.0 as usize]
+    }
+
+    pub fn view_mut(&mut self, group: GroupId) -> &mut View {
+        &mut self.views[group.0 as usize]
+    }
+
+    /// Tells readers what a flush of the group has come to, as the runtime does.
+    pub fn tell_readers(&mut self, group: GroupId) {
+        let Some(flushed) = self.groups.group(group) else { return };
+        let (view, effects) = (&mut self.views[group.0 as usize], &mut self.effects);
+        if let Some(first) = effects.journal_first.take() {
+            view.first = first;
+            view.suppressed = flushed.machine().passed_over().clone();
+            effects.suppressed.clear();
+        }
+        if std::mem::take(&mut effects.applied) {
+            view.suppressed.add(effects.suppressed.drain(..));
+            view.applied = flushed.machine().applied();
+        }
+    }
+}
+
+pub struct Member {
+    pub name: String,
+    pub id: MemberId,
+    pub disk: SimDisk,
+    pub running: Option<Running>,
+    /// Starts that were tried.
+    pub life: u32,
+    pub incarnation: u64,
+    requests: u64,
+    batches: u32,
+    /// What the log must hold.
+    pub shadow: Shadow,
+    /// A batch that was under way when the process ended: it may have made it to the disk.
+    pub maybe: Option<Vec<Op>>,
+    /// The last acknowledged batch was damaged since.
+    pub damaged: bool,
+    /// Earlier batches were, at any time.
+    pub holed: bool,
+    /// Acknowledged data was damaged since the last start: what that means shows at the next.
+    pub struck: bool,
+    /// Since acknowledged data was lost, until the disk is whole again: how far each group's log had come.
+    pub lost: Option<Vec<Reach>>,
+    pub restarts_at_us: Option<u64>,
+    pub wall_offset_ms: i64,
+    pub slow_until_us: u64,
+    pub stalled_until_us: u64,
+    /// Highest index of each group that was applied in any of its lives.
+    applied_ever: Vec<Index>,
+    /// Since when it has another state of a group than a majority, and goes on.
+    pub differs_since_us: BTreeMap<GroupId, u64>,
+    /// An older state of the directory, to be put back.
+    pub set_aside: Option<(SimDisk, Shadow)>,
+    pub stage: Stage,
+    plant: Option<Plant>,
+    /// Its directory is founded by others.
+    pub joins: bool,
+}
+
+/// How a member stands to the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// An operator may add it.
+    Waiting,
+    In,
+    /// It knows that it was removed, and is not started again.
+    Gone,
+}
+
+impl Member {
+    pub fn new(name: String, setup: &Setup) -> Self {
+        Self {
+            id: MemberId::of(&name),
+            name,
+            disk: SimDisk::new(Plant::disk(setup.plant)),
+            running: None,
+            life: 0,
+            incarnation: 0,
+            requests: 0,
+            batches: 0,
+            shadow: Shadow::new(setup.groups),
+            maybe: None,
+            damaged: false,
+            holed: false,
+            struck: false,
+            lost: None,
+            restarts_at_us: None,
+            wall_offset_ms: 0,
+            slow_until_us: 0,
+            stalled_until_us: 0,
+            applied_ever: vec![Index(0); setup.groups as usize],
+            differs_since_us: BTreeMap::new(),
+            set_aside: None,
+            stage: Stage::In,
+            plant: setup.plant,
+            joins: false,
+        }
+    }
+
+    /// Opens the directory as the runtime does, and starts the groups from what recovery found. The answer says what
+    /// recovery did that it must not do, if it did.
+    pub fn start(&mut self, number: usize, founders: &[String], setup: &Setup) -> Result<Option<String>, OpenError> {
+        self.disk.set_opening(true);
+        let opened = self.open(number, founders, setup);
+        self.disk.set_opening(false);
+        let (running, wrong) = opened?;
+        self.running = Some(running);
+        self.differs_since_us.clear();
+        self.requests = 0;
+        Ok(wrong)
+    }
+
+    pub fn runs(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| !running.paused)
+    }
+
+    /// The process, unless it stands still.
+    pub fn awake(&mut self) -> Option<&mut Running> {
+        self.running.as_mut().filter(|running| !running.paused)
+    }
+
+    pub fn group(&self, group: GroupId) -> Option<&Group<DiskReader>> {
+        self.running.as_ref().map(|running| running.group(group))
+    }
+
+    pub fn applied_ever(&self, group: GroupId) -> Index {
+        self.applied_ever[group.0 as usize]
+    }
+
+    pub fn note_applied(&mut self, group: GroupId, applied: Index) {
+        let ever = &mut self.applied_ever[group.0 as usize];
+        *ever = applied.max(*ever);
+    }
+
+    /// How far a group's log had come, while what was acknowledged of this member is lost.
+    pub fn lost_of(&self, group: GroupId) -> Option<Reach> {
+        self.lost.as_ref().map(|lost| lost[group.0 as usize])
+    }
+
+    pub fn next_request(&mut self) -> RequestId {
+        self.requests += 1;
+        RequestId(self.incarnation << 32 | self.requests)
+    }
+
+    /// Milliseconds of this member's wall clock.
+    fn wall_ms(&self, now_us: u64) -> u64 {
+        (1_700_000_000_000 + now_us / 1_000).saturating_add_signed(self.wall_offset_ms)
+    }
+
+    /// The stamp of the next `count` events, as the protocol thread gives it.
+    pub fn stamp(&mut self, count: u32, now_us: u64, plant: Option<Plant>) -> u64 {
+        let wall_ms = self.wall_ms(now_us);
+        let Some(running) = &mut self.running else { return 0 };
+        if plant == Some(Plant::WallClockStamps) {
+            return wall_ms << 16;
+        }
+        running.clock.observe(running.groups.hlc());
+        running.clock.take(wall_ms, count)
+    }
+
+    pub fn submit(&mut self, submission: Submission, applied_quorum: u32, now_us: u64) {
+        if let Some(running) = &mut self.running {
+            running.groups.submit(submission, applied_quorum, now_us);
+        }
+    }
+}
+
+/// The terms of a group's entries that are queued or being written, by index: what the disk will hold.
+pub fn queued_terms(running: &Running, group: GroupId) -> BTreeMap<Index, Term> {
+    let mut terms = BTreeMap::new();
+    let writing = running.writing.iter().flat_map(|writing| &writing.batch.ops);
+    let ops = writing.chain(running.queue.iter().flat_map(|write| &write.ops));
+    for op in ops.filter(|op| op.group() == group) {
+        match op {
+            Op::Truncate { from, .. } => drop(terms.split_off(from)),
+            Op::Mark { mark, .. } => {
+                terms.insert(Index(mark.first.0 - 1), mark.prior_term);
+                terms.insert(mark.index, mark.term);
+            }
+            Op::Entries { entries, .. } => terms.extend(entries.iter().map(|entry| (entry.index, entry.term))),
+            _ => {}
+        }
+    }
+    terms
+}

@@ -1,0 +1,208 @@
+//! From a simulated directory to a member, and the judgement of what its recovery found.
+
+use super::{Member, Running, View};
+use crate::disk::SimDisk;
+use crate::plants::Plant;
+use crate::setup::Setup;
+use crate::shadow::{fingerprint, found_of, GroupShadow, Shadow};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use vexfs_core::clock::HybridClock;
+use vexfs_core::ids::{GroupId, Index, MemberId};
+use vexfs_core::log::{GroupRecovery, Log, LogEntry, LogError, LogOptions, LogReader, LostRange, Recovery, Wanted};
+use vexfs_core::member::open::{self, MemberConfig, OpenError};
+use vexfs_core::ordered::effects::Effects;
+use vexfs_core::ordered::store::EntryReader;
+use vexfs_core::ordered::Group;
+
+impl Member {
+    fn config(&self, number: usize, founders: &[String], setup: &Setup) -> MemberConfig {
+        let mut limits = setup.limits;
+        if number == 0 && setup.plant.is_some_and(Plant::parts_states) {
+            limits.window_events = 3;
+        }
+        MemberConfig {
+            cluster_id: "sim".to_string(),
+            node_id: self.name.clone(),
+            founders: founders.iter().map(|name| (name.clone(), String::new())).collect(),
+            joins: self.joins,
+            groups: setup.groups,
+            election_ticks: setup.election_ticks,
+            heartbeat_ticks: setup.heartbeat_ticks,
+            inflight_messages: setup.inflight_messages,
+            intake_bytes_max: setup.intake_bytes_max,
+            limits,
+            snapshots: setup.snapshots,
+            read_lease_us: setup.read_lease_us,
+            log: LogOptions { segment_bytes: setup.segment_bytes, spare_segments: 1, reserve_bytes: 0 },
+            seed: setup.seed ^ self.id.0 ^ u64::from(self.life).rotate_left(40),
+            fresh_directory_id: u128::from(self.id.0).to_le_bytes(),
+        }
+    }
+
+    pub(super) fn open(&mut self, number: usize, founders: &[String], setup: &Setup) -> Result<(Running, Option<String>), OpenError> {
+        let config = self.config(number, founders, setup);
+        let mut recovered = open::recover(Arc::new(self.disk.clone()), &config)?;
+        if setup.plant == Some(Plant::SkippedTail) {
+            recovered.recovery.groups.values_mut().for_each(skip_tail);
+        }
+        let entries = recovered.log.reader();
+        let wrong = self.judge(&entries, &recovered.recovery);
+        self.incarnation = recovered.recovery.identity.incarnation;
+        if setup.plant == Some(Plant::VoteForgotten) {
+            recovered.recovery.groups.values_mut().for_each(|group| group.hard_state.vote = MemberId(0));
+        }
+        recovered.recovery.unsettled &= setup.plant != Some(Plant::DamagedTailVotes);
+        let unsettled = recovered.recovery.unsettled;
+        let groups = open::start(&recovered, &config)?;
+        let running = Running {
+            log: recovered.log,
+            keeper: recovered.keeper,
+            entries,
+            views: groups.groups().map(|(_, group)| View::new(group)).collect(),
+            groups,
+            effects: Effects::default(),
+            jobs: VecDeque::new(),
+            job_planned: false,
+            clock: HybridClock::default(),
+            unsettled,
+            release_due: false,
+            tidy_due: false,
+            queue: Vec::new(),
+            writing: None,
+            flush_planned: false,
+            paused: false,
+        };
+        Ok((running, wrong))
+    }
+
+    /// Recovery must find what the log was told to hold: all of it, or that and the batch that was under way; where the
+    /// last batch was damaged since, what was before it, and say so; where earlier ones were, all but what it names or
+    /// what cannot be read.
+    fn judge(&mut self, entries: &LogReader<SimDisk>, recovery: &Recovery) -> Option<String> {
+        let (maybe, damaged, holed) = (self.maybe.take(), std::mem::take(&mut self.damaged), self.holed);
+        self.struck = false;
+        self.shadow.founded(recovery);
+        let more = maybe.map(|ops| {
+            let mut more = self.shadow.clone();
+            more.apply(&ops);
+            more
+        });
+        let less = if damaged { self.shadow.undone() } else { None };
+        let other = |shadow: &Shadow| shadow.groups().find(|(group, shadow)| !is_found(shadow, *group, recovery, holed)).map(|(group, _)| group);
+        let is = |shadow: &Shadow| other(shadow).is_none();
+        let mut wrong = None;
+        if let Some(less) = less.filter(is) {
+            if !recovery.unsettled {
+                wrong = Some("the last batch is gone, and recovery does not say so".to_string());
+            }
+            self.shadow = less;
+        } else if let Some(more) = more.filter(is) {
+            self.shadow = more;
+        } else if let Some(group) = other(&self.shadow) {
+            let (found, lost) = (found_of(recovery, group), lost_of(recovery, group));
+            let last_term = found.terms.last().map_or(0, |(_, term)| term.0);
+            wrong = Some(format!(
+                "recovery found {} entries of group {group}, the last of term {last_term}, {:?}, first {}, snapshot {:?}, lost {lost:?}; the log held {}",
+                found.last_index,
+                found.hard_state,
+                found.first_index,
+                found.snapshot,
+                self.shadow.of(group).describe()
+            ));
+        }
+        let settled = wrong.is_none();
+        for id in (0..recovery.groups.len() as u32).map(GroupId) {
+            let found = found_of(recovery, id);
+            let shadow = self.shadow.of_mut(id);
+            if holed && settled && !shadow.is(&found) {
+                shadow.found(&found);
+            }
+            wrong = wrong.or(read_back(shadow, id, entries, recovery, holed));
+        }
+        wrong
+    }
+
+    /// Entries that the disk does not give any more, as nobody may have noticed yet. The member is down.
+    pub fn count_holes(&mut self) {
+        let mut disk = self.disk.copy();
+        disk.end_process();
+        let Ok((reader, recovery)) = LogReader::open(Arc::new(disk)) else { return };
+        for (group, found) in &recovery.groups {
+            let unreadable = |at: &Index| EntryReader::entries(&reader, *group, *at, Index(at.0 + 1), 1).is_err();
+            let shadow = self.shadow.of_mut(*group);
+            let here = (found.first_index.0..=found.last_index.0).map(Index).filter(|index| !shadow.gaps.contains(index));
+            shadow.holes = here.filter(unreadable).collect();
+        }
+    }
+}
+
+impl View {
+    fn new(group: &Group<super::DiskReader>) -> Self {
+        let machine = group.machine();
+        Self {
+            applied: machine.applied(),
+            first: group.status().first,
+            suppressed: machine.passed_over().clone(),
+            last_commit_seen: Index(0),
+            led_from: None,
+        }
+    }
+}
+
+fn lost_of(recovery: &Recovery, group: GroupId) -> Vec<LostRange> {
+    recovery.damaged.iter().filter(|range| range.group == group).copied().collect()
+}
+
+fn is_found(shadow: &GroupShadow, group: GroupId, recovery: &Recovery, holed: bool) -> bool {
+    let found = found_of(recovery, group);
+    shadow.is(&found) || holed && shadow.fits(&found, &lost_of(recovery, group), recovery.unsettled)
+}
+
+/// The newest entries are read back too: an index alone may be right over wrong bytes. Of a damaged disk, all are.
+fn read_back(shadow: &mut GroupShadow, group: GroupId, entries: &LogReader<SimDisk>, recovery: &Recovery, holed: bool) -> Option<String> {
+    let (found, lost) = (found_of(recovery, group), lost_of(recovery, group));
+    let newest = Index(found.last_index.0.saturating_sub(15)).max(found.first_index);
+    let low = if holed { found.first_index } else { newest };
+    let (mut holes, mut wrong) = (BTreeSet::new(), None);
+    let end = Index(found.last_index.0 + 1);
+    // At once where nothing is amiss.
+    let whole = low < end && EntryReader::entries(entries, group, low, end, u64::MAX).is_ok_and(|read| {
+        let right = |one: &LogEntry| shadow.fingerprint_of(one.index) == Some(fingerprint(one));
+        read.len() as u64 == end.0 - low.0 && read.iter().all(right)
+    });
+    let low = if whole { end } else { low };
+    for index in (low.0..=found.last_index.0).map(Index).filter(|index| !shadow.gaps.contains(index)) {
+        match EntryReader::entries(entries, group, index, Index(index.0 + 1), 1) {
+            Ok(read) if read.iter().all(|one| shadow.fingerprint_of(index) == Some(fingerprint(one))) => {}
+            Ok(_) => wrong = wrong.or(Some(format!("entry {index} of group {group} is not the one that was written"))),
+            Err(_) if holed => drop(holes.insert(index)),
+            Err(error) => wrong = wrong.or(Some(error)),
+        }
+    }
+    let readable = |at: u64| !holes.contains(&Index(at)) && !shadow.gaps.contains(&Index(at));
+    if let Some(range) = lost.iter().find(|range| (range.first.0..=range.last.0).any(readable)) {
+        wrong = wrong.or(Some(format!("{range} can be read, and are called lost")));
+    }
+    shadow.holes = holes;
+    wrong
+}
+
+/// As if recovery had ended one entry earlier.
+fn skip_tail(group: &mut GroupRecovery) {
+    if group.last_index >= group.first_index && group.terms.len() > 1 || group.last_index > group.first_index {
+        group.last_index.0 -= 1;
+        group.terms.retain(|(index, _)| *index <= group.last_index);
+        group.hard_state.commit = group.hard_state.commit.min(group.last_index);
+    }
+}
+
+/// What opening another member's directory comes to; it must be refused.
+pub fn opens_foreign(me: &Member, other: &Member, plant: Option<Plant>) -> bool {
+    let mut disk = other.disk.copy();
+    disk.end_process();
+    let node_id = if plant == Some(Plant::IdentityUnchecked) { other.name.clone() } else { me.name.clone() };
+    let wanted =
+        Wanted { cluster_id: "sim".to_string(), node_id, fresh_directory_id: [9; 16], salt_seed: u64::from(me.life) };
+    !matches!(Log::open(Arc::new(disk), LogOptions::default(), wanted), Err(LogError::IdentityMismatch { .. }))
+}

@@ -1,0 +1,83 @@
+//! Connections between members, and what arrives over them.
+
+use super::World;
+use crate::describe;
+use crate::queue::{Event, Lane};
+use crate::record::Happening;
+use vexfs_core::ordered::receive::Refused;
+
+/// Microseconds after which a dialler tries again.
+const REDIAL_US: (u64, u64) = (2_000, 30_000);
+
+impl World {
+    pub fn reset_link(&mut self, from: usize, to: usize, until_us: u64) {
+        let was_up = self.network.is_up(from, to);
+        self.network.reset(from, to, until_us);
+        self.say(Happening::Reset { from, to });
+        if was_up {
+            let member = self.members[to].id;
+            if let Some(running) = &mut self.members[from].running {
+                running.groups.link_down(member);
+                self.plan_flush(from);
+            }
+            let at_us = until_us.max(self.now_us).min(self.now_us + REDIAL_US.1);
+            self.events.at(at_us, Event::Dial { from: from as u8, to: to as u8 });
+        }
+    }
+
+    pub fn dial(&mut self, from: usize, to: usize) {
+        if self.network.is_up(from, to) {
+            return;
+        }
+        let both = self.members[from].runs() && self.members[to].runs();
+        if both && self.network.may_connect(from, to, self.now_us) {
+            self.network.connect(from, to);
+            let member = self.members[to].id;
+            if let Some(running) = &mut self.members[from].running {
+                running.groups.link_up(member);
+            }
+            self.plan_flush(from);
+        } else {
+            let again_us = self.now_us + self.random.between(REDIAL_US.0, REDIAL_US.1);
+            self.events.at(again_us, Event::Dial { from: from as u8, to: to as u8 });
+        }
+    }
+
+    /// Hands a member what has arrived on a lane.
+    pub fn deliver(&mut self, lane: Lane) {
+        let (from, to) = (lane.from as usize, lane.to as usize);
+        if !self.members[to].runs() {
+            return self.network.unattended(lane);
+        }
+        let (frames, next_us) = self.network.arrived(lane, self.now_us);
+        if let Some(at_us) = next_us {
+            self.events.at(at_us, Event::Arrive(lane));
+        }
+        let sender = self.members[from].id;
+        let member = &mut self.members[to];
+        let lost = member.lost.is_some();
+        let Some(running) = &mut member.running else { return };
+        let frames = match frames {
+            Ok(frames) => frames,
+            Err(error) => return self.history.violate("frames_are_taken", format!("{to} from {from}: {error}")),
+        };
+        if self.recorder.is_on() && !frames.is_empty() {
+            let text = describe::arrived(&frames);
+            self.recorder.add(self.now_us, Happening::Arrived { from, to, channel: lane.channel, frames: frames.len(), text });
+        }
+        for mut frame in frames {
+            if let Some(plant) = self.setup.plant {
+                plant.spoil_frame(&mut frame, self.setup.groups, &mut self.random);
+            }
+            if let Err(refused) = running.groups.receive(sender, frame, self.now_us, &mut running.effects) {
+                // Members that keep their promises never refuse each other's frames. One that has lost a write may not
+                // know what it is told was acknowledged to it.
+                let tells = matches!(refused, Refused::Removed(_) | Refused::NotFounded(_));
+                if !lost && !tells {
+                    self.history.violate("frames_are_taken", format!("{to} refuses {from}: {refused}"));
+                }
+            }
+        }
+        self.plan_flush(to);
+    }
+}

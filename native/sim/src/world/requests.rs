@@ -1,0 +1,127 @@
+//! What clients and operators ask of a member, and what is remembered of it.
+
+use super::World;
+use crate::clients::draft::Draft;
+use crate::clients::operator;
+use crate::describe;
+use crate::history::{Asked, Request, State};
+use crate::invariants;
+use crate::plants::Plant;
+use crate::record::Happening;
+use vexfs_core::event::{self, Submission, SubmissionKind};
+use vexfs_core::ids::{GroupId, RequestId};
+use vexfs_core::member::FIRST_GROUP;
+use vexfs_core::membership::MemberCommand;
+use vexfs_core::ordered::effects::{Completion, End};
+
+impl World {
+    /// Hands in a member command.
+    pub fn command(&mut self, node: usize, command: &MemberCommand) -> Option<RequestId> {
+        let member = &mut self.members[node];
+        if !member.runs() {
+            return None;
+        }
+        let request = member.next_request();
+        let mut bytes = event::member_submission(&member.name, &command.encode());
+        event::stamp(&mut bytes, member.id, request, 0);
+        let submission = Submission::parse(bytes.into()).ok()?;
+        member.submit(submission, 1, self.now_us);
+        self.remember(node, FIRST_GROUP, request, operator::asked(command), 1);
+        self.plan_flush(node);
+        Some(request)
+    }
+
+    pub fn transfer(&mut self, node: usize, group: GroupId, to: usize) {
+        let to = self.members[to].id;
+        if let Some(group) = self.members[node].awake().and_then(|running| running.groups.touch(group)) {
+            group.transfer(to);
+        }
+        self.plan_flush(node);
+    }
+
+    /// Takes a publish, a fence or a consumer's step. `None`: the member is down, or has too much waiting already.
+    pub fn submit(&mut self, node: usize, draft: &Draft, applied_quorum: u32) -> Option<RequestId> {
+        let plant = self.setup.plant;
+        let member = &mut self.members[node];
+        if !member.runs() {
+            return None;
+        }
+        let groups = &member.running.as_ref()?.groups;
+        let sized = draft.stamped(&member.name, RequestId(0), 0)?;
+        let waiting = groups.pending_bytes();
+        let full = waiting > 0 && waiting + sized.bytes().len() > self.setup.pending_bytes_max;
+        if full && plant != Some(Plant::BackpressureIgnored) {
+            return None;
+        }
+        let absent = draft.kind == SubmissionKind::Fence && groups.find(draft.group, draft.events[0]).is_none();
+        let request = member.next_request();
+        if absent && plant == Some(Plant::EarlyAbsent) {
+            self.history.of_mut(draft.group).fenced_off.insert(draft.events[0]);
+            return Some(request);
+        }
+        let hlc = member.stamp(draft.events.len() as u32, self.now_us, plant);
+        invariants::clocks_follow::check(self, node, hlc);
+        let member = &mut self.members[node];
+        let submission = draft.stamped(&member.name, request, hlc)?;
+        let told = if plant == Some(Plant::StrongIsAlone) { 1 } else { applied_quorum };
+        member.submit(submission, told, self.now_us);
+        let asked = match draft.kind {
+            SubmissionKind::Fence => Asked::Fence { id: draft.events[0] },
+            _ => {
+                let (session, first_sequence) = (draft.session, draft.first_sequence);
+                let mut events = draft.events.clone();
+                if plant == Some(Plant::SwappedSequences) {
+                    events.reverse();
+                }
+                for (sequence, id) in (first_sequence..).zip(&events).filter(|_| !session.is_none()) {
+                    self.history.of_mut(draft.group).by_sequence.insert((session, sequence), *id);
+                }
+                self.history.published_in.extend(draft.events.iter().map(|id| (*id, draft.group)));
+                Asked::Events { events: draft.events.clone(), session, first_sequence }
+            }
+        };
+        self.remember(node, draft.group, request, asked, applied_quorum);
+        self.plan_flush(node);
+        Some(request)
+    }
+
+    pub fn barrier(&mut self, node: usize, group: GroupId) -> Option<RequestId> {
+        if !self.members[node].runs() {
+            return None;
+        }
+        let request = self.members[node].next_request();
+        self.remember(node, group, request, Asked::Barrier, 1);
+        let now_us = self.now_us;
+        let running = self.members[node].running.as_mut()?;
+        let asked = running.groups.touch(group)?;
+        if self.setup.plant == Some(Plant::BarrierWithoutReadIndex) {
+            let end = End::Barrier { applied: asked.machine().applied() };
+            running.effects.completions.push(Completion { group, request, end, latency_us: 0 });
+        } else {
+            asked.barrier(request, now_us);
+        }
+        self.plan_flush(node);
+        Some(request)
+    }
+
+    /// Gives a publish up.
+    pub fn withdraw(&mut self, node: usize, request: RequestId) {
+        let Some(known) = self.history.requests.get_mut(&(node, request)) else { return };
+        let Some(running) = self.members[node].awake() else { return };
+        let clean = running.groups.withdraw(known.group, request) || self.setup.plant == Some(Plant::WithdrawsAll);
+        known.unattended = true;
+        known.withdrawn |= clean;
+        if let (Asked::Events { events, .. }, true) = (&known.asked, clean) {
+            let (group, events) = (known.group, events.clone());
+            self.history.of_mut(group).withdrawn.extend(events);
+        }
+        self.plan_flush(node);
+    }
+
+    fn remember(&mut self, node: usize, group: GroupId, request: RequestId, asked: Asked, applied_quorum: u32) {
+        self.say_with(|_| Happening::Asked { node, group, request, what: describe::asked(&asked) });
+        let (state, after) = (State::Open, self.history.of(group).highest_answered);
+        let known = Request { node, group, asked, applied_quorum, state, withdrawn: false, unattended: false, after };
+        self.history.requests.insert((node, request), known);
+    }
+}
