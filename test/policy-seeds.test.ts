@@ -1,22 +1,29 @@
-import { existsSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import test from 'ava';
+import { PLANTS } from './policy/node.js';
 import { runPolicy } from './policy/run.js';
-import { SIMULATOR } from './policy/simulator.js';
 
 /** Seeds that are always the same, and new ones each day. */
 const FIXED = 24;
 const OF_THE_DAY = 8;
+/** After which a planted mistake must have been seen. */
+const PLANT_SEEDS = 12;
 
 const today = Math.floor(Date.now() / 86_400_000);
 const seeds = [...Array(FIXED).keys(), ...Array.from({ length: OF_THE_DAY }, (_, at) => today * 100 + at)];
+const members = (seed: number): string[] => ['--members', String(seed % 3 === 0 ? 5 : 3)];
+
+test.before('the simulator is built', (t) => {
+  t.timeout(600_000);
+  execFileSync(process.execPath, ['scripts/sim.mjs', '--list'], { stdio: ['ignore', 'ignore', 'inherit'] });
+});
 
 test.serial('the policy keeps its promises over simulated members, whatever the seed', async (t) => {
-  if (!existsSync(SIMULATOR)) return t.fail(`${SIMULATOR} is missing; scripts/prepare.mjs --test builds it`);
   t.timeout(600_000);
   const totals = { receipts: 0, duplicates: 0, restarts: 0, virtualMs: 0 };
   const errors = new Map<string, number>();
   for (const seed of seeds) {
-    const report = await runPolicy(seed, ['--members', String(seed % 3 === 0 ? 5 : 3)]);
+    const report = await runPolicy(seed, members(seed));
     t.deepEqual(report.violations, [], `seed ${seed}`);
     for (const key of Object.keys(totals) as (keyof typeof totals)[]) totals[key] += report[key];
     for (const [key, count] of report.errors) errors.set(key, (errors.get(key) ?? 0) + count);
@@ -26,3 +33,18 @@ test.serial('the policy keeps its promises over simulated members, whatever the 
   t.true(totals.receipts > 1_000 && totals.duplicates > 0 && totals.restarts > seeds.length);
   for (const seen of ['TIMEOUT/unknown', 'TIMEOUT/no', 'CLOSED/unknown', 'ABORTED/unknown', 'PATH_INVALID/no']) t.true(errors.has(seen), seen);
 });
+
+for (const plant of PLANTS) {
+  test.serial(`a planted mistake is seen: ${plant}`, async (t) => {
+    t.timeout(600_000);
+    for (let seed = 0; seed < PLANT_SEEDS; seed++) {
+      const { violations } = await runPolicy(seed, members(seed), plant);
+      if (violations.length > 0) {
+        t.log(`after ${seed + 1} seeds: ${violations[0]}`);
+        t.pass();
+        return;
+      }
+    }
+    t.fail(`not seen within ${PLANT_SEEDS} seeds`);
+  });
+}

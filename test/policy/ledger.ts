@@ -12,6 +12,9 @@ interface Told {
   absent: boolean;
 }
 
+/** Of the simulator's id window, a part: what is tried again stays at its first place in the list. */
+const WINDOW_EVENTS = 1_000;
+
 export interface Placed {
   readonly id: string;
   readonly index: bigint;
@@ -65,9 +68,9 @@ export class Ledger {
     if (told !== undefined) told.absent = true;
   }
 
-  /** Events whose end somebody may still want to know. */
+  /** Events whose end somebody may still want to know, while they are in the id window whatever became of them (rule R3). */
   get unknown(): EventInput[] {
-    return [...this.#told.values()].filter(({ open, places, absent }) => open > 0 && places.length === 0 && !absent).map(({ event }) => event);
+    return [...this.#told.values()].slice(-WINDOW_EVENTS).filter(({ open, places, absent }) => open > 0 && places.length === 0 && !absent).map(({ event }) => event);
   }
 
   /** `journal` begins at `first`. */

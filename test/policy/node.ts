@@ -8,25 +8,43 @@ import { type Ending, Publisher } from '../../dist/coordinator/publisher.js';
 import { Queries } from '../../dist/coordinator/queries.js';
 import { Requests } from '../../dist/coordinator/requests.js';
 import { SessionState } from '../../dist/coordinator/session.js';
-import { endsOf } from '../../dist/native/ends.js';
+import { TAKEN } from '../../dist/native/core.js';
+import { END, endsOf } from '../../dist/native/ends.js';
 import type { NativeStatus } from '../../dist/native/index.js';
 import type { Simulator } from './simulator.js';
 
 export const PENDING_BYTES_MAX = 16 * 1024;
 const CLUSTER = 'sim';
 const GROUPS = 1;
+/** An end without a body (docs/formats.md, "Packed ends"). */
+const END_BYTES = 56;
+
+/** Known mistakes, to see that the checks can fail. */
+export const PLANTS = ['unknown-is-no', 'places-shifted', 'barrier-without-asking', 'sequences-lost'] as const;
+export type Plant = (typeof PLANTS)[number] | null;
 
 /** The core as the policy calls it, over the simulator. */
 export class SimulatedCore {
   constructor(
     private readonly simulator: Simulator,
     private readonly node: number,
+    private readonly plant: Plant,
+    private readonly answer: (packed: Buffer) => void,
   ) {}
 
   submit(request: number, submission: Uint8Array, appliedQuorum: number): number {
     return Number(this.simulator.ask('submit', this.node, request, appliedQuorum, Buffer.from(submission).toString('hex')));
   }
   barrier(request: number, group: number): number {
+    if (this.plant === 'barrier-without-asking') {
+      const packed = Buffer.alloc(END_BYTES);
+      packed.writeUInt32LE(END_BYTES, 0);
+      packed.writeUInt8(END.barrier, 4);
+      packed.writeUInt32LE(request, 8);
+      packed.writeBigUInt64LE(this.appliedIndex(group), 16);
+      setTimeout(() => this.answer(packed), 1);
+      return TAKEN.yes;
+    }
     return Number(this.simulator.ask('barrier', this.node, request, group));
   }
   withdraw(request: number, group: number): number {
@@ -55,10 +73,12 @@ export class PolicyNode {
   readonly journal: Journal;
   readonly #publisher: Publisher;
   readonly #ids: EventIds;
+  readonly #plant: Plant;
   session: SessionState;
 
-  constructor(simulator: Simulator, node: number, ports: Ports) {
-    const core = new SimulatedCore(simulator, node);
+  constructor(simulator: Simulator, node: number, ports: Ports, plant: Plant = null) {
+    this.#plant = plant;
+    const core = new SimulatedCore(simulator, node, plant, (packed) => this.take(packed));
     const [nodeId, voters] = [simulator.nodes[node] as string, simulator.nodes.length];
     const catalogue = new Catalogue({});
     const cursors = new CursorCodec(CLUSTER);
@@ -68,7 +88,7 @@ export class PolicyNode {
     this.session = new SessionState(this.#ids.next());
     this.requests = new Requests(core, ports.monotonicMs);
     this.journal = new Journal(core, catalogue, cursors);
-    const options = { nodeId, groups: GROUPS, voters: () => voters, pendingBytesMax: PENDING_BYTES_MAX, timeoutMs };
+    const options = { nodeId, groups: GROUPS, voters: () => voters, pendingBytesMax: PENDING_BYTES_MAX, groupSharePercentage: 50, timeoutMs };
     const placeOf = (group: number, index: bigint, offset: number) => {
       const delivery = this.journal.kept(group, { index, offset });
       return { term: delivery?.term ?? 0n, hlc: delivery?.event.hlc ?? 0n };
@@ -82,10 +102,13 @@ export class PolicyNode {
   }
 
   publish(events: readonly EventInput[], options: PublishOptions, session: SessionState | null): Promise<Ending[]> {
+    if (this.#plant === 'sequences-lost') session?.in(0).take(1);
     return this.#publisher.publish(events, options, session, true);
   }
 
   take(packed: Buffer): void {
+    if (this.#plant === 'unknown-is-no' && packed.readUInt8(4) === END.withdrawn) packed.writeUInt32LE(1, 44);
+    if (this.#plant === 'places-shifted' && packed.readUInt8(4) === END.accepted) packed.writeBigUInt64LE(packed.readBigUInt64LE(16) + 1n, 16);
     for (const end of endsOf(packed)) this.requests.end(end);
   }
 

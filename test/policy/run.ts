@@ -5,7 +5,7 @@ import type { Ports } from '../../dist/runtime/index.js';
 import { Random } from '../endurance/random.js';
 import { Client } from './client.js';
 import { Ledger, type Placed } from './ledger.js';
-import { PolicyNode } from './node.js';
+import { type Plant, PolicyNode } from './node.js';
 import { Simulator } from './simulator.js';
 
 export interface Report {
@@ -26,11 +26,11 @@ const VERDICT_US = 100_000;
 /** Any moment: ids of version 7 begin with it. */
 const EPOCH_MS = 1_700_000_000_000;
 
-export async function runPolicy(seed: number, options: readonly string[] = []): Promise<Report> {
+export async function runPolicy(seed: number, options: readonly string[] = [], plant: Plant = null): Promise<Report> {
   const simulator = new Simulator(seed, options);
   const clock = FakeTimers.install({ now: EPOCH_MS, toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'] });
   try {
-    return await new PolicyRun(seed, simulator, clock).go();
+    return await new PolicyRun(seed, simulator, clock, plant).go();
   } finally {
     clock.uninstall();
     simulator.close();
@@ -41,13 +41,15 @@ class PolicyRun {
   readonly #simulator: Simulator;
   readonly #clock: ReturnType<typeof FakeTimers.install>;
   readonly #ports: Ports;
+  readonly #plant: Plant;
   readonly #ledger = new Ledger();
   readonly #nodes: (PolicyNode | null)[];
   readonly #clients: { readonly client: Client; dueMs: number }[];
   #nowUs = 0;
   #restarts = 0;
 
-  constructor(seed: number, simulator: Simulator, clock: ReturnType<typeof FakeTimers.install>) {
+  constructor(seed: number, simulator: Simulator, clock: ReturnType<typeof FakeTimers.install>, plant: Plant) {
+    this.#plant = plant;
     this.#simulator = simulator;
     this.#clock = clock;
     const random = new Random(seed);
@@ -108,7 +110,7 @@ class PolicyRun {
       if (happening.kind === 'ends') this.#nodes[node]?.take(happening.packed);
       else if (happening.kind === 'up') {
         this.#restarts += 1;
-        this.#nodes[node] = new PolicyNode(this.#simulator, node, this.#ports);
+        this.#nodes[node] = new PolicyNode(this.#simulator, node, this.#ports, this.#plant);
       } else {
         this.#nodes[node]?.ended();
         this.#nodes[node] = null;

@@ -2,8 +2,7 @@
 
 mod direct;
 pub mod disk;
-pub mod ends;
-pub mod links;
+pub pub mod links;
 pub mod node;
 pub mod offline;
 pub mod protocol;

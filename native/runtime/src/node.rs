@@ -4,7 +4,6 @@
 //! finish what is queued and joins both. `close` may be called twice, and from any thread but its own.
 
 use crate::disk::{DiskError, FileDisk, Mode};
-use crate::ends;
 use crate::links::Outbox;
 use crate::protocol::{self, Ended, Protocol};
 use crate::queue::{Closing, Queue};

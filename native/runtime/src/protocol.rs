@@ -1,7 +1,6 @@
 //! The protocol thread: feeds the member its inputs and carries out its effects. It never waits for a disk, a socket
 //! or JavaScript (rule R14).
 
-use crate::ends;
 use crate::queue::{Closing, Queue};
 use crate::shared::{Input, Shared};
 use std::sync::atomic::Ordering;

@@ -15,6 +15,7 @@ Whole clusters and their clients on virtual time, one history for each seed.
   npm run sim -- --seed N --shrink          makes a failing history smaller
   npm run sim -- --seeds N [--first M]      N histories from seed M (0)
   npm run sim -- --minutes N [--first M]    hunts from a seed of the clock
+  npm run sim -- --seed N --outside         serves the cluster to clients on its standard input (test/policy)
   npm run sim -- --list                     kinds of faults, planted bugs, invariants
 
 Of one history:
@@ -50,6 +51,8 @@ pub enum Task {
     List,
     Replay { seed: u64, window: Window, diagram: Option<PathBuf>, quiet: bool },
     Shrink { seed: u64, at_most: Duration },
+    /// The cluster without clients, for those of another process.
+    Outside { seed: u64 },
     Seeds { first: u64, count: u64 },
     /// `first`: `None` for a seed of the clock.
     Hunt { first: Option<u64>, at_most: Duration },
@@ -73,6 +76,7 @@ struct Given {
     list: bool,
     shrink: bool,
     quiet: bool,
+    outside: bool,
     seed: Option<u64>,
     seeds: Option<u64>,
     minutes: Option<u64>,
@@ -114,6 +118,7 @@ impl Given {
             "--list" => self.list = true,
             "--shrink" => self.shrink = true,
             "--quiet" => self.quiet = true,
+            "--outside" => self.outside = true,
             _ => return false,
         }
         true
@@ -219,6 +224,7 @@ impl Given {
             ("--shrink-seconds", self.shrink_seconds.is_some(), &["--seed"]),
             ("--diagram", self.diagram.is_some(), &["--seed"]),
             ("--quiet", self.quiet, &["--seed"]),
+            ("--outside", self.outside, &["--seed"]),
             ("--from-ms", self.from_ms.is_some(), &["--seed"]),
             ("--to-ms", self.to_ms.is_some(), &["--seed"]),
             ("--first", self.first.is_some(), &["--seeds", "--minutes"]),
@@ -232,6 +238,9 @@ impl Given {
         if self.shrink && (self.diagram.is_some() || self.from_ms.is_some() || self.to_ms.is_some()) {
             return Err(Usage("--shrink first, then draw what it has come to".to_string()));
         }
+        if self.outside && (self.shrink || self.quiet || self.diagram.is_some()) {
+            return Err(Usage("--outside goes alone with --seed".to_string()));
+        }
         if self.shrink_seconds.is_some() && !self.shrink {
             return Err(Usage("--shrink-seconds goes with --shrink".to_string()));
         }
@@ -243,6 +252,7 @@ impl Given {
         let us = |ms: Option<u64>| ms.map(|ms| ms * 1_000);
         let task = match (task, self.seed, self.seeds, self.minutes) {
             ("--help", ..) => Task::Help,
+            (_, Some(seed), ..) if self.outside => Task::Outside { seed },
             (_, Some(seed), ..) if self.shrink => {
                 Task::Shrink { seed, at_most: Duration::from_secs(self.shrink_seconds.unwrap_or(60)) }
             }

@@ -24,6 +24,7 @@ pub mod interrupt;
 pub mod invariants;
 pub mod member;
 pub mod network;
+pub mod outside;
 pub mod panics;
 pub mod plants;
 pub mod progress;

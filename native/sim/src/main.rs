@@ -12,7 +12,7 @@ use vexfs_sim::replay::replay;
 use vexfs_sim::run::Report;
 use vexfs_sim::setup::{Changes, Setup};
 use vexfs_sim::shrink::shrink;
-use vexfs_sim::{catalogue, diagram, interrupt, summary};
+use vexfs_sim::{catalogue, diagram, interrupt, outside, summary};
 
 const HELD: u8 = 0;
 const BROKEN: u8 = 1;
@@ -57,6 +57,10 @@ fn carry_out(options: Options) -> io::Result<u8> {
                 say(&[format!("drawn: {name}")])?;
             }
             Ok(status(report.violations.is_empty()))
+        }
+        Task::Outside { seed } => {
+            outside::serve(seed, &changes, &mut io::stdin().lock(), &mut io::stdout().lock())?;
+            Ok(HELD)
         }
         Task::Shrink { seed, at_most } => reduce(seed, &changes, at_most),
         Task::Seeds { first, count } => search(first, count, &changes, threads, None),

@@ -18,6 +18,7 @@
 use crate::clients::journal;
 use crate::invariants::healing;
 use crate::member::Running;
+use crate::panics;
 use crate::record::Recorder;
 use crate::run::Run;
 use crate::setup::{Changes, Setup};
@@ -25,9 +26,8 @@ use crate::world::World;
 use std::fmt::Write as _;
 use std::io::{self, BufRead, Write};
 use vexfs_core::ends;
-use vexfs_core::event::Submission;
 use vexfs_core::ids::{EventId, GroupId, Index, RequestId};
-use vexfs_core::journal::{JournalError, Window};
+use vexfs_core::journal::Window;
 
 /// What `submit` and the others answer (`TAKEN` in src/native/core.ts).
 const TAKEN: &str = "0";
@@ -53,7 +53,7 @@ struct Outside {
 pub fn serve(seed: u64, changes: &Changes, input: &mut dyn BufRead, output: &mut dyn Write) -> io::Result<()> {
     // The clients are outside; what they ask is numbered by them.
     let none = Some(0);
-    let changes = Changes { publishers: none, subscribers: none, consumers: none, ..changes.clone() };
+    let changes = Changes { publishers: none, subscribers: none, consumers: none, groups: Some(1), ..changes.clone() };
     let run = Run::new(Setup::new(seed, &changes), Recorder::default());
     let names: Vec<&str> = run.world.members.iter().map(|member| member.name.as_str()).collect();
     writeln!(output, "cluster {} {}", run.world.setup.until_us, names.join(" "))?;
@@ -95,6 +95,7 @@ impl Outside {
                         self.held.push(Held { node, line: line.to_string() });
                         Some(TAKEN.to_string())
                     }
+                    Some(false) if self.is_full(node, &words) => Some(FULL.to_string()),
                     Some(false) => self.hand_in(node, &words).map(str::to_string),
                 }
             }
@@ -106,6 +107,10 @@ impl Outside {
         Some(self.run.world.members.get(node.parse::<usize>().ok()?)?.running.as_ref())
     }
 
+    fn is_full(&self, node: usize, words: &[&str]) -> bool {
+        matches!(words, ["submit", _, _, _, bytes] if !self.run.world.has_room(node, bytes.len() / 2))
+    }
+
     /// Hands a request to a member that runs.
     fn hand_in(&mut self, node: usize, words: &[&str]) -> Option<&'static str> {
         let world = &mut self.run.world;
@@ -113,10 +118,10 @@ impl Outside {
         let request = RequestId(world.members[node].incarnation << 32 | number);
         match *words {
             ["submit", _, _, quorum, bytes] => {
-                let taken = world.submit_packed(node, request, unhex(bytes)?, quorum.parse().ok()?);
-                return Some(if taken { TAKEN } else { FULL });
+                let understood = world.submit_packed(node, request, unhex(bytes)?, quorum.parse().ok()?);
+                return understood.then_some(TAKEN);
             }
-            ["barrier", _, _, group] => world.barrier_as(node, group_of(group), request),
+            ["barrier", _, _, group] => drop(world.barrier_as(node, group_of(group), request)),
             ["withdraw", _, _, _] => {
                 if let Some(clean) = world.withdraw(node, request) {
                     self.tell(node, |out| ends::withdrawn(out, number as u32, clean));
@@ -144,7 +149,16 @@ impl Outside {
     }
 
     fn step(&mut self, until_us: u64) -> String {
-        while self.news.is_empty() && self.run.step(until_us) {
+        loop {
+            let run = &mut self.run;
+            let stepped = self.news.is_empty() && run.world.history.violations.is_empty();
+            let stepped = stepped && panics::caught(|| run.step(until_us)).unwrap_or_else(|what| {
+                run.world.history.violate("no_panic", what);
+                false
+            });
+            if !stepped {
+                break;
+            }
             for (node, completion) in std::mem::take(&mut self.run.world.ended) {
                 self.tell(node, |out| ends::completion(out, &completion));
             }
@@ -178,12 +192,8 @@ impl Outside {
         self.held = held;
         let due: Vec<Held> = due;
         for Held { node, line } in due {
-            let words: Vec<&str> = line.split(' ').collect();
-            if self.hand_in(node, &words) == Some(FULL) {
-                // It was told that it is taken: what a process does that fails only now.
-                let number = words[2].parse().unwrap_or(0);
-                self.tell(node, |out| ends::withdrawn(out, number, true));
-            }
+            // It was told that it is taken, and is.
+            self.hand_in(node, &line.split(' ').collect::<Vec<_>>());
         }
     }
 
@@ -216,8 +226,7 @@ impl Outside {
         Some(match journal::packed(running, group, window, None) {
             Ok(packed) => format!("journal {}", hex(&packed)),
             Err(error) => {
-                let met: &JournalError = &error;
-                journal::met_damage(world, node, group, met);
+                journal::met_damage(world, node, group, &error);
                 format!("unreadable {error}")
             }
         })

@@ -55,15 +55,15 @@ pub fn run_recorded(seed: u64, changes: &Changes, recorder: Recorder) -> (Report
     run.report()
 }
 
-struct Run {
-    world: World,
+pub(crate) struct Run {
+    pub world: World,
     clients: Clients,
     calm: bool,
     healed: bool,
 }
 
 impl Run {
-    fn new(setup: Setup, recorder: Recorder) -> Self {
+    pub fn new(setup: Setup, recorder: Recorder) -> Self {
         let mut world = World::new(setup, recorder);
         for (at, fault) in world.setup.faults.iter().enumerate() {
             world.events.at(fault.at_us, Event::Fault { number: at as u32 });
@@ -89,6 +89,20 @@ impl Run {
         if self.world.history.violations.is_empty() {
             invariants::at_the_end(&mut self.world);
         }
+    }
+
+    /// Lets the next thing happen, unless that is later than `until_us`.
+    pub fn step(&mut self, until_us: u64) -> bool {
+        let due = self.world.events.next_us().filter(|at_us| *at_us <= until_us);
+        let Some((at_us, event)) = due.and_then(|_| self.world.events.pop()) else { return false };
+        self.world.now_us = at_us;
+        self.happen(event);
+        true
+    }
+
+    /// The faults have stopped.
+    pub fn is_calm(&self) -> bool {
+        self.calm
     }
 
     fn happen(&mut self, event: Event) {

@@ -24,6 +24,17 @@ impl Draft {
         Self { kind, group, session: SessionId::NONE, first_sequence: 0, acknowledged: 0, events, consumer: None }
     }
 
+    /// What a packed submission says, but for consumers.
+    pub fn of(submission: &Submission) -> Self {
+        let events = match submission.kind() {
+            SubmissionKind::Fence => vec![submission.fenced()],
+            SubmissionKind::Events => submission.events().map(|event| event.id()).collect(),
+            _ => Vec::new(),
+        };
+        let draft = Self { kind: submission.kind(), ..Self::events(submission.group(), events) };
+        draft.in_session(submission.session(), submission.first_sequence(), submission.acknowledged_through())
+    }
+
     pub fn fence(group: GroupId, id: EventId) -> Self {
         Self { kind: SubmissionKind::Fence, ..Self::events(group, vec![id]) }
     }

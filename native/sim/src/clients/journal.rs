@@ -10,14 +10,19 @@ use vexfs_core::journal::{self, JournalError, Window, DELIVERIES_HEADER_BYTES};
 
 const ITEM_HEADER_BYTES: usize = 60;
 
-/// Deliveries of a group from `window` on, and where to go on.
-pub fn read(running: &Running, group: GroupId, window: Window, plant: Option<Plant>) -> Result<(Vec<Delivery>, Window), JournalError> {
+/// Deliveries of a group from `window` on, packed.
+pub fn packed(running: &Running, group: GroupId, window: Window, plant: Option<Plant>) -> Result<Vec<u8>, JournalError> {
     let view = running.view(group);
     let suppressed = |index| match plant {
         Some(Plant::SuppressionUnread) => Vec::new(),
         _ => view.suppressed.of(index).to_vec(),
     };
-    let packed = journal::read(&running.entries, group, view.applied, &suppressed, window, None)?;
+    journal::read(&running.entries, group, view.applied, &suppressed, window, None)
+}
+
+/// Deliveries of a group from `window` on, and where to go on.
+pub fn read(running: &Running, group: GroupId, window: Window, plant: Option<Plant>) -> Result<(Vec<Delivery>, Window), JournalError> {
+    let packed = packed(running, group, window, plant)?;
     let next = Window { index: Index(number(&packed, 0)), offset: small(&packed, 8), ..window };
     let (mut at, mut items) = (DELIVERIES_HEADER_BYTES, Vec::new());
     for _ in 0..small(&packed, 12) {

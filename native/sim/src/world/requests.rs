@@ -65,6 +65,30 @@ impl World {
         let submission = draft.stamped(&member.name, request, hlc)?;
         let told = if plant == Some(Plant::StrongIsAlone) { 1 } else { applied_quorum };
         member.submit(submission, told, self.now_us);
+        self.submitted(node, draft, request, applied_quorum);
+        Some(request)
+    }
+
+    /// Whether so many bytes more may wait at a member for their ends.
+    pub fn has_room(&self, node: usize, bytes: usize) -> bool {
+        let running = self.members[node].running.as_ref();
+        running.is_some_and(|running| matches!(running.groups.pending_bytes(), waiting if waiting == 0 || waiting + bytes <= self.setup.pending_bytes_max))
+    }
+
+    /// Takes a submission as a client of another process packs it, under a number of its own; false for what cannot be read.
+    pub fn submit_packed(&mut self, node: usize, request: RequestId, mut bytes: Vec<u8>, applied_quorum: u32) -> bool {
+        let member = &mut self.members[node];
+        let Ok(draft) = Submission::parse(bytes.clone().into()).map(|submission| Draft::of(&submission)) else { return false };
+        let hlc = member.stamp(draft.events.len() as u32, self.now_us, self.setup.plant);
+        event::stamp(&mut bytes, member.id, request, hlc);
+        let Ok(submission) = Submission::parse(bytes.into()) else { return false };
+        member.submit(submission, applied_quorum, self.now_us);
+        self.submitted(node, &draft, request, applied_quorum);
+        true
+    }
+
+    fn submitted(&mut self, node: usize, draft: &Draft, request: RequestId, applied_quorum: u32) {
+        let plant = self.setup.plant;
         let asked = match draft.kind {
             SubmissionKind::Fence => Asked::Fence { id: draft.events[0] },
             _ => {
@@ -82,7 +106,6 @@ impl World {
         };
         self.remember(node, draft.group, request, asked, applied_quorum);
         self.plan_flush(node);
-        Some(request)
     }
 
     pub fn barrier(&mut self, node: usize, group: GroupId) -> Option<RequestId> {
@@ -90,6 +113,11 @@ impl World {
             return None;
         }
         let request = self.members[node].next_request();
+        self.barrier_as(node, group, request)
+    }
+
+    /// As `barrier`, under a number that its client has given it.
+    pub fn barrier_as(&mut self, node: usize, group: GroupId, request: RequestId) -> Option<RequestId> {
         self.remember(node, group, request, Asked::Barrier, 1);
         let now_us = self.now_us;
         let running = self.members[node].running.as_mut()?;
@@ -104,10 +132,10 @@ impl World {
         Some(request)
     }
 
-    /// Gives a publish up.
-    pub fn withdraw(&mut self, node: usize, request: RequestId) {
-        let Some(known) = self.history.requests.get_mut(&(node, request)) else { return };
-        let Some(running) = self.members[node].awake() else { return };
+    /// Gives a request up; whether no leader has seen it and none will.
+    pub fn withdraw(&mut self, node: usize, request: RequestId) -> Option<bool> {
+        let known = self.history.requests.get_mut(&(node, request))?;
+        let running = self.members[node].awake()?;
         let clean = running.groups.withdraw(known.group, request) || self.setup.plant == Some(Plant::WithdrawsAll);
         known.unattended = true;
         known.withdrawn |= clean;
@@ -116,6 +144,7 @@ impl World {
             self.history.of_mut(group).withdrawn.extend(events);
         }
         self.plan_flush(node);
+        Some(clean)
     }
 
     fn remember(&mut self, node: usize, group: GroupId, request: RequestId, asked: Asked, applied_quorum: u32) {

@@ -1,8 +1,8 @@
 //! Ends of requests, packed for the way across (docs/formats.md, "Packed ends").
 
-use vexfs_core::ids::{GroupId, Index};
-use vexfs_core::machine::{EventOutcome, Outcome};
-use vexfs_core::ordered::effects::{Completion, End};
+use crate::ids::{GroupId, Index};
+use crate::machine::{EventOutcome, Outcome};
+use crate::ordered::effects::{Completion, End};
 
 const HEADER_BYTES: usize = 56;
 
