@@ -127,16 +127,20 @@ class PolicyRun {
   #compare(): void {
     const number = this.#nodes.findIndex((node) => node !== null);
     const node = this.#nodes[number];
-    if (node === null || node === undefined) return this.#ledger.violate('no member runs');
+    if (node === null || node === undefined) {
+      this.#ledger.violate('no member runs');
+      return;
+    }
     const first = node.journal.firstIndex(0);
     const journal: Placed[] = [];
     let from = { index: first, offset: 0 };
     for (;;) {
       const reader = node.journal.read({ ...node.journal.context(0), consumer: null }, from, 1024 * 1024, 65_536, 0);
-      let last: Placed | null = null;
-      for (const { event, index, offset } of reader) journal.push((last = { id: event.id, index, offset }));
-      if (last === null) break;
-      from = { index: (last as Placed).index, offset: (last as Placed).offset + 1 };
+      const read = Array.from(reader, ({ event, index, offset }): Placed => ({ id: event.id, index, offset }));
+      const last = read.at(-1);
+      if (last === undefined) break;
+      journal.push(...read);
+      from = { index: last.index, offset: last.offset + 1 };
     }
     this.#ledger.compare(journal, first);
   }

@@ -2,7 +2,7 @@
 
 mod direct;
 pub mod disk;
-pub pub mod links;
+pub mod links;
 pub mod node;
 pub mod offline;
 pub mod protocol;

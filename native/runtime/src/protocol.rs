@@ -6,12 +6,13 @@ use crate::shared::{Input, Shared};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use vexfs_core::clock::HybridClock;
+use vexfs_core::ends;
 use vexfs_core::event::{self, Submission};
 use vexfs_core::ids::{GroupId, Index, MemberId, RequestId};
 use vexfs_core::member::{Member, FIRST_GROUP};
+use vexfs_core::ordered::GroupError;
 use vexfs_core::ordered::effects::{Effects, Purpose, Write};
 use vexfs_core::ordered::store::EntryReader;
-use vexfs_core::ordered::GroupError;
 use vexfs_core::peer::frame::Channel;
 use vexfs_core::snapshot::keeper::{Done, Job};
 
