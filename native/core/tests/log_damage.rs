@@ -4,7 +4,7 @@ mod log_support;
 
 use log_support::damage::assert_repairable;
 use log_support::disk::SimDisk;
-use log_support::{entries, entry, hard_state, open, options, payload, run, truncate, wanted, Model, GROUP};
+use log_support::{entries, entry, hard_state, mark, open, options, payload, run, truncate, wanted, Model, GROUP};
 use std::sync::Arc;
 use vexfs_core::ids::{GroupId, Index, Term};
 use vexfs_core::log::{scan, Log, LogError, LogReader, LostRange, Op, ScanItem, ScannedRecord};
@@ -328,6 +328,20 @@ fn a_footer_that_is_damaged_or_missing_is_replaced_by_a_scan() {
         flip(&mut bytes, footer + 30); // Stays damaged: with the next segments all are.
         disk.overwrite(segment, &bytes);
     }
+}
+
+/// A truncation was lost, and what replaced the entries with it; a snapshot that was marked since has another term there.
+#[test]
+fn a_snapshot_marked_since_shows_what_was_replaced() {
+    let batches = [vec![run(1, 5, 1, 10), hard_state(GROUP, 1, 2, 4)], vec![truncate(GROUP, 5), run(5, 8, 2, 10)], vec![mark(GROUP, 8, 2, 1, 0)]];
+    let (disk, _) = written(&batches);
+    let segment = disk.segments().remove(0);
+    let mut bytes = disk.read(&segment);
+    flip(&mut bytes, 2 * BLOCK + 90);
+    disk.overwrite(&segment, &bytes);
+    let (_, recovery) = open(&disk).unwrap();
+    let lost = LostRange { group: GROUP, first: Index(5), last: Index(8), next_term: None, gap: false };
+    assert_eq!(recovery.damaged, [lost]);
 }
 
 #[test]

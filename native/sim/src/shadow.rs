@@ -135,6 +135,10 @@ impl GroupShadow {
                     if self.entries.len() < prior {
                         self.entries.resize(prior, (mark.prior_term, 0));
                     }
+                    if self.gaps.contains(&Index(prior as u64)) {
+                        // Now its term is known.
+                        self.entries[prior - 1].0 = mark.prior_term;
+                    }
                     let gap = self.entries.len() as u64 + 1..=mark.index.0;
                     self.gaps.extend(gap.clone().map(Index));
                     self.entries.extend(gap.map(|_| (mark.term, 0)));

@@ -258,7 +258,7 @@ impl Group {
                 push_term(&mut self.terms, last, term);
             }
         }
-        self.judge(Some(term).filter(|term| *term != 0));
+        self.judge((term != 0).then_some((last, Some(term))));
     }
 
     /// Batches were lost here: whatever no commit covers is in doubt.
@@ -271,13 +271,16 @@ impl Group {
         }
     }
 
-    /// Decides what is in doubt: by the entry that follows, by the last term that a later segment carries, else not yet.
-    fn judge(&mut self, last_term: Option<u64>) {
+    /// Decides what is in doubt: by the nearest that is known of what follows, an entry, the last one that a later segment
+    /// carries, or that of a snapshot that was marked since; else not yet. `carried`: index and term.
+    fn judge(&mut self, carried: Option<(u64, Option<u64>)>) {
         for (low, high) in std::mem::take(&mut self.doubts) {
             let from = self.extents.partition_point(|extent| extent.last <= high);
-            let next = self.extents[from..].iter().find(|extent| extent.segment.is_some());
-            let next_term = next.map(|extent| term_at(&self.terms, extent.first.max(high + 1)));
-            match next_term.unwrap_or(last_term) {
+            let held = self.extents[from..].iter().find(|extent| extent.segment.is_some());
+            let held = held.map(|extent| extent.first.max(high + 1)).map(|index| (index, term_at(&self.terms, index)));
+            let marked = self.mark.filter(|mark| mark.index.0 > high).map(|mark| (mark.index.0, Some(mark.term.0)));
+            let next = held.into_iter().chain(carried).chain(marked).min_by_key(|(index, _)| *index);
+            match next.and_then(|(_, term)| term) {
                 None => self.doubts.push((low, high)),
                 proof if proof != term_at(&self.terms, high) => self.forget(low, high),
                 _ => {}

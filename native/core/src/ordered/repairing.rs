@@ -77,11 +77,16 @@ impl<R: EntryReader> Group<R> {
 
     /// A snapshot has come in the place of these entries: readers of the journal get them from the others.
     pub(super) fn fill_gap(&mut self, first: Index, last: Index) {
-        self.repair.covered(self.raw.store().first());
-        self.repair.cut(first);
+        self.repair_only(self.raw.store().first(), Index(first.0 - 1));
         if first <= last && !plants::is(CorePlant::GapForgotten) {
             self.repair.add(Lost { first, last, next_term: None, terms: Vec::new(), weight: Weight::Gap });
         }
+    }
+
+    /// Nothing else is asked for any more.
+    pub(super) fn repair_only(&mut self, first: Index, last: Index) {
+        self.repair.covered(first);
+        self.repair.cut(Index(last.0 + 1));
     }
 
     /// Where the journal begins for its readers: behind its last gap.
@@ -309,7 +314,10 @@ impl<R: EntryReader> Group<R> {
         }
         let found = self.paused.as_mut().and_then(|paused| paused.found.as_mut());
         match mending {
-            Mending::Restore(entries) => {
+            Mending::Restore(mut entries) => {
+                // A snapshot may have come meanwhile.
+                let known = found.as_ref().map_or(self.raw.store().first(), |found| found.first_index);
+                entries.retain(|entry| entry.index >= known);
                 let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
                 match found {
                     Some(found) => found.repaired(&entries),

@@ -36,6 +36,8 @@ pub struct Settling {
     terms: BTreeMap<MemberId, u64>,
     /// The leader and term whose append this log went on from.
     followed: Option<(MemberId, u64)>,
+    /// Ticks since then.
+    followed_ticks: usize,
     /// Ticks since a leader was heard of.
     silent_ticks: usize,
     election_ticks: usize,
@@ -52,6 +54,7 @@ impl Settling {
             heard: BTreeMap::new(),
             terms: BTreeMap::new(),
             followed: None,
+            followed_ticks: 0,
             silent_ticks: 0,
             election_ticks,
             waited_ticks: 0,
@@ -99,7 +102,7 @@ impl Settling {
     pub fn led(&mut self, leader: MemberId, term: u64, goes_on: bool) {
         self.silent_ticks = 0;
         if goes_on {
-            self.followed = Some((leader, term));
+            (self.followed, self.followed_ticks) = (Some((leader, term)), 0);
         }
     }
 
@@ -126,6 +129,9 @@ impl Settling {
 
     pub fn tick(&mut self, led: bool) {
         self.silent_ticks = if led { self.silent_ticks + 1 } else { 0 };
+        // What was to settle it may be lost, and a leader without anything new says nothing more of its own.
+        self.followed_ticks += 1;
+        self.followed = self.followed.filter(|_| self.followed_ticks < self.election_ticks);
         let waits = !led && self.linked.is_superset(&self.others);
         self.waited_ticks = if waits { self.waited_ticks + 1 } else { 0 };
     }
@@ -152,5 +158,25 @@ impl Settling {
 
     pub fn stands(&self) -> bool {
         self.waited_ticks >= STANDS_AFTER * self.election_ticks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leader_that_has_nothing_new_is_told_again() {
+        let leader = MemberId(2);
+        let mut settling = Settling::new([leader, MemberId(3)].into(), 4);
+        assert!(settling.must_tell(leader, 7));
+        settling.led(leader, 7, true);
+        for _ in 0..3 {
+            settling.tick(true);
+            settling.led(leader, 7, false);
+            assert!(!settling.must_tell(leader, 7));
+        }
+        settling.tick(true);
+        assert!(settling.must_tell(leader, 7));
     }
 }

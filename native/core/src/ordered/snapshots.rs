@@ -508,6 +508,8 @@ impl<R: EntryReader> Group<R> {
         self.conf = Arc::new(info.meta.conf.clone());
         self.marking(index);
         self.raw.mut_store().replaced(info, journal.beginning, journal.last);
+        // What comes of questions before would be written behind it.
+        self.repair_only(first, journal.last);
         ops
     }
 

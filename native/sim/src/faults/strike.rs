@@ -46,9 +46,11 @@ pub fn resume(world: &mut World, node: usize) {
         return;
     }
     running.flush_planned = false;
+    if std::mem::take(&mut running.clock_stands) {
+        // One tick however long the pause was: the backlog of messages decides whether the leader is alive.
+        world.events.at(now_us, Event::Tick { node: node as u8, life });
+    }
     world.say(Happening::Resume { node });
-    // One tick however long the pause was: the backlog of messages decides whether the leader is alive.
-    world.events.at(now_us, Event::Tick { node: node as u8, life });
     for from in (0..world.members.len() as u8).filter(|from| *from as usize != node) {
         for channel in 0..2 {
             world.events.at(now_us, Event::Arrive(Lane { from, to: node as u8, channel }));

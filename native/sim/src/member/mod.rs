@@ -65,6 +65,8 @@ pub struct Running {
     pub flush_planned: bool,
     /// The process stands still.
     pub paused: bool,
+    /// A tick has come while it did.
+    pub clock_stands: bool,
 }
 
 impl Running {

@@ -72,6 +72,7 @@ impl Member {
             writing: None,
             flush_planned: false,
             paused: false,
+            clock_stands: false,
         };
         Ok((running, wrong))
     }

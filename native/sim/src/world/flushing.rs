@@ -20,6 +20,7 @@ impl World {
         }
         let Some(running) = &mut member.running else { return };
         if running.paused {
+            running.clock_stands = true;
             return;
         }
         running.groups.tick();

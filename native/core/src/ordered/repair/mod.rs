@@ -29,6 +29,8 @@ const ANSWER_TICKS: u32 = 25;
 /// Ticks between two rounds that brought nothing: for what Raft waits for, and for what only readers miss.
 const REST_TICKS: u32 = 20;
 const LONG_REST_TICKS: u32 = 1_000;
+/// Between two pieces of a gap, of a MiB each: it may be long, and is read by the thread that leads.
+const GAP_REST_TICKS: u32 = 5;
 /// Full rounds without a proof after which nobody is going to have one.
 const ROUNDS_IN_VAIN: u32 = 5;
 
@@ -277,6 +279,9 @@ impl Repair {
             lost.first <= lost.last
         });
         self.begin();
+        if self.front().is_some_and(|lost| lost.weight == Weight::Gap) {
+            self.rest_ticks = GAP_REST_TICKS;
+        }
     }
 
     /// The log ends before this now.
