@@ -53,8 +53,9 @@ pub fn catch_up(running: &Running, group: GroupId, window: &mut Window) -> bool 
 /// Whether a reader has met damage: the member is told, and the reader comes again.
 pub fn met_damage(world: &mut World, node: usize, group: GroupId, error: &JournalError) -> bool {
     let member = &mut world.members[node];
-    let (JournalError::Unreadable { index, .. }, Some(running)) = (error, &mut member.running) else { return false };
-    let known = member.shadow.of(group).holes.contains(index);
+    let JournalError::Unreadable { index, .. } = error else { return false };
+    let known = member.has_lost(group, *index);
+    let Some(running) = &mut member.running else { return false };
     if let Some(group) = running.groups.touch(group).filter(|_| known) {
         group.unreadable(*index);
         world.plan_flush(node);
@@ -94,14 +95,14 @@ pub fn observe(world: &mut World, node: usize, group: GroupId) {
 
 /// The whole journal of a member's group; `None` where damage has taken some of it that nobody has any more.
 pub fn read_all(world: &World, node: usize, group: GroupId) -> Result<Option<Vec<Delivery>>, JournalError> {
-    let holes = &world.members[node].shadow.of(group).holes;
+    let member = &world.members[node];
     let Some(running) = &world.members[node].running else { return Ok(None) };
     let mut window = Window { index: Index(1), offset: 0, bytes_max: 256 * 1024, events_max: 4_096 };
     catch_up(running, group, &mut window);
     let mut all = Vec::new();
     while window.index <= running.view(group).applied {
         let (items, next) = match read(running, group, window, world.setup.plant) {
-            Err(JournalError::Unreadable { index, .. }) if holes.contains(&index) => return Ok(None),
+            Err(JournalError::Unreadable { index, .. }) if member.has_lost(group, index) => return Ok(None),
             read => read?,
         };
         all.extend(items);

@@ -204,6 +204,12 @@ impl Member {
         self.running.as_ref().map(|running| running.group(group))
     }
 
+    /// Whether damage has taken an entry. It may also have taken what says that an entry is in a gap.
+    pub fn has_lost(&self, group: GroupId, index: Index) -> bool {
+        let shadow = self.shadow.of(group);
+        shadow.holes.contains(&index) || self.holed && shadow.gaps.contains(&index)
+    }
+
     pub fn applied_ever(&self, group: GroupId) -> Index {
         self.applied_ever[group.0 as usize]
     }
