@@ -42,13 +42,13 @@ pub(super) fn check<F>(state: &State<F>, ops: &[Op]) -> Result<(), LogError> {
 
 impl Planned {
     fn truncate(&mut self, from: Index) -> Result<(), LogError> {
-        let (group, first) = (self.group, Index(self.first));
+        let group = self.group;
         if from.0 == 0 {
             return Err(LogError::NotContiguous { group, expected: Index(1), found: from });
         }
         // What a snapshot is of was committed.
         let kept = Index(self.first.max(self.mark.unwrap_or_default().index.0 + 1));
-        if from < kept && (from < first || self.mark.is_some()) {
+        if from < kept {
             return Err(LogError::Compacted { group, index: from, first: kept });
         }
         self.last = self.last.min(from.0 - 1);
