@@ -455,11 +455,14 @@ impl<R: EntryReader> Group<R> {
             (_, true) => store.reader().entries(self.config.group, first, high, ANSWER_BYTES).unwrap_or_default(),
             (_, false) => store.readable(first, high, ANSWER_BYTES),
         };
+        // What a snapshot covers and cannot be read is as good as compacted: what comes after it is to be had all the same.
+        let covered = |missed: &Index| log.snapshot.is_some_and(|(snapshot, _)| *missed <= snapshot);
+        let missed = self.repair.missed_through(first).filter(covered);
         let answer = Answer {
             first,
             last,
             commit: self.committed(),
-            log_first: log.first_index,
+            log_first: missed.map_or(log.first_index, |missed| Index(missed.0 + 1)),
             log_last: log.last_index,
             prior_term: term(Index(first.0 - 1)),
             last_term: term(last),

@@ -115,7 +115,8 @@ fn judge_journal(world: &mut World, node: usize, group: GroupId) {
         Ok(None) => return,
         Err(error) => return world.history.violate("groups_go_on", format!("the journal of {node}: {error}")),
     };
-    let first = world.members[node].group(group).map_or(Index(0), |group| group.status().first);
+    // As readers know it: a mark of this instant may not have been told to them.
+    let first = world.members[node].running.as_ref().map_or(Index(0), |running| running.view(group).first);
     let mut ordinal = world.history.of(group).ordinal_of(first);
     subscriptions_are_complete::check(world, group, &format!("the last reader at {node}"), &mut ordinal, &found);
     groups_are_apart::check(world, node, group, &found);

@@ -129,6 +129,11 @@ impl Repair {
         self.lost.iter().any(|lost| (lost.first..=lost.last).contains(&index))
     }
 
+    /// Last entry of the range that `index` lies in, where Raft does not wait for it.
+    pub fn missed_through(&self, index: Index) -> Option<Index> {
+        self.lost.iter().find(|lost| !lost.is_grave() && (lost.first..=lost.last).contains(&index)).map(|lost| lost.last)
+    }
+
     /// The other members of the configuration, who have to answer before anything is given up, and whoever is connected.
     pub fn set_others(&mut self, others: BTreeSet<MemberId>, linked: &BTreeSet<MemberId>) {
         (self.others, self.linked) = (others, linked.clone());

@@ -147,3 +147,14 @@ fn what_nobody_keeps_does_not_stand_before_what_somebody_has() {
     repair.restored(Index(8), Index(9));
     assert_eq!(repair.front(), Some(&Lost { last: Index(7), next_term: None, ..lost }));
 }
+
+/// What comes after it is asked of this member all the same (found with seed 502172 of the simulator).
+#[test]
+fn what_only_readers_miss_ends_where_its_range_ends() {
+    let mut repair = repair(3, 9, 9, None);
+    for (first, last, weight) in [(2, 3, Weight::Gap), (6, 7, Weight::Light)] {
+        repair.add(Lost { first: Index(first), last: Index(last), next_term: None, terms: Vec::new(), weight });
+    }
+    let through = [2, 3, 4, 6, 7, 9].map(|index| repair.missed_through(Index(index)).map(|last| last.0));
+    assert_eq!(through, [Some(3), Some(3), None, Some(7), Some(7), None]);
+}
