@@ -135,9 +135,9 @@ impl GroupShadow {
                     if self.entries.len() < prior {
                         self.entries.resize(prior, (mark.prior_term, 0));
                     }
-                    if self.gaps.contains(&Index(prior as u64)) {
-                        // Now its term is known.
-                        self.entries[prior - 1].0 = mark.prior_term;
+                    if let Some(at) = prior.checked_sub(1) {
+                        // What was there may have been unknown, or something else that was overtaken.
+                        self.entries[at].0 = mark.prior_term;
                     }
                     let gap = self.entries.len() as u64 + 1..=mark.index.0;
                     self.gaps.extend(gap.clone().map(Index));

@@ -8,7 +8,8 @@ use vexfs_core::ids::{GroupId, Index, MemberId};
 use vexfs_core::membership::{Membership, Role};
 use vexfs_core::ordered::conf::Conf;
 
-/// Lost entries that some member has, and who has lost them.
+/// Lost entries that some member has, and who has lost them. Nobody reads what is in front of a gap: damage there is met
+/// by nobody before the gap is filled.
 pub fn mendable(world: &World) -> Vec<(usize, GroupId, Index)> {
     let has = |member: &Member, group: GroupId, index: Index| {
         let shadow = member.shadow.of(group);
@@ -17,7 +18,11 @@ pub fn mendable(world: &World) -> Vec<(usize, GroupId, Index)> {
     let running = world.members.iter().enumerate().filter(|(_, member)| member.running.is_some());
     running
         .flat_map(|(node, member)| member.shadow.groups().map(move |(group, shadow)| (node, group, shadow)))
-        .flat_map(|(node, group, shadow)| shadow.holes.iter().chain(&shadow.gaps).map(move |index| (node, group, *index)))
+        .flat_map(|(node, group, shadow)| {
+            let gap_end = shadow.gaps.last().copied().unwrap_or_default();
+            let met = shadow.holes.iter().filter(move |index| **index > gap_end);
+            met.chain(&shadow.gaps).map(move |index| (node, group, *index))
+        })
         .filter(|(_, group, index)| world.members.iter().any(|member| has(member, *group, *index)))
         .collect()
 }
