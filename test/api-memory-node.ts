@@ -114,6 +114,7 @@ export class MemoryNode extends EventEmitter implements CoordinatorNode {
           consistencyPercentage: 99.5,
           divergence: { firstIndex: 2n ** 64n - 1n, exact: true, minority: ['memory'] },
           isolated: false,
+          repair: { waiting: false, firstIndex: null, lastIndex: null, repaired: 0, refused: 0 },
         },
       ],
       members: [{ id: 'memory', address: null, role: 'voter', health: 'ok', matchIndex: 2n ** 64n - 1n, refused: null }],

@@ -1,5 +1,5 @@
-import type { Divergence, GroupStatus, MemberStatus, Role, Status } from '../contracts/index.js';
-import type { WireDivergence, WireGroupStatus, WireMemberStatus, WireStatus } from './wire.js';
+import type { Divergence, GroupStatus, MemberStatus, RepairStatus, Role, Status } from '../contracts/index.js';
+import type { WireDivergence, WireGroupStatus, WireMemberStatus, WireRepair, WireStatus } from './wire.js';
 
 export function encodeStatus(status: Status): WireStatus {
   return {
@@ -82,6 +82,22 @@ function encodeGroup(group: GroupStatus): WireGroupStatus {
     consistencyPercentage: group.consistencyPercentage,
     ...(group.divergence === null ? {} : { divergence: encodeDivergence(group.divergence) }),
     isolated: group.isolated,
+    repair: encodeRepair(group.repair),
+  };
+}
+
+function encodeRepair({ firstIndex, lastIndex, ...rest }: RepairStatus): WireRepair {
+  const range = firstIndex === null || lastIndex === null ? {} : { firstIndex: firstIndex.toString(), lastIndex: lastIndex.toString() };
+  return { ...rest, ...range };
+}
+
+function decodeRepair(wire: WireRepair | null | undefined): RepairStatus {
+  return {
+    waiting: wire?.waiting ?? false,
+    firstIndex: wire?.firstIndex == null ? null : BigInt(wire.firstIndex),
+    lastIndex: wire?.lastIndex == null ? null : BigInt(wire.lastIndex),
+    repaired: wire?.repaired ?? 0,
+    refused: wire?.refused ?? 0,
   };
 }
 
@@ -114,6 +130,7 @@ function decodeGroup(wire: WireGroupStatus): GroupStatus {
     consistencyPercentage: wire.consistencyPercentage ?? 100,
     divergence: wire.divergence == null ? null : { ...wire.divergence, firstIndex: BigInt(wire.divergence.firstIndex) },
     isolated: wire.isolated,
+    repair: decodeRepair(wire.repair),
   };
 }
 

@@ -167,6 +167,14 @@ export interface WireDivergence {
   minority: string[];
 }
 
+export interface WireRepair {
+  waiting: boolean;
+  firstIndex?: string;
+  lastIndex?: string;
+  repaired: number;
+  refused: number;
+}
+
 export interface WireGroupStatus {
   group: number;
   role: string;
@@ -185,6 +193,7 @@ export interface WireGroupStatus {
   consistencyPercentage?: number;
   divergence?: WireDivergence | null;
   isolated: boolean;
+  repair?: WireRepair | null;
 }
 
 export interface WireMemberStatus {

@@ -159,8 +159,22 @@ export interface GroupStatus {
   readonly consistencyPercentage: number;
   /** Null while all agree, as far as this node has heard of them. */
   readonly divergence: Divergence | null;
+  readonly repair: RepairStatus;
   /** This node is in the minority: it acknowledges nothing, does not lead and refuses reads, until it is started again. */
   readonly isolated: boolean;
+}
+
+/** Entries of the journal that damage has taken, or a snapshot has come in the place of, and that others give back. */
+export interface RepairStatus {
+  /** The group neither votes, acknowledges nor leads here before they are back. */
+  readonly waiting: boolean;
+  /** First and last entry of those being asked for, or null. */
+  readonly firstIndex: bigint | null;
+  readonly lastIndex: bigint | null;
+  /** Entries that came back since the start. */
+  readonly repaired: number;
+  /** Answers since the start that were not what was applied here, by the running hash. */
+  readonly refused: number;
 }
 
 export interface Status {

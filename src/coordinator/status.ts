@@ -1,5 +1,5 @@
 /** What a node tells of itself. */
-import type { Divergence, GroupStatus, MemberStatus, Role, Status } from '../contracts/index.js';
+import type { Divergence, GroupStatus, MemberStatus, RepairStatus, Role, Status } from '../contracts/index.js';
 import type { ResolvedConfig } from '../config/index.js';
 import { type Core, type NativeGroup, type NativeStatus, raftId } from '../native/index.js';
 import type { NetworkStats } from '../network/index.js';
@@ -76,6 +76,13 @@ function groupStatus(native: NativeGroup, roster: Roster): GroupStatus {
     consistencyPercentage: native.consistencyPercentage,
     divergence: divergenceOf(native, roster),
     isolated: native.isolated,
+    repair: {
+      waiting: native.repairing,
+      firstIndex: native.lostFirstIndex ?? null,
+      lastIndex: native.lostLastIndex ?? null,
+      repaired: native.repaired,
+      refused: native.repairsRefused,
+    },
   };
 }
 
@@ -118,9 +125,15 @@ function reasonsOf(native: NativeStatus, groups: readonly GroupStatus[], members
     ...(leaderless.length === 0 ? [] : [`no leader${which} is known: ordered publishes wait`]),
     ...(native.diskFull ? ['DISK_FULL: the disk has no room; writes wait until it has'] : []),
     ...groups.flatMap((group) => divergedReasons(group)),
+    ...groups.flatMap(({ group, repair }) => (repair.waiting ? [waitingReason(group, repair)] : [])),
     ...groups.flatMap(({ group, snapshot }) => (snapshot.failure === null ? [] : [`the last snapshot of group ${group} failed: ${snapshot.failure}`])),
     ...members.filter(({ role, health }) => role !== 'removed' && health !== 'ok').map(({ id, health }) => `member ${id} is ${health}`),
   ];
+}
+
+function waitingReason(group: number, { firstIndex, lastIndex }: RepairStatus): string {
+  const which = firstIndex === null ? '' : ` ${firstIndex} to ${lastIndex}`;
+  return `group ${group} waits for entries${which} that damage has taken, from other members`;
 }
 
 function divergedReasons({ group, divergence, isolated }: GroupStatus): string[] {

@@ -193,6 +193,8 @@ pub struct NativeGroup {
     pub lost_last_index: Option<BigInt>,
     /// Entries that came back from other members since the start.
     pub repaired: f64,
+    /// Answers of other members that were not what was applied here, by the running hash.
+    pub repairs_refused: f64,
     /// First entry at which members have not applied the same; none while all agree.
     pub diverged_index: Option<BigInt>,
     /// Whether that is the first one for sure: differences of long ago are only known to be there.
@@ -272,6 +274,7 @@ fn native_group(status: &GroupStatus, me: MemberId) -> NativeGroup {
         lost_first_index: status.lost.map(|(first, _)| first.0.into()),
         lost_last_index: status.lost.map(|(_, last)| last.0.into()),
         repaired: status.repaired as f64,
+        repairs_refused: status.repairs_refused as f64,
         diverged_index: status.divergence.as_ref().map(|found| found.first.0.into()),
         diverged_exactly: status.divergence.as_ref().is_some_and(|found| found.exact),
         diverged_members: status.divergence.as_ref().map_or(Vec::new(), |found| ids(&found.minority)),

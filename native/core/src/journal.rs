@@ -31,16 +31,25 @@ pub enum JournalError {
 /// Places that one block of `Suppressed` holds at most.
 const SUPPRESSED_BLOCK: usize = 1024;
 
+/// An applied event that does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PassedOver {
+    pub index: Index,
+    pub offset: u32,
+    /// Why (`EventOutcome::code`): the running hash has it too.
+    pub code: u8,
+}
+
 /// What in the journal does not count. Cloning shares all but the newest block.
 ///
-/// Invariant: holds, in ascending order, the offset of every applied event that was not accepted.
+/// Invariant: holds, in ascending order, the place of every applied event that was not accepted.
 #[derive(Clone, Debug, Default)]
 pub struct Suppressed {
-    blocks: VecDeque<Arc<Vec<(Index, u32)>>>,
+    blocks: VecDeque<Arc<Vec<PassedOver>>>,
 }
 
 impl Suppressed {
-    pub fn add(&mut self, events: impl IntoIterator<Item = (Index, u32)>) {
+    pub fn add(&mut self, events: impl IntoIterator<Item = PassedOver>) {
         for event in events {
             if self.blocks.back().is_none_or(|block| block.len() >= SUPPRESSED_BLOCK) {
                 self.blocks.push_back(Arc::default());
@@ -53,23 +62,27 @@ impl Suppressed {
 
     /// Offsets of one entry that readers pass over.
     pub fn of(&self, index: Index) -> Vec<u32> {
-        let first = self.blocks.partition_point(|block| block.last().is_some_and(|(last, _)| *last < index));
-        let blocks = self.blocks.range(first..).take_while(|block| block.first().is_some_and(|(at, _)| *at <= index));
-        let found = blocks.flat_map(|block| {
-            let from = block.partition_point(|(at, _)| *at < index);
-            block[from..].iter().take_while(|(at, _)| *at == index)
-        });
-        found.map(|(_, offset)| *offset).collect()
+        self.at(index).map(|event| event.offset).collect()
+    }
+
+    /// What of one entry does not count.
+    pub fn at(&self, index: Index) -> impl Iterator<Item = &PassedOver> {
+        let first = self.blocks.partition_point(|block| block.last().is_some_and(|last| last.index < index));
+        let blocks = self.blocks.range(first..).take_while(move |block| block.first().is_some_and(|at| at.index <= index));
+        blocks.flat_map(move |block| {
+            let from = block.partition_point(|at| at.index < index);
+            block[from..].iter().take_while(move |at| at.index == index)
+        })
     }
 
     /// The journal begins at `first` now: whole blocks before it are let go of.
     pub fn cut_before(&mut self, first: Index) {
-        while self.blocks.front().is_some_and(|block| block.last().is_some_and(|(last, _)| *last < first)) {
+        while self.blocks.front().is_some_and(|block| block.last().is_some_and(|last| last.index < first)) {
             self.blocks.pop_front();
         }
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &(Index, u32)> {
+    pub fn iter(&self) -> impl Iterator<Item = &PassedOver> {
         self.blocks.iter().flat_map(|block| block.iter())
     }
 }

@@ -25,6 +25,8 @@ pub enum CorePlant {
     NobodyIsolates,
     /// What a snapshot has taken the place of is fetched from nobody.
     GapForgotten,
+    /// What fills a gap is not compared with the running hash.
+    GapUnhashed,
     /// Readers may begin in front of a gap.
     GapShown,
     /// At the end of a log, whatever is committed elsewhere is taken, whatever stands in front of it here.

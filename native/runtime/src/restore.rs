@@ -75,7 +75,7 @@ impl Restore {
         for (SnapshotMeta { cluster_id, group, index, term, .. }, mut machine) in read {
             // The journal is not in a snapshot: it begins again after it.
             let first = Index(index.0 + 1);
-            machine.journal_begins(Beginning { first, prior_term: term });
+            machine.journal_begins(Beginning { first, prior_term: term, prior_hash: None });
             found_again(&mut machine, group, index, &self.founders);
             let meta = SnapshotMeta { cluster_id, group, index, term, conf: conf_of(&self.founders) };
             keeper.write(&meta, &machine.image(), &mut || {})?;

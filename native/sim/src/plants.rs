@@ -53,6 +53,7 @@ pub enum Plant {
     JournalsMixedUp,
     GapForgotten,
     GapShown,
+    GapUnhashed,
     RepairUnanchored,
     StatesPart,
     NobodyIsolates,
@@ -74,7 +75,7 @@ const fn row(plant: Plant, name: &'static str, what: &'static str, caught_by: &'
     PlantRow { plant, name, what, caught_by }
 }
 
-pub static PLANTS: [PlantRow; 47] = [
+pub static PLANTS: [PlantRow; 48] = [
     row(AckBeforeSync, "ack-before-sync", "the log says \"on disk\" when a write is only queued", &["acknowledged_is_durable"]),
     row(BarrierWithoutReadIndex, "read-without-barrier", "a barrier is answered from local state without asking the leader", &["barrier_is_real_time"]),
     row(TinyWindow, "tiny-window", "the id window forgets almost everything, on every member", &["exactly_once", "duplicates_keep_first_place", "fence_is_final"]),
@@ -117,6 +118,7 @@ pub static PLANTS: [PlantRow; 47] = [
     row(JournalsMixedUp, "journals-mixed-up", "readers of one group are told where another's journal begins", &["subscriptions_are_complete", "groups_go_on"]),
     row(GapForgotten, "gap-forgotten", "entries that a snapshot has taken the place of are fetched from nobody", &["healing", "groups_go_on"]),
     row(GapShown, "gap-shown", "readers may begin in front of entries that a snapshot has taken the place of", &["groups_go_on", "subscriptions_are_complete"]),
+    row(GapUnhashed, "gap-unhashed", "what fills a gap is not compared with the running hash", &["repair_is_faithful", "subscriptions_are_complete", "exactly_once"]),
     row(RepairUnanchored, "repair-unanchored", "at a log's end, what is committed elsewhere is taken whatever stands in front of it here", &["repair_is_faithful", "commit_is_final", "state_machine_safety", "log_matching"]),
     row(StatesPart, "states-part", "one member's window has another size than the others', and only what the members make of it is judged", &["healing"]),
     row(NobodyIsolates, "nobody-isolates", "one member's window has another size than the others', and it goes on when they tell it", &["minority_is_isolated"]),
@@ -188,6 +190,7 @@ impl Plant {
             JournalsMixedUp => CorePlant::JournalsMixedUp,
             GapForgotten => CorePlant::GapForgotten,
             GapShown => CorePlant::GapShown,
+            GapUnhashed => CorePlant::GapUnhashed,
             RepairUnanchored => CorePlant::RepairUnanchored,
             NobodyIsolates => CorePlant::NobodyIsolates,
             EverybodyIsolates => CorePlant::EverybodyIsolates,
@@ -200,7 +203,7 @@ impl Plant {
     pub fn spoil_frame(self, frame: &mut Frame, groups: u32, random: &mut Random) {
         match self {
             FramesMixedUp if random.chance(20) => frame.group = GroupId((frame.group.0 + 1) % groups),
-            RepairUnchecked => spoil_repair(frame),
+            RepairUnchecked => garble(frame),
             _ => {}
         }
     }
@@ -215,7 +218,7 @@ impl Plant {
 }
 
 /// Changes what another member says of lost entries.
-fn spoil_repair(frame: &mut Frame) {
+pub fn garble(frame: &mut Frame) {
     let (FrameKind::RepairAnswer, Ok(mut answer)) = (frame.kind, Answer::decode(&frame.body)) else { return };
     for entry in answer.entries.iter_mut().filter(|entry| !entry.data.is_empty()).take(1) {
         let mut data = entry.data.to_vec();

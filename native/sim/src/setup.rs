@@ -156,7 +156,8 @@ impl Setup {
             _ => changes.only.clone(),
         };
         let mean_us = if only.is_empty() { mean_us } else { mean_us.clamp(250_000, 1_000_000) };
-        let mut limits = MachineLimits { window_events: 4_096, sessions: 500, fences: 1_000, consumers: 10 };
+        let mut limits = MachineLimits { window_events: 4_096, sessions: 500, fences: 1_000, consumers: 10, ..MachineLimits::default() };
+        limits.milestone_entries = Random::stream(seed, "milestones", 0).pick(&[4, 16, 1024]);
         if random.chance(60) && changes.plant.is_none() {
             // Sessions are forgotten all the time: clients are told so, and every member forgets the same ones.
             limits.sessions = 3;

@@ -57,6 +57,8 @@ fn changes(plant: Plant) -> Changes {
         Plant::RepairFromStaleMember | Plant::RepairUnanchored => {
             Changes { members: Some(5), only: vec![FaultKind::Partition, FaultKind::DamagedMiddle], ..planted }
         }
+        // A wrong answer while a journal is filled.
+        Plant::GapUnhashed => Changes { only: vec![FaultKind::GarbledAnswer, FaultKind::DamagedMiddle, FaultKind::Partition], ..planted },
         // Readers of the member that differs would see it first, and end the run.
         Plant::StatesPart | Plant::NobodyIsolates => Changes { subscribers: Some(0), consumers: Some(0), ..planted },
         _ => planted,

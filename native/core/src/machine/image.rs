@@ -9,7 +9,7 @@ use super::window::{Place, WindowImage};
 use super::{Beginning, Machine, MachineLimits, Milestone};
 use crate::event::Malformed;
 use crate::ids::{EventId, Index, SessionId, Term};
-use crate::journal::Suppressed;
+use crate::journal::{PassedOver, Suppressed};
 use crate::membership::Membership;
 use crate::packed::{put_text, Unpack};
 use std::collections::BTreeSet;
@@ -52,6 +52,13 @@ pub struct MachineImage {
 pub type Emit<'a, E> = dyn FnMut(u16, &[u8]) -> Result<(), E> + 'a;
 
 impl MachineImage {
+    /// Of a journal that is to begin here.
+    pub fn begin(&mut self, beginning: Beginning) {
+        self.beginning = Some(beginning);
+        self.suppressed.cut_before(beginning.first);
+        self.milestones.retain(|mark| mark.index >= beginning.first);
+    }
+
     /// Hands out (tag, block) pairs, each at most about a MiB.
     pub fn encode<E>(&self, emit: &mut Emit<'_, E>) -> Result<(), E> {
         let mut out = Vec::new();
@@ -77,18 +84,21 @@ impl MachineImage {
                 out.extend_from_slice(&position.offset.to_le_bytes());
             }
         })?;
-        blocks(TAG_SUPPRESSED, self.suppressed.iter(), emit, |out, (index, offset)| {
-            out.extend_from_slice(&index.0.to_le_bytes());
-            out.extend_from_slice(&offset.to_le_bytes());
+        blocks(TAG_SUPPRESSED, self.suppressed.iter(), emit, |out, event| {
+            out.extend_from_slice(&event.index.0.to_le_bytes());
+            out.extend_from_slice(&event.offset.to_le_bytes());
+            out.push(event.code);
         })?;
         blocks(TAG_MILESTONES, self.milestones.iter(), emit, |out, mark| {
-            for field in [mark.index.0, mark.events, mark.bytes, mark.hlc] {
+            for field in [mark.index.0, mark.hash, mark.events, mark.bytes, mark.hlc] {
                 out.extend_from_slice(&field.to_le_bytes());
             }
         })?;
         blocks(TAG_BEGINNING, self.beginning.iter(), emit, |out, beginning| {
             out.extend_from_slice(&beginning.first.0.to_le_bytes());
             out.extend_from_slice(&beginning.prior_term.0.to_le_bytes());
+            out.push(u8::from(beginning.prior_hash.is_some()));
+            out.extend_from_slice(&beginning.prior_hash.unwrap_or(0).to_le_bytes());
         })?;
         blocks(TAG_PLACES, self.window.places(), emit, |out, place| {
             out.extend_from_slice(&place.id.0.to_be_bytes());
@@ -180,18 +190,21 @@ impl Restore {
             }
             TAG_SUPPRESSED => {
                 while !fields.is_empty() {
-                    machine.passed_over.add([(Index(fields.u64()?), fields.u32()?)]);
+                    let (index, offset) = (Index(fields.u64()?), fields.u32()?);
+                    machine.passed_over.add([PassedOver { index, offset, code: fields.u8()? }]);
                 }
             }
             TAG_MILESTONES => {
                 while !fields.is_empty() {
-                    let (index, events) = (Index(fields.u64()?), fields.u64()?);
-                    let (bytes, hlc) = (fields.u64()?, fields.u64()?);
-                    machine.milestones.push_back(Milestone { index, events, bytes, hlc });
+                    let (index, hash) = (Index(fields.u64()?), fields.u64()?);
+                    let (events, bytes, hlc) = (fields.u64()?, fields.u64()?, fields.u64()?);
+                    machine.milestones.push_back(Milestone { index, hash, events, bytes, hlc });
                 }
             }
             TAG_BEGINNING => {
-                machine.beginning = Some(Beginning { first: Index(fields.u64()?), prior_term: Term(fields.u64()?) });
+                let (first, prior_term) = (Index(fields.u64()?), Term(fields.u64()?));
+                let (known, hash) = (fields.u8()? != 0, fields.u64()?);
+                machine.beginning = Some(Beginning { first, prior_term, prior_hash: known.then_some(hash) });
             }
             other if other & TAG_OPTIONAL != 0 => return Ok(()),
             _ => return Err(Malformed { at: 0, what: "unknown kind of block" }),

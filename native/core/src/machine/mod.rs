@@ -12,7 +12,8 @@ pub mod window;
 use crate::entry;
 use crate::event::{Malformed, Submission, SubmissionKind};
 use crate::ids::{EventId, Index, Term};
-use crate::journal::Suppressed;
+use crate::journal::{PassedOver, Suppressed};
+use crate::log::LogEntry;
 use crate::membership::{MemberCommand, MemberRefused, Membership};
 use bytes::Bytes;
 use consumer::{Consumer, Consumers, Position};
@@ -28,11 +29,13 @@ pub struct MachineLimits {
     pub sessions: usize,
     pub fences: usize,
     pub consumers: usize,
+    /// Entries after which there is a milestone at the latest.
+    pub milestone_entries: u64,
 }
 
 impl Default for MachineLimits {
     fn default() -> Self {
-        Self { window_events: 1_000_000, sessions: 10_000, fences: 100_000, consumers: 10_000 }
+        Self { window_events: 1_000_000, sessions: 10_000, fences: 100_000, consumers: 10_000, milestone_entries: 1024 }
     }
 }
 
@@ -51,6 +54,21 @@ pub enum EventOutcome {
     Early,
     /// Its sequence was used before, but the window no longer knows how it ended.
     Forgotten,
+}
+
+impl EventOutcome {
+    /// As the running hash and snapshots have it.
+    pub fn code(self) -> u8 {
+        match self {
+            EventOutcome::Accepted { .. } => 0,
+            EventOutcome::Duplicate { .. } => 1,
+            EventOutcome::IdReused { .. } => 2,
+            EventOutcome::Fenced => 3,
+            EventOutcome::SessionExpired => 4,
+            EventOutcome::Early => 5,
+            EventOutcome::Forgotten => 6,
+        }
+    }
 }
 
 /// What became of one submission.
@@ -78,10 +96,11 @@ pub struct Applied {
     pub outcome: Outcome,
 }
 
-/// Totals up to and including the entry at `index`; `hlc` is the highest hybrid clock seen by then.
+/// Totals and running hash up to and including the entry at `index`; `hlc` is the highest hybrid clock seen by then.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Milestone {
     pub index: Index,
+    pub hash: u64,
     pub events: u64,
     pub bytes: u64,
     pub hlc: u64,
@@ -93,10 +112,11 @@ pub struct Beginning {
     pub first: Index,
     /// Term of the entry before.
     pub prior_term: Term,
+    /// Running hash up to the entry before, where it is known.
+    pub prior_hash: Option<u64>,
 }
 
-/// A milestone is set after so many entries, bytes, or milliseconds.
-const MILESTONE_ENTRIES: u64 = 1024;
+/// A milestone is set after so many bytes or milliseconds too.
 const MILESTONE_BYTES: u64 = 1024 * 1024;
 const MILESTONE_MS: u64 = 10_000;
 
@@ -107,7 +127,7 @@ pub struct Machine {
     fences: BTreeSet<EventId>,
     consumers: Consumers,
     /// Events applied since the last `take_suppressed` that do not count: readers of the journal pass them over.
-    suppressed: Vec<(Index, u32)>,
+    suppressed: Vec<PassedOver>,
     /// All of them, as far back as this member's journal goes.
     passed_over: Suppressed,
     membership: Membership,
@@ -184,7 +204,8 @@ impl Machine {
     /// The journal begins here now.
     pub fn journal_begins(&mut self, beginning: Beginning) {
         let first = beginning.first;
-        self.beginning = Some(beginning);
+        let prior_hash = beginning.prior_hash.or_else(|| self.hash_at(Index(first.0.saturating_sub(1))));
+        self.beginning = Some(Beginning { prior_hash, ..beginning });
         self.passed_over.cut_before(first);
         while self.milestones.front().is_some_and(|mark| mark.index < first) {
             self.milestones.pop_front();
@@ -193,7 +214,27 @@ impl Machine {
 
     /// Totals up to now.
     pub fn totals(&self) -> Milestone {
-        Milestone { index: self.applied, events: self.events, bytes: self.bytes, hlc: self.hlc }
+        Milestone { index: self.applied, hash: self.hash, events: self.events, bytes: self.bytes, hlc: self.hlc }
+    }
+
+    /// Where the running hash is known since the journal's beginning, ascending: the same on every member.
+    pub fn hashes(&self) -> impl DoubleEndedIterator<Item = (Index, u64)> + '_ {
+        let begins = self.beginning.and_then(|begins| Some((Index(begins.first.0.checked_sub(1)?), begins.prior_hash?)));
+        let milestones = self.milestones.iter().map(|mark| (mark.index, mark.hash));
+        begins.into_iter().chain(milestones).chain([(self.applied, self.hash)])
+    }
+
+    fn hash_at(&self, index: Index) -> Option<u64> {
+        self.hashes().rev().find(|(at, _)| *at == index).map(|(_, hash)| hash)
+    }
+
+    /// The running hash behind an entry that was applied, from that in front of it.
+    pub fn hash_past(&self, hash: u64, entry: &LogEntry) -> u64 {
+        if entry.kind != 0 {
+            return fold_change(hash, entry.term, &entry.data, &entry.context);
+        }
+        let decided = self.passed_over.at(entry.index);
+        decided.fold(fold_entry(hash, entry.term, &entry.data), |hash, event| fold_decision(hash, event.offset, event.code))
     }
 
     /// Ascending, since the journal's beginning.
@@ -204,7 +245,7 @@ impl Machine {
     fn set_milestone(&mut self) {
         let now = self.totals();
         let last = self.milestones.back().copied().unwrap_or_default();
-        let due = now.index.0 >= last.index.0 + MILESTONE_ENTRIES
+        let due = now.index.0 >= last.index.0 + self.limits.milestone_entries
             || now.bytes >= last.bytes + MILESTONE_BYTES
             || now.hlc >> 16 >= (last.hlc >> 16) + MILESTONE_MS;
         if due {
@@ -243,8 +284,8 @@ impl Machine {
         self.sessions.len()
     }
 
-    /// Events that were not accepted since the last call, in order: (index, offset).
-    pub fn take_suppressed(&mut self) -> Vec<(Index, u32)> {
+    /// Events that were not accepted since the last call, in order.
+    pub fn take_suppressed(&mut self) -> Vec<PassedOver> {
         std::mem::take(&mut self.suppressed)
     }
 
@@ -252,6 +293,14 @@ impl Machine {
     /// than go on with a different state.
     pub fn apply(&mut self, index: Index, term: Term, data: &Bytes) -> Result<Vec<Applied>, Malformed> {
         self.apply_unpacked(index, term, data, entry::unpack(data)?, &[])
+    }
+
+    /// Takes a change of the group's configuration: an entry that the state makes nothing of.
+    pub fn apply_change(&mut self, index: Index, term: Term, data: &[u8], context: &[u8]) {
+        debug_assert_eq!(index.0, self.applied.0 + 1, "entries are applied in order, without a gap");
+        self.hash = fold_change(self.hash, term, data, context);
+        self.applied = index;
+        self.set_milestone();
     }
 
     /// Takes one entry whose submissions `entry::unpack` has found before. `fingerprints`: of its events in order, or
@@ -265,7 +314,7 @@ impl Machine {
         fingerprints: &[u64],
     ) -> Result<Vec<Applied>, Malformed> {
         debug_assert_eq!(index.0, self.applied.0 + 1, "entries are applied in order, without a gap");
-        self.hash = xxh3_64_with_seed(data, self.hash ^ term.0.rotate_left(32));
+        self.hash = fold_entry(self.hash, term, data);
         self.bytes += data.len() as u64;
         let mut offset = 0;
         let mut applied = Vec::with_capacity(submissions.len());
@@ -329,9 +378,10 @@ impl Machine {
                 list.push(outcome);
             }
             if !accepted {
-                self.suppressed.push((index, here));
-                self.passed_over.add([(index, here)]);
-                self.fold(here, outcome);
+                let event = PassedOver { index, offset: here, code: outcome.code() };
+                self.suppressed.push(event);
+                self.passed_over.add([event]);
+                self.hash = fold_decision(self.hash, here, event.code);
             }
         }
         if let (false, Some(last)) = (session.is_none() || last == known, last) {
@@ -423,22 +473,21 @@ impl Machine {
             },
         }
     }
+}
 
-    /// Decisions that the entry's bytes alone do not show go into the hash too.
-    fn fold(&mut self, offset: u32, outcome: EventOutcome) {
-        let code: u8 = match outcome {
-            EventOutcome::Accepted { .. } => 0,
-            EventOutcome::Duplicate { .. } => 1,
-            EventOutcome::IdReused { .. } => 2,
-            EventOutcome::Fenced => 3,
-            EventOutcome::SessionExpired => 4,
-            EventOutcome::Early => 5,
-            EventOutcome::Forgotten => 6,
-        };
-        let mut note = [0; 13];
-        note[..8].copy_from_slice(&self.hash.to_le_bytes());
-        note[8..12].copy_from_slice(&offset.to_le_bytes());
-        note[12] = code;
-        self.hash = xxh3_64(&note);
-    }
+fn fold_entry(hash: u64, term: Term, data: &[u8]) -> u64 {
+    xxh3_64_with_seed(data, hash ^ term.0.rotate_left(32))
+}
+
+fn fold_change(hash: u64, term: Term, data: &[u8], context: &[u8]) -> u64 {
+    xxh3_64_with_seed(context, fold_entry(hash, term, data))
+}
+
+/// Decisions that the entry's bytes alone do not show go into the hash too.
+fn fold_decision(hash: u64, offset: u32, code: u8) -> u64 {
+    let mut note = [0; 13];
+    note[..8].copy_from_slice(&hash.to_le_bytes());
+    note[8..12].copy_from_slice(&offset.to_le_bytes());
+    note[12] = code;
+    xxh3_64(&note)
 }

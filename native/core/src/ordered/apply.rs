@@ -27,18 +27,18 @@ impl<R: EntryReader> Group<R> {
         let conf_before = self.conf.clone();
         for entry in entries {
             let (index, term) = (Index(entry.index), Term(entry.term));
-            let data = match entry.get_entry_type() {
-                EntryType::EntryNormal => entry.data,
-                // For the replicated state it is an empty entry: the configuration is the group's own.
+            let applied = match entry.get_entry_type() {
+                EntryType::EntryNormal => self
+                    .machine
+                    .apply(index, term, &entry.data)
+                    .map_err(|source| GroupError::Unappliable { index, source })?,
+                // The configuration is the group's own: the replicated state makes nothing of it.
                 EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => {
                     self.apply_conf(&entry, now_us);
-                    bytes::Bytes::new()
+                    self.machine.apply_change(index, term, &entry.data, &entry.context);
+                    Vec::new()
                 }
             };
-            let applied = self
-                .machine
-                .apply(index, term, &data)
-                .map_err(|source| GroupError::Unappliable { index, source })?;
             self.agreement.note(index, self.machine.hash());
             let durable_members = self.durable_members(index);
             for one in applied {

@@ -1,6 +1,7 @@
 //! What a group asks of its caller after each flush.
 
 use crate::ids::{GroupId, Index, MemberId, RequestId, Term};
+use crate::journal::PassedOver;
 use crate::log::Op;
 use crate::membership::MemberRefused;
 use crate::machine::Outcome;
@@ -67,7 +68,7 @@ pub struct Effects {
     /// Entries were applied: subscribers have something to read.
     pub applied: bool,
     /// Events among them that readers of the journal pass over: (index, offset).
-    pub suppressed: Vec<(Index, u32)>,
+    pub suppressed: Vec<PassedOver>,
     /// Work on snapshot files; the result goes to `Group::job_done`.
     pub jobs: Vec<Job>,
     /// The journal begins here now: nothing before it can be read any more.

@@ -209,7 +209,7 @@ impl<R: EntryReader> Group<R> {
             Some((info, machine)) => (Some(info), machine),
             None => (None, Machine::new(config.limits, machine_key)),
         };
-        machine.journal_begins(Beginning { first: found.first_index, prior_term: found.prior_term });
+        machine.journal_begins(Beginning { first: found.first_index, prior_term: found.prior_term, prior_hash: None });
         let conf = info.as_ref().map_or_else(|| Conf::of_voters(config.voters.clone()), |info| info.meta.conf.clone());
         let applied = machine.applied();
         let store = Store::new(config.group, reader, found, info, &conf);

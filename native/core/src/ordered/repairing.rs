@@ -7,6 +7,7 @@
 
 use super::effects::{Effects, Purpose, Write};
 use super::receive::Refused;
+use super::repair::hashes;
 use super::repair::words::{Answer, Query, ANSWER_BYTES};
 use super::repair::{Lost, Mend, Step, Weight};
 use super::store::{EntryReader, Store};
@@ -295,7 +296,12 @@ impl<R: EntryReader> Group<R> {
         }
         let prior_term = self.prior_term();
         match self.repair.answered(from, answer, self.committed(), prior_term) {
-            Some(Mend::Restore(entries)) => {
+            Some(Mend::Restore(mut entries)) => {
+                let Some(count) = self.right_ones(&entries) else {
+                    self.repair.refused(from);
+                    return Ok(());
+                };
+                entries.truncate(count);
                 let op = Op::Repair { group: self.config.group, entries: entries.clone() };
                 self.write(vec![op], Purpose::Repair, Mending::Restore(entries), effects);
             }
@@ -303,6 +309,15 @@ impl<R: EntryReader> Group<R> {
             None => {}
         }
         Ok(())
+    }
+
+    /// How many of the entries are the ones that were applied here; of what was not, nothing is known.
+    fn right_ones(&self, entries: &[LogEntry]) -> Option<usize> {
+        let applied = entries.last().is_some_and(|last| last.index <= self.machine.applied());
+        match applied && !plants::is(CorePlant::GapUnhashed) {
+            true => hashes::right_ones(&self.machine, self.raw.store(), self.config.group, entries),
+            false => Some(entries.len()),
+        }
     }
 
     /// A repair is on disk.
@@ -374,7 +389,7 @@ impl<R: EntryReader> Group<R> {
 
     fn adopted(&mut self, mark: SnapshotMark, info: SnapshotInfo, machine: Box<Machine>, effects: &mut Effects) {
         self.machine = *machine;
-        self.machine.journal_begins(Beginning { first: mark.first, prior_term: mark.prior_term });
+        self.machine.journal_begins(Beginning { first: mark.first, prior_term: mark.prior_term, prior_hash: None });
         self.conf = Arc::new(info.meta.conf.clone());
         self.agreement.begin(mark.index, self.machine.hash(), self.machine.events());
         self.snapshots.replaced(self.machine.bytes());

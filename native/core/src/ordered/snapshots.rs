@@ -5,6 +5,7 @@
 //! no memory but the pieces in flight.
 
 use super::effects::{Effects, Purpose, Write};
+use super::repair::hashes;
 use super::store::EntryReader;
 use super::{Group, GroupError};
 use crate::ids::{GroupId, Index, MemberId};
@@ -86,7 +87,8 @@ struct Kept {
 
 #[derive(Default)]
 pub(super) struct Snapshots {
-    writing: bool,
+    /// One is being written: where the journal begins with it.
+    writing: Option<Beginning>,
     /// Somebody has asked for one.
     wanted: bool,
     retry_at: u64,
@@ -159,7 +161,7 @@ impl<R: EntryReader> Group<R> {
         let applied = self.machine.applied();
         let store = self.raw.store();
         let (last, last_bytes) = store.snapshot_info().map_or((Index(0), 0), |info| (info.meta.index, info.bytes));
-        let busy = self.snapshots.writing || self.snapshots.installing.is_some() || self.ticks < self.snapshots.retry_at;
+        let busy = self.snapshots.writing.is_some() || self.snapshots.installing.is_some() || self.ticks < self.snapshots.retry_at;
         if busy || applied <= last || self.conf.voters.is_empty() {
             return;
         }
@@ -177,26 +179,30 @@ impl<R: EntryReader> Group<R> {
             term,
             conf: (*self.conf).clone(),
         };
-        self.snapshots.writing = true;
+        let beginning = self.retained_from(applied);
+        let mut image = self.machine.image();
+        image.begin(beginning);
+        self.snapshots.writing = Some(beginning);
         self.snapshots.wanted = false;
         self.snapshots.bytes_then = self.machine.bytes();
-        effects.jobs.push(Job::Write { meta, image: Box::new(self.machine.image()) });
+        effects.jobs.push(Job::Write { meta, image: Box::new(image) });
     }
 
     /// What became of a job of this group.
     pub fn job_done(&mut self, done: Done, effects: &mut Effects) -> Result<(), GroupError> {
         match done {
             Done::Written(info) => {
-                self.snapshots.writing = false;
                 self.snapshots.taken += 1;
                 self.snapshots.last_failure = None;
                 // Of a state that is not the others' the next start must not begin.
-                if self.newest_snapshot() < info.meta.index && !self.keeps_out() {
-                    self.mark(info, effects);
+                let beginning = self.snapshots.writing.take();
+                let of_use = self.newest_snapshot() < info.meta.index && !self.keeps_out();
+                if let Some(beginning) = beginning.filter(|_| of_use) {
+                    self.mark(info, beginning, effects);
                 }
             }
             Done::NotWritten { reason, .. } => {
-                self.snapshots.writing = false;
+                self.snapshots.writing = None;
                 self.snapshots.retry_at = self.ticks + RETRY_TICKS;
                 self.snapshots.last_failure = Some(reason);
             }
@@ -236,21 +242,20 @@ impl<R: EntryReader> Group<R> {
     }
 
     /// Has the log note a snapshot that is on disk, and how much of the journal stays.
-    fn mark(&mut self, info: SnapshotInfo, effects: &mut Effects) {
-        let first = self.retained_from(info.meta.index);
-        let Some(prior_term) = self.raw.store().term_of(Index(first.0 - 1)) else { return };
+    fn mark(&mut self, info: SnapshotInfo, beginning: Beginning, effects: &mut Effects) {
+        let Beginning { first, prior_term, .. } = beginning;
         let mark = SnapshotMark { index: info.meta.index, term: info.meta.term, first, prior_term };
         self.marking(mark.index);
         self.raw.mut_store().compacted(info, first);
         self.repair_marked(mark);
-        self.machine.journal_begins(Beginning { first, prior_term });
+        self.machine.journal_begins(beginning);
         let op = Op::Mark { group: self.config.group, mark };
         effects.writes.push(Write { group: self.config.group, number: 0, ops: vec![op], purpose: Purpose::Usual });
         effects.journal_first = Some(self.journal_first());
     }
 
-    /// Where the journal may begin with a snapshot at `snapshot`: retention decides, but what followers need stays.
-    fn retained_from(&self, snapshot: Index) -> Index {
+    /// Where the journal is to begin with a snapshot at `snapshot`: retention decides, but what followers need stays.
+    fn retained_from(&self, snapshot: Index) -> Beginning {
         let policy = &self.config.snapshots;
         let now = self.machine.totals();
         let expired = self.machine.milestones().take_while(|mark| {
@@ -264,7 +269,14 @@ impl<R: EntryReader> Group<R> {
         let store = self.raw.store();
         // The term before it has to be known.
         let wanted = Some(wanted.min(most)).filter(|first| *first >= store.floor());
-        store.first().max(wanted.unwrap_or_default())
+        let first = store.first().max(wanted.unwrap_or_default());
+        let prior = Index(first.0 - 1);
+        let known = self.machine.beginning().filter(|begins| begins.first == first);
+        known.unwrap_or_else(|| Beginning {
+            first,
+            prior_term: store.term_of(prior).unwrap_or_default(),
+            prior_hash: hashes::hash_at(&self.machine, store, self.config.group, prior),
+        })
     }
 
     pub(super) fn tick_snapshots(&mut self) {
@@ -471,11 +483,12 @@ impl<R: EntryReader> Group<R> {
     fn kept(&self, meta: &SnapshotMeta, machine: &Machine) -> Kept {
         let store = self.raw.store();
         let (first, last) = (store.first(), self.machine.applied().min(store.durable()));
-        let begins = |first: Index, prior_term| Kept { beginning: Beginning { first, prior_term }, last: Index(first.0 - 1) };
+        let begins = |first: Index, prior_term| Kept { beginning: Beginning { first, prior_term, prior_hash: None }, last: Index(first.0 - 1) };
         let Some(theirs) = machine.beginning() else { return begins(Index(meta.index.0 + 1), meta.term) };
         if theirs.first < first {
             let last = last.max(Index(first.0 - 1));
-            return Kept { beginning: Beginning { first, prior_term: store.prior_term() }, last };
+            let prior_hash = self.machine.beginning().filter(|begins| begins.first == first).and_then(|begins| begins.prior_hash);
+            return Kept { beginning: Beginning { first, prior_term: store.prior_term(), prior_hash }, last };
         }
         match theirs.first.0 <= last.0 + 1 {
             true => Kept { beginning: theirs, last: last.max(Index(theirs.first.0 - 1)) },
@@ -499,7 +512,7 @@ impl<R: EntryReader> Group<R> {
         let Some(Installing { info, journal, .. }) = &self.snapshots.installing else { return Vec::new() };
         debug_assert_eq!(info.meta.index.0, index, "Raft takes what it was given");
         let (info, journal, group) = (info.clone(), *journal, self.config.group);
-        let (index, term, Beginning { first, prior_term }) = (info.meta.index, info.meta.term, journal.beginning);
+        let (index, term, Beginning { first, prior_term, .. }) = (info.meta.index, info.meta.term, journal.beginning);
         let mut ops = Vec::new();
         if self.raw.store().last() > journal.last {
             ops.push(Op::Truncate { group, from: Index(journal.last.0 + 1) });

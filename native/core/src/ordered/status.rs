@@ -49,6 +49,8 @@ pub struct GroupStatus {
     pub lost: Option<(Index, Index)>,
     /// Entries that came back from other members since the start.
     pub repaired: u64,
+    /// Answers that were not what was applied here, by the running hash.
+    pub repairs_refused: u64,
     /// Members that have not applied the same, this one included.
     pub divergence: Option<Divergence>,
     /// Where this member was in the minority: it acknowledges nothing, does not lead, and refuses reads, until it is started
@@ -113,6 +115,7 @@ impl<R: EntryReader> Group<R> {
             repairing: self.is_repairing(),
             lost: self.lost_now(),
             repaired: self.repair.restored,
+            repairs_refused: self.repair.refused,
             divergence: self.divergence(),
             isolated: self.isolated(),
             divergences: self.agreement.divergences,

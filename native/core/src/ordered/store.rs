@@ -181,7 +181,7 @@ impl<R: EntryReader> Store<R> {
     }
 
     /// A received snapshot takes the place of the log behind `last`; what is there in front of it is hidden from raft.
-    pub fn replaced(&mut self, info: SnapshotInfo, Beginning { first, prior_term }: Beginning, last: Index) {
+    pub fn replaced(&mut self, info: SnapshotInfo, Beginning { first, prior_term, .. }: Beginning, last: Index) {
         let (index, term) = (info.meta.index, info.meta.term);
         let prior = Index(first.0 - 1);
         let runs = self.terms.iter().filter(|(from, _)| (first..=last).contains(from)).copied();

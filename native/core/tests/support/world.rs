@@ -33,7 +33,7 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, members: usize) -> Self {
-        let limits = MachineLimits { window_events: 100_000, sessions: 1_000, fences: 1_000, consumers: 10 };
+        let limits = MachineLimits { window_events: 100_000, sessions: 1_000, fences: 1_000, consumers: 10, ..MachineLimits::default() };
         let nodes = (0..members).map(|at| Node::new(((b'a' + at as u8) as char).to_string(), limits)).collect();
         let mut world = Self {
             now_us: 0,
@@ -223,8 +223,8 @@ impl World {
             at.torn = false;
         }
         at.applied_ever = at.applied_ever.max(group.machine().applied());
-        for (index, offset) in at.effects.suppressed.drain(..) {
-            at.suppressed.entry(index).or_default().push(offset);
+        for event in at.effects.suppressed.drain(..) {
+            at.suppressed.entry(event.index).or_default().push(event.offset);
         }
         let writes = std::mem::take(&mut at.effects.writes);
         for write in &writes {

@@ -189,12 +189,16 @@ impl Replay {
         if entry.index <= self.machine.applied() {
             return self.known(&entry, events(&submissions), digest, row);
         }
-        // The machine sees nothing of what is raft's own.
-        let data = if entry.kind == 0 { entry.data.clone() } else { bytes::Bytes::new() };
-        let applied = self
-            .machine
-            .apply_unpacked(entry.index, entry.term, &data, submissions, &fingerprints)
-            .map_err(malformed)?;
+        let applied = match entry.kind {
+            0 => self
+                .machine
+                .apply_unpacked(entry.index, entry.term, &entry.data, submissions, &fingerprints)
+                .map_err(malformed)?,
+            _ => {
+                self.machine.apply_change(entry.index, entry.term, &entry.data, &entry.context);
+                Vec::new()
+            }
+        };
         let mut accepted = Vec::with_capacity(fingerprints.len());
         let mut offset = 0;
         for one in applied.iter().filter(|one| one.submission.kind() == SubmissionKind::Events) {

@@ -236,8 +236,8 @@ impl Teller<'_> {
 
 /// Whether the length of a fault is how long it lasts, not how long its member is down.
 fn lasts(kind: FaultKind) -> bool {
-    use FaultKind::{FullDisk, OneWay, Partition, Pause, SlowDisk, SlowNetwork, StalledChannel, StalledDisk};
-    matches!(kind, SlowNetwork | OneWay | Partition | StalledChannel | Pause | SlowDisk | StalledDisk | FullDisk)
+    use FaultKind::{FullDisk, GarbledAnswer, OneWay, Partition, Pause, SlowDisk, SlowNetwork, StalledChannel, StalledDisk};
+    matches!(kind, SlowNetwork | OneWay | Partition | StalledChannel | Pause | SlowDisk | StalledDisk | FullDisk | GarbledAnswer)
 }
 
 fn role_name(role: Role) -> &'static str {

@@ -29,6 +29,7 @@ pub enum FaultKind {
     DamagedMiddle,
     SharedBlock,
     RolledBack,
+    GarbledAnswer,
 }
 
 use FaultKind::*;
@@ -50,7 +51,7 @@ const fn off(kind: FaultKind, name: &'static str, reason: &'static str) -> KindR
     KindRow { kind, name, weight: 0, off: Some(reason) }
 }
 
-pub static KINDS: [KindRow; 27] = [
+pub static KINDS: [KindRow; 28] = [
     on(Loss, "loss", 6),
     on(SlowNetwork, "slow-network", 4),
     on(OneWay, "one-way-partition", 6),
@@ -77,6 +78,7 @@ pub static KINDS: [KindRow; 27] = [
     off(LostTail, "lost-tail", "a last batch that is gone whole leaves no trace on its disk: nothing tells recovery that it was there"),
     on(DamagedMiddle, "damaged-middle", 4),
     on(SharedBlock, "shared-block", 3),
+    on(GarbledAnswer, "garbled-answer", 2),
     off(RolledBack, "rolled-back", "a directory put back to an older state is not told from one that was never ahead"),
 ];
 

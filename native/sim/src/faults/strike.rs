@@ -30,7 +30,7 @@ pub fn calm(world: &mut World) {
     }
     for node in 0..world.members.len() {
         let member = &mut world.members[node];
-        (member.slow_until_us, member.stalled_until_us) = (0, world.now_us);
+        (member.slow_until_us, member.garbles_until_us, member.stalled_until_us) = (0, 0, world.now_us);
         member.disk.set_full(false);
         if member.running.is_none() {
             world.plan_start(node, 0);
@@ -137,6 +137,10 @@ fn carry_out(world: &mut World, fault: &Fault) -> bool {
         }
         FaultKind::SlowDisk => {
             world.members[node].slow_until_us = until_us;
+            true
+        }
+        FaultKind::GarbledAnswer => {
+            world.members[node].garbles_until_us = until_us;
             true
         }
         FaultKind::StalledDisk => {

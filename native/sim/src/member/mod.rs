@@ -126,6 +126,8 @@ pub struct Member {
     pub wall_offset_ms: i64,
     pub slow_until_us: u64,
     pub stalled_until_us: u64,
+    /// What it gives others into their journals is not what it has applied.
+    pub garbles_until_us: u64,
     /// Highest index of each group that was applied in any of its lives.
     applied_ever: Vec<Index>,
     /// Since when it has another state of a group than a majority, and goes on.
@@ -169,6 +171,7 @@ impl Member {
             wall_offset_ms: 0,
             slow_until_us: 0,
             stalled_until_us: 0,
+            garbles_until_us: 0,
             applied_ever: vec![Index(0); setup.groups as usize],
             differs_since_us: BTreeMap::new(),
             set_aside: None,

@@ -2,9 +2,14 @@
 
 use super::World;
 use crate::describe;
+use crate::member::Running;
+use crate::plants::garble;
 use crate::queue::{Event, Lane};
 use crate::record::Happening;
+use crate::shadow::GroupShadow;
 use vexfs_core::ordered::receive::Refused;
+use vexfs_core::ordered::repair::words::Answer;
+use vexfs_core::peer::frame::{Frame, FrameKind};
 
 /// Microseconds after which a dialler tries again.
 const REDIAL_US: (u64, u64) = (2_000, 30_000);
@@ -54,6 +59,7 @@ impl World {
             self.events.at(at_us, Event::Arrive(lane));
         }
         let sender = self.members[from].id;
+        let garbles = self.members[from].garbles_until_us > self.now_us;
         let member = &mut self.members[to];
         let lost = member.lost.is_some();
         let Some(running) = &mut member.running else { return };
@@ -69,6 +75,9 @@ impl World {
             if let Some(plant) = self.setup.plant {
                 plant.spoil_frame(&mut frame, self.setup.groups, &mut self.random);
             }
+            if garbles && is_told_apart(member.shadow.of(frame.group), running, &frame) {
+                garble(&mut frame);
+            }
             if let Err(refused) = running.groups.receive(sender, frame, self.now_us, &mut running.effects) {
                 // Members that keep their promises never refuse each other's frames. One that has lost a write may not
                 // know what it is told was acknowledged to it.
@@ -80,4 +89,14 @@ impl World {
         }
         self.plan_flush(to);
     }
+}
+
+/// Whether an answer is all that the member misses, of what it has applied and knows the running hash around: it must see
+/// then that something else was given.
+fn is_told_apart(shadow: &GroupShadow, running: &Running, frame: &Frame) -> bool {
+    let (FrameKind::RepairAnswer, Ok(answer)) = (frame.kind, Answer::decode(&frame.body)) else { return false };
+    let (Some(first), Some(last)) = (answer.entries.first(), answer.entries.last()) else { return false };
+    let (range, machine) = (first.index..=last.index, running.group(frame.group).machine());
+    let known = machine.hashes().next().is_some_and(|(at, _)| at < first.index);
+    known && last.index <= machine.applied() && shadow.holes.iter().chain(&shadow.gaps).all(|index| range.contains(index))
 }

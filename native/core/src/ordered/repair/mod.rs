@@ -14,6 +14,7 @@
 //!
 //! Left out: the log and the frames themselves (`repairing`).
 
+pub mod hashes;
 pub mod judge;
 pub mod words;
 
@@ -104,6 +105,8 @@ pub struct Repair {
     writing: bool,
     /// Entries that came back.
     pub restored: u64,
+    /// Answers that were not what the running hash says was applied.
+    pub refused: u64,
 }
 
 impl Repair {
@@ -272,6 +275,14 @@ impl Repair {
                 None
             }
         }
+    }
+
+    /// What this member gave last is not what was applied.
+    pub fn refused(&mut self, from: MemberId) {
+        self.writing = false;
+        self.giver = None;
+        self.refused += 1;
+        self.said.insert(from, Some(Verdict::Damaged));
     }
 
     /// These entries are on disk again.
