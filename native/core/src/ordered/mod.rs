@@ -16,6 +16,7 @@ pub mod barrier;
 mod checking;
 pub mod conf;
 pub mod effects;
+mod installing;
 mod lease;
 mod members;
 pub mod pending;

@@ -1,10 +1,9 @@
-//! When a group takes a snapshot, and how one reaches a member whose next entry is no longer in the leader's log.
-//!
-//! The leader offers; the member pulls piece by piece, from where an earlier attempt broke off; only when all of it is
-//! checked and on its disk does Raft hear of it. So a transfer costs the leader no state but a deadline, and a member
-//! no memory but the pieces in flight.
+//! When a group takes a snapshot, and how it gives one to a member whose next entry is no longer in its log: it is
+//! offered, and given piece by piece as the member asks (`installing.rs`). So a transfer costs no state but a deadline.
 
 use super::effects::{Effects, Purpose, Write};
+use super::installing::{Incoming, Installing};
+use super::receive::Refused;
 use super::repair::hashes;
 use super::store::EntryReader;
 use super::{Group, GroupError};
@@ -15,25 +14,16 @@ use crate::packed::Unpack;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
 use crate::snapshot::keeper::{Done, Job, SnapshotKey};
 use crate::snapshot::{SnapshotInfo, SnapshotMeta};
-use bytes::Bytes;
-use raft::eraftpb::{Message, MessageType};
+use raft::eraftpb::Message;
 use raft::{SnapshotStatus, StateRole};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use super::receive::Refused;
 
 /// Bytes in one piece.
-const PIECE_BYTES: u32 = 256 * 1024;
-/// Bytes asked for and not yet stored at most: enough to keep a line busy, little enough to keep in memory.
-const PIECES_IN_FLIGHT: u64 = 4 * PIECE_BYTES as u64;
+pub(super) const PIECE_BYTES: u32 = 256 * 1024;
 /// Bytes of entries after which a snapshot is due whatever their number.
 const BYTES_DUE: u64 = 64 * 1024 * 1024;
 /// Election timeouts without a word after which the leader takes an offer for lost.
 const OFFER_ELECTIONS: usize = 20;
-/// Election timeouts without a piece after which it is asked for again, and after which a transfer is given up.
-const PULL_AGAIN_ELECTIONS: usize = 2;
-const GIVE_UP_ELECTIONS: usize = 100;
 /// Ticks to wait after a snapshot could not be written.
 const RETRY_TICKS: u64 = 500;
 
@@ -55,36 +45,6 @@ impl Default for SnapshotPolicy {
     }
 }
 
-/// A snapshot on its way here.
-struct Incoming {
-    key: SnapshotKey,
-    bytes: u64,
-    from: MemberId,
-    /// Contiguously here, contiguously arrived, asked for: stored <= arrived <= asked.
-    stored: u64,
-    arrived: u64,
-    asked: u64,
-    idle_ticks: usize,
-    /// The job that finds out, or makes the machine, is under way.
-    busy: bool,
-    /// Checked and on disk; Raft has to take it.
-    ready: Option<(SnapshotInfo, Box<Machine>)>,
-}
-
-pub(super) struct Installing {
-    info: SnapshotInfo,
-    machine: Box<Machine>,
-    journal: Kept,
-}
-
-/// What of the journal stays in front of a snapshot that comes in the place of entries: `beginning.first..=last`. From
-/// there up to the snapshot it has a gap.
-#[derive(Clone, Copy)]
-struct Kept {
-    beginning: Beginning,
-    last: Index,
-}
-
 #[derive(Default)]
 pub(super) struct Snapshots {
     /// One is being written: where the journal begins with it.
@@ -94,7 +54,7 @@ pub(super) struct Snapshots {
     retry_at: u64,
     /// Bytes of all entries at the last snapshot.
     bytes_then: u64,
-    incoming: Option<Incoming>,
+    pub incoming: Option<Incoming>,
     /// Marks on their way to the disk, ascending, each with the index of the one before it.
     marking: Vec<(Index, Index)>,
     /// Raft has taken it; its write is not on disk yet.
@@ -138,12 +98,12 @@ impl Snapshots {
     }
 }
 
-fn put_key(out: &mut Vec<u8>, key: &SnapshotKey) {
+pub(super) fn put_key(out: &mut Vec<u8>, key: &SnapshotKey) {
     out.extend_from_slice(&key.index.0.to_le_bytes());
     out.extend_from_slice(&key.digest.to_le_bytes());
 }
 
-fn key_of(group: GroupId, fields: &mut Unpack<'_>) -> Result<SnapshotKey, Refused> {
+pub(super) fn key_of(group: GroupId, fields: &mut Unpack<'_>) -> Result<SnapshotKey, Refused> {
     Ok(SnapshotKey { group, index: Index(fields.u64()?), digest: fields.u64()? })
 }
 
@@ -236,7 +196,7 @@ impl<R: EntryReader> Group<R> {
     }
 
     /// Notes what the log's mark was before the one that is about to be written.
-    fn marking(&mut self, index: Index) {
+    pub(super) fn marking(&mut self, index: Index) {
         let before = self.raw.store().snapshot_info().map_or(Index(0), |info| info.meta.index);
         self.snapshots.marking.push((index, before));
     }
@@ -289,18 +249,7 @@ impl<R: EntryReader> Group<R> {
             }
         }
         lost.into_iter().for_each(|member| self.offer_ended(member, SnapshotStatus::Failure));
-        let Some(incoming) = &mut self.snapshots.incoming else { return };
-        incoming.idle_ticks += 1;
-        if incoming.ready.is_some() {
-            self.hand_to_raft();
-        } else if incoming.idle_ticks > GIVE_UP_ELECTIONS * election {
-            self.snapshots.incoming = None;
-        } else if incoming.idle_ticks % (PULL_AGAIN_ELECTIONS * election) == 0 && !incoming.busy {
-            // A piece, or the word for it, may be lost with a connection.
-            incoming.arrived = incoming.stored;
-            incoming.asked = incoming.stored;
-            self.pull();
-        }
+        self.tick_incoming();
     }
 
     /// Raft wants a member to have a snapshot: the file is offered instead of its message.
@@ -336,82 +285,6 @@ impl<R: EntryReader> Group<R> {
         self.offer_ended(member, SnapshotStatus::Failure);
     }
 
-    pub(super) fn receive_offer(&mut self, from: MemberId, frame: &Frame, effects: &mut Effects) -> Result<(), Refused> {
-        let mut fields = Unpack::new(&frame.body);
-        let (term, bytes, digest) = (fields.u64()?, fields.u64()?, fields.u64()?);
-        let meta = SnapshotMeta::decode(&mut fields)?;
-        fields.end()?;
-        if meta.group != self.config.group || meta.cluster_id != self.config.cluster_id {
-            return Err(Refused::WrongSnapshot { from, cluster: meta.cluster_id });
-        }
-        match self.repairs_from() {
-            Some(first) if meta.index < first => return Ok(()),
-            None if term < self.raw.raft.term || self.raw.raft.state == StateRole::Leader => return Ok(()),
-            _ => {}
-        }
-        let log = &self.raw.raft.raft_log;
-        let known = meta.index.0 <= log.committed || log.match_term(meta.index.0, meta.term.0);
-        if !self.is_repairing() && known {
-            // Nothing of it is needed: Raft says so in its own words.
-            self.step_snapshot(from, term, &meta);
-            return Ok(());
-        }
-        let key = SnapshotKey { group: meta.group, index: meta.index, digest };
-        match &mut self.snapshots.incoming {
-            Some(incoming) if incoming.key == key => incoming.from = from,
-            _ => {
-                effects.jobs.push(Job::Find { key });
-                self.snapshots.incoming = Some(Incoming {
-                    key,
-                    bytes,
-                    from,
-                    stored: 0,
-                    arrived: 0,
-                    asked: 0,
-                    idle_ticks: 0,
-                    busy: true,
-                    ready: None,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// So much of the incoming file is in its place.
-    fn pull_on(&mut self, key: &SnapshotKey, stored: u64, effects: &mut Effects) {
-        let Some(incoming) = self.snapshots.incoming.as_mut().filter(|incoming| incoming.key == *key) else { return };
-        if incoming.busy {
-            // What an earlier attempt left.
-            incoming.busy = false;
-            let stored = if stored > incoming.bytes { 0 } else { stored };
-            (incoming.stored, incoming.arrived, incoming.asked) = (stored, stored, stored);
-        } else {
-            incoming.stored = incoming.stored.max(stored);
-        }
-        if incoming.stored < incoming.bytes {
-            self.pull();
-        } else if !incoming.busy && incoming.ready.is_none() {
-            incoming.busy = true;
-            let machine_key = self.machine_key;
-            effects.jobs.push(Job::Restore { key: *key, machine_key });
-        }
-    }
-
-    fn pull(&mut self) {
-        let group = self.config.group;
-        let Some(incoming) = &mut self.snapshots.incoming else { return };
-        while incoming.asked < incoming.bytes && incoming.asked < incoming.stored + PIECES_IN_FLIGHT {
-            let length = u64::from(PIECE_BYTES).min(incoming.bytes - incoming.asked) as u32;
-            let frame = frame::build(FrameKind::SnapshotPull, group, 28, |out| {
-                put_key(out, &incoming.key);
-                out.extend_from_slice(&incoming.asked.to_le_bytes());
-                out.extend_from_slice(&length.to_le_bytes());
-            });
-            incoming.asked += u64::from(length);
-            self.outbox.push((incoming.from, Channel::Urgent, frame));
-        }
-    }
-
     pub(super) fn receive_pull(&mut self, from: MemberId, frame: &Frame, effects: &mut Effects) -> Result<(), Refused> {
         let mut fields = Unpack::new(&frame.body);
         let key = key_of(self.config.group, &mut fields)?;
@@ -437,111 +310,5 @@ impl<R: EntryReader> Group<R> {
             out.extend_from_slice(&bytes);
         });
         self.outbox.push((to, Channel::Bulk, frame));
-    }
-
-    pub(super) fn receive_piece(&mut self, from: MemberId, frame: &Frame, effects: &mut Effects) -> Result<(), Refused> {
-        let mut fields = Unpack::new(&frame.body);
-        let key = key_of(self.config.group, &mut fields)?;
-        let offset = fields.u64()?;
-        let bytes: Bytes = frame.body.slice(fields.at()..);
-        let wanted = |incoming: &&mut Incoming| {
-            incoming.key == key && incoming.from == from && incoming.arrived == offset && incoming.ready.is_none()
-        };
-        let Some(incoming) = self.snapshots.incoming.as_mut().filter(wanted) else { return Ok(()) };
-        if bytes.is_empty() || offset + bytes.len() as u64 > incoming.bytes {
-            self.snapshots.incoming = None;
-            return Ok(());
-        }
-        incoming.idle_ticks = 0;
-        incoming.arrived += bytes.len() as u64;
-        effects.jobs.push(Job::Store { key, offset, bytes });
-        Ok(())
-    }
-
-    /// A snapshot that is whole and on disk: whoever leads now would have sent one that is at least as good.
-    fn hand_to_raft(&mut self) {
-        let leader = MemberId(self.raw.raft.leader_id);
-        let usable = leader.0 != 0 && !self.is_repairing() && self.raw.raft.state == StateRole::Follower && self.snapshots.installing.is_none();
-        if !usable {
-            return;
-        }
-        let Some((info, machine)) = self.snapshots.incoming.as_mut().and_then(|incoming| incoming.ready.take()) else {
-            return;
-        };
-        self.snapshots.incoming = None;
-        let term = self.raw.raft.term;
-        self.step_snapshot(leader, term, &info.meta);
-        let pending = self.raw.raft.raft_log.unstable_snapshot().as_ref();
-        if pending.is_some_and(|pending| pending.get_metadata().index == info.meta.index.0) {
-            let journal = self.kept(&info.meta, &machine);
-            self.snapshots.installing = Some(Installing { info, machine, journal });
-        }
-    }
-
-    /// The own journal stays where the snapshot can tell of its entries, and of all between the two, which of their
-    /// events count; else the journal begins where the snapshot's does. Of an older release's snapshot nobody knows.
-    fn kept(&self, meta: &SnapshotMeta, machine: &Machine) -> Kept {
-        let store = self.raw.store();
-        let (first, last) = (store.first(), self.machine.applied().min(store.durable()));
-        let begins = |first: Index, prior_term| Kept { beginning: Beginning { first, prior_term, prior_hash: None }, last: Index(first.0 - 1) };
-        let Some(theirs) = machine.beginning() else { return begins(Index(meta.index.0 + 1), meta.term) };
-        if theirs.first < first {
-            let last = last.max(Index(first.0 - 1));
-            let prior_hash = self.machine.beginning().filter(|begins| begins.first == first).and_then(|begins| begins.prior_hash);
-            return Kept { beginning: Beginning { first, prior_term: store.prior_term(), prior_hash }, last };
-        }
-        match theirs.first.0 <= last.0 + 1 {
-            true => Kept { beginning: theirs, last: last.max(Index(theirs.first.0 - 1)) },
-            false => begins(theirs.first, theirs.prior_term),
-        }
-    }
-
-    fn step_snapshot(&mut self, from: MemberId, term: u64, meta: &SnapshotMeta) {
-        let mut message = Message::default();
-        message.set_msg_type(MessageType::MsgSnapshot);
-        (message.from, message.to, message.term) = (from.0, self.config.me.0, term);
-        let metadata = message.mut_snapshot().mut_metadata();
-        (metadata.index, metadata.term) = (meta.index.0, meta.term.0);
-        metadata.set_conf_state(meta.conf.to_raft());
-        let _ = self.raw.step(message);
-        self.draw_timeout();
-    }
-
-    /// Raft takes the snapshot in place of its log: what the log has to write for it.
-    pub(super) fn install(&mut self, index: u64) -> Vec<Op> {
-        let Some(Installing { info, journal, .. }) = &self.snapshots.installing else { return Vec::new() };
-        debug_assert_eq!(info.meta.index.0, index, "Raft takes what it was given");
-        let (info, journal, group) = (info.clone(), *journal, self.config.group);
-        let (index, term, Beginning { first, prior_term, .. }) = (info.meta.index, info.meta.term, journal.beginning);
-        let mut ops = Vec::new();
-        if self.raw.store().last() > journal.last {
-            ops.push(Op::Truncate { group, from: Index(journal.last.0 + 1) });
-        }
-        ops.push(Op::Mark { group, mark: SnapshotMark { index, term, first, prior_term } });
-        self.conf = Arc::new(info.meta.conf.clone());
-        self.marking(index);
-        self.raw.mut_store().replaced(info, journal.beginning, journal.last);
-        // What comes of questions before would be written behind it.
-        self.repair_only(first, journal.last);
-        ops
-    }
-
-    /// Its write is on disk: from here on the state is the snapshot's.
-    pub(super) fn finish_install(&mut self, durable: bool, effects: &mut Effects) {
-        if !durable {
-            return;
-        }
-        let Some(Installing { info, machine, journal }) = self.snapshots.installing.take() else { return };
-        let index = info.meta.index;
-        self.machine = *machine;
-        self.machine.journal_begins(journal.beginning);
-        self.fill_gap(Index(journal.last.0 + 1), index);
-        self.raw.advance_apply_to(index.0);
-        self.agreement.begin(index, self.machine.hash(), self.machine.events());
-        self.snapshots.replaced(self.machine.bytes());
-        // Requests that were applied within it are answered by suppression when they are handed in again.
-        self.pending.hand_in_again();
-        effects.journal_first = Some(self.journal_first());
-        effects.applied = true;
     }
 }

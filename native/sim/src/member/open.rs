@@ -156,8 +156,10 @@ fn lost_of(recovery: &Recovery, group: GroupId) -> Vec<LostRange> {
 }
 
 fn is_found(shadow: &GroupShadow, group: GroupId, recovery: &Recovery, holed: bool) -> bool {
-    let found = found_of(recovery, group);
-    shadow.is(&found) || holed && shadow.fits(&found, &lost_of(recovery, group), recovery.unsettled)
+    let (found, lost) = (found_of(recovery, group), lost_of(recovery, group));
+    let missing = || lost.iter().flat_map(|range| range.first.0..=range.last.0).map(Index);
+    (shadow.is(&found) && (holed || missing().eq(shadow.gaps.iter().copied())))
+        || holed && shadow.fits(&found, &lost, recovery.unsettled)
 }
 
 /// The newest entries are read back too: an index alone may be right over wrong bytes. Of a damaged disk, all are.
