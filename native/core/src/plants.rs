@@ -25,6 +25,8 @@ pub enum CorePlant {
     NobodyIsolates,
     /// What a snapshot has taken the place of is fetched from nobody.
     GapForgotten,
+    /// A snapshot takes the place of the journal, whatever is to be kept of it.
+    JournalForgotten,
     /// What fills a gap is not compared with the running hash.
     GapUnhashed,
     /// Readers may begin in front of a gap.

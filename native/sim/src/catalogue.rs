@@ -14,7 +14,7 @@ const fn row(name: &'static str, what: &'static str, source: &'static str) -> In
 }
 
 /// By the names that violations begin with.
-pub static INVARIANTS: [InvariantRow; 39] = [
+pub static INVARIANTS: [InvariantRow; 40] = [
     row("election_safety", "at most one leader is elected in a term", "Ongaro and Ousterhout 2014, section 5.2"),
     row("log_matching", "entries with the same index and term are the same, and so are all before them", "Ongaro and Ousterhout 2014, section 5.3"),
     row("leader_completeness", "a new leader's log holds every entry that was ever committed", "Ongaro and Ousterhout 2014, section 5.4.3"),
@@ -53,6 +53,7 @@ pub static INVARIANTS: [InvariantRow; 39] = [
     row("groups_go_on", "a group does not end by itself, and what it has committed can be read", "docs/ARCHITECTURE.md, \"When something fails\""),
     row("ends_are_asked_for", "a request ends once, and only one that was asked", "docs/ARCHITECTURE.md, \"Requests through a change of leader\""),
     row("no_panic", "nothing panics", "docs/ARCHITECTURE.md, \"When something fails\""),
+    row("journals_are_kept", "without limits of retention the whole journal is somewhere in the cluster", "rule L5"),
     row("healing", "when the faults have stopped, every request ends, one leader leads and all members reach the same state", "Dwork, Lynch and Stockmeyer 1988"),
 ];
 

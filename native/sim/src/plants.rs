@@ -54,6 +54,7 @@ pub enum Plant {
     GapForgotten,
     GapShown,
     GapUnhashed,
+    JournalForgotten,
     RepairUnanchored,
     StatesPart,
     NobodyIsolates,
@@ -75,7 +76,7 @@ const fn row(plant: Plant, name: &'static str, what: &'static str, caught_by: &'
     PlantRow { plant, name, what, caught_by }
 }
 
-pub static PLANTS: [PlantRow; 48] = [
+pub static PLANTS: [PlantRow; 49] = [
     row(AckBeforeSync, "ack-before-sync", "the log says \"on disk\" when a write is only queued", &["acknowledged_is_durable"]),
     row(BarrierWithoutReadIndex, "read-without-barrier", "a barrier is answered from local state without asking the leader", &["barrier_is_real_time"]),
     row(TinyWindow, "tiny-window", "the id window forgets almost everything, on every member", &["exactly_once", "duplicates_keep_first_place", "fence_is_final"]),
@@ -118,6 +119,7 @@ pub static PLANTS: [PlantRow; 48] = [
     row(JournalsMixedUp, "journals-mixed-up", "readers of one group are told where another's journal begins", &["subscriptions_are_complete", "groups_go_on"]),
     row(GapForgotten, "gap-forgotten", "entries that a snapshot has taken the place of are fetched from nobody", &["healing", "groups_go_on"]),
     row(GapShown, "gap-shown", "readers may begin in front of entries that a snapshot has taken the place of", &["groups_go_on", "subscriptions_are_complete"]),
+    row(JournalForgotten, "journal-forgotten", "a snapshot takes the place of the journal, whatever is to be kept of it", &["journals_are_kept"]),
     row(GapUnhashed, "gap-unhashed", "what fills a gap is not compared with the running hash", &["repair_is_faithful", "subscriptions_are_complete", "exactly_once"]),
     row(RepairUnanchored, "repair-unanchored", "at a log's end, what is committed elsewhere is taken whatever stands in front of it here", &["repair_is_faithful", "commit_is_final", "state_machine_safety", "log_matching"]),
     row(StatesPart, "states-part", "one member's window has another size than the others', and only what the members make of it is judged", &["healing"]),
@@ -191,6 +193,7 @@ impl Plant {
             GapForgotten => CorePlant::GapForgotten,
             GapShown => CorePlant::GapShown,
             GapUnhashed => CorePlant::GapUnhashed,
+            JournalForgotten => CorePlant::JournalForgotten,
             RepairUnanchored => CorePlant::RepairUnanchored,
             NobodyIsolates => CorePlant::NobodyIsolates,
             EverybodyIsolates => CorePlant::EverybodyIsolates,

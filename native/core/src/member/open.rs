@@ -20,7 +20,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 /// Index and term that stand for the founding.
-const FOUNDED_AT: Index = Index(1);
+pub const FOUNDED_AT: Index = Index(1);
 const FOUNDED_IN: Term = Term(1);
 
 #[derive(Debug, Error)]

@@ -12,6 +12,7 @@ use crate::log::{Op, SnapshotMark};
 use crate::machine::{Beginning, Machine};
 use crate::packed::Unpack;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
+use crate::plants::{self, CorePlant};
 use crate::snapshot::keeper::{Done, Job, SnapshotKey};
 use crate::snapshot::{SnapshotInfo, SnapshotMeta};
 use raft::eraftpb::Message;
@@ -228,7 +229,8 @@ impl<R: EntryReader> Group<R> {
         let most = Index((snapshot.0 + 1).saturating_sub(policy.keep_entries));
         let store = self.raw.store();
         // The term before it has to be known.
-        let wanted = Some(wanted.min(most)).filter(|first| *first >= store.floor());
+        let wanted = if plants::is(CorePlant::JournalForgotten) { most } else { wanted.min(most) };
+        let wanted = Some(wanted).filter(|first| *first >= store.floor());
         let first = store.first().max(wanted.unwrap_or_default());
         let prior = Index(first.0 - 1);
         let known = self.machine.beginning().filter(|begins| begins.first == first);

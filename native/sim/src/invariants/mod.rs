@@ -16,6 +16,7 @@ pub mod groups_are_apart;
 pub mod groups_go_on;
 pub mod hashes_agree;
 pub mod healing;
+pub mod journals_are_kept;
 pub mod leader_completeness;
 pub mod log_matching;
 pub mod memory_is_bounded;
@@ -106,6 +107,7 @@ pub fn at_the_end(world: &mut World) {
     let members: Vec<usize> = (0..world.members.len()).filter(|node| operator::belongs(&table, &world.members[*node])).collect();
     for group in world.groups().collect::<Vec<_>>() {
         members.iter().for_each(|node| judge_journal(world, *node, group));
+        journals_are_kept::check(world, group);
     }
 }
 
