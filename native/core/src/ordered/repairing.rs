@@ -164,7 +164,12 @@ impl<R: EntryReader> Group<R> {
         let Some(Ahead { mut members, as_applied, .. }) = self.look_ahead() else { return Ok(()) };
         members.remove(&me);
         self.repair.set_others(members, &self.linked);
-        match self.repair.next(me, as_applied.then_some(&self.conf), self.committed()) {
+        let (committed, gap_end) = (self.committed(), self.repair.gap_end());
+        let step = self.repair.next(me, as_applied.then_some(&self.conf), committed);
+        if self.repair.gap_end() != gap_end {
+            effects.journal_first = Some(self.journal_first());
+        }
+        match step {
             Step::Nothing => {}
             Step::Ask { to, first, last, takes_snapshot } => {
                 let query = Query { first, last, takes_snapshot };

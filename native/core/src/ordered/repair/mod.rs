@@ -53,7 +53,8 @@ pub enum Weight {
     Grave,
     /// Readers of the journal miss them.
     Light,
-    /// As `Light`, of a journal that has never had them: readers begin behind them until they are here.
+    /// As `Light`, of a journal that has never had them, or that nobody else keeps any more: readers begin behind them
+    /// until they are here.
     Gap,
 }
 
@@ -202,6 +203,11 @@ impl Repair {
                 self.lost.push_front(Lost { first, ..lost });
                 self.begin();
                 return Step::Nothing;
+            }
+            let gone = |member: &MemberId| matches!(said.get(member), Some(Some(Verdict::Compacted(first))) if *first > lost.last);
+            if !self.others.is_empty() && self.others.iter().all(gone) {
+                // Retention has taken it everywhere else: readers are not to wait for it.
+                self.lost[0].weight = Weight::Gap;
             }
             // Others of its kind have their turn.
             self.lost.rotate_left(1);

@@ -158,3 +158,25 @@ fn what_only_readers_miss_ends_where_its_range_ends() {
     let through = [2, 3, 4, 6, 7, 9].map(|index| repair.missed_through(Index(index)).map(|last| last.0));
     assert_eq!(through, [Some(3), Some(3), None, Some(7), Some(7), None]);
 }
+
+/// Damage in what retention has taken everywhere else: readers are told that it is gone, instead of waiting.
+#[test]
+fn what_nobody_keeps_any_more_is_a_gap() {
+    let mut repair = Repair::default();
+    repair.set_others([MemberId(2), MemberId(3)].into(), &BTreeSet::new());
+    repair.add(Lost { first: Index(2), last: Index(3), next_term: None, terms: Vec::new(), weight: Weight::Light });
+    let mut ask_all = |begins: [u64; 2]| {
+        for _ in 0..4_000 {
+            match repair.next(ME, None, Index(9)) {
+                Step::Ask { to, .. } => {
+                    let answer = Answer { log_first: Index(begins[to.0 as usize - 2]), ..says(&repair, 9, true) };
+                    assert_eq!(repair.answered(to, answer, Index(9), None), None);
+                }
+                _ => repair.tick(),
+            }
+        }
+        repair.gap_end()
+    };
+    assert_eq!(ask_all([2, 7]), None, "one of them has it damaged too, and may get it back");
+    assert_eq!(ask_all([4, 7]), Some(Index(3)));
+}
