@@ -114,6 +114,7 @@ export class MemoryNode extends EventEmitter implements CoordinatorNode {
           consistencyPercentage: 99.5,
           divergence: { firstIndex: 2n ** 64n - 1n, exact: true, minority: ['memory'] },
           isolated: false,
+          putBack: { knownBy: 'other', knownTerm: 2n ** 63n, knownIndex: 2n ** 64n - 1n, hadTerm: 1n, hadIndex: 7n, sinceMs: 1_500, settled: true },
         },
       ],
       members: [{ id: 'memory', address: null, role: 'voter', health: 'ok', matchIndex: 2n ** 64n - 1n, refused: null }],

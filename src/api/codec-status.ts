@@ -1,5 +1,5 @@
-import type { Divergence, GroupStatus, MemberStatus, Role, Status } from '../contracts/index.js';
-import type { WireDivergence, WireGroupStatus, WireMemberStatus, WireStatus } from './wire.js';
+import type { Divergence, GroupStatus, MemberStatus, PutBack, Role, Status } from '../contracts/index.js';
+import type { WireDivergence, WireGroupStatus, WireMemberStatus, WirePutBack, WireStatus } from './wire.js';
 
 export function encodeStatus(status: Status): WireStatus {
   return {
@@ -82,11 +82,20 @@ function encodeGroup(group: GroupStatus): WireGroupStatus {
     consistencyPercentage: group.consistencyPercentage,
     ...(group.divergence === null ? {} : { divergence: encodeDivergence(group.divergence) }),
     isolated: group.isolated,
+    ...(group.putBack === null ? {} : { putBack: encodePutBack(group.putBack) }),
   };
 }
 
 function encodeDivergence({ firstIndex, exact, minority }: Divergence): WireDivergence {
   return { firstIndex: firstIndex.toString(), exact, minority: [...minority] };
+}
+
+function encodePutBack({ knownTerm, knownIndex, hadTerm, hadIndex, ...plain }: PutBack): WirePutBack {
+  return { ...plain, knownTerm: knownTerm.toString(), knownIndex: knownIndex.toString(), hadTerm: hadTerm.toString(), hadIndex: hadIndex.toString() };
+}
+
+function decodePutBack({ knownTerm, knownIndex, hadTerm, hadIndex, ...plain }: WirePutBack): PutBack {
+  return { ...plain, knownTerm: BigInt(knownTerm), knownIndex: BigInt(knownIndex), hadTerm: BigInt(hadTerm), hadIndex: BigInt(hadIndex) };
 }
 
 function decodeGroup(wire: WireGroupStatus): GroupStatus {
@@ -114,6 +123,7 @@ function decodeGroup(wire: WireGroupStatus): GroupStatus {
     consistencyPercentage: wire.consistencyPercentage ?? 100,
     divergence: wire.divergence == null ? null : { ...wire.divergence, firstIndex: BigInt(wire.divergence.firstIndex) },
     isolated: wire.isolated,
+    putBack: wire.putBack == null ? null : decodePutBack(wire.putBack),
   };
 }
 

@@ -167,6 +167,16 @@ export interface WireDivergence {
   minority: string[];
 }
 
+export interface WirePutBack {
+  knownBy: string;
+  knownTerm: string;
+  knownIndex: string;
+  hadTerm: string;
+  hadIndex: string;
+  sinceMs: number;
+  settled: boolean;
+}
+
 export interface WireGroupStatus {
   group: number;
   role: string;
@@ -185,6 +195,7 @@ export interface WireGroupStatus {
   consistencyPercentage?: number;
   divergence?: WireDivergence | null;
   isolated: boolean;
+  putBack?: WirePutBack | null;
 }
 
 export interface WireMemberStatus {

@@ -91,7 +91,7 @@ fn frame_of_group(bytes: &[u8]) -> (&'static str, String) {
 }
 
 /// Frames that are told by their size alone.
-static OTHER_KINDS: [(FrameKind, &str); 13] = [
+static OTHER_KINDS: [(FrameKind, &str); 15] = [
     (FrameKind::SnapshotOffer, "SnapshotOffer"),
     (FrameKind::SnapshotPull, "SnapshotPull"),
     (FrameKind::SnapshotPiece, "SnapshotPiece"),
@@ -105,6 +105,8 @@ static OTHER_KINDS: [(FrameKind, &str); 13] = [
     (FrameKind::HashReport, "HashReport"),
     (FrameKind::HashQuery, "HashQuery"),
     (FrameKind::HashAnswer, "HashAnswer"),
+    (FrameKind::Standing, "Standing"),
+    (FrameKind::StandingAnswer, "StandingAnswer"),
 ];
 
 fn raft(body: &Bytes) -> (&'static str, String) {

@@ -77,7 +77,7 @@ pub static KINDS: [KindRow; 27] = [
     off(LostTail, "lost-tail", "a last batch that is gone whole leaves no trace on its disk: nothing tells recovery that it was there"),
     on(DamagedMiddle, "damaged-middle", 4),
     on(SharedBlock, "shared-block", 3),
-    off(RolledBack, "rolled-back", "a directory put back to an older state is not told from one that was never ahead"),
+    on(RolledBack, "rolled-back", 6),
 ];
 
 impl FaultKind {
