@@ -125,7 +125,7 @@ pub static PLANTS: [PlantRow; 49] = [
     row(EverybodyIsolates, "everybody-isolates", "one member's window has another size than the others', and whoever hears of it isolates itself", &["minority_is_isolated"]),
     row(IsolatedGoesOn, "isolated-goes-on", "one member's window has another size than the others'; it says that it is isolated, and goes on", &["minority_is_isolated"]),
     row(PutBackNotCompared, "put-back-not-compared", "what others know of a member is not compared with what it has", &["healing"]),
-    row(PutBackVotes, "put-back-votes", "a member that was told that its directory was put back votes and acknowledges all the same, and is counted", &["leader_completeness", "election_safety", "commit_is_final", "acknowledged_is_durable"]),
+    row(PutBackVotes, "put-back-votes", "a member that was told that its directory was put back votes and acknowledges all the same, and is counted", &["leader_completeness", "log_matching", "election_safety", "commit_is_final"]),
 ];
 
 /// Operations of a repair that forgets what follows.

@@ -44,6 +44,10 @@ impl Standing {
         Self { term: self.term.max(other.term), end: self.end.max(other.end), last: self.last.max(other.last) }
     }
 
+    fn min(&self, other: &Self) -> Self {
+        Self { term: self.term.min(other.term), end: self.end.min(other.end), last: self.last.min(other.last) }
+    }
+
     fn numbers(&self) -> [u64; 4] {
         [self.term, self.end.0, self.end.1, self.last]
     }
@@ -188,15 +192,15 @@ impl<R: EntryReader> Group<R> {
         }
         if std::mem::take(&mut self.standings.due) {
             for to in &self.standings.unanswered {
-                let frame = self.standing_frame(FrameKind::Standing, memory as u8, &standing);
+                let frame = self.standing_frame(FrameKind::Standing, &[memory as u8], &standing);
                 self.outbox.push((*to, Channel::Urgent, frame));
             }
         }
     }
 
-    fn standing_frame(&self, kind: FrameKind, memory: u8, standing: &Standing) -> Vec<u8> {
-        frame::build(kind, self.config.group, 33, |out| {
-            out.push(memory);
+    fn standing_frame(&self, kind: FrameKind, head: &[u8], standing: &Standing) -> Vec<u8> {
+        frame::build(kind, self.config.group, head.len() + 32, |out| {
+            out.extend_from_slice(head);
             standing.numbers().iter().for_each(|number| out.extend_from_slice(&number.to_le_bytes()));
         })
     }
@@ -206,16 +210,19 @@ impl<R: EntryReader> Group<R> {
         let mut fields = Unpack::new(&frame.body);
         let (memory, shown) = (fields.u8()?, Standing::decode(&mut fields)?);
         fields.end()?;
+        let known = self.standings.known.entry(from).or_default();
         if memory == Memory::Settled as u8 {
-            self.standings.known.insert(from, shown);
+            // What it shows may not be on its disk yet: nothing is learnt from it.
+            *known = known.min(&shown);
         }
-        let known = self.standings.known.get(&from).copied().unwrap_or_default();
-        if memory == Memory::Whole as u8 && shown.shows_less_than(&known) {
+        let known = *known;
+        let doubted = memory == Memory::Whole as u8 && shown.shows_less_than(&known);
+        if doubted {
             self.standings.doubted.insert(from);
         } else {
             self.standings.doubted.remove(&from);
         }
-        let answer = self.standing_frame(FrameKind::StandingAnswer, memory, &known);
+        let answer = self.standing_frame(FrameKind::StandingAnswer, &[memory, doubted.into()], &known);
         self.outbox.push((from, Channel::Urgent, answer));
         Ok(())
     }
@@ -223,9 +230,10 @@ impl<R: EntryReader> Group<R> {
     /// Another member says what it knows of this one, and what it was told before.
     pub(super) fn receive_standing_answer(&mut self, from: MemberId, frame: &Frame) -> Result<(), Refused> {
         let mut fields = Unpack::new(&frame.body);
-        let (memory, known) = (fields.u8()?, Standing::decode(&mut fields)?);
+        let (memory, doubted, known) = (fields.u8()?, fields.u8()? != 0, Standing::decode(&mut fields)?);
         fields.end()?;
-        if memory == self.standings.memory as u8 {
+        // What was said late may have been less than what went before it on the other connection: it is said again.
+        if memory == self.standings.memory as u8 && !doubted {
             self.standings.unanswered.remove(&from);
         }
         if self.standings.memory == Memory::Whole && self.settling.is_none() && self.standing().shows_less_than(&known) {

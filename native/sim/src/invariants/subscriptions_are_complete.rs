@@ -40,7 +40,9 @@ pub fn check_end(world: &mut World, node: usize, group: GroupId, reader: &str, o
 
 /// A reader was told that its place is before the journal's beginning.
 pub fn check_compacted(world: &mut World, node: usize, group: GroupId, reader: &str, place: Index) {
-    let first = world.members[node].group(group).map_or(Index(0), |group| group.status().first);
+    // As readers were told, or will be with the next flush.
+    let told = world.members[node].running.as_ref().map_or(Index(0), |running| running.view(group).first);
+    let first = world.members[node].group(group).map_or(Index(0), |group| group.status().first).max(told);
     if place >= first {
         let what = format!("{reader} is told that {place} of group {group} is gone, the journal begins at {first}");
         world.history.violate("subscriptions_are_complete", what);
