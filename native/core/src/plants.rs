@@ -37,6 +37,8 @@ pub enum CorePlant {
     PutBackNotCompared,
     /// A member that was told so votes and acknowledges all the same, and is counted.
     PutBackVotes,
+    /// What a member shows of itself is taken for what is on its disk.
+    StandingTrusted,
 }
 
 #[cfg(feature = "plants")]

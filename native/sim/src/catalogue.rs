@@ -14,7 +14,7 @@ const fn row(name: &'static str, what: &'static str, source: &'static str) -> In
 }
 
 /// By the names that violations begin with.
-pub static INVARIANTS: [InvariantRow; 39] = [
+pub static INVARIANTS: [InvariantRow; 40] = [
     row("election_safety", "at most one leader is elected in a term", "Ongaro and Ousterhout 2014, section 5.2"),
     row("log_matching", "entries with the same index and term are the same, and so are all before them", "Ongaro and Ousterhout 2014, section 5.3"),
     row("leader_completeness", "a new leader's log holds every entry that was ever committed", "Ongaro and Ousterhout 2014, section 5.4.3"),
@@ -47,6 +47,7 @@ pub static INVARIANTS: [InvariantRow; 39] = [
     row("divergence_is_named", "where they differ they name the first entry and the member, which keeps out of everything", "docs/decisions/0017"),
     row("groups_are_apart", "an event stands in the journal of the group it was published in, and that group answers for it", "rule R9"),
     row("minority_is_isolated", "a member that differs from a majority isolates itself in time, and neither leads nor acknowledges from then on; no other member does", "docs/decisions/0017"),
+    row("alarms_are_true", "only a member that has lost what it told is told that its directory was put back", "docs/decisions/0019"),
     row("directories_are_known", "nobody takes another's directory for its own", "rule L4"),
     row("blocks_are_not_shared", "no batch is written over a block that holds an acknowledged one", "rule L3"),
     row("frames_are_taken", "members that keep their promises never refuse each other's frames", "docs/network.md"),

@@ -156,14 +156,19 @@ impl<R: EntryReader> Group<R> {
     }
 
     /// Whether this is not to be believed: more is known of its sender than it shows, and it does not know that yet.
-    pub(super) fn passes_over(&self, from: MemberId, message: &Message) -> bool {
+    pub(super) fn passes_over(&mut self, from: MemberId, message: &Message) -> bool {
         let counts = match message.get_msg_type() {
             MessageType::MsgAppendResponse => message.context[..] != *REGRESSED,
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote => true,
             MessageType::MsgRequestVoteResponse | MessageType::MsgRequestPreVoteResponse => true,
             kind => kind == MessageType::MsgHeartbeatResponse,
         };
-        counts && self.standings.doubted.contains(&from) && !plants::is(CorePlant::PutBackVotes)
+        let passed = counts && self.standings.doubted.contains(&from) && !plants::is(CorePlant::PutBackVotes);
+        if passed {
+            // The answer that said so may be lost.
+            self.answer_standing(from, Memory::Whole as u8);
+        }
+        passed
     }
 
     /// Whether somebody may still say that the directory was put back.
@@ -215,16 +220,24 @@ impl<R: EntryReader> Group<R> {
             // What it shows may not be on its disk yet: nothing is learnt from it.
             *known = known.min(&shown);
         }
-        let known = *known;
-        let doubted = memory == Memory::Whole as u8 && shown.shows_less_than(&known);
+        if plants::is(CorePlant::StandingTrusted) {
+            *known = known.max(&shown);
+        }
+        let doubted = memory == Memory::Whole as u8 && shown.shows_less_than(known);
         if doubted {
             self.standings.doubted.insert(from);
         } else {
             self.standings.doubted.remove(&from);
         }
-        let answer = self.standing_frame(FrameKind::StandingAnswer, &[memory, doubted.into()], &known);
-        self.outbox.push((from, Channel::Urgent, answer));
+        self.answer_standing(from, memory);
         Ok(())
+    }
+
+    fn answer_standing(&mut self, to: MemberId, memory: u8) {
+        let known = self.standings.known.get(&to).copied().unwrap_or_default();
+        let doubted = self.standings.doubted.contains(&to);
+        let answer = self.standing_frame(FrameKind::StandingAnswer, &[memory, doubted.into()], &known);
+        self.outbox.push((to, Channel::Urgent, answer));
     }
 
     /// Another member says what it knows of this one, and what it was told before.
@@ -233,7 +246,9 @@ impl<R: EntryReader> Group<R> {
         let (memory, doubted, known) = (fields.u8()?, fields.u8()? != 0, Standing::decode(&mut fields)?);
         fields.end()?;
         // What was said late may have been less than what went before it on the other connection: it is said again.
-        if memory == self.standings.memory as u8 && !doubted {
+        if doubted {
+            self.standings.unanswered.insert(from);
+        } else if memory == self.standings.memory as u8 {
             self.standings.unanswered.remove(&from);
         }
         if self.standings.memory == Memory::Whole && self.settling.is_none() && self.standing().shows_less_than(&known) {
