@@ -1,5 +1,5 @@
-import type { Divergence, GroupStatus, MemberStatus, RepairStatus, Role, Status } from '../contracts/index.js';
-import type { WireDivergence, WireGroupStatus, WireMemberStatus, WireRepair, WireStatus } from './wire.js';
+import type { Divergence, GroupStatus, MemberStatus, PutBack, RepairStatus, Role, Status } from '../contracts/index.js';
+import type { WireDivergence, WireGroupStatus, WireMemberStatus, WirePutBack, WireRepair, WireStatus } from './wire.js';
 
 export function encodeStatus(status: Status): WireStatus {
   return {
@@ -83,6 +83,7 @@ function encodeGroup(group: GroupStatus): WireGroupStatus {
     ...(group.divergence === null ? {} : { divergence: encodeDivergence(group.divergence) }),
     isolated: group.isolated,
     repair: encodeRepair(group.repair),
+    ...(group.putBack === null ? {} : { putBack: encodePutBack(group.putBack) }),
   };
 }
 
@@ -103,6 +104,14 @@ function decodeRepair(wire: WireRepair | null | undefined): RepairStatus {
 
 function encodeDivergence({ firstIndex, exact, minority }: Divergence): WireDivergence {
   return { firstIndex: firstIndex.toString(), exact, minority: [...minority] };
+}
+
+function encodePutBack({ knownTerm, knownIndex, hadTerm, hadIndex, ...plain }: PutBack): WirePutBack {
+  return { ...plain, knownTerm: knownTerm.toString(), knownIndex: knownIndex.toString(), hadTerm: hadTerm.toString(), hadIndex: hadIndex.toString() };
+}
+
+function decodePutBack({ knownTerm, knownIndex, hadTerm, hadIndex, ...plain }: WirePutBack): PutBack {
+  return { ...plain, knownTerm: BigInt(knownTerm), knownIndex: BigInt(knownIndex), hadTerm: BigInt(hadTerm), hadIndex: BigInt(hadIndex) };
 }
 
 function decodeGroup(wire: WireGroupStatus): GroupStatus {
@@ -131,6 +140,7 @@ function decodeGroup(wire: WireGroupStatus): GroupStatus {
     divergence: wire.divergence == null ? null : { ...wire.divergence, firstIndex: BigInt(wire.divergence.firstIndex) },
     isolated: wire.isolated,
     repair: decodeRepair(wire.repair),
+    putBack: wire.putBack == null ? null : decodePutBack(wire.putBack),
   };
 }
 

@@ -175,6 +175,16 @@ export interface WireRepair {
   refused: number;
 }
 
+export interface WirePutBack {
+  knownBy: string;
+  knownTerm: string;
+  knownIndex: string;
+  hadTerm: string;
+  hadIndex: string;
+  sinceMs: number;
+  settled: boolean;
+}
+
 export interface WireGroupStatus {
   group: number;
   role: string;
@@ -194,6 +204,7 @@ export interface WireGroupStatus {
   divergence?: WireDivergence | null;
   isolated: boolean;
   repair?: WireRepair | null;
+  putBack?: WirePutBack | null;
 }
 
 export interface WireMemberStatus {

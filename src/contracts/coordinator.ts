@@ -128,6 +128,21 @@ export interface Divergence {
   readonly minority: readonly string[];
 }
 
+/** The data directory was put back to an older state, as another member could tell (docs/decisions/0019). */
+export interface PutBack {
+  /** Id of the member that was told of more than there was. */
+  readonly knownBy: string;
+  /** The last entry it knows of, and the last that there was; 0 in a group that nobody missed anything of. */
+  readonly knownTerm: bigint;
+  readonly knownIndex: bigint;
+  readonly hadTerm: bigint;
+  readonly hadIndex: bigint;
+  /** Since when it is known. */
+  readonly sinceMs: number;
+  /** The others have settled it: until then this node neither votes nor acknowledges in the group. */
+  readonly settled: boolean;
+}
+
 export interface GroupStatus {
   readonly group: number;
   readonly role: Role;
@@ -162,6 +177,8 @@ export interface GroupStatus {
   readonly repair: RepairStatus;
   /** This node is in the minority: it acknowledges nothing, does not lead and refuses reads, until it is started again. */
   readonly isolated: boolean;
+  /** Null unless it was noticed since the start of this node. */
+  readonly putBack: PutBack | null;
 }
 
 /** Entries of the journal that damage has taken, or a snapshot has come in the place of, and that others give back. */

@@ -1,5 +1,5 @@
 /** What a node tells of itself. */
-import type { Divergence, GroupStatus, MemberStatus, RepairStatus, Role, Status } from '../contracts/index.js';
+import type { Divergence, GroupStatus, MemberStatus, PutBack, RepairStatus, Role, Status } from '../contracts/index.js';
 import type { ResolvedConfig } from '../config/index.js';
 import { type Core, type NativeGroup, type NativeStatus, raftId } from '../native/index.js';
 import type { NetworkStats } from '../network/index.js';
@@ -83,12 +83,19 @@ function groupStatus(native: NativeGroup, roster: Roster): GroupStatus {
       repaired: native.repaired,
       refused: native.repairsRefused,
     },
+    putBack: putBackOf(native, roster),
   };
 }
 
 function divergenceOf(native: NativeGroup, roster: Roster): Divergence | null {
   if (native.divergedIndex == null) return null;
   return { firstIndex: native.divergedIndex, exact: native.divergedExactly, minority: roster.namesOf(native.divergedMembers) };
+}
+
+function putBackOf({ putBack }: NativeGroup, roster: Roster): PutBack | null {
+  if (putBack == null) return null;
+  const { knownBy, knownTerm, knownIndex, hadTerm, hadIndex, sinceMs, settled } = putBack;
+  return { knownBy: roster.nameOf(knownBy), knownTerm, knownIndex, hadTerm, hadIndex, sinceMs, settled };
 }
 
 /** Everyone in the table; how far they are is of group 0. */
@@ -126,6 +133,7 @@ function reasonsOf(native: NativeStatus, groups: readonly GroupStatus[], members
     ...(native.diskFull ? ['DISK_FULL: the disk has no room; writes wait until it has'] : []),
     ...groups.flatMap((group) => divergedReasons(group)),
     ...groups.flatMap(({ group, repair }) => (repair.waiting ? [waitingReason(group, repair)] : [])),
+    ...groups.flatMap((group) => putBackReasons(group)),
     ...groups.flatMap(({ group, snapshot }) => (snapshot.failure === null ? [] : [`the last snapshot of group ${group} failed: ${snapshot.failure}`])),
     ...members.filter(({ role, health }) => role !== 'removed' && health !== 'ok').map(({ id, health }) => `member ${id} is ${health}`),
   ];
@@ -134,6 +142,13 @@ function reasonsOf(native: NativeStatus, groups: readonly GroupStatus[], members
 function waitingReason(group: number, { firstIndex, lastIndex }: RepairStatus): string {
   const which = firstIndex === null ? '' : ` ${firstIndex} to ${lastIndex}`;
   return `group ${group} waits for entries${which} that damage has taken, from other members`;
+}
+
+function putBackReasons({ group, putBack }: GroupStatus): string[] {
+  if (putBack === null || putBack.settled) return [];
+  const { knownBy, knownTerm, knownIndex, hadTerm, hadIndex } = putBack;
+  const what = knownIndex === 0n ? '' : ` to entry ${hadIndex} of term ${hadTerm}, and ${knownBy} knows of entry ${knownIndex} of term ${knownTerm}`;
+  return [`the data directory was put back to an older state${what}: this node neither votes nor acknowledges in group ${group} until the others have settled it`];
 }
 
 function divergedReasons({ group, divergence, isolated }: GroupStatus): string[] {

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use vexfs_core::ids::{EventId, GroupId, Index, MemberId};
 use vexfs_core::journal::{JournalError, Window};
 use vexfs_core::membership;
+use vexfs_core::ordered::standing::PutBack;
 use vexfs_core::ordered::status::{GroupStatus, Role};
 use vexfs_runtime::node::NotTaken;
 use vexfs_runtime::shared::GroupShared;
@@ -203,10 +204,27 @@ pub struct NativeGroup {
     pub diverged_members: Vec<BigInt>,
     /// This member is one of them: it acknowledges nothing, does not lead and refuses reads (`STATE_DIVERGED`).
     pub isolated: bool,
+    /// The data directory was put back to an older state, as was noticed since the start.
+    pub put_back: Option<NativePutBack>,
     /// Differences found since the start; a counter for metrics.
     pub divergences: f64,
     /// Share of the last minute's (event, member) pairs that agreed within a second of being applied here, in percent.
     pub consistency_percentage: f64,
+}
+
+#[napi(object)]
+pub struct NativePutBack {
+    /// Raft id of who was told of more than there was.
+    pub known_by: BigInt,
+    /// The last entry it knows of, and the last there was; 0 in a group that nobody missed anything of.
+    pub known_term: BigInt,
+    pub known_index: BigInt,
+    pub had_term: BigInt,
+    pub had_index: BigInt,
+    /// Milliseconds since it was noticed.
+    pub since_ms: f64,
+    /// The others have settled it: the member votes and acknowledges again.
+    pub settled: bool,
 }
 
 #[napi(object)]
@@ -279,6 +297,7 @@ fn native_group(status: &GroupStatus, me: MemberId) -> NativeGroup {
         diverged_exactly: status.divergence.as_ref().is_some_and(|found| found.exact),
         diverged_members: status.divergence.as_ref().map_or(Vec::new(), |found| ids(&found.minority)),
         isolated: status.isolated.is_some(),
+        put_back: status.put_back.as_ref().map(native_put_back),
         divergences: status.divergences as f64,
         consistency_percentage: status.consistency_percentage(),
         members: status
@@ -290,6 +309,19 @@ fn native_group(status: &GroupStatus, me: MemberId) -> NativeGroup {
                 active: *active,
             })
             .collect(),
+    }
+}
+
+fn native_put_back(put_back: &PutBack) -> NativePutBack {
+    let PutBack { known_by, known, had, since_ms, settled } = *put_back;
+    NativePutBack {
+        known_by: known_by.0.into(),
+        known_term: known.0 .0.into(),
+        known_index: known.1 .0.into(),
+        had_term: had.0 .0.into(),
+        had_index: had.1 .0.into(),
+        since_ms: since_ms as f64,
+        settled,
     }
 }
 

@@ -78,7 +78,7 @@ fn event_outcome(out: &mut Vec<u8>, outcome: EventOutcome) {
 /// Appends one completion.
 pub fn completion(out: &mut Vec<u8>, completion: &Completion) {
     let mut header = Header {
-        // The upper half is the incarnation, which the other side knows.
+        // The upper half is the life, which the other side knows.
         request: completion.request.0 as u32,
         latency_us: completion.latency_us.min(u64::from(u32::MAX)) as u32,
         ..Default::default()

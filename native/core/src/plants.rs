@@ -37,6 +37,12 @@ pub enum CorePlant {
     EverybodyIsolates,
     /// A member that isolates itself says so, and goes on.
     IsolatedGoesOn,
+    /// What others know of a member is not compared with what it has.
+    PutBackNotCompared,
+    /// A member that was told so votes and acknowledges all the same, and is counted.
+    PutBackVotes,
+    /// What a member shows of itself is taken for what is on its disk.
+    StandingTrusted,
 }
 
 #[cfg(feature = "plants")]

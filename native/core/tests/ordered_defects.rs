@@ -330,6 +330,82 @@ fn a_skip_is_bounded() {
     assert!(Submission::parse(Bytes::from(bytes)).is_err());
 }
 
+/// Puts a member's directory back to its first entries, and starts it.
+fn put_back(world: &mut World, node: usize, entries: usize) {
+    world.crash(node, 0);
+    let disk = world.nodes[node].disk.clone();
+    disk.borrow_mut().durable.truncate(entries);
+    disk.borrow_mut().hard.commit = Index(entries as u64);
+    world.start(node);
+}
+
+/// A leader counts on more than is there: the member was refused its heartbeats for ever.
+#[test]
+fn a_log_that_was_put_back_heals() {
+    let mut world = three();
+    put_back(&mut world, 1, 2);
+    for _ in 0..60 {
+        world.tick(0);
+        world.tick(1);
+        world.settle();
+    }
+    assert_eq!(world.history.violations, Vec::<String>::new());
+    let (leader, member) = (group(&mut world, 0).status(), group(&mut world, 1).status());
+    assert_eq!((member.applied, member.leader), (leader.applied, Some(world.nodes[0].id)));
+    let noticed = member.put_back.expect("it was noticed");
+    assert_eq!((noticed.known_by, noticed.had.1, noticed.known.1), (world.nodes[0].id, Index(2), Index(4)));
+    assert!(noticed.settled && leader.put_back.is_none());
+}
+
+/// It voted for a log that lacks what it had acknowledged itself.
+#[test]
+fn a_log_that_was_put_back_does_not_vote_where_somebody_knows_better() {
+    let mut world = three();
+    for (from, to) in [(0, 2), (2, 0)] {
+        world.reset_link(from, to, u64::MAX);
+    }
+    world.submit(0, &publish(90), 1);
+    world.settle();
+    assert_eq!(world.history.open(), 0);
+    put_back(&mut world, 1, 4);
+    for _ in 0..100 {
+        world.tick(1);
+        world.tick(2);
+        world.settle();
+    }
+    assert!(!group(&mut world, 1).is_settled() && !group(&mut world, 2).leads());
+    for (from, to) in [(0, 2), (2, 0)] {
+        world.network.link(from, to).down_until_us = Some(0);
+    }
+    for _ in 0..100 {
+        (0..3).for_each(|node| world.tick(node));
+        world.settle();
+    }
+    assert_eq!(world.history.violations, Vec::<String>::new());
+    assert!((0..3).all(|node| world.journal(node).iter().any(|(id, ..)| *id == EventId(90))));
+    assert!(group(&mut world, 1).is_settled());
+}
+
+/// Nobody who knows may have been heard yet: until then, or for an election timeout, it says nothing that counts.
+#[test]
+fn a_member_waits_to_hear_what_is_known_of_it() {
+    let mut world = three();
+    world.crash(1, 0);
+    world.start(1);
+    let (b, c) = (world.nodes[1].id, world.nodes[2].id);
+    let mut asks = message(MessageType::MsgRequestVote, c, b, 9);
+    (asks.log_term, asks.index) = (1, 9);
+    let answers = |world: &mut World| {
+        assert_eq!(receive(world, 1, 2, &asks), Ok(()));
+        let mut effects = Effects::default();
+        assert!(group(world, 1).flush(0, &mut effects).is_ok());
+        !effects.writes.is_empty()
+    };
+    assert!(!answers(&mut world));
+    (0..15).for_each(|_| world.tick(1));
+    assert!(answers(&mut world));
+}
+
 /// Request ids of a former life never match those of the present one.
 #[test]
 fn a_former_life_ends_no_present_request() {

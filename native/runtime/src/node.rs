@@ -158,7 +158,7 @@ impl Node {
             member,
             shared: shared.clone(),
             node_id: config.member.node_id.clone(),
-            incarnation: opened.identity.incarnation,
+            life: member_open::life_of(&config.member),
             writes: Closing(writes),
             jobs: Closing(jobs),
             clock: HybridClock::default(),

@@ -11,7 +11,7 @@ use vexfs_core::event::{self, Submission};
 use vexfs_core::ids::{GroupId, Index, MemberId, RequestId};
 use vexfs_core::member::{Member, FIRST_GROUP};
 use vexfs_core::ordered::GroupError;
-use vexfs_core::ordered::effects::{Effects, Purpose, Write};
+use vexfs_core::ordered::effects::{Effects, Write};
 use vexfs_core::ordered::store::EntryReader;
 use vexfs_core::peer::frame::Channel;
 use vexfs_core::snapshot::keeper::{Done, Job};
@@ -31,7 +31,7 @@ pub struct Protocol<R: EntryReader> {
     pub member: Member<R>,
     pub shared: std::sync::Arc<Shared>,
     pub node_id: String,
-    pub incarnation: u64,
+    pub life: u64,
     pub writes: Closing<Write>,
     pub jobs: Closing<Job>,
     pub clock: HybridClock,
@@ -184,7 +184,7 @@ impl<R: EntryReader> Protocol<R> {
     }
 
     fn request_id(&self, request: u32) -> RequestId {
-        RequestId(self.incarnation << 32 | u64::from(request))
+        RequestId(self.life << 32 | u64::from(request))
     }
 
     fn flush(&mut self, effects: &mut Effects) -> Result<(), GroupError> {
@@ -201,7 +201,7 @@ impl<R: EntryReader> Protocol<R> {
     }
 
     fn carry_out(&mut self, id: GroupId, effects: &mut Effects) {
-        if effects.writes.iter().any(|write| write.purpose == Purpose::Forget) {
+        if effects.writes.iter().any(|write| write.purpose.unsettles()) {
             // The log thread must not take what it is about to mark as unsettled for settled.
             self.shared.settled.store(false, Ordering::SeqCst);
         }

@@ -47,6 +47,7 @@ pub static INVARIANTS: [InvariantRow; 40] = [
     row("divergence_is_named", "where they differ they name the first entry and the member, which keeps out of everything", "docs/decisions/0017"),
     row("groups_are_apart", "an event stands in the journal of the group it was published in, and that group answers for it", "rule R9"),
     row("minority_is_isolated", "a member that differs from a majority isolates itself in time, and neither leads nor acknowledges from then on; no other member does", "docs/decisions/0017"),
+    row("alarms_are_true", "only a member that has lost what it told is told that its directory was put back", "docs/decisions/0019"),
     row("directories_are_known", "nobody takes another's directory for its own", "rule L4"),
     row("blocks_are_not_shared", "no batch is written over a block that holds an acknowledged one", "rule L3"),
     row("frames_are_taken", "members that keep their promises never refuse each other's frames", "docs/network.md"),

@@ -11,6 +11,7 @@ use vexfs_core::member::FIRST_GROUP;
 use vexfs_core::machine::{EventOutcome, Outcome};
 use vexfs_core::ordered::effects::{Completion, End, Write};
 use vexfs_core::ordered::conf::Conf;
+use vexfs_core::packed::Unpack;
 use vexfs_core::peer::frame::{Frame, FrameKind, FRAME_HEADER_BYTES};
 use vexfs_core::peer::raft_message;
 
@@ -83,11 +84,23 @@ fn frame_of_group(bytes: &[u8]) -> (&'static str, String) {
         kind if kind == FrameKind::ForwardRefused as u8 => ("ForwardRefused", "ForwardRefused".to_string()),
         kind if kind == FrameKind::AppliedQuery as u8 => ("AppliedQuery", format!("AppliedQuery {}", index())),
         kind if kind == FrameKind::AppliedAnswer as u8 => ("AppliedAnswer", format!("AppliedAnswer {}", index())),
+        kind if kind == FrameKind::Standing as u8 => ("Standing", format!("Standing{}", standing(&body, 1))),
+        kind if kind == FrameKind::StandingAnswer as u8 => ("StandingAnswer", format!("StandingAnswer{}", standing(&body, 2))),
         kind => {
             let name = OTHER_KINDS.iter().find(|(of, _)| *of as u8 == kind).map_or("Unknown", |(_, name)| name);
             (name, format!("{name} of {} bytes", body.len()))
         }
     }
+}
+
+/// What follows the `head` bytes of a standing or its answer.
+fn standing(body: &Bytes, head: usize) -> String {
+    let mut fields = Unpack::new(body);
+    let Ok(&[memory, ref doubted @ ..]) = fields.bytes(head) else { return String::new() };
+    let [term, last_term, end, last] = std::array::from_fn(|_| fields.u64().unwrap_or(0));
+    let memory = ["", " unsettled", " settled"].get(usize::from(memory)).copied().unwrap_or(" in an unknown way");
+    let doubted = if doubted == [1] { " doubted" } else { "" };
+    format!("{memory}{doubted} term {term} end {end}/{last_term} last {last}")
 }
 
 /// Frames that are told by their size alone.

@@ -64,6 +64,15 @@ impl Network {
         self.links[from * self.members + to].up
     }
 
+    /// Whether both directions between two members are up and nothing holds them up.
+    pub fn is_whole(&self, one: usize, other: usize, now_us: u64) -> bool {
+        let whole = |from: usize, to: usize| {
+            let link = &self.links[from * self.members + to];
+            link.up && link.flights.iter().all(|flight| flight.stalled_until_us <= now_us)
+        };
+        self.slow.0 <= now_us && whole(one, other) && whole(other, one)
+    }
+
     pub fn connect(&mut self, from: usize, to: usize) {
         self.link(from, to).up = true;
     }

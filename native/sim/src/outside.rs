@@ -115,7 +115,7 @@ impl Outside {
     fn hand_in(&mut self, node: usize, words: &[&str]) -> Option<&'static str> {
         let world = &mut self.run.world;
         let number: u64 = words.get(2)?.parse().ok()?;
-        let request = RequestId(world.members[node].incarnation << 32 | number);
+        let request = RequestId(world.members[node].life_id << 32 | number);
         match *words {
             ["submit", _, _, quorum, bytes] => {
                 let understood = world.submit_packed(node, request, unhex(bytes)?, quorum.parse().ok()?);

@@ -60,6 +60,9 @@ pub enum Plant {
     NobodyIsolates,
     EverybodyIsolates,
     IsolatedGoesOn,
+    PutBackNotCompared,
+    PutBackVotes,
+    StandingTrusted,
 }
 
 use Plant::*;
@@ -76,7 +79,7 @@ const fn row(plant: Plant, name: &'static str, what: &'static str, caught_by: &'
     PlantRow { plant, name, what, caught_by }
 }
 
-pub static PLANTS: [PlantRow; 49] = [
+pub static PLANTS: [PlantRow; 52] = [
     row(AckBeforeSync, "ack-before-sync", "the log says \"on disk\" when a write is only queued", &["acknowledged_is_durable"]),
     row(BarrierWithoutReadIndex, "read-without-barrier", "a barrier is answered from local state without asking the leader", &["barrier_is_real_time"]),
     row(TinyWindow, "tiny-window", "the id window forgets almost everything, on every member", &["exactly_once", "duplicates_keep_first_place", "fence_is_final"]),
@@ -126,6 +129,9 @@ pub static PLANTS: [PlantRow; 49] = [
     row(NobodyIsolates, "nobody-isolates", "one member's window has another size than the others', and it goes on when they tell it", &["minority_is_isolated"]),
     row(EverybodyIsolates, "everybody-isolates", "one member's window has another size than the others', and whoever hears of it isolates itself", &["minority_is_isolated"]),
     row(IsolatedGoesOn, "isolated-goes-on", "one member's window has another size than the others'; it says that it is isolated, and goes on", &["minority_is_isolated"]),
+    row(PutBackNotCompared, "put-back-not-compared", "what others know of a member is not compared with what it has", &["healing"]),
+    row(PutBackVotes, "put-back-votes", "a member that was told that its directory was put back votes and acknowledges all the same, and is counted", &["leader_completeness", "log_matching", "election_safety", "commit_is_final"]),
+    row(StandingTrusted, "standing-trusted", "what a member shows of itself is taken for what is on its disk", &["alarms_are_true"]),
 ];
 
 /// Operations of a repair that forgets what follows.
@@ -198,6 +204,9 @@ impl Plant {
             NobodyIsolates => CorePlant::NobodyIsolates,
             EverybodyIsolates => CorePlant::EverybodyIsolates,
             IsolatedGoesOn => CorePlant::IsolatedGoesOn,
+            PutBackNotCompared => CorePlant::PutBackNotCompared,
+            PutBackVotes => CorePlant::PutBackVotes,
+            StandingTrusted => CorePlant::StandingTrusted,
             _ => return None,
         })
     }

@@ -59,6 +59,8 @@ fn changes(plant: Plant) -> Changes {
         }
         // A wrong answer while a journal is filled.
         Plant::GapUnhashed => Changes { only: vec![FaultKind::GarbledAnswer, FaultKind::DamagedMiddle, FaultKind::Partition], ..planted },
+        // The older state in a majority with whoever lacks what it had acknowledged.
+        Plant::PutBackVotes => Changes { members: Some(3), only: vec![FaultKind::RolledBack, FaultKind::Partition], ..planted },
         // Readers of the member that differs would see it first, and end the run.
         Plant::StatesPart | Plant::NobodyIsolates => Changes { subscribers: Some(0), consumers: Some(0), ..planted },
         _ => planted,

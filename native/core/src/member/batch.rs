@@ -2,7 +2,7 @@
 
 use crate::ids::{GroupId, Index};
 use crate::log::Op;
-use crate::ordered::effects::{Purpose, Write};
+use crate::ordered::effects::Write;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Writes that go to disk together. Their order is kept.
@@ -37,8 +37,8 @@ impl Batch {
         if write.number > 0 {
             self.finished.persisted.insert(write.group, write.number);
         }
-        self.forgets |= write.purpose == Purpose::Forget;
-        if write.purpose != Purpose::Usual {
+        self.forgets |= write.purpose.unsettles();
+        if write.purpose.repairs() {
             self.finished.repaired.insert(write.group);
         }
         for op in &write.ops {

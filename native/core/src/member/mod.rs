@@ -130,7 +130,12 @@ impl<R: EntryReader> Member<R> {
     pub fn receive(&mut self, from: MemberId, frame: Frame, now_us: u64, effects: &mut Effects) -> Result<(), Refused> {
         let id = frame.group;
         let group = self.touch(id).ok_or(Refused::UnknownGroup { from, group: id })?;
-        group.receive(from, frame, now_us, effects)
+        let known = group.was_put_back().is_some();
+        let received = group.receive(from, frame, now_us, effects);
+        if !known && group.was_put_back().is_some() {
+            self.touch_all().for_each(|group| group.put_back_elsewhere(from));
+        }
+        received
     }
 
     pub fn link_up(&mut self, member: MemberId) {

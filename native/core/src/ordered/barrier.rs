@@ -23,7 +23,7 @@ struct Round {
 
 pub struct Barriers {
     me: MemberId,
-    incarnation: u64,
+    life: u64,
     rounds: u64,
     /// Callers that came after the current round was asked: its answer may be too old for them.
     waiting: Vec<(RequestId, u64)>,
@@ -33,8 +33,8 @@ pub struct Barriers {
 }
 
 impl Barriers {
-    pub fn new(me: MemberId, incarnation: u64) -> Self {
-        Self { me, incarnation, rounds: 0, waiting: Vec::new(), current: None, granted: Vec::new() }
+    pub fn new(me: MemberId, life: u64) -> Self {
+        Self { me, life, rounds: 0, waiting: Vec::new(), current: None, granted: Vec::new() }
     }
 
     pub fn add(&mut self, request: RequestId, now_us: u64) {
@@ -63,7 +63,7 @@ impl Barriers {
     }
 
     /// The context to ask ReadIndex with now, if a round is due. Contexts are unique across members (raft keeps them
-    /// in one map at the leader), incarnations and rounds.
+    /// in one map at the leader), lives and rounds.
     pub fn due(&mut self, now_us: u64) -> Option<[u8; CONTEXT_BYTES]> {
         match &self.current {
             Some(round) if round.index.is_some() || round.age_ticks < round.retry_ticks => return None,
@@ -72,7 +72,7 @@ impl Barriers {
         }
         let mut context = [0; CONTEXT_BYTES];
         context[..8].copy_from_slice(&self.me.0.to_le_bytes());
-        context[8..16].copy_from_slice(&self.incarnation.to_le_bytes());
+        context[8..16].copy_from_slice(&self.life.to_le_bytes());
         context[16..].copy_from_slice(&self.rounds.to_le_bytes());
         if plants::is(CorePlant::ReusedContext) {
             context = [7; CONTEXT_BYTES];

@@ -62,6 +62,7 @@ impl<R: EntryReader> Group<R> {
         fields.end()?;
         if self.conf.contains(from) {
             self.agreement.told(from, index, hash, self.ticks);
+            self.standings.applied(from, index);
         }
         Ok(())
     }

@@ -27,6 +27,19 @@ pub enum Purpose {
     /// As `Repair`, and takes away what the member may have acknowledged: the log's mark of being unsettled is made
     /// durable before it.
     Forget,
+    /// Nothing is written but that mark: the member has learnt that it has forgotten what it acknowledged.
+    Doubt,
+}
+
+impl Purpose {
+    /// Whether the log's mark of being unsettled comes first.
+    pub fn unsettles(self) -> bool {
+        matches!(self, Self::Forget | Self::Doubt)
+    }
+
+    pub fn repairs(self) -> bool {
+        matches!(self, Self::Repair | Self::Forget)
+    }
 }
 
 /// The end of one request.

@@ -28,6 +28,7 @@ mod repairing;
 pub mod replicate;
 pub mod settling;
 pub mod snapshots;
+pub mod standing;
 pub mod status;
 pub mod store;
 
@@ -47,6 +48,7 @@ use crate::ordered::repair::Repair;
 use crate::ordered::repairing::{Mending, Paused};
 use crate::ordered::settling::Settling;
 use crate::ordered::snapshots::{SnapshotPolicy, Snapshots};
+use crate::ordered::standing::Standings;
 use crate::ordered::store::{entry_from_raft, EntryReader, Store};
 use crate::peer::frame::Channel;
 use crate::plants::{self, CorePlant};
@@ -76,8 +78,8 @@ pub struct GroupConfig {
     pub cluster_id: String,
     pub group: GroupId,
     pub me: MemberId,
-    /// Counts the opens of the data directory: makes request numbers and contexts unique.
-    pub incarnation: u64,
+    /// Makes request numbers and contexts those of this life of the member (`member::open::life_of`).
+    pub life: u64,
     /// Members of a log that begins without a snapshot, none of them a learner; empty for a member that joins.
     pub voters: Vec<MemberId>,
     /// Election timeouts are drawn from `[min, max)` ticks.
@@ -159,6 +161,8 @@ pub struct Group<R: EntryReader> {
     elections: u64,
     /// Of a member whose last batch was torn, until the others have settled it (rule L2).
     settling: Option<Settling>,
+    /// What others have told of their logs, and know of this one.
+    standings: Standings,
     /// Entries that damage has taken, on their way back; while some that Raft needs are among them, Raft stands still.
     repair: Repair,
     paused: Option<Paused>,
@@ -216,7 +220,7 @@ impl<R: EntryReader> Group<R> {
         let store = Store::new(config.group, reader, found, info, &conf);
         let raw = engine(&config, store, applied)?;
         let mut group = Self {
-            barriers: Barriers::new(config.me, config.incarnation),
+            barriers: Barriers::new(config.me, config.life),
             lease: Lease::new(config.read_lease_us),
             votes_after: config.election_ticks.0 as u64,
             config,
@@ -255,6 +259,7 @@ impl<R: EntryReader> Group<R> {
             oldest_ticks: 0,
             elections: 0,
             settling: None,
+            standings: Standings::default(),
             repair: Repair::default(),
             paused: None,
             mending: None,
@@ -263,6 +268,8 @@ impl<R: EntryReader> Group<R> {
             refusals_pending: false,
         };
         group.agreement.begin(group.machine.applied(), group.machine.hash(), group.machine.events());
+        let others = group.conf.members().into_iter().filter(|member| *member != group.config.me);
+        group.standings = Standings::new(others.collect());
         group.draw_timeout();
         Ok(group)
     }
@@ -283,7 +290,10 @@ impl<R: EntryReader> Group<R> {
     /// Says that recovery cut off a torn batch, which this member may have acknowledged. A member alone has nobody to
     /// settle it with.
     pub fn torn(&mut self) {
-        let others = self.conf.voting_but(self.config.me);
+        self.settle_with(self.conf.voting_but(self.config.me));
+    }
+
+    fn settle_with(&mut self, others: BTreeSet<MemberId>) {
         self.settling = (!others.is_empty()).then(|| Settling::new(others, self.config.election_ticks.1));
         if let Some(settling) = &mut self.settling {
             self.linked.iter().for_each(|member| settling.link(*member, true));
@@ -322,6 +332,7 @@ impl<R: EntryReader> Group<R> {
         if self.ticks % self.config.heartbeat_ticks.max(1) as u64 == 0 {
             self.ask_applied();
             self.ask_terms();
+            self.standings.tick(&self.linked);
         }
         self.told.clear();
         self.drive_membership();
@@ -411,6 +422,7 @@ impl<R: EntryReader> Group<R> {
         if !self.stands_still() {
             self.take_snapshot(effects);
             self.write_idle_commit(effects);
+            self.say_standing(effects);
         }
         if !self.keeps_out() {
             self.answer_applied();
@@ -610,7 +622,7 @@ impl<R: EntryReader> Group<R> {
             return;
         }
         // Of the terms before the last vote, a member that may have forgotten it must not say anything.
-        let mute = self.settling.as_ref().is_some_and(|settling| !settling.knows_terms());
+        let mute = self.settling.as_ref().is_some_and(|settling| !settling.knows_terms()) || self.is_quiet();
         for message in messages {
             let says = matches!(
                 message.get_msg_type(),

@@ -7,7 +7,7 @@ use crate::event::{Submission, SUBMISSION_HEADER_BYTES};
 use crate::ids::{GroupId, Index, MemberId};
 use crate::ordered::conf::Conf;
 use crate::ordered::effects::Effects;
-use crate::ordered::settling::Settling;
+use crate::ordered::standing::Standing;
 use crate::ordered::store::EntryReader;
 use crate::packed::Unpack;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
@@ -19,7 +19,7 @@ use std::collections::BTreeSet;
 use thiserror::Error;
 
 /// Context of an answer that says: this log ends before what was acknowledged.
-const REGRESSED: &[u8] = b"regressed";
+pub(super) const REGRESSED: &[u8] = b"regressed";
 
 /// A frame that was refused; the node is unharmed. Those of `is_violation` come from a member that breaks the rules.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -125,6 +125,8 @@ impl<R: EntryReader> Group<R> {
                 self.take_term(from, term, applied, &conf);
                 Ok(())
             }
+            FrameKind::Standing => self.receive_standing(from, &frame),
+            FrameKind::StandingAnswer => self.receive_standing_answer(from, &frame),
             FrameKind::HashReport => self.receive_hash_report(from, &frame),
             FrameKind::HashQuery => self.receive_hash_query(from, &frame),
             FrameKind::HashAnswer => self.receive_hash_answer(from, &frame),
@@ -160,17 +162,24 @@ impl<R: EntryReader> Group<R> {
             // Raft takes it for a match where its log has no such entry.
             return Err(Refused::Message(raft_message::MessageError("an append behind an entry without a term")));
         }
+        if self.passes_over(from, &message) {
+            return Ok(());
+        }
         // Raft's own view, entries included that came since the last flush; of earlier terms it ignores everything.
         let log = &self.raw.raft.raft_log;
         let last = Index(log.last_index());
         let current = message.term >= self.raw.raft.term;
         let end = (log.last_term(), last.0);
         let leads = self.raw.raft.state == StateRole::Leader;
+        if message.get_msg_type() == MessageType::MsgHeartbeat && current && message.commit > last.0 && self.settling.is_none() {
+            // It counts on what it was told is here.
+            self.put_back(from, Standing { term: message.term, end: (0, 0), last: message.commit });
+        }
+        let log = &self.raw.raft.raft_log;
         match message.get_msg_type() {
             // A leader may count on what an earlier life of this member has answered it, or of its Raft.
             MessageType::MsgRequestVote | MessageType::MsgRequestPreVote
-                if self.lease.is_on()
-                    && self.ticks <= self.votes_after =>
+                if self.is_quiet() || self.lease.is_on() && self.ticks <= self.votes_after =>
             {
                 return Ok(());
             }
@@ -229,6 +238,7 @@ impl<R: EntryReader> Group<R> {
         let (kind, commit, term) = (message.get_msg_type(), message.commit, message.term);
         let appends = kind == MessageType::MsgAppend;
         let goes_on = appends && self.raw.raft.raft_log.term(message.index) == Ok(message.log_term);
+        self.note_told(from, &message, leads);
         let _ = self.raw.step(message);
         let settled = match self.raw.raft.state {
             // All logs were heard and none was ahead of this one.
@@ -250,7 +260,9 @@ impl<R: EntryReader> Group<R> {
 
     /// Asks those who have not told what term they are in.
     pub(super) fn ask_terms(&mut self) {
-        let asked = self.settling.as_ref().map_or(Vec::new(), Settling::asks);
+        let Some(settling) = &self.settling else { return };
+        // Those its log does not know as voters tell it who is one now.
+        let asked: BTreeSet<MemberId> = settling.asks().chain(self.linked.iter().copied()).collect();
         for member in asked {
             let frame = frame::build(FrameKind::TermQuery, self.config.group, 0, |_| {});
             self.outbox.push((member, Channel::Urgent, frame));
@@ -258,7 +270,9 @@ impl<R: EntryReader> Group<R> {
     }
 
     fn answer_term(&mut self, to: MemberId) {
-        let (term, applied) = (self.raw.raft.term, self.machine.applied());
+        // Who asks may have forgotten one that it has told.
+        let term = self.raw.raft.term.max(self.standings.term_of(to));
+        let applied = self.machine.applied();
         let frame = frame::build(FrameKind::TermAnswer, self.config.group, 64, |out| {
             out.extend_from_slice(&term.to_le_bytes());
             out.extend_from_slice(&applied.0.to_le_bytes());
@@ -369,6 +383,7 @@ impl<R: EntryReader> Group<R> {
     /// A dialled connection is up: what may have been lost with the one before is handed in again.
     pub fn link_up(&mut self, member: MemberId) {
         self.linked.insert(member);
+        self.standings.link_up(member);
         if let Some(settling) = &mut self.settling {
             settling.link(member, true);
         }

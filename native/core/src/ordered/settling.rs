@@ -62,8 +62,8 @@ impl Settling {
     }
 
     /// Members to be asked what term they are in, and who the voters are; again and again, since the latter may change.
-    pub fn asks(&self) -> Vec<MemberId> {
-        self.others.iter().copied().collect()
+    pub fn asks(&self) -> impl Iterator<Item = MemberId> + '_ {
+        self.others.iter().copied()
     }
 
     /// Notes a member's term; the highest of all once the last of them has told.

@@ -4,6 +4,7 @@ use super::Group;
 use crate::ids::{GroupId, Index, MemberId, Term};
 use crate::ordered::agreement::Divergence;
 use crate::ordered::conf::Conf;
+use crate::ordered::standing::PutBack;
 use crate::ordered::store::EntryReader;
 use raft::StateRole;
 use std::sync::Arc;
@@ -58,6 +59,8 @@ pub struct GroupStatus {
     pub isolated: Option<Index>,
     /// Differences between members that were found since the start.
     pub divergences: u64,
+    /// The data directory was put back to an older state, as was noticed since the start.
+    pub put_back: Option<PutBack>,
     /// (Event, member) pairs of the last minute, and those of them that agreed within a second.
     pub pairs: u64,
     pub pairs_agreed: u64,
@@ -119,6 +122,7 @@ impl<R: EntryReader> Group<R> {
             divergence: self.divergence(),
             isolated: self.isolated(),
             divergences: self.agreement.divergences,
+            put_back: self.was_put_back(),
             pairs,
             pairs_agreed,
         }

@@ -44,6 +44,10 @@ pub enum FrameKind {
     /// The receiver is asked for its hashes between two entries.
     HashQuery = 17,
     HashAnswer = 18,
+    /// How the sender stands: what it has promised, and how far its log goes.
+    Standing = 19,
+    /// What was known of that.
+    StandingAnswer = 20,
 }
 
 #[derive(Clone, Debug)]
@@ -131,6 +135,8 @@ impl Assembler {
             16 => FrameKind::HashReport,
             17 => FrameKind::HashQuery,
             18 => FrameKind::HashAnswer,
+            19 => FrameKind::Standing,
+            20 => FrameKind::StandingAnswer,
             other => return Err(FrameError::Kind(other)),
         };
         Ok(Frame { kind, group: GroupId(u32_at(&frame, 12)), body: frame.slice(FRAME_HEADER_BYTES..) })

@@ -31,10 +31,19 @@ pub fn frame(world: &World, from: usize, to: usize, channel: Channel, bytes: &[u
         kind if kind == FrameKind::HashReport as u8 => format!("HashReport of {}", index()),
         kind if kind == FrameKind::HashQuery as u8 => format!("HashQuery from {}", index()),
         kind if kind == FrameKind::HashAnswer as u8 => format!("HashAnswer from {}", index()),
+        kind if kind == FrameKind::Standing as u8 => format!("Standing{}", standing(&body, 1)),
+        kind if kind == FrameKind::StandingAnswer as u8 => format!("StandingAnswer{}", standing(&body, 2)),
         kind => format!("frame of kind {kind}"),
     };
     let channel = if channel == Channel::Bulk { " (bulk)" } else { "" };
     format!("{from} -> {to}{channel}: {what}")
+}
+
+fn standing(body: &Bytes, head: usize) -> String {
+    let memory = ["", " unsettled", " settled"][body[0] as usize];
+    let doubted = if body[1..head] == [1] { " doubted" } else { "" };
+    let number = |at: usize| u64::from_le_bytes(body[head + 8 * at..][..8].try_into().expect("eight bytes"));
+    format!("{memory}{doubted}: term {}, end {}/{}, last {}", number(0), number(2), number(1), number(3))
 }
 
 fn raft(body: &Bytes) -> String {

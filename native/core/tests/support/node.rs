@@ -70,7 +70,7 @@ impl Node {
             read_lease_us: 0,
             group: GROUP,
             me: self.id,
-            incarnation: self.incarnation,
+            life: self.incarnation,
             voters: voters.to_vec(),
             election_ticks: (15, 30),
             heartbeat_ticks: 5,

@@ -14,7 +14,7 @@ const OPEN_MAX: usize = 24;
 #[derive(Default)]
 struct Session {
     id: SessionId,
-    incarnation: u64,
+    life_id: u64,
     /// Each group has sequences of its own.
     groups: BTreeMap<GroupId, Sequences>,
 }
@@ -170,10 +170,10 @@ impl Publishers {
 
     fn publish_in_session(&mut self, world: &mut World, number: usize, random: &mut Random) {
         let publisher = &mut self.publishers[number];
-        let incarnation = world.members[publisher.node].incarnation;
-        if publisher.session.id.is_none() || publisher.session.incarnation != incarnation {
+        let life_id = world.members[publisher.node].life_id;
+        if publisher.session.id.is_none() || publisher.session.life_id != life_id {
             let id = SessionId(u128::from(random.number()) << 32 | 1);
-            publisher.session = Session { id, incarnation, groups: BTreeMap::new() };
+            publisher.session = Session { id, life_id, groups: BTreeMap::new() };
         }
         let group = world.setup.pick_group(random);
         let events = self.batch(random, group);

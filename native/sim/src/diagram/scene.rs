@@ -25,7 +25,7 @@ pub static GROUPS: [(&str, &[&str]); 11] = [
     ("applied", &["AppliedQuery", "AppliedAnswer"]),
     ("snapshot", &["Snapshot", "SnapshotOffer", "SnapshotPull", "SnapshotPiece"]),
     ("repair", &["RepairQuery", "RepairAnswer", "TermQuery", "TermAnswer"]),
-    ("compare", &["HashReport", "HashQuery", "HashAnswer"]),
+    ("compare", &["HashReport", "HashQuery", "HashAnswer", "Standing", "StandingAnswer"]),
     ("member", &["Removed"]),
     ("other", &[]),
 ];

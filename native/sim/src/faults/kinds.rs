@@ -79,7 +79,7 @@ pub static KINDS: [KindRow; 28] = [
     on(DamagedMiddle, "damaged-middle", 4),
     on(SharedBlock, "shared-block", 3),
     on(GarbledAnswer, "garbled-answer", 2),
-    off(RolledBack, "rolled-back", "a directory put back to an older state is not told from one that was never ahead"),
+    on(RolledBack, "rolled-back", 6),
 ];
 
 impl FaultKind {

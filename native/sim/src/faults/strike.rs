@@ -4,16 +4,17 @@ use super::kinds::FaultKind;
 use super::plan::Fault;
 use crate::disk::Damage;
 use crate::invariants::recovery_is_faithful;
-use crate::member::{opens_foreign, Member};
+use crate::member::{opens_foreign, Member, Running, Stage};
 use crate::network::NEVER;
 use crate::queue::{Event, Lane};
 use crate::random::Random;
 use crate::record::Happening;
 use crate::shadow::farther;
 use crate::world::World;
+use vexfs_core::ids::GroupId;
 
 pub fn strike(world: &mut World, fault: &Fault) {
-    let struck = carry_out(world, fault);
+    let struck = leaves_peace(world, fault.kind) && carry_out(world, fault);
     if struck {
         world.counts.note(fault.kind);
         world.history.note(&[u64::from(fault.number), world.now_us]);
@@ -161,7 +162,7 @@ fn carry_out(world: &mut World, fault: &Fault) -> bool {
         FaultKind::DamagedSuperblock => lie(world, fault, Damage::SuperblockCopy, false),
         FaultKind::DamagedFooter => lie(world, fault, Damage::Footer, false),
         FaultKind::DamagedSpare => lie(world, fault, Damage::Spare, false),
-        FaultKind::WrongDirectory if !alone && world.members[other].incarnation > 0 => {
+        FaultKind::WrongDirectory if !alone && world.members[other].life_id > 0 => {
             let opened = opens_foreign(&world.members[node], &world.members[other], world.setup.plant);
             recovery_is_faithful::check_foreign(world, node, opened);
             true
@@ -236,6 +237,31 @@ fn lie(world: &mut World, fault: &Fault, damage: Damage, loses: bool) -> bool {
     true
 }
 
+/// Somebody who was told of more than the older state shows can say so: all others run, and every connection is whole.
+fn is_known(world: &World, node: usize) -> bool {
+    let member = &world.members[node];
+    let Some((_, shadow)) = &member.set_aside else { return false };
+    let others = || (0..world.members.len()).filter(|at| *at != node && world.members[*at].stage == Stage::In);
+    let knows = |other: usize, group: GroupId| {
+        let (term, last_term, last) = shadow.of(group).reach();
+        world.members[other].group(group).is_some_and(|known| known.knows_more_of(member.id, term, last_term, last))
+    };
+    others().all(|other| world.members[other].runs() && world.network.is_whole(node, other, world.now_us))
+        && others().any(|other| world.groups().any(|group| knows(other, group)))
+}
+
+/// Until a member whose directory was put back is settled, those who know must be there to say so: nothing ends, pauses,
+/// parts or damages anybody.
+fn leaves_peace(world: &mut World, kind: FaultKind) -> bool {
+    use FaultKind::{FullDisk, SlowDisk, StalledDisk, WallClockJump, WrongDirectory};
+    for member in &mut world.members {
+        let settled = |running: &Running| running.groups.groups().all(|(_, group)| group.was_put_back().is_some_and(|put_back| put_back.settled));
+        member.put_back &= member.stage == Stage::In && !member.running.as_ref().is_some_and(settled);
+    }
+    let waits = world.members.iter().any(|member| member.put_back);
+    !waits || matches!(kind, SlowDisk | StalledDisk | FullDisk | WallClockJump | WrongDirectory)
+}
+
 /// The directory is put back to what it was when it was last set aside; the first strike sets it aside.
 fn roll_back(world: &mut World, node: usize, length_us: u64) -> bool {
     let member = &world.members[node];
@@ -248,12 +274,13 @@ fn roll_back(world: &mut World, node: usize, length_us: u64) -> bool {
         member.set_aside = Some((member.disk.copy(), member.shadow.clone()));
         return false;
     }
-    if !world.may_lose(node) {
+    if !is_known(world, node) || !world.may_lose(node) {
         return false;
     }
     end(world, node, 0, true);
     world.plan_start(node, length_us);
     let member = &mut world.members[node];
+    member.put_back = true;
     if let Some((mut disk, shadow)) = member.set_aside.take() {
         disk.end_process();
         member.lost = Some(farther(member.lost.as_deref(), member.shadow.reach()));

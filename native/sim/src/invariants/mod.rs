@@ -2,6 +2,7 @@
 //! the whole journal and liveness at the end.
 
 pub mod acknowledged_is_durable;
+pub mod alarms_are_true;
 pub mod barrier_is_real_time;
 pub mod clocks_follow;
 pub mod commit_is_final;
@@ -46,6 +47,7 @@ pub fn after_flush(world: &mut World, node: usize, group: GroupId) {
     memory_is_bounded::check(world, node);
     hashes_agree::check(world, node, group, &status);
     minority_is_isolated::check(world, node, group, &status);
+    alarms_are_true::check(world, node, group, &status);
     configurations_agree::check(world, node, group, &status);
     if status.applied >= world.history.of(group).observed {
         journal::observe(world, node, group);

@@ -107,7 +107,7 @@ pub struct Member {
     pub running: Option<Running>,
     /// Starts that were tried.
     pub life: u32,
-    pub incarnation: u64,
+    pub life_id: u64,
     requests: u64,
     batches: u32,
     /// What the log must hold.
@@ -134,6 +134,8 @@ pub struct Member {
     pub differs_since_us: BTreeMap<GroupId, u64>,
     /// An older state of the directory, to be put back.
     pub set_aside: Option<(SimDisk, Shadow)>,
+    /// It was put back, and is not settled yet.
+    pub put_back: bool,
     pub stage: Stage,
     plant: Option<Plant>,
     /// Its directory is founded by others.
@@ -158,7 +160,7 @@ impl Member {
             disk: SimDisk::new(Plant::disk(setup.plant)),
             running: None,
             life: 0,
-            incarnation: 0,
+            life_id: 0,
             requests: 0,
             batches: 0,
             shadow: Shadow::new(setup.groups),
@@ -175,6 +177,7 @@ impl Member {
             applied_ever: vec![Index(0); setup.groups as usize],
             differs_since_us: BTreeMap::new(),
             set_aside: None,
+            put_back: false,
             stage: Stage::In,
             plant: setup.plant,
             joins: false,
@@ -229,7 +232,7 @@ impl Member {
 
     pub fn next_request(&mut self) -> RequestId {
         self.requests += 1;
-        RequestId(self.incarnation << 32 | self.requests)
+        RequestId(self.life_id << 32 | self.requests)
     }
 
     /// Milliseconds of this member's wall clock.

@@ -48,7 +48,7 @@ impl Member {
         }
         let entries = recovered.log.reader();
         let wrong = self.judge(&entries, &recovered.recovery);
-        self.incarnation = recovered.recovery.identity.incarnation;
+        self.life_id = open::life_of(&config);
         if setup.plant == Some(Plant::VoteForgotten) {
             recovered.recovery.groups.values_mut().for_each(|group| group.hard_state.vote = MemberId(0));
         }
