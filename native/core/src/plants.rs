@@ -33,6 +33,8 @@ pub enum CorePlant {
     EverybodyIsolates,
     /// A member that isolates itself says so, and goes on.
     IsolatedGoesOn,
+    /// Whatever older entries hold back, they are not moved for it.
+    QuotaIgnored,
 }
 
 #[cfg(feature = "plants")]

@@ -58,6 +58,7 @@ pub enum Plant {
     NobodyIsolates,
     EverybodyIsolates,
     IsolatedGoesOn,
+    QuotaIgnored,
 }
 
 use Plant::*;
@@ -74,7 +75,7 @@ const fn row(plant: Plant, name: &'static str, what: &'static str, caught_by: &'
     PlantRow { plant, name, what, caught_by }
 }
 
-pub static PLANTS: [PlantRow; 47] = [
+pub static PLANTS: [PlantRow; 48] = [
     row(AckBeforeSync, "ack-before-sync", "the log says \"on disk\" when a write is only queued", &["acknowledged_is_durable"]),
     row(BarrierWithoutReadIndex, "read-without-barrier", "a barrier is answered from local state without asking the leader", &["barrier_is_real_time"]),
     row(TinyWindow, "tiny-window", "the id window forgets almost everything, on every member", &["exactly_once", "duplicates_keep_first_place", "fence_is_final"]),
@@ -122,6 +123,7 @@ pub static PLANTS: [PlantRow; 47] = [
     row(NobodyIsolates, "nobody-isolates", "one member's window has another size than the others', and it goes on when they tell it", &["minority_is_isolated"]),
     row(EverybodyIsolates, "everybody-isolates", "one member's window has another size than the others', and whoever hears of it isolates itself", &["minority_is_isolated"]),
     row(IsolatedGoesOn, "isolated-goes-on", "one member's window has another size than the others'; it says that it is isolated, and goes on", &["minority_is_isolated"]),
+    row(QuotaIgnored, "quota-ignored", "what a quiet group holds back of the log is not moved, however much it is", &["held_back_is_bounded"]),
 ];
 
 /// Operations of a repair that forgets what follows.
@@ -161,7 +163,7 @@ impl Plant {
 
     /// Whether there must be several groups for it to show.
     pub fn needs_groups(self) -> bool {
-        matches!(self, FramesMixedUp | RecordsMixedUp | SubmissionsMixedUp | JournalsMixedUp)
+        matches!(self, FramesMixedUp | RecordsMixedUp | SubmissionsMixedUp | JournalsMixedUp | QuotaIgnored)
     }
 
     /// One member applies something else than the others.
@@ -192,6 +194,7 @@ impl Plant {
             NobodyIsolates => CorePlant::NobodyIsolates,
             EverybodyIsolates => CorePlant::EverybodyIsolates,
             IsolatedGoesOn => CorePlant::IsolatedGoesOn,
+            QuotaIgnored => CorePlant::QuotaIgnored,
             _ => return None,
         })
     }
