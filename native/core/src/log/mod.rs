@@ -17,6 +17,7 @@
 //! owner), fetching what is lost from other members, and snapshots themselves.
 
 mod batch;
+mod bookmarks;
 mod cache;
 mod check;
 mod disk;

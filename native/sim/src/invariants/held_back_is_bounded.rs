@@ -26,6 +26,9 @@ pub struct Excess {
 pub fn check(world: &mut World, node: usize, marked: bool) {
     let segment = world.setup.segment_bytes;
     let Some(running) = &mut world.members[node].running else { return };
+    if running.excess.is_none() && !marked {
+        return;
+    }
     let (live, held_back) = running.log_use();
     // A segment that was just sealed counts at once, one that was emptied goes with the next batch.
     let bound = 2 * UPKEEP.held_back_bytes_max.max(live) + 2 * segment;

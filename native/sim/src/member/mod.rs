@@ -260,21 +260,23 @@ impl Member {
     }
 }
 
-/// The terms of a group's entries that are queued or being written, by index: what the disk will hold.
-pub fn queued_terms(running: &Running, group: GroupId) -> BTreeMap<Index, Term> {
-    let mut terms = BTreeMap::new();
+/// The term of a group's entry that is queued or being written: what the disk will hold. `None` where nothing queued says.
+pub fn queued_term(running: &Running, group: GroupId, index: Index) -> Option<Term> {
     let writing = running.writing.iter().flat_map(|writing| &writing.batch.ops);
     let ops = writing.chain(running.queue.iter().flat_map(|write| &write.ops));
+    let mut term = None;
     for op in ops.filter(|op| op.group() == group) {
         match op {
-            Op::Truncate { from, .. } => drop(terms.split_off(from)),
-            Op::Mark { mark, .. } => {
-                terms.insert(Index(mark.first.0 - 1), mark.prior_term);
-                terms.insert(mark.index, mark.term);
+            Op::Truncate { from, .. } if *from <= index => term = None,
+            Op::Mark { mark, .. } if mark.index == index => term = Some(mark.term),
+            Op::Mark { mark, .. } if mark.first.0 == index.0 + 1 => term = Some(mark.prior_term),
+            Op::Entries { entries, .. } => {
+                let first = entries.first().map_or(0, |entry| entry.index.0);
+                let found = index.0.checked_sub(first).and_then(|at| entries.get(at as usize));
+                term = found.map(|entry| entry.term).or(term);
             }
-            Op::Entries { entries, .. } => terms.extend(entries.iter().map(|entry| (entry.index, entry.term))),
             _ => {}
         }
     }
-    terms
+    term
 }

@@ -12,7 +12,7 @@ use vexfs_core::snapshot::keeper::{Done, Job};
 /// Bytes in one batch at most, as the runtime's writer has it.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// As the runtime has it, in proportion to segments.
-pub const UPKEEP: UpkeepLimits = UpkeepLimits { held_back_bytes_max: 128 * 1024, move_bytes_max: 2 * 1024, move_bytes_min: 128 };
+pub const UPKEEP: UpkeepLimits = UpkeepLimits { held_back_bytes_max: 128 * 1024, move_bytes_max: 8 * 1024, move_bytes_min: 512 };
 
 impl Member {
     /// Begins the next batch of everything queued. Its number, if there is one.
