@@ -14,7 +14,8 @@ pub const DELIVERIES_HEADER_BYTES: usize = 24;
 const ITEM_HEADER_BYTES: usize = 60;
 /// Log bytes looked through by one read at most, so that a filter that matches nothing does not hold its caller.
 const SCAN_BYTES_MAX: u64 = 4 * 1024 * 1024;
-const PAGE_BYTES_MIN: usize = 16 * 1024;
+/// The first page; where that was not enough, each has twice as many bytes as the one before.
+const PAGE_BYTES_MIN: usize = 1024;
 const EVENT_BYTES_USUAL: usize = 512;
 
 #[derive(Debug, Error)]
@@ -110,16 +111,17 @@ pub fn read<R: EntryReader>(
     let mut out = vec![0; DELIVERIES_HEADER_BYTES];
     let full = DELIVERIES_HEADER_BYTES + window.bytes_max.max(1);
     let (mut next, mut first_offset, mut count, mut scanned) = (window.index.max(Index(1)), window.offset, 0u32, 0u64);
+    let wanted = window.bytes_max.min(window.events_max as usize * EVENT_BYTES_USUAL);
+    // A page of what is wanted, by bytes and by events of usual size: the rest of a larger one would be read in vain.
+    let mut page = wanted.clamp(PAGE_BYTES_MIN, SCAN_BYTES_MAX as usize) as u64;
     'pages: while next <= applied && scanned < SCAN_BYTES_MAX {
-        // A page of what is wanted, by bytes and by events of usual size: the rest of a larger one would be read in vain.
-        let wanted = window.bytes_max.min(window.events_max as usize * EVENT_BYTES_USUAL);
-        let page = wanted.clamp(PAGE_BYTES_MIN, SCAN_BYTES_MAX as usize) as u64;
         let entries = match reader.entries(group, next, Index(applied.0 + 1), page) {
             Ok(entries) => entries,
             // What comes before the damage is not to wait for it.
             Err(_) if count > 0 => break,
             Err(reason) => return Err(JournalError::Unreadable { index: next, reason }),
         };
+        page = (2 * page).min(SCAN_BYTES_MAX);
         if entries.is_empty() {
             return Err(JournalError::Unreadable { index: next, reason: "the log does not have it".to_string() });
         }

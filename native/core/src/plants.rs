@@ -43,6 +43,8 @@ pub enum CorePlant {
     PutBackVotes,
     /// What a member shows of itself is taken for what is on its disk.
     StandingTrusted,
+    /// Whatever older entries hold back, they are not moved for it.
+    QuotaIgnored,
 }
 
 #[cfg(feature = "plants")]

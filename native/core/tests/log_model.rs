@@ -23,6 +23,8 @@ enum Step {
     Release,
     Relocate { bytes: u64 },
     Spare,
+    /// What is read next goes on where this has ended.
+    Read { bytes: u64 },
     Drop,
     Close,
 }
@@ -40,6 +42,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Release),
         2 => (0..5000u64).prop_map(|bytes| Step::Relocate { bytes }),
         1 => Just(Step::Spare),
+        4 => (1..100_000u64).prop_map(|bytes| Step::Read { bytes }),
         1 => Just(Step::Drop),
         1 => Just(Step::Close),
     ]
@@ -79,7 +82,7 @@ fn ops_of(step: &Step, model: &Model, term: u64) -> Option<Vec<Op>> {
         Step::Snapshot { group, part, kept } => vec![steps::snapshot(model, GroupId(*group), *part, *kept)],
         Step::Install { group, ahead } => steps::install(model, GroupId(*group), *ahead, term),
         Step::Repair { group, part, count } => vec![steps::repair(model, GroupId(*group), *part, *count)],
-        Step::Release | Step::Relocate { .. } | Step::Spare | Step::Drop | Step::Close => return None,
+        Step::Release | Step::Relocate { .. } | Step::Spare | Step::Read { .. } | Step::Drop | Step::Close => return None,
     })
 }
 
@@ -98,6 +101,7 @@ proptest! {
                     model.apply(&ops);
                 }
                 (None, Step::Spare) => drop(log.spare_pool().fill(&mut || {}).unwrap()),
+                (None, Step::Read { bytes }) => model.assert_reads(&log.reader(), *bytes),
                 (None, Step::Release) => drop(log.release().unwrap()),
                 (None, Step::Relocate { bytes }) => drop(log.relocate(*bytes, if bytes % 2 == 0 { 0 } else { u64::MAX }).unwrap()),
                 (None, step) => {
@@ -321,4 +325,22 @@ fn spares_are_used_and_misfits_removed() {
     drop(log);
     let (log, _) = open(&disk).unwrap();
     assert_eq!(log.spare_pool().ready(), 1);
+}
+
+#[test]
+fn a_read_does_not_go_on_where_one_of_cut_entries_has_ended() {
+    let disk = SimDisk::default();
+    let (mut log, _) = open(&disk).unwrap();
+    log.append(&[run(1, 20, 1, 50)]).unwrap();
+    let reader = log.reader();
+    assert_eq!(reader.entries(GROUP, Index(1), Index(21), u64::MAX).unwrap().len(), 20);
+    log.append(&[truncate(GROUP, 11), run(11, 25, 2, 50)]).unwrap();
+    let terms = |low: u64| -> Vec<u64> {
+        reader.entries(GROUP, Index(low), Index(26), u64::MAX).unwrap().iter().map(|entry| entry.term.0).collect()
+    };
+    assert_eq!(terms(20), [2; 6]);
+    assert_eq!(terms(10)[..2], [1, 2]);
+    // And on from there, into the next segment.
+    log.append(&[run(26, 27, 2, 2 * SEGMENT as usize / 3), run(28, 28, 3, 9)]).unwrap();
+    assert_eq!(reader.entries(GROUP, Index(25), Index(29), u64::MAX).unwrap().iter().map(|entry| entry.index.0).collect::<Vec<_>>(), [25, 26, 27, 28]);
 }

@@ -8,7 +8,7 @@ use crate::links::Outbox;
 use crate::protocol::{self, Ended, Protocol};
 use crate::queue::{Closing, Queue};
 use crate::shared::{GroupShared, Input, Shared};
-use crate::writer::Writer;
+use crate::writer::{upkeep, Writer};
 use parking_lot::{Mutex, RwLock};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::PathBuf;
@@ -136,7 +136,7 @@ impl Node {
         let mut threads = Vec::new();
         threads.push(spawn("vexfs-log", {
             let (writes, done, stopping) = (writes.clone(), inputs.clone(), stopping.clone());
-            let writer = Writer { log, writes, done: done.clone(), shared: shared.clone(), stopping, release_due: false, tidy_due: false, held_back_max, untidy: false };
+            let writer = Writer { log, writes, done: done.clone(), shared: shared.clone(), stopping, upkeep: upkeep(held_back_max) };
             move || {
                 if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
                     let _ = done.send(Input::DiskFailed { reason: "the log thread panicked".to_string() });

@@ -6,7 +6,7 @@ use crate::queue::Queue;
 use crate::shared::{Input, Shared};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use vexfs_core::log::{AppendStats, Log, LogError, LostRange, Tidied};
+use vexfs_core::log::{AppendStats, Log, LogError, LostRange, Upkeep, UpkeepLimits};
 use vexfs_core::member::batch::{size, Batch};
 use vexfs_core::ordered::effects::Write;
 
@@ -14,10 +14,12 @@ use vexfs_core::ordered::effects::Write;
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Between two attempts to write to a full disk.
 const FULL_RETRY: Duration = Duration::from_millis(100);
-/// Live bytes moved at a time, so that the segments they hold back can go: what a write waits for at most.
-const RELOCATE_BYTES: u64 = 1024 * 1024;
-/// So much is worth a write of its own.
-const RELOCATE_BYTES_MIN: u64 = 64 * 1024;
+/// Live bytes moved at a time, so that the segments they hold back can go, at most and at least.
+const MOVE_BYTES: (u64, u64) = (1024 * 1024, 64 * 1024);
+
+pub fn upkeep(held_back_bytes_max: u64) -> Upkeep {
+    Upkeep::new(UpkeepLimits { held_back_bytes_max, move_bytes_max: MOVE_BYTES.0, move_bytes_min: MOVE_BYTES.1 })
+}
 
 pub struct Writer {
     pub log: Log<FileDisk>,
@@ -25,15 +27,7 @@ pub struct Writer {
     pub done: Queue<Input>,
     pub shared: std::sync::Arc<Shared>,
     pub stopping: std::sync::Arc<AtomicBool>,
-    /// A mark was written in the last batch, or entries were moved after it. Until there is a later batch they could be
-    /// lost with a torn tail, and what was there before must still be found.
-    pub release_due: bool,
-    /// A mark was written in the last batch.
-    pub tidy_due: bool,
-    /// Bytes that nobody needs and that older entries may hold back (docs/decisions/0018).
-    pub held_back_max: u64,
-    /// There may be something to move.
-    pub untidy: bool,
+    pub upkeep: Upkeep,
 }
 
 impl Writer {
@@ -89,19 +83,9 @@ impl Writer {
         }
         let finished = batch.finish();
         let marked = !finished.marks.is_empty();
-        let release = std::mem::replace(&mut self.release_due, marked);
-        let tidy = std::mem::replace(&mut self.tidy_due, marked);
         let _ = self.done.send(Input::Finished(finished));
-        if release {
-            self.log.release()?;
-        }
-        if tidy {
-            // A quiet group's few entries make way for the next.
-            self.tidy(RELOCATE_BYTES)?;
-        } else if self.untidy && self.holds_back_more_than(self.held_back_max.saturating_mul(2)) {
-            // Too much is held back to wait for a quiet moment: for each byte written one is moved.
-            self.tidy(stats.bytes.clamp(RELOCATE_BYTES_MIN, RELOCATE_BYTES))?;
-        }
+        let lost = self.upkeep.after_batch(&mut self.log, stats, marked)?;
+        self.ask_for(lost);
         Ok(())
     }
 
@@ -115,25 +99,17 @@ impl Writer {
     /// Raft's writes go first (rule L6): what is in the way of segments that could go is moved while nothing waits.
     fn tidy_while_idle(&mut self) -> Result<(), LogError> {
         let idle = |writer: &Self| writer.writes.is_empty() && !writer.stopping.load(Ordering::Relaxed);
-        while self.untidy && !self.release_due && idle(self) && self.holds_back_more_than(self.held_back_max) {
-            self.tidy(RELOCATE_BYTES)?;
+        while idle(self) && self.upkeep.is_due(&self.log) {
+            let lost = self.upkeep.while_idle(&mut self.log)?;
+            self.ask_for(lost);
         }
         Ok(())
     }
 
-    fn holds_back_more_than(&self, bytes: u64) -> bool {
-        self.log.reader().stats().held_back_bytes > bytes
-    }
-
-    /// Moves something out of the oldest segment, which goes after the next batch when it was the last.
-    fn tidy(&mut self, bytes_max: u64) -> Result<(), LogError> {
-        let Tidied { moved, freed, unreadable } = self.log.tidy(bytes_max, self.held_back_max)?;
-        self.untidy = moved;
-        self.release_due |= freed;
-        for LostRange { group, first: index, .. } in unreadable {
-            // Other members have it: it is moved another time.
+    /// Other members have what could not be moved: it is moved another time.
+    fn ask_for(&self, lost: Vec<LostRange>) {
+        for LostRange { group, first: index, .. } in lost {
             let _ = self.done.send(Input::Unreadable { group, index });
         }
-        Ok(())
     }
 }

@@ -14,7 +14,7 @@ const fn row(name: &'static str, what: &'static str, source: &'static str) -> In
 }
 
 /// By the names that violations begin with.
-pub static INVARIANTS: [InvariantRow; 40] = [
+pub static INVARIANTS: [InvariantRow; 42] = [
     row("election_safety", "at most one leader is elected in a term", "Ongaro and Ousterhout 2014, section 5.2"),
     row("log_matching", "entries with the same index and term are the same, and so are all before them", "Ongaro and Ousterhout 2014, section 5.3"),
     row("leader_completeness", "a new leader's log holds every entry that was ever committed", "Ongaro and Ousterhout 2014, section 5.4.3"),
@@ -40,6 +40,7 @@ pub static INVARIANTS: [InvariantRow; 40] = [
     row("redelivery_is_marked", "what a consumer may have seen before is marked", "rule R8"),
     row("clocks_follow", "a stamp is later than everything its member had seen, whatever the wall clock does", "Kulkarni et al. 2014, theorem 1"),
     row("memory_is_bounded", "what waits at a member is bounded in bytes", "byte budgets of docs/ARCHITECTURE.md"),
+    row("held_back_is_bounded", "what a quiet group holds back of the log that all share becomes less again, once it is more than twice the limit", "rule L6; docs/decisions/0018"),
     row("recovery_is_faithful", "opening a log finds every batch that was synced and nothing that was not written", "rules L1, L2 and L4"),
     row("repair_is_faithful", "a repaired entry is the one that was written there, and a member halts only where nobody has it", "rule L2; Alagappan et al. 2018"),
     row("members_start_again", "a member can be started again unless its disk lost more than a last batch", "rules L1 and L2"),

@@ -46,7 +46,8 @@ fn carry_out(options: Options) -> io::Result<u8> {
         Task::Replay { seed, window, diagram, quiet } => {
             let began = Instant::now();
             let mut out = BufWriter::new(io::stdout());
-            let (report, recorder) = replay(seed, &changes, (!quiet).then_some(window), &mut out)?;
+            let recorder = if quiet && diagram.is_none() { Recorder::default() } else { Recorder::on() };
+            let (report, recorder) = replay(seed, &changes, (!quiet).then_some(window), recorder, &mut out)?;
             writeln!(out, "{}", summary::wall(began.elapsed(), report.virtual_us))?;
             out.flush()?;
             if let Some(path) = diagram {

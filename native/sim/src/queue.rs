@@ -1,6 +1,6 @@
 //! What happens next: events by virtual time, and among equal times in the order they were planned.
 
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 
 /// One direction and channel between two members.
@@ -37,23 +37,55 @@ pub enum Event {
     Look,
 }
 
+/// Ordered by time and number alone, which no two share.
+struct Planned {
+    key: u128,
+    event: Event,
+}
+
+impl Planned {
+    fn at_us(&self) -> u64 {
+        (self.key >> 64) as u64
+    }
+}
+
+impl PartialEq for Planned {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Planned {}
+
+impl PartialOrd for Planned {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Planned {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
 #[derive(Default)]
 pub struct Events {
-    heap: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    heap: BinaryHeap<Reverse<Planned>>,
     planned: u64,
 }
 
 impl Events {
     pub fn at(&mut self, at_us: u64, event: Event) {
         self.planned += 1;
-        self.heap.push(Reverse((at_us, self.planned, event)));
+        self.heap.push(Reverse(Planned { key: u128::from(at_us) << 64 | u128::from(self.planned), event }));
     }
 
     pub fn pop(&mut self) -> Option<(u64, Event)> {
-        self.heap.pop().map(|Reverse((at_us, _, event))| (at_us, event))
+        self.heap.pop().map(|Reverse(planned)| (planned.at_us(), planned.event))
     }
 
     pub fn next_us(&self) -> Option<u64> {
-        self.heap.peek().map(|Reverse((at_us, ..))| *at_us)
+        self.heap.peek().map(|Reverse(planned)| planned.at_us())
     }
 }

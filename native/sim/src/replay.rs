@@ -8,12 +8,12 @@ use crate::setup::{Changes, Setup};
 use crate::summary;
 use std::io::{self, Write};
 
-/// `window`: `None` prints no trace. What is printed repeats for equal seeds and changes.
-pub fn replay(seed: u64, changes: &Changes, window: Option<Window>, out: &mut dyn Write) -> io::Result<(Report, Recorder)> {
+/// `window`: `None` prints no trace, and needs no recorder that is on. What is printed repeats for equal seeds and changes.
+pub fn replay(seed: u64, changes: &Changes, window: Option<Window>, recorder: Recorder, out: &mut dyn Write) -> io::Result<(Report, Recorder)> {
     for line in summary::setup(&Setup::new(seed, changes)) {
         writeln!(out, "{line}")?;
     }
-    let (report, recorder) = run_recorded(seed, changes, Recorder::on());
+    let (report, recorder) = run_recorded(seed, changes, recorder);
     if let Some(window) = window {
         let (from_us, to_us) = (window.from_us.unwrap_or(0), window.to_us.unwrap_or(u64::MAX));
         for (at_us, what) in recorder.happenings.iter().filter(|(at_us, _)| (from_us..=to_us).contains(at_us)) {

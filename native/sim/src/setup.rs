@@ -109,6 +109,8 @@ pub struct Setup {
     pub consumers: usize,
     /// Groups 0 up to, not including, this many share each member's log.
     pub groups: u32,
+    /// Where there are several, nobody picks the last one from then on.
+    pub quiet_from_us: u64,
     /// Mean time between two actions of one publisher.
     pub pace_us: u64,
     /// Of a thousand things a publisher does, how many are barriers, besides the usual ones.
@@ -165,6 +167,7 @@ impl Setup {
         if changes.plant == Some(Plant::TinyWindow) {
             limits.window_events = 2;
         }
+        let held = changes.plant == Some(Plant::QuotaIgnored);
         let far = random.chance(200);
         let leased = changes.plant.is_some_and(Plant::needs_leases);
         let leases = random.chance(300) || leased;
@@ -190,6 +193,7 @@ impl Setup {
             subscribers: changes.subscribers.unwrap_or(random.between(1, 3) as usize),
             consumers: changes.consumers.unwrap_or(random.between(0, 4) as usize),
             groups,
+            quiet_from_us: if held { 3_000_000 } else { Random::stream(seed, "quiet", 0).pick(&[3_000_000, u64::MAX, u64::MAX]) },
             pace_us: if reads { 15_000 } else { random.pick(&[60_000, 250_000, 600_000, 2_000_000]) },
             barriers: if reads { 700 } else { 0 },
             until_us,
@@ -216,8 +220,9 @@ impl Setup {
     }
 
     /// One of the groups, for a client.
-    pub fn pick_group(&self, random: &mut Random) -> GroupId {
-        GroupId(if self.groups == 1 { 0 } else { random.between(0, u64::from(self.groups)) as u32 })
+    pub fn pick_group(&self, now_us: u64, random: &mut Random) -> GroupId {
+        let busy = if now_us < self.quiet_from_us { self.groups } else { self.groups - 1 };
+        GroupId(if self.groups == 1 { 0 } else { random.between(0, u64::from(busy)) as u32 })
     }
 
     /// Whether sessions are forgotten under their clients' hands.

@@ -3,6 +3,7 @@
 use vexfs_sim::args::Window;
 use vexfs_sim::diagram::{html, svg, Scene};
 use vexfs_sim::plants::Plant;
+use vexfs_sim::record::Recorder;
 use vexfs_sim::replay::replay;
 use vexfs_sim::run::run;
 use vexfs_sim::setup::Changes;
@@ -10,7 +11,7 @@ use vexfs_sim::setup::Changes;
 /// What a replay prints, with a diagram of each kind.
 fn printed(seed: u64, changes: &Changes) -> (u64, String) {
     let mut out = Vec::new();
-    let (report, recorder) = replay(seed, changes, Some(Window::default()), &mut out).expect("a vector takes everything");
+    let (report, recorder) = replay(seed, changes, Some(Window::default()), Recorder::on(), &mut out).expect("a vector takes everything");
     let scene = Scene::of(&report, changes, &recorder);
     let text = String::from_utf8(out).expect("it prints text");
     (report.trace, text + &svg::draw(&scene, Window::default()) + &html::page(&scene, Window::default()))

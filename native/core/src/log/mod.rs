@@ -13,10 +13,11 @@
 //! full disk is met before a batch is written, and is an answer.
 //!
 //! Left out on purpose: files and locks (the `Disk` port), threads (`SparePool` is called from one that the owner
-//! runs), randomness (salts come from the caller), when to release, relocate and restore the reserve (the owner knows
-//! when it is idle), fetching what is lost from other members, and snapshots themselves.
+//! runs), randomness (salts come from the caller), when to restore the reserve and what is idle (`Upkeep` is told by the
+//! owner), fetching what is lost from other members, and snapshots themselves.
 
 mod batch;
+mod bookmarks;
 mod cache;
 mod check;
 mod disk;
@@ -42,6 +43,7 @@ mod superblock;
 mod terms;
 mod types;
 mod unsettled;
+mod upkeep;
 mod walk;
 mod writer;
 
@@ -59,4 +61,5 @@ pub use types::{
     RelocateStats, SnapshotMark, Tidied, Wanted,
 };
 pub use unsettled::clear_unsettled;
+pub use upkeep::{Upkeep, UpkeepLimits};
 pub use writer::{Log, BATCH_BYTES_MAX};

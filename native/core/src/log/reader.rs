@@ -9,7 +9,7 @@ use super::open::recovery;
 use super::recover::{read_superblock, recover, Access};
 use super::segment_scan::{scan_segment, OnLoss};
 use super::state::Shared;
-use super::stretch::{read_stretches, stretches, Collected, Stretch};
+use super::stretch::{stretches, Collected, Stretch};
 use super::types::{LogEntry, LogStats, Recovery};
 use super::LogError;
 use crate::ids::{GroupId, Index, Term};
@@ -78,6 +78,7 @@ impl<D: Disk> LogReader<D> {
         }
         let extents = state.groups.get(&group).map(|group| group.extents(low.0, high.0 - 1).collect());
         let extents: Vec<Extent> = extents.unwrap_or_default();
+        let cuts = state.cuts;
         let active = state.active.as_ref().map(|active| {
             let held = extents.iter().filter(|extent| extent.segment == Some(active.header.sequence));
             let stretches = held.flat_map(|held| stretches(&active.index, group, held.first, held.last)).collect();
@@ -96,10 +97,10 @@ impl<D: Disk> LogReader<D> {
             };
             let goes_on = match &newest {
                 Some((file, header)) if header.sequence == sequence => {
-                    let held = stretches_of_active.iter().filter(|stretch| extent.contains(stretch.first));
-                    read_stretches(&**file, header, group, held, found)
+                    let held = stretches_of_active.iter_mut().filter(|stretch| extent.contains(stretch.first));
+                    self.read_on(&**file, header, group, held, cuts, found)
                 }
-                _ => match self.read_sealed(sequence, group, &extent, found) {
+                _ => match self.read_sealed(sequence, group, &extent, cuts, found) {
                     Err(_) if self.header(sequence).is_none() => return Ok(Collecting::Dropped),
                     read => read,
                 },
@@ -116,13 +117,40 @@ impl<D: Disk> LogReader<D> {
         sequence: u64,
         group: GroupId,
         extent: &Extent,
+        cuts: u64,
         found: &mut Collected,
     ) -> Result<bool, LogError> {
         let missing = || LogError::MissingSegment { segment: segment_name(sequence) };
         let header = self.header(sequence).ok_or_else(missing)?;
         let segment = self.sealed(sequence, &header)?;
-        let stretches = stretches(&segment.index, group, extent.first, extent.last);
-        read_stretches(&segment.file, &header, group, stretches.iter(), found)
+        let mut stretches = stretches(&segment.index, group, extent.first, extent.last);
+        self.read_on(&segment.file, &header, group, stretches.iter_mut(), cuts, found)
+    }
+
+    /// Reads stretches of one segment, from where a read before has ended if that is nearer than what the index says.
+    /// False when the limit was reached.
+    fn read_on<'a>(
+        &self,
+        file: &D::File,
+        header: &SegmentHeader,
+        group: GroupId,
+        held: impl Iterator<Item = &'a mut Stretch>,
+        cuts: u64,
+        found: &mut Collected,
+    ) -> Result<bool, LogError> {
+        for stretch in held {
+            let sequence = header.sequence;
+            stretch.start = self.shared.bookmarks().nearest(cuts, sequence, group, stretch.first, stretch.start);
+            found.last = None;
+            let read = stretch.read(file, header, group, found);
+            if let Some(last) = found.last {
+                self.shared.bookmarks().moved(cuts, sequence, group, stretch.start, last);
+            }
+            if !read? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Completes the error of a read with what the log knows about what follows the loss.

@@ -7,6 +7,7 @@ use super::types::{Op, Pin, ReleaseStats, RelocateStats, Tidied};
 use super::writer::Log;
 use super::LogError;
 use crate::ids::Index;
+use crate::plants::{self, CorePlant};
 
 /// The oldest segment is worth emptying when at most one part in so many of it is live.
 const LIVE_SHARE: u64 = 4;
@@ -71,7 +72,8 @@ impl<D: Disk> Log<D> {
             let state = self.shared.read();
             (state.live_bytes(sequence), state.sealed_bytes())
         };
-        if oldest > used / LIVE_SHARE && held_back <= held_back_max.max(live) {
+        let exceeds = held_back > held_back_max.max(live) && !plants::is(CorePlant::QuotaIgnored);
+        if oldest > used / LIVE_SHARE && !exceeds {
             return Ok(moved);
         }
         let reader = self.reader();

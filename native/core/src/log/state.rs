@@ -3,6 +3,7 @@
 //! Of sealed segments only ranges are kept here; their sparse indexes stay in their footers and are fetched through a
 //! small cache. Only the newest segment's index is kept in memory.
 
+use super::bookmarks::Bookmarks;
 use super::cache::SegmentCache;
 use super::disk::Disk;
 use super::error::LostRange;
@@ -40,11 +41,13 @@ pub(super) struct State<F> {
     /// Batches lost so far; and whether no segment since then has said what it began with.
     pub lost_batches: u64,
     pub unsure: bool,
+    /// Truncations written since the open.
+    pub cuts: u64,
 }
 
 impl<F> State<F> {
     pub fn new() -> Self {
-        Self { groups: BTreeMap::new(), sealed: BTreeMap::new(), active: None, lost_batches: 0, unsure: false }
+        Self { groups: BTreeMap::new(), sealed: BTreeMap::new(), active: None, lost_batches: 0, unsure: false, cuts: 0 }
     }
 
     /// Takes over what a segment, or a part of one, says about its groups; it is newer than all before. `begins` for the
@@ -89,6 +92,7 @@ impl<F> State<F> {
             let (part, group) = (active.index.group(op.group()), self.groups.entry(op.group()).or_default());
             match op {
                 Op::Truncate { from, .. } => {
+                    self.cuts += 1;
                     part.truncate(from.0);
                     group.truncate(from.0);
                 }
@@ -218,13 +222,14 @@ pub(super) struct Shared<D: Disk> {
     pub disk: Arc<D>,
     state: RwLock<State<D::File>>,
     cache: Mutex<SegmentCache<D::File>>,
+    bookmarks: Mutex<Bookmarks>,
 }
 
 // A panic while a lock was held cannot leave these half changed in a way that matters more than ending the node, which
 // the owner of the panicking thread does; so lock poisoning is passed over.
 impl<D: Disk> Shared<D> {
     pub fn new(disk: Arc<D>, state: State<D::File>) -> Self {
-        Self { disk, state: RwLock::new(state), cache: Mutex::new(SegmentCache::new()) }
+        Self { disk, state: RwLock::new(state), cache: Mutex::new(SegmentCache::new()), bookmarks: Mutex::default() }
     }
 
     pub fn read(&self) -> RwLockReadGuard<'_, State<D::File>> {
@@ -237,5 +242,9 @@ impl<D: Disk> Shared<D> {
 
     pub fn cache(&self) -> MutexGuard<'_, SegmentCache<D::File>> {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn bookmarks(&self) -> MutexGuard<'_, Bookmarks> {
+        self.bookmarks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

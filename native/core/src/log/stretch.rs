@@ -20,7 +20,7 @@ pub(super) struct Stretch {
     pub first: u64,
     last: u64,
     /// Index and offset of a record at or before `first`.
-    start: (u64, u64),
+    pub start: (u64, u64),
     /// Later records of it that are known: what lies before them and is other groups' need not be walked.
     jumps: Vec<(u64, u64)>,
 }
@@ -41,11 +41,13 @@ pub(super) struct Collected {
     pub entries: Vec<LogEntry>,
     bytes: u64,
     max_bytes: u64,
+    /// Index and offset of the newest.
+    pub last: Option<(u64, u64)>,
 }
 
 impl Collected {
     pub fn new(max_bytes: u64) -> Self {
-        Self { entries: Vec::new(), bytes: 0, max_bytes }
+        Self { entries: Vec::new(), bytes: 0, max_bytes, last: None }
     }
 
     /// False when the entry would go over the limit and is not the first.
@@ -59,20 +61,11 @@ impl Collected {
     }
 }
 
-/// Reads one stretch after another; false when the limit was reached.
-pub(super) fn read_stretches<'a, F: DiskFile>(
-    file: &F,
-    header: &SegmentHeader,
-    group: GroupId,
-    stretches: impl Iterator<Item = &'a Stretch>,
-    found: &mut Collected,
-) -> Result<bool, LogError> {
-    for stretch in stretches {
-        if !(Walk { file, header, group, stretch }).read(found)? {
-            return Ok(false);
-        }
+impl Stretch {
+    /// False when the limit was reached.
+    pub fn read<F: DiskFile>(&self, file: &F, header: &SegmentHeader, group: GroupId, found: &mut Collected) -> Result<bool, LogError> {
+        Walk { file, header, group, stretch: self }.read(found)
     }
-    Ok(true)
 }
 
 /// What cannot be read, and why.
@@ -155,8 +148,11 @@ impl<F: DiskFile> Walk<'_, F> {
                 if index.0 != next {
                     return Err(Bad::Record("an entry does not follow the one before it"));
                 }
-                if next >= self.stretch.first && !found.take(owned_entry(index, term, kind, data, context)) {
-                    return Ok(Step::Full);
+                if next >= self.stretch.first {
+                    if !found.take(owned_entry(index, term, kind, data, context)) {
+                        return Ok(Step::Full);
+                    }
+                    found.last = Some((next, at));
                 }
                 Ok(Step::Entry(after))
             }

@@ -21,7 +21,7 @@ pub(super) struct Window<'a, F> {
     read_bytes_max: usize,
 }
 
-const READ_BYTES_FIRST: usize = 16 * 1024;
+const READ_BYTES_FIRST: usize = 4 * 1024;
 /// A longer buffer was for a long read, and is let go of.
 const SPARE_BYTES_MAX: usize = 128 * 1024;
 

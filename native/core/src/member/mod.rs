@@ -101,8 +101,9 @@ impl<R: EntryReader> Member<R> {
     }
 
     pub fn tick(&mut self) {
-        if let Some(goal) = self.groups.get(&FIRST_GROUP).map(|first| first.machine().membership().clone()) {
-            self.groups.iter_mut().filter(|(id, _)| **id != FIRST_GROUP).for_each(|(_, group)| group.set_goal(&goal));
+        let mut groups = self.groups.iter_mut();
+        if let Some((_, first)) = groups.next().filter(|(id, _)| **id == FIRST_GROUP) {
+            groups.for_each(|(_, group)| group.set_goal(first.machine().membership()));
         }
         self.touch_all().for_each(Group::tick);
     }

@@ -12,6 +12,7 @@ use crate::log::DiskFile;
 use crate::machine::image::{MachineImage, Restore};
 use crate::machine::{Machine, MachineLimits};
 use crate::packed::Unpack;
+use std::cell::Cell;
 use xxhash_rust::xxh3::Xxh3;
 use zstd::bulk::{Compressor, Decompressor};
 
@@ -30,6 +31,13 @@ const CHUNK_RAW_BYTES_MAX: usize = 4 * 1024 * 1024;
 const META_BYTES_MAX: usize = 64 * 1024;
 /// Places are hashes and ids: higher levels cost time and gain next to nothing.
 const LEVEL: i32 = 1;
+
+thread_local! {
+    /// What compresses and unpacks, for the next snapshot: making either asks the processor what it is, which takes a
+    /// virtual machine longer than a small snapshot does.
+    static PACKER: Cell<Option<Compressor<'static>>> = const { Cell::new(None) };
+    static UNPACKER: Cell<Option<Decompressor<'static>>> = const { Cell::new(None) };
+}
 
 struct Writer<'a, F> {
     file: &'a F,
@@ -96,7 +104,7 @@ pub fn write<F: DiskFile>(
     image: &MachineImage,
     pace: &mut dyn FnMut(),
 ) -> Result<SnapshotInfo, SnapshotError> {
-    let packer = Compressor::new(LEVEL).map_err(SnapshotError::io("compress", name))?;
+    let packer = PACKER.take().map_or_else(|| Compressor::new(LEVEL), Ok).map_err(SnapshotError::io("compress", name))?;
     let digest = Xxh3::new();
     let mut writer =
         Writer { file, name, at: 0, digest, raw: Vec::new(), raw_total: 0, chunks: 0, packer, pace };
@@ -122,6 +130,7 @@ pub fn write<F: DiskFile>(
     seal(&mut trailer);
     writer.put(&trailer)?;
     let bytes = writer.at;
+    PACKER.set(Some(writer.packer));
     file.sync_data().map_err(SnapshotError::io("sync", name))?;
     Ok(SnapshotInfo { meta: meta.clone(), bytes, digest })
 }
@@ -193,7 +202,7 @@ pub fn read<F: DiskFile>(
 ) -> Result<(SnapshotInfo, Machine), SnapshotError> {
     let mut reader = Reader { file, name, at: 0, digest: Xxh3::new() };
     let meta = reader.meta()?;
-    let mut unpacker = Decompressor::new().map_err(SnapshotError::io("unpack", name))?;
+    let mut unpacker = UNPACKER.take().map_or_else(Decompressor::new, Ok).map_err(SnapshotError::io("unpack", name))?;
     let mut restore = Restore::new(limits, key);
     let (mut chunks, mut raw_total) = (0u64, 0u64);
     loop {
@@ -213,6 +222,7 @@ pub fn read<F: DiskFile>(
             if machine.applied() != meta.index {
                 return Err(reader.damaged("the state is of another index than the header says"));
             }
+            UNPACKER.set(Some(unpacker));
             return Ok((SnapshotInfo { meta, bytes: reader.at, digest }, machine));
         }
         if &head[..4] != CHUNK_MAGIC {

@@ -91,7 +91,7 @@ impl Consumer {
         if !world.members[self.node].runs() {
             return;
         }
-        self.group = world.setup.pick_group(&mut self.random);
+        self.group = world.setup.pick_group(world.now_us, &mut self.random);
         self.life = world.members[self.node].life;
         let confirmed = world.consumers.get(&(self.group, NAME)).map_or_else(Default::default, |name| name.confirmed);
         let holder = self.random.number();

@@ -51,7 +51,7 @@ impl Draft {
         let (count, body) = match (self.kind, &self.consumer) {
             (SubmissionKind::Fence, _) => (0, self.events.first()?.0.to_be_bytes().to_vec()),
             (_, Some((name, epoch, place))) => (0, consumer_body(name, *epoch, *place)),
-            _ => (self.events.len() as u32, self.events.iter().flat_map(|id| record(*id)).collect()),
+            _ => (self.events.len() as u32, self.events.iter().map(|id| record(*id)).collect::<Vec<_>>().concat()),
         };
         let mut bytes = vec![1, self.kind as u8, 2, origin.len() as u8];
         let length = SUBMISSION_HEADER_BYTES + origin.len() + body.len();

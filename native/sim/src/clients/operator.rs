@@ -38,7 +38,7 @@ impl Operator {
         }
         let node = self.random.between(0, world.members.len() as u64) as usize;
         if self.random.chance(150) {
-            let group = world.setup.pick_group(&mut self.random);
+            let group = world.setup.pick_group(world.now_us, &mut self.random);
             world.transfer(node, group, self.random.between(0, world.members.len() as u64) as usize);
             return gap_us;
         }

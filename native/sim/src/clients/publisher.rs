@@ -127,7 +127,7 @@ impl Publishers {
             _ if open >= OPEN_MAX && !burst => {}
             0..=49 => self.publish_in_session(world, number, random),
             50..=61 => {
-                let group = world.setup.pick_group(random);
+                let group = world.setup.pick_group(world.now_us, random);
                 let draft = Draft::events(group, self.batch(random, group));
                 let quorum = quorum(random, world);
                 self.submit(world, number, &draft, quorum);
@@ -145,7 +145,7 @@ impl Publishers {
                 let (group, id) = match (random.between(0, 3), self.tried.last()) {
                     (0, Some((group, batch))) => (*group, batch[0]),
                     _ => {
-                        let fresh = (world.setup.pick_group(random), self.fresh());
+                        let fresh = (world.setup.pick_group(world.now_us, random), self.fresh());
                         self.reserved.push(fresh);
                         fresh
                     }
@@ -153,7 +153,7 @@ impl Publishers {
                 self.submit(world, number, &Draft::fence(group, id), 1);
             }
             88..=97 => {
-                let group = world.setup.pick_group(random);
+                let group = world.setup.pick_group(world.now_us, random);
                 let request = world.barrier(node, group);
                 self.publishers[number].open.extend(request.map(|request| (node, request)));
             }
@@ -175,7 +175,7 @@ impl Publishers {
             let id = SessionId(u128::from(random.number()) << 32 | 1);
             publisher.session = Session { id, life_id, groups: BTreeMap::new() };
         }
-        let group = world.setup.pick_group(random);
+        let group = world.setup.pick_group(world.now_us, random);
         let events = self.batch(random, group);
         let quorum = quorum(random, world);
         let session = &mut self.publishers[number].session;

@@ -50,7 +50,7 @@ impl Subscriber {
             self.places.iter_mut().for_each(|place| place.moved = true);
         }
         let (bytes_max, events_max) = (self.random.pick(&[1, 700, 16_000, 64_000]), self.random.pick(&[1, 9, 4_096]));
-        let group = world.setup.pick_group(&mut self.random);
+        let group = world.setup.pick_group(world.now_us, &mut self.random);
         let place = &mut self.places[group.0 as usize];
         (place.cursor.bytes_max, place.cursor.events_max) = (bytes_max, events_max);
         if world.members[self.node].runs() {

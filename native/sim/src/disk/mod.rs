@@ -191,7 +191,7 @@ impl DiskFile for SimFile {
     fn write_vectored_at(&self, buffers: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
         match buffers {
             [one] => self.put(one, offset, true),
-            many => self.put(&many.iter().flat_map(|buffer| buffer.iter().copied()).collect::<Vec<u8>>(), offset, true),
+            many => self.put(&many.iter().map(|buffer| &**buffer).collect::<Vec<&[u8]>>().concat(), offset, true),
         }
     }
 

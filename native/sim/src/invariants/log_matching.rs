@@ -1,7 +1,7 @@
 //! Entries with the same index and term are the same, and so are all before them (Ongaro and Ousterhout 2014, section
 //! 5.3). By induction it is enough that equal (index, term) mean equal data and an equal term before.
 
-use crate::member::{queued_terms, Member};
+use crate::member::{queued_term, Member};
 use crate::shadow::fingerprint;
 use crate::world::World;
 use vexfs_core::ids::{GroupId, Index, Term};
@@ -36,6 +36,6 @@ pub fn check(world: &mut World, node: usize, write: &Write) {
 /// Term of the entry before `index`, as it will be once the queue is written.
 fn term_before(member: &Member, group: GroupId, index: Index) -> Term {
     let before = Index(index.0 - 1);
-    let queued = member.running.as_ref().and_then(|running| queued_terms(running, group).get(&before).copied());
+    let queued = member.running.as_ref().and_then(|running| queued_term(running, group, before));
     queued.or_else(|| member.shadow.of(group).term_of(before)).unwrap_or_default()
 }

@@ -17,6 +17,7 @@ pub mod groups_are_apart;
 pub mod groups_go_on;
 pub mod hashes_agree;
 pub mod healing;
+pub mod held_back_is_bounded;
 pub mod journals_are_kept;
 pub mod leader_completeness;
 pub mod log_matching;

@@ -5,8 +5,10 @@ mod open;
 mod process;
 
 pub use open::opens_foreign;
+pub use process::UPKEEP;
 
 use crate::disk::SimDisk;
+use crate::invariants::held_back_is_bounded::Excess;
 use crate::plants::Plant;
 use crate::setup::Setup;
 use crate::shadow::{Reach, Shadow};
@@ -15,7 +17,7 @@ use vexfs_core::clock::HybridClock;
 use vexfs_core::event::Submission;
 use vexfs_core::ids::{GroupId, Index, MemberId, RequestId, Term};
 use vexfs_core::journal::Suppressed;
-use vexfs_core::log::{Log, LogReader, Op};
+use vexfs_core::log::{Log, LogReader, Op, Upkeep};
 use vexfs_core::member::batch::Batch;
 use vexfs_core::member::open::OpenError;
 use vexfs_core::ordered::effects::{Effects, Write};
@@ -56,10 +58,10 @@ pub struct Running {
     pub job_planned: bool,
     clock: HybridClock,
     unsettled: bool,
-    /// A mark was written, or entries were moved: what that lets go of goes with the next batch.
-    release_due: bool,
-    /// A mark was written with the last batch.
-    tidy_due: bool,
+    upkeep: Upkeep,
+    pub excess: Option<Excess>,
+    /// In this life, for whoever asked for it.
+    pub written_bytes: u64,
     pub queue: Vec<Write>,
     pub writing: Option<Writing>,
     pub flush_planned: bool,
@@ -70,6 +72,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// Bytes of the log that are live, and bytes that those hold back.
+    pub fn log_use(&self) -> (u64, u64) {
+        let live = self.log.pins(u64::MAX).iter().map(|pin| pin.bytes).sum();
+        (live, self.entries.stats().held_back_bytes)
+    }
+
     pub fn group(&self, group: GroupId) -> &Group<DiskReader> {
         // Opening makes every group that there is.
         #[allow(clippy::expect_used)]
@@ -258,21 +266,23 @@ impl Member {
     }
 }
 
-/// The terms of a group's entries that are queued or being written, by index: what the disk will hold.
-pub fn queued_terms(running: &Running, group: GroupId) -> BTreeMap<Index, Term> {
-    let mut terms = BTreeMap::new();
+/// The term of a group's entry that is queued or being written: what the disk will hold. `None` where nothing queued says.
+pub fn queued_term(running: &Running, group: GroupId, index: Index) -> Option<Term> {
     let writing = running.writing.iter().flat_map(|writing| &writing.batch.ops);
     let ops = writing.chain(running.queue.iter().flat_map(|write| &write.ops));
+    let mut term = None;
     for op in ops.filter(|op| op.group() == group) {
         match op {
-            Op::Truncate { from, .. } => drop(terms.split_off(from)),
-            Op::Mark { mark, .. } => {
-                terms.insert(Index(mark.first.0 - 1), mark.prior_term);
-                terms.insert(mark.index, mark.term);
+            Op::Truncate { from, .. } if *from <= index => term = None,
+            Op::Mark { mark, .. } if mark.index == index => term = Some(mark.term),
+            Op::Mark { mark, .. } if mark.first.0 == index.0 + 1 => term = Some(mark.prior_term),
+            Op::Entries { entries, .. } => {
+                let first = entries.first().map_or(0, |entry| entry.index.0);
+                let found = index.0.checked_sub(first).and_then(|at| entries.get(at as usize));
+                term = found.map(|entry| entry.term).or(term);
             }
-            Op::Entries { entries, .. } => terms.extend(entries.iter().map(|entry| (entry.index, entry.term))),
             _ => {}
         }
     }
-    terms
+    term
 }

@@ -1,5 +1,6 @@
 //! From a simulated directory to a member, and the judgement of what its recovery found.
 
+use super::process::UPKEEP;
 use super::{Member, Running, View};
 use crate::disk::SimDisk;
 use crate::plants::Plant;
@@ -9,7 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use vexfs_core::clock::HybridClock;
 use vexfs_core::ids::{GroupId, Index, MemberId};
-use vexfs_core::log::{GroupRecovery, Log, LogEntry, LogError, LogOptions, LogReader, LostRange, Recovery, Wanted};
+use vexfs_core::log::{GroupRecovery, Log, LogEntry, LogError, LogOptions, LogReader, LostRange, Recovery, Upkeep, Wanted};
 use vexfs_core::member::open::{self, MemberConfig, OpenError};
 use vexfs_core::ordered::effects::Effects;
 use vexfs_core::ordered::store::EntryReader;
@@ -66,8 +67,9 @@ impl Member {
             job_planned: false,
             clock: HybridClock::default(),
             unsettled,
-            release_due: false,
-            tidy_due: false,
+            excess: None,
+            written_bytes: 0,
+            upkeep: Upkeep::new(UPKEEP),
             queue: Vec::new(),
             writing: None,
             flush_planned: false,

@@ -3,7 +3,7 @@
 use super::{Member, Writing};
 use crate::plants::Plant;
 use crate::random::Random;
-use vexfs_core::log::LogError;
+use vexfs_core::log::{LogError, UpkeepLimits};
 use vexfs_core::machine::window::IdWindow;
 use vexfs_core::member::batch::{Batch, Finished};
 use vexfs_core::ordered::effects::Effects;
@@ -11,10 +11,8 @@ use vexfs_core::snapshot::keeper::{Done, Job};
 
 /// Bytes in one batch at most, as the runtime's writer has it.
 const BATCH_BYTES: usize = 8 * 1024 * 1024;
-/// Live bytes of quiet groups moved at a time, in proportion to segments as the runtime has it.
-const RELOCATE_BYTES: u64 = 2 * 1024;
-/// What older entries may hold back before they are moved.
-const HELD_BACK_MAX: u64 = 128 * 1024;
+/// As the runtime has it, in proportion to segments.
+pub const UPKEEP: UpkeepLimits = UpkeepLimits { held_back_bytes_max: 128 * 1024, move_bytes_max: 8 * 1024, move_bytes_min: 512 };
 
 impl Member {
     /// Begins the next batch of everything queued. Its number, if there is one.
@@ -75,18 +73,14 @@ impl Member {
             // What cannot be removed now stays, and costs a settling at the next start.
             running.unsettled = running.log.clear_unsettled().is_err();
         }
-        let marked = !finished.marks.is_empty();
-        let (release, tidy) = (std::mem::replace(&mut running.release_due, marked), std::mem::replace(&mut running.tidy_due, marked));
-        if release {
-            running.log.release()?;
+        running.written_bytes += stats.bytes;
+        let mut unreadable = running.upkeep.after_batch(&mut running.log, stats, !finished.marks.is_empty())?;
+        while running.queue.is_empty() && running.upkeep.is_due(&running.log) {
+            unreadable.extend(running.upkeep.while_idle(&mut running.log)?);
         }
-        if tidy {
-            let tidied = running.log.tidy(RELOCATE_BYTES, HELD_BACK_MAX)?;
-            running.release_due |= tidied.freed;
-            for range in tidied.unreadable {
-                if let Some(group) = running.groups.touch(range.group) {
-                    group.unreadable(range.first);
-                }
+        for range in unreadable {
+            if let Some(group) = running.groups.touch(range.group) {
+                group.unreadable(range.first);
             }
         }
         Ok(finished)

@@ -88,6 +88,7 @@ impl World {
         }
         match member.finish_write() {
             Ok(mut finished) => {
+                let marked = !finished.marks.is_empty();
                 if self.setup.plant == Some(Plant::AckBeforeSync) {
                     finished.persisted.clear();
                 }
@@ -95,6 +96,7 @@ impl World {
                     running.groups.finished(&finished, &mut running.effects);
                 }
                 invariants::recovery_is_faithful::check_blocks(self, node);
+                invariants::held_back_is_bounded::check(self, node, marked);
                 self.begin_write(node);
                 self.plan_flush(node);
             }
