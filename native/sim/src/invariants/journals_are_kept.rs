@@ -8,7 +8,8 @@ use vexfs_core::member::open::FOUNDED_AT;
 
 pub fn check(world: &mut World, group: GroupId) {
     let policy = &world.setup.snapshots;
-    if policy.retain_events.is_some() || policy.retain_bytes.is_some() || policy.retain_age_ms.is_some() {
+    // What the only member loses, nobody has.
+    if world.setup.founders < 3 || policy.retain_events.is_some() || policy.retain_bytes.is_some() || policy.retain_age_ms.is_some() {
         return;
     }
     let Some(table) = operator::table(world) else { return };
