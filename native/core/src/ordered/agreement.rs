@@ -172,6 +172,12 @@ impl Agreement {
         self.hashes.get(index.checked_sub(self.first)? as usize).copied()
     }
 
+    /// Whether this tick has anything to do; most have not.
+    pub fn is_due(&self, ticks: u64) -> bool {
+        let judged = self.buckets.front().is_some_and(|bucket| ticks > bucket.at + AGREE_TICKS);
+        ticks % REPORT_TICKS == 0 || judged || self.search.is_some() || !self.found.is_empty()
+    }
+
     /// What to say now. `ticks` counts all ticks, `events` what was applied in all.
     pub fn tick(&mut self, ticks: u64, events: u64, others: &BTreeSet<MemberId>) -> Vec<Say> {
         let mut say = Vec::new();

@@ -12,6 +12,9 @@ use crate::plants::{self, CorePlant};
 impl<R: EntryReader> Group<R> {
     /// Once a tick: reports that are due, questions about a difference, and what follows from the answers.
     pub(super) fn tick_agreement(&mut self) {
+        if !self.agreement.is_due(self.ticks) {
+            return;
+        }
         let me = self.config.me;
         let others = self.agreement.others(&self.conf, me);
         for say in self.agreement.tick(self.ticks, self.machine.events(), &others) {
