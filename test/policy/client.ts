@@ -4,7 +4,7 @@ import { CoordinatorError } from '../../dist/errors/index.js';
 import type { Ending } from '../../dist/coordinator/publisher.js';
 import type { Random } from '../endurance/random.js';
 import type { Ledger } from './ledger.js';
-import { PENDING_BYTES_MAX, type PolicyNode } from './node.js';
+import { GROUP_BYTES_MAX, PENDING_BYTES_MAX, type PolicyNode } from './node.js';
 
 export interface World {
   readonly ledger: Ledger;
@@ -46,6 +46,7 @@ export class Client {
       return pause;
     }
     if (node.requests.bytes > PENDING_BYTES_MAX + BATCH_BYTES_MAX) this.#world.ledger.violate(`${node.requests.bytes} bytes wait`);
+    if (node.requests.bytesOf(0) > GROUP_BYTES_MAX + BATCH_BYTES_MAX) this.#world.ledger.violate(`${node.requests.bytesOf(0)} bytes of one group wait`);
     const draw = this.#random.below(100);
     if (draw < 55 && this.#open < OPEN_MAX) this.#publish(node, this.#events(1 + this.#random.below(4)));
     else if (draw < 58) for (let at = 0; at < 40; at++) this.#publish(node, this.#events(1, 700));

@@ -14,13 +14,17 @@ import type { NativeStatus } from '../../dist/native/index.js';
 import type { Simulator } from './simulator.js';
 
 export const PENDING_BYTES_MAX = 16 * 1024;
+/** Of these, what the one group that is published to may take beside another that is quiet (decision 18). */
+const GROUP_SHARE_PERCENTAGE = 50;
+export const GROUP_BYTES_MAX = (PENDING_BYTES_MAX * GROUP_SHARE_PERCENTAGE) / 100;
+const ADMITTED_GROUPS = 2;
 const CLUSTER = 'sim';
 const GROUPS = 1;
 /** An end without a body (docs/formats.md, "Packed ends"). */
 const END_BYTES = 56;
 
 /** Known mistakes, to see that the checks can fail. */
-export const PLANTS = ['unknown-is-no', 'places-shifted', 'barrier-without-asking', 'sequences-lost'] as const;
+export const PLANTS = ['unknown-is-no', 'places-shifted', 'barrier-without-asking', 'sequences-lost', 'share-ignored'] as const;
 export type Plant = (typeof PLANTS)[number] | null;
 
 /** The core as the policy calls it, over the simulator. */
@@ -88,7 +92,8 @@ export class PolicyNode {
     this.session = new SessionState(this.#ids.next());
     this.requests = new Requests(core, ports.monotonicMs);
     this.journal = new Journal(core, catalogue, cursors);
-    const options = { nodeId, groups: GROUPS, voters: () => voters, pendingBytesMax: PENDING_BYTES_MAX, groupSharePercentage: 50, timeoutMs };
+    const groupSharePercentage = plant === 'share-ignored' ? 100 : GROUP_SHARE_PERCENTAGE;
+    const options = { nodeId, groups: ADMITTED_GROUPS, voters: () => voters, pendingBytesMax: PENDING_BYTES_MAX, groupSharePercentage, timeoutMs };
     const placeOf = (group: number, index: bigint, offset: number) => {
       const delivery = this.journal.kept(group, { index, offset });
       return { term: delivery?.term ?? 0n, hlc: delivery?.event.hlc ?? 0n };
