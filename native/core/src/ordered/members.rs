@@ -252,7 +252,9 @@ impl<R: EntryReader> Group<R> {
     /// Whether a sender was removed from the cluster for good; it is told so, once a tick at most.
     pub(super) fn tells_removed(&mut self, from: MemberId) -> bool {
         // Of several groups, one may not have come here yet: it does not know whether it still needs that member.
-        let knows = !self.conf.voters.is_empty() && !self.conf.contains(from);
+        // Nor does one whose configuration may be of long ago: who was added since may be needed until it has gone again.
+        let present = self.settling.is_none() && self.leader.is_some();
+        let knows = present && !self.conf.voters.is_empty() && !self.conf.contains(from);
         if self.goal().role(from) != Some(Role::Removed) || !knows {
             return false;
         }
