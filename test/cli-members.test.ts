@@ -1,6 +1,6 @@
 /** Membership, snapshots and the way back after a lost majority, as an operator does them: with `vexcoord` alone. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -146,11 +146,27 @@ test.serial('a snapshot is saved, looked into and restored; a bad one changes no
     await operator.refused('SNAPSHOT_INVALID', ['snapshot', 'inspect', bad]);
     await operator.refused('SNAPSHOT_INVALID', [...restore(bad), '--cluster-id', 'ops']);
   }
+  const longer = join(operator.directory, 'longer');
+  writeFileSync(longer, Buffer.concat([readFileSync(file), Buffer.from('x')]));
+  await operator.refused('SNAPSHOT_INVALID', ['snapshot', 'inspect', longer]);
   await operator.refused('SNAPSHOT_WRONG_CLUSTER', [...restore(file), '--cluster-id', 'other']);
+  // Ids are never used again, and have to be ones that a node can have.
+  await operator.refused('MEMBER_ID_USED', ['snapshot', 'restore', file, '--data-dir', target, '--node-id', 'a', '--cluster-id', 'ops']);
+  await operator.refused('MEMBER_ID_USED', [...restore(file), '--cluster-id', 'ops', '--member', 'a']);
+  const usage = [
+    ...['b/../x', '', 'x'.repeat(300)].map((id) => ['snapshot', 'restore', file, '--data-dir', target, '--node-id', id, '--cluster-id', 'ops']),
+    [...restore(file), '--cluster-id', 'ops', ...[1, 2, 3, 4, 5, 6, 7].flatMap((number) => ['--member', `r${number}`])],
+  ];
+  for (const args of usage) t.like(await vexcoord(args), { status: 2, stdout: '' }, args.join(' '));
   t.false(existsSync(target));
   await operator.refused('DATA_DIR_NOT_EMPTY', ['snapshot', 'restore', file, '--data-dir', operator.directory, '--node-id', 'r', '--cluster-id', 'ops']);
 
+  // A restore that was broken off is nothing to start from, and is done again.
+  mkdirSync(target);
+  for (const name of ['RESTORING', '00000000000000000001.seg']) writeFileSync(join(target, name), '');
+  await operator.refused('DATA_DIR_UNREADABLE', ['log', 'verify', '--data-dir', target]);
   await operator.json([...restore(file), '--cluster-id', 'ops']);
+  t.false(existsSync(join(target, 'RESTORING')));
   await operator.refused('DATA_DIR_NOT_EMPTY', [...restore(file), '--cluster-id', 'ops']);
   await operator.serve('r', at('r'));
   t.is((await vexcoord(['publish', '--api', at('r').api], events(5, '/new'))).status, 0);
@@ -177,7 +193,14 @@ test.serial('recover refuses while a majority is there, and begins again from on
   await operator.refused('DATA_DIR_IN_USE', [...recover, ...yes]);
   await operator.stop('a');
   t.regex(await operator.refused('QUORUM_EXISTS', [...recover, ...yes]), /a \(this node\), b at .*, c at /);
+  const swapped = ['recover', '--data-dir', dataDir, '--node-id', 'a', '--cluster-id', 'ops', '--peer', `b=${at('c').listen}`, '--peer', `c=${at('b').listen}`];
+  t.true((await operator.refused('QUORUM_EXISTS', [...swapped, ...yes])).includes(`b at ${at('b').listen}, the address given for c`));
+  const nobodys = await vexcoord([...recover, '--gone', 'x', ...yes]);
+  t.deepEqual([nobodys.status, /--gone x names no other voter; those are b, c/.test(nobodys.stderr)], [2, true], nobodys.stderr);
   await operator.stop('c', 'SIGKILL');
+  (operator.served.get('b') as Served).process.kill('SIGSTOP');
+  t.regex(await operator.refused('QUORUM_EXISTS', [...recover, ...yes]), /may be there, .* b at .* \(takes the connection but does not answer/);
+  (operator.served.get('b') as Served).process.kill('SIGCONT');
   t.regex(await operator.refused('QUORUM_EXISTS', [...recover, ...yes]), /2 of 3 voters are there, a majority: a \(this node\), b at /);
   await operator.stop('b', 'SIGKILL');
   t.is((await vexcoord([...recover, '--yes'])).status, 2);
@@ -205,4 +228,23 @@ test.serial('recover refuses while a majority is there, and begins again from on
   await operator.serve('d', at('d'), ['--join', '--peer', `a=${at('a').listen}`]);
   await operator.persist(['member', 'promote', 'd', '--api', at('a').api]);
   t.is((await vexcoord(['publish', '--api', at('d').api], events(3, '/more'))).status, 0);
+});
+
+test.serial('serve logs a refusal once on both sides, and changes of its health', async (t) => {
+  const operator = new Operator(t);
+  const places = await operator.ports(['a', 'b']);
+  const at = (id: string) => places.get(id) as { listen: string; api: string };
+  await operator.serve('a', at('a'), ['--peer', `b=${at('b').listen}`]);
+  await operator.serve('b', at('b'), ['--peer', `a=${at('a').listen}`, '--cluster-id', 'other']);
+  // A refused dial is tried again after two seconds at most.
+  await new Promise((resolve) => setTimeout(resolve, 5_000));
+  for (const id of ['a', 'b']) {
+    const { stderr } = await operator.stop(id);
+    const lines = stderr.split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as { level: number; msg: string; code?: string });
+    const refusals = lines.filter(({ code }) => code === 'CLUSTER_MISMATCH').map(({ msg }) => msg).sort();
+    t.is(refusals.length, 2, stderr);
+    t.regex(refusals[0] ?? '', /^its connection was refused: CLUSTER_MISMATCH: node .* belongs to cluster /);
+    t.regex(refusals[1] ?? '', /^refused a connection: CLUSTER_MISMATCH: node .* belongs to cluster /);
+    t.is(lines.filter(({ msg }) => msg.startsWith('health is degraded: no leader')).length, 1, stderr);
+  }
 });

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import type { Coordinator } from '../dist/index.js';
+import { Coordinator } from '../dist/index.js';
 import { codeOf, Embedded, fileWrite, Plan, take, until, writes } from './helpers/cluster.js';
 
 const GROUPS = 4;
@@ -63,6 +63,14 @@ test.serial('an unknown group is refused, and what is allowed is said', async (t
     t.throws(() => node.subscribe({ group }), { code: 'GROUP_UNKNOWN' });
   }
   t.true(node.status().groups.every(({ events }) => events === 0n));
+});
+
+test.serial('a directory of several groups is not opened with fewer', async (t) => {
+  const plan = await Plan.of(t, { groups: 3 }, ['a']);
+  await (await Coordinator.start(plan.config('a'))).close();
+  const refused = await t.throwsAsync(Coordinator.start({ ...plan.config('a'), groups: 2 }), { code: 'CONFIG_INVALID', message: /holds 3 groups, and the settings say groups: 2/ });
+  t.truthy(refused);
+  await (await Coordinator.start({ ...plan.config('a'), groups: 4 })).close();
 });
 
 test.serial('groups outlive a restart, and their journals lie in one log', async (t) => {

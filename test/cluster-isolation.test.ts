@@ -1,7 +1,10 @@
 /** Rule R14: what a blocked application, a stalled disk or a paused process keeps waiting, and what it must not. */
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
 import test from 'ava';
+import { freePorts } from '../dist/cli/demo/ports.js';
 import { checkFiles, checkJournals, sleep, until } from './helpers/cluster.js';
-import { type NodeProcess, ProcessCluster, Writer } from './helpers/node-process.js';
+import { NodeProcess, ProcessCluster, Writer } from './helpers/node-process.js';
 
 /** An election begins only if a leader is really silent, and the faults last longer than that. */
 const STEADY = { raft: { electionTimeoutMs: [700, 1400] as [number, number] } };
@@ -112,3 +115,28 @@ for (const who of ['leader', 'follower'] as const) {
     await finish(t, cluster, writer);
   });
 }
+
+test.serial('a copy of a directory that runs beside the original is named and kept out; publishes go on', async (t) => {
+  const cluster = await ProcessCluster.start(t);
+  const { plan } = cluster;
+  const [a, b, c] = cluster.members as [NodeProcess, NodeProcess, NodeProcess];
+  const writer = new Writer(t, () => [a, c]);
+  await writer.more(20);
+  await b.stop();
+  const copied = join(plan.directory, 'copy-of-b');
+  cpSync(plan.dataDir('b'), copied, { recursive: true });
+  await b.start();
+  const linked = async () => (await a.status()).members.every(({ health }) => health === 'ok') && (await c.status()).members.every(({ health }) => health === 'ok');
+  await until('the original to be back', linked);
+  const [port] = await freePorts(1);
+  const copy = new NodeProcess('b', { ...plan.config('b'), dataDir: copied, listen: `127.0.0.1:${port}` });
+  t.teardown(() => copy.kill());
+  await copy.start();
+  const refused = async (member: NodeProcess, of: string) => (await member.status()).members.find(({ id }) => id === of)?.refused ?? '';
+  const named = /^DUPLICATE_NODE_ID: .*was copied and both copies run/;
+  await until('both sides to name it', async () => named.test(await refused(a, 'b')) && named.test(await refused(c, 'b')) && named.test(await refused(copy, 'a')));
+  await writer.more(50);
+  t.true(await linked(), 'the one that was connected first stays');
+  await copy.stop();
+  await finish(t, cluster, writer);
+});

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type { NetworkEvent } from '../dist/network/events.js';
 import { decodeAnswer, decodeHello, encodeAnswer, encodeHello, HandshakeError, HandshakeReader } from '../dist/network/hello.js';
 import type { RefusalCode } from '../dist/network/verdict.js';
-import { directoryOf, freePort, helloOf, type Member, optionsOf, rawAcceptor, rawClient, startMember, startPair, until } from './fixtures/network.js';
+import { directoryOf, freePort, helloOf, HOST, type Member, optionsOf, rawAcceptor, rawClient, startMember, startPair, until } from './fixtures/network.js';
 
 type Refused = Extract<NetworkEvent, { type: 'refused' }>;
 
@@ -80,6 +80,54 @@ test('DUPLICATE_NODE_ID when a second directory uses a connected node id', async
   t.is(refusals(a, 'inbound')[0]?.reason, refusals(twin, 'outbound')[0]?.reason);
   t.is(a.peers.counters.read().linksUpNow, 2, 'the first one stays');
   t.is(b.peers.counters.read().linksUpNow, 2);
+});
+
+/** The same member in the same incarnation; only the life of its process may tell it from another. */
+const living = (options: ReturnType<typeof optionsOf>, life: bigint) => ({ ...options, identity: { ...options.identity, life } });
+
+test('DUPLICATE_NODE_ID when a copy of the directory dials; the first one stays', async (t) => {
+  const portOfA = await freePort();
+  const b = await startMember(t, living(optionsOf('b', { a: portOfA }), 1n));
+  const a = await startMember(t, { ...optionsOf('a', { b: b.port }), listen: { host: HOST, port: portOfA } });
+  await until(() => a.peers.counters.read().linksUpNow === 2 && a.peers.counters.read().inboundNow === 2, 'the original');
+  const copy = await startMember(t, living(optionsOf('b', { a: a.port }), 2n));
+  await until(() => refusals(copy, 'outbound').length === 2, 'the refusals');
+  t.deepEqual(new Set(refusals(copy, 'outbound').map(({ code }) => code)), new Set(['DUPLICATE_NODE_ID']));
+  t.regex(refusals(copy, 'outbound')[0]?.reason ?? '', /node "b" was copied and both copies run/);
+  t.is(refusals(a, 'inbound')[0]?.reason, refusals(copy, 'outbound')[0]?.reason);
+  t.is(a.core.count('closed b/0') + a.core.count('closed b/1') + a.core.count('down 0/0') + a.core.count('down 0/1'), 0);
+});
+
+test('DUPLICATE_NODE_ID when a copy of the directory answers; the first one stays', async (t) => {
+  const portOfB = await freePort();
+  const a = await startMember(t, optionsOf('a', { b: portOfB }));
+  const copy = await startMember(t, living(optionsOf('b', { a: a.port }), 2n));
+  await until(() => copy.peers.counters.read().linksUpNow === 2, 'the copy');
+  await startMember(t, { ...living(optionsOf('b', { a: a.port }), 1n), listen: { host: HOST, port: portOfB } });
+  await until(() => refusals(a, 'outbound').length === 2 && refusals(a, 'inbound').length >= 2, 'the refusals');
+  for (const { code, reason } of [...refusals(a, 'outbound'), ...refusals(a, 'inbound')]) {
+    t.is(code, 'DUPLICATE_NODE_ID');
+    t.regex(reason, /was copied and both copies run/);
+  }
+  t.is(copy.peers.counters.read().linksUpNow, 2);
+});
+
+test('DUPLICATE_NODE_ID when a copy dials its original', async (t) => {
+  const a = await startMember(t, living(optionsOf('a', { b: await freePort() }), 1n));
+  const copy = await startMember(t, living(optionsOf('a', { b: a.port }), 2n));
+  await refusedOnBothSides(t, copy, a, 'DUPLICATE_NODE_ID', ['"a"']);
+});
+
+test('the same life, an unknown one and a newer incarnation replace a connection', async (t) => {
+  const a = await startMember(t, optionsOf('a', { b: await freePort() }));
+  for (const changes of [{ life: 1n }, { life: 1n }, { life: 0n }, { life: 3n }, { incarnation: 2n, life: 4n }]) {
+    const client = await rawClient(t, a.port, encodeHello(helloOf('b', 'a', changes)));
+    await until(() => client.answer() !== null, 'the answer');
+    t.true(client.answer()?.accepted, client.answer()?.reason);
+  }
+  const copy = await rawClient(t, a.port, encodeHello(helloOf('b', 'a', { incarnation: 2n, life: 5n })));
+  await until(() => copy.answer() !== null, 'the answer');
+  t.is(copy.answer()?.code, 'DUPLICATE_NODE_ID');
 });
 
 test('DUPLICATE_NODE_ID when a dialler bears the name of the answering node', async (t) => {
@@ -211,6 +259,7 @@ test('messages survive the wire, whatever the split', (t) => {
     expectedNodeId: fc.string(),
     features: fc.array(fc.string(), { maxLength: 4 }),
     settings: fc.string({ maxLength: 40 }),
+    life: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
   });
   fc.assert(
     fc.property(hello, fc.uint8Array(), fc.nat(), (message, tail, at) => {
@@ -225,7 +274,7 @@ test('messages survive the wire, whatever the split', (t) => {
       t.deepEqual(Buffer.from(rest ?? []), Buffer.from(tail));
     }),
   );
-  const answer = { accepted: true, protocol: 1, nodeId: 'b', clusterId: 'c', incarnation: 2n ** 63n, directory: directoryOf('b'), code: '', reason: '', features: ['x'] };
+  const answer = { accepted: true, protocol: 1, nodeId: 'b', clusterId: 'c', incarnation: 2n ** 63n, directory: directoryOf('b'), code: '', reason: '', features: ['x'], life: 2n ** 64n - 1n };
   const body = new HandshakeReader().push(encodeAnswer(answer))?.body;
   const decoded = decodeAnswer(body ?? Buffer.alloc(0));
   t.deepEqual({ ...decoded, directory: Buffer.from(decoded.directory) }, { ...answer, directory: Buffer.from(answer.directory) });

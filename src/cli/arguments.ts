@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { parseAddress } from '../config/index.js';
+import { isNodeId, parseAddress } from '../config/index.js';
 import { LEVELS, type Level } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import type { OutputFormat } from './output.js';
@@ -81,5 +81,10 @@ export const repeated = (text: string, previous: readonly string[] | undefined):
 function quorumSize(text: string): number | 'all' {
   return text === 'all' ? 'all' : wholeNumber(1, 7)(text);
 }
+
+export const memberId = (text: string): string => {
+  if (!isNodeId(text)) throw new InvalidArgumentError('It must be 1 to 64 of the characters A-Z a-z 0-9 . _ -, beginning with a letter or digit.');
+  return text;
+};
 
 export const usage = (message: string): CoordinatorError => new CoordinatorError('USAGE', message);

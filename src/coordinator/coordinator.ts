@@ -20,7 +20,7 @@ import { type CoordinatorConfig, parseAddress, type ResolvedConfig, resolveConfi
 import { CoordinatorError, isErrorCode } from '../errors/index.js';
 import { Catalogue, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
 import { Core, END, type End, FilterHandle, PEER_CORE_MODULE } from '../native/index.js';
-import { PeerNetwork } from '../network/index.js';
+import { PeerNetwork, type Refused } from '../network/index.js';
 import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
 import { Consumer } from './consumer.js';
 import { groupOf } from './groups.js';
@@ -72,7 +72,7 @@ export class Coordinator implements CoordinatorNode {
   readonly #writer: SubmissionWriter;
   readonly #sessions = new WeakMap<Session, SessionState>();
   readonly #subscriptions = new OpenSubscriptions();
-  readonly #events = new EventEmitter<{ failed: [CoordinatorError] }>();
+  readonly #events = new EventEmitter<{ failed: [CoordinatorError]; refused: [Refused] }>();
   #network: PeerNetwork | null = null;
   #neighbours: Neighbours | null = null;
   #watch: NodeJS.Timeout | null = null;
@@ -152,6 +152,7 @@ export class Coordinator implements CoordinatorNode {
         nodeId: this.nodeId,
         incarnation: this.#core.incarnation,
         directory: this.#core.directory,
+        life: this.#ports.randomU64(),
         settings: sharedSettingsOf(this.config),
       },
       listen: addressOf(this.config.listen),
@@ -164,6 +165,7 @@ export class Coordinator implements CoordinatorNode {
     this.#network = network;
     network.on('event', (event) => {
       this.#links.take(event);
+      if (event.type === 'refused') this.#events.emit('refused', event);
       const told = event.type === 'refused' && event.direction === 'outbound' && event.code === 'MEMBER_REMOVED';
       if (told) this.#fail(new CoordinatorError('MEMBER_REMOVED', event.reason));
     });
@@ -303,7 +305,14 @@ export class Coordinator implements CoordinatorNode {
     return { ...status, ...removed, health: { state: 'failed', reasons: [`${this.#failure.code}: ${this.#failure.message}`] } };
   }
 
-  on(event: 'failed', listener: (error: CoordinatorError) => void): this {
+  on(event: 'failed', listener: (error: CoordinatorError) => void): this;
+  /** A connection that this node refused, or that a peer refused it; a refusal that repeats may be told again. */
+  on(event: 'refused', listener: (refused: Refused) => void): this;
+  on(...[event, listener]: ['failed', (error: CoordinatorError) => void] | ['refused', (refused: Refused) => void]): this {
+    if (event === 'refused') {
+      this.#events.on(event, listener);
+      return this;
+    }
     this.#events.on(event, listener);
     // Who listens late is told too, after this call.
     const failure = this.#failure;

@@ -147,7 +147,8 @@ function waitingReason(group: number, { firstIndex, lastIndex }: RepairStatus): 
 function putBackReasons({ group, putBack }: GroupStatus): string[] {
   if (putBack === null || putBack.settled) return [];
   const { knownBy, knownTerm, knownIndex, hadTerm, hadIndex } = putBack;
-  const what = knownIndex === 0n ? '' : ` to entry ${hadIndex} of term ${hadTerm}, and ${knownBy} knows of entry ${knownIndex} of term ${knownTerm}`;
+  const term = knownTerm === 0n ? '' : ` of term ${knownTerm}`;
+  const what = knownIndex === 0n ? '' : ` to entry ${hadIndex} of term ${hadTerm}, and ${knownBy} knows of entry ${knownIndex}${term}`;
   return [`the data directory was put back to an older state${what}: this node neither votes nor acknowledges in group ${group} until the others have settled it`];
 }
 

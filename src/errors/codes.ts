@@ -88,7 +88,7 @@ export const ERROR_CODES = {
   LEARNER_LAGGING: refused('The learner has not caught up with the log.', 'FAILED_PRECONDITION'),
   TRANSFER_FAILED: failed('Leadership did not get where it was to go in time.', 'DEADLINE_EXCEEDED'),
   SNAPSHOT_FAILED: failed('The snapshot could not be taken.', 'INTERNAL'),
-  QUORUM_EXISTS: refused('A majority of the voters is there, so nothing needs to be recovered.', 'FAILED_PRECONDITION'),
+  QUORUM_EXISTS: refused('A majority of the voters is there, or may be, so nothing is recovered.', 'FAILED_PRECONDITION'),
   CONFIG_INVALID: usage('The configuration has mistakes; each is listed in a sentence of its own.'),
   ADDRESS_REFUSED: usage('An address outside loopback needs TLS, or security.insecure to do without.', 'FAILED_PRECONDITION'),
   PORT_IN_USE: failed('Another process listens on the address.', 'FAILED_PRECONDITION'),

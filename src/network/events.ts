@@ -39,3 +39,5 @@ export type NetworkEvent =
       readonly code: RefusalCode;
       readonly reason: string;
     };
+
+export type Refused = Extract<NetworkEvent, { type: 'refused' }>;

@@ -18,6 +18,8 @@ export interface Hello {
   readonly features: readonly string[];
   /** Settings that must be equal on all members; empty is not compared. */
   readonly settings: string;
+  /** Of the process; 0 is unknown. */
+  readonly life: bigint;
 }
 
 export interface Answer {
@@ -32,6 +34,8 @@ export interface Answer {
   readonly code: string;
   readonly reason: string;
   readonly features: readonly string[];
+  /** Of the process; 0 is unknown. */
+  readonly life: bigint;
 }
 
 /** What came is not a handshake of ours; `magic` says whether it at least began as one. */
@@ -123,9 +127,8 @@ export class HandshakeReader {
 }
 
 function frame(type: protobuf.Type, message: object): Buffer {
-  const plain: Record<string, unknown> = { ...message };
   // protobufjs takes 64-bit integers as text, not as bigint.
-  if (typeof plain.incarnation === 'bigint') plain.incarnation = plain.incarnation.toString();
+  const plain = Object.fromEntries(Object.entries(message).map(([name, value]) => [name, typeof value === 'bigint' ? value.toString() : value]));
   const body = type.encode(type.fromObject(plain)).finish();
   const bytes = Buffer.allocUnsafe(HEADER_BYTES + body.length);
   MAGIC.copy(bytes);
@@ -134,10 +137,10 @@ function frame(type: protobuf.Type, message: object): Buffer {
   return bytes;
 }
 
-function decode<T extends { incarnation: bigint }>(type: protobuf.Type, body: Uint8Array): T {
+function decode<T extends { incarnation: bigint; life: bigint }>(type: protobuf.Type, body: Uint8Array): T {
   try {
-    const plain = type.toObject(type.decode(body), { longs: String, defaults: true, arrays: true }) as T & { incarnation: string };
-    return { ...plain, incarnation: BigInt(plain.incarnation) };
+    const plain = type.toObject(type.decode(body), { longs: String, defaults: true, arrays: true }) as T & { incarnation: string; life: string };
+    return { ...plain, incarnation: BigInt(plain.incarnation), life: BigInt(plain.life) };
   } catch (error) {
     throw new HandshakeError(`not a message of the handshake (${error instanceof Error ? error.message : String(error)})`, true);
   }

@@ -129,6 +129,7 @@ export class Inbound {
   }
 
   #answer(outcome: { accepted: boolean; protocol: number; code: string; reason: string }): Buffer {
-    return encodeAnswer({ ...this.#owner.identity, ...outcome, features: [] });
+    const { identity } = this.#owner;
+    return encodeAnswer({ ...identity, ...outcome, life: identity.life ?? 0n, features: [] });
   }
 }

@@ -78,6 +78,7 @@ export class OutboundLink {
         encodeHello({
           ...identity,
           settings: identity.settings ?? '',
+          life: identity.life ?? 0n,
           protocolMin: protocol.min,
           protocolMax: protocol.max,
           channel: this.channel,

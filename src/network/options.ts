@@ -8,6 +8,8 @@ export interface Identity {
   readonly incarnation: bigint;
   /** Identity of the data directory, 16 bytes. */
   readonly directory: Uint8Array;
+  /** Drawn anew by every process: two with one incarnation of one directory are told apart by it. 0 or absent is unknown. */
+  readonly life?: bigint;
   /** Settings that must be equal on all members, as one line of text; a member with others is refused. */
   readonly settings?: string;
 }

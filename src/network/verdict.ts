@@ -28,6 +28,7 @@ export interface Refusal {
 export interface LivePeer {
   readonly incarnation: bigint;
   readonly directory: Uint8Array;
+  readonly life: bigint;
 }
 
 export type Verdict = { readonly accepted: true; readonly protocol: number } | ({ readonly accepted: false } & Refusal);
@@ -52,7 +53,8 @@ export function judgeHello(
     );
   }
   if (hello.nodeId === own.nodeId) {
-    return sameBytes(hello.directory, own.directory) && hello.incarnation === own.incarnation
+    const self = sameBytes(hello.directory, own.directory) && hello.incarnation === own.incarnation && !isCopy({ ...own, life: own.life ?? 0n }, hello);
+    return self
       ? refuse('NODE_MISMATCH', `the address given for node ${quote(hello.expectedNodeId)} leads back to the dialling node ${dialler} itself`)
       : refuse('DUPLICATE_NODE_ID', `node id ${dialler} is the answering node's own; every member needs one of its own`);
   }
@@ -78,6 +80,7 @@ export function judgeHello(
         `node ${dialler} dialled as incarnation ${hello.incarnation} while incarnation ${other.incarnation} of it is connected`,
       );
     }
+    if (isCopy(other, hello)) return refuse('DUPLICATE_NODE_ID', copySentence(hello.nodeId, hello.directory));
   }
   return { accepted: true, protocol };
 }
@@ -112,6 +115,7 @@ export function judgeAnswer(
     if (!sameBytes(other.directory, answer.directory)) {
       return refuse('DUPLICATE_NODE_ID', duplicateSentence(answer.nodeId, other, answer));
     }
+    if (isCopy(other, answer)) return refuse('DUPLICATE_NODE_ID', copySentence(answer.nodeId, answer.directory));
   }
   return { accepted: true, protocol: answer.protocol };
 }
@@ -126,6 +130,15 @@ function clusterSentence(ownNode: string, ownCluster: string, otherNode: string,
 
 function duplicateSentence(nodeId: string, first: LivePeer, second: LivePeer): string {
   return `two data directories call themselves node ${quote(nodeId)}: ${shortId(first.directory)} is connected, ${shortId(second.directory)} is refused`;
+}
+
+/** Two processes in the same incarnation of one directory: there are two of the directory. A restart has another incarnation. */
+function isCopy(first: LivePeer, second: LivePeer): boolean {
+  return first.incarnation === second.incarnation && first.life !== second.life && first.life !== 0n && second.life !== 0n;
+}
+
+function copySentence(nodeId: string, directory: Uint8Array): string {
+  return `the data directory ${shortId(directory)} of node ${quote(nodeId)} was copied and both copies run: one is connected, the other is refused`;
 }
 
 function span(min: number, max: number): string {

@@ -128,6 +128,7 @@ impl Task for RestoreTask {
                 RestoreError::Log(error) => log_code(error),
                 RestoreError::Snapshot(error) => code_of(error),
                 RestoreError::NotEmpty { .. } => "DATA_DIR_NOT_EMPTY",
+                RestoreError::UsedId { .. } => "MEMBER_ID_USED",
                 RestoreError::Twice { .. } | RestoreError::Missing { .. } => "SNAPSHOT_INVALID",
             };
             coded(code, error)
@@ -140,7 +141,7 @@ impl Task for RestoreTask {
 }
 
 /// Makes a new data directory that goes on from snapshots. Rejects `SNAPSHOT_INVALID`, `SNAPSHOT_WRONG_CLUSTER`,
-/// `DATA_DIR_NOT_EMPTY`, `DATA_DIR_IN_USE`.
+/// `DATA_DIR_NOT_EMPTY`, `DATA_DIR_IN_USE`, `MEMBER_ID_USED`.
 #[napi(ts_return_type = "Promise<Array<NativeResumed>>")]
 pub fn restore_snapshots(options: RestoreOptions) -> Result<AsyncTask<RestoreTask>> {
     let fresh_directory_id = <[u8; 16]>::try_from(options.fresh_directory_id.as_ref())

@@ -17,6 +17,8 @@ use thiserror::Error;
 use vexfs_core::log::{Disk, DiskFile};
 
 const LOCK_NAME: &str = "LOCK";
+/// In a directory that is being restored into: what is in it is not whole.
+pub(crate) const RESTORING_NAME: &str = "RESTORING";
 /// Buffers that one `pwritev` takes on every system.
 const VECTORS_MAX: usize = 1024;
 
@@ -27,6 +29,8 @@ pub enum DiskError {
     InUse { dir: PathBuf },
     #[error("{} does not exist", dir.display())]
     NotFound { dir: PathBuf },
+    #[error("a restore into {} was broken off; restore into it again", dir.display())]
+    HalfRestored { dir: PathBuf },
     #[error("{action} {}: {source}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
 }
@@ -132,8 +136,18 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskEr
 }
 
 impl FileDisk {
-    /// Errors: `InUse` while somebody writes, or reads and `mode` is `ReadWrite`; `NotFound` in `ReadOnly` mode.
+    /// Errors: `InUse` while somebody writes, or reads and `mode` is `ReadWrite`; `NotFound` in `ReadOnly` mode;
+    /// `HalfRestored`.
     pub fn open(dir: impl AsRef<Path>, mode: Mode) -> Result<Self, DiskError> {
+        let disk = Self::open_to_restore(dir, mode)?;
+        match disk.dir.join(RESTORING_NAME).exists() {
+            true => Err(DiskError::HalfRestored { dir: disk.dir }),
+            false => Ok(disk),
+        }
+    }
+
+    /// As `open`, of a directory that is to be restored into, or was in part.
+    pub fn open_to_restore(dir: impl AsRef<Path>, mode: Mode) -> Result<Self, DiskError> {
         let dir = dir.as_ref();
         if mode == Mode::ReadWrite {
             create_dir(dir).map_err(failed("create", dir))?;

@@ -1,12 +1,13 @@
 //! Snapshots as files of their own: what is in one, and a new directory that goes on from them.
 
-use crate::disk::{DiskError, FileDisk, Mode, OpenFile};
+use crate::disk::{DiskError, FileDisk, Mode, OpenFile, RESTORING_NAME};
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use thiserror::Error;
 use vexfs_core::ids::{GroupId, Index, MemberId};
-use vexfs_core::log::{HardState, Log, LogError, LogOptions, Op, SnapshotMark, Wanted};
+use vexfs_core::log::{Disk, HardState, Log, LogError, LogOptions, Op, SnapshotMark, Wanted};
 use vexfs_core::machine::{Beginning, Machine, MachineLimits};
 use vexfs_core::member::FIRST_GROUP;
 use vexfs_core::ordered::conf::Conf;
@@ -26,6 +27,8 @@ pub enum RestoreError {
     Snapshot(#[from] SnapshotError),
     #[error("{} holds files already; a snapshot is restored into a new directory", dir.display())]
     NotEmpty { dir: PathBuf },
+    #[error("member {id} is or was one of the cluster that the snapshot is of; ids are never used again: take a new one for each restored member")]
+    UsedId { id: String },
     #[error("two of the snapshots are of group {group}; one of each is needed")]
     Twice { group: GroupId },
     #[error("no snapshot of group {group} is given; one of each group from 0 on is needed")]
@@ -58,10 +61,38 @@ impl Restore {
     /// not all right.
     pub fn carry_out(self) -> Result<Vec<(GroupId, Index)>, RestoreError> {
         let read = self.read_all()?;
-        if !is_empty(&self.dir)? {
+        self.check_ids(&read)?;
+        let names = names_in(&self.dir)?;
+        // Of an attempt that was broken off, nothing is worth keeping.
+        let again = names.iter().any(|name| name == RESTORING_NAME);
+        if !again && names.iter().any(|name| name != LOCK_NAME) {
             return Err(RestoreError::NotEmpty { dir: self.dir });
         }
-        let disk = Arc::new(FileDisk::open(&self.dir, Mode::ReadWrite)?);
+        let dir = self.dir.clone();
+        let disk = Arc::new(FileDisk::open_to_restore(&dir, Mode::ReadWrite)?);
+        for name in names_in(&dir)?.iter().filter(|name| *name != LOCK_NAME && *name != RESTORING_NAME) {
+            std::fs::remove_file(dir.join(name)).map_err(failed("remove", &dir.join(name)))?;
+        }
+        let mark = dir.join(RESTORING_NAME);
+        std::fs::File::create(&mark).map_err(failed("create", &mark))?;
+        disk.sync_dir().map_err(failed("sync", &dir))?;
+        let restored = self.build(disk.clone(), read)?;
+        std::fs::remove_file(&mark).map_err(failed("remove", &mark))?;
+        disk.sync_dir().map_err(failed("sync", &dir))?;
+        Ok(restored)
+    }
+
+    /// A member of before would be taken for what it was: by those that go on with it, and by those that have removed it.
+    fn check_ids(&self, read: &[(SnapshotMeta, Machine)]) -> Result<(), RestoreError> {
+        let table = read.iter().find(|(meta, _)| meta.group == FIRST_GROUP).map(|(_, machine)| machine.membership());
+        let used = |id: &&String| table.is_some_and(|table| table.role(MemberId::of(id)).is_some());
+        match self.founders.iter().chain([&self.node_id]).find(used) {
+            Some(id) => Err(RestoreError::UsedId { id: id.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    fn build(self, disk: Arc<FileDisk>, read: Vec<(SnapshotMeta, Machine)>) -> Result<Vec<(GroupId, Index)>, RestoreError> {
         let keeper = Keeper::new(disk.clone(), self.cluster_id.clone(), self.limits);
         let wanted = Wanted {
             cluster_id: self.cluster_id,
@@ -111,15 +142,20 @@ impl Restore {
     }
 }
 
-fn is_empty(dir: &Path) -> Result<bool, RestoreError> {
-    let unreadable = SnapshotError::io("list", "the directory");
+fn failed(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> DiskError {
+    let path = path.to_path_buf();
+    move |source| DiskError::Io { action, path: path.clone(), source }
+}
+
+/// Names in a directory; none where there is no directory.
+fn names_in(dir: &Path) -> Result<Vec<OsString>, DiskError> {
     match std::fs::read_dir(dir) {
         Ok(entries) => {
             let names = entries.map(|entry| entry.map(|entry| entry.file_name())).collect::<Result<Vec<_>, _>>();
-            Ok(names.map_err(unreadable)?.iter().all(|name| name == LOCK_NAME))
+            names.map_err(failed("list", dir))
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
-        Err(error) => Err(unreadable(error).into()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(failed("list", dir)(error)),
     }
 }
 

@@ -7,7 +7,7 @@ import { jsonOf } from '../../events/index.js';
 import { outputOption, repeated, timeoutOption, usage, wholeNumber } from '../arguments.js';
 import { facts, type OutputFormat, table, writeJson, writeLine } from '../output.js';
 import { record } from '../recover/record.js';
-import { findVoters, type VoterFound } from '../recover/voters.js';
+import { findVoters, refuseMajority, type VoterFound } from '../recover/voters.js';
 
 interface RecoverFlags {
   readonly dataDir: string;
@@ -41,7 +41,7 @@ export function registerRecover(program: Command): void {
       [
         '',
         'It shows what the directory holds, asks every other voter at its address, and refuses while a majority, this member',
-        'included, is there. Everything in the log is kept, also what no commit mark covers; what only the lost members have is',
+        'included, is there, or may be: one that takes connections and does not answer counts. Everything in the log is kept, also what no commit mark covers; what only the lost members have is',
         'given up. The new voters are recorded in the directory and in the member table; whoever was a member before and comes',
         'back is told that it was removed. Save a copy of the directory first.',
         '',
@@ -81,14 +81,6 @@ function check(held: HeldDirectory, { dataDir, nodeId, clusterId }: RecoverFlags
   if (own?.role === 'removed') throw new CoordinatorError('MEMBER_REMOVED', `node ${nodeId} was removed from its cluster before; its state is not the cluster's`);
 }
 
-function refuseMajority(voters: readonly VoterFound[]): void {
-  const there = voters.filter(({ state }) => state === 'this node' || state === 'answers');
-  const majority = Math.floor(voters.length / 2) + 1;
-  if (there.length < majority) return;
-  const who = there.map(({ id, address, state }) => (state === 'this node' ? `${id} (this node)` : `${id} at ${address}`)).join(', ');
-  throw new CoordinatorError('QUORUM_EXISTS', `${there.length} of ${voters.length} voters are there, a majority: ${who}; start this node instead, and change members with "vexcoord member"`);
-}
-
 async function confirm(nodeId: string): Promise<void> {
   if (!process.stdin.isTTY) throw usage('nobody can be asked here; give --yes --i-understand-data-loss to go on without');
   const asked = createInterface({ input: process.stdin, output: process.stderr });
@@ -119,6 +111,6 @@ function describe(dataDir: string, held: HeldDirectory, voters: readonly VoterFo
       ['voters from now on', members.join(', ')],
     ]),
     table(groups, ['group', 'last', 'commit mark', 'term', 'snapshot', 'events']),
-    table(voters.map(({ id, address, state }) => [id, address ?? '-', state]), ['voter', 'address', 'state']),
+    table(voters.map(({ id, address, state, found }) => [id, address ?? '-', state, found ?? '-']), ['voter', 'address', 'state', 'found there']),
   ].join('\n\n');
 }

@@ -6,6 +6,7 @@ import { CoordinatorError, isErrorCode } from '../../errors/index.js';
 import { outputOption } from '../arguments.js';
 import { configurationOf, configurationOptions } from '../configuration.js';
 import { type OutputFormat, writeJson, writeLine } from '../output.js';
+import { watch } from '../serve/watch.js';
 import { interruption } from '../signals.js';
 
 interface ServeFlags {
@@ -40,6 +41,7 @@ async function serve(flags: ServeFlags): Promise<void> {
   const ending = AbortSignal.any([stop, orphaned.signal]);
   const { Coordinator } = await import('../../coordinator/index.js');
   const node = await Coordinator.start(config);
+  const unwatch = watch(node, logger);
   let failure: CoordinatorError | null = null;
   const ended = new Promise<void>((resolve) => {
     node.on('failed', (error: CoordinatorError) => {
@@ -65,6 +67,7 @@ async function serve(flags: ServeFlags): Promise<void> {
     await ended;
     logger.info(failure === null ? `stopping on ${ending.reason}` : 'the node has failed');
   } finally {
+    unwatch();
     await api?.close();
     await node.close().catch((error) => {
       if (failure === null) throw error;

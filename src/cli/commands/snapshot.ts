@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
-import type { SnapshotContents } from '../../contracts/index.js';
+import { LIMITS, type SnapshotContents } from '../../contracts/index.js';
 import { jsonOf } from '../../events/index.js';
-import { apiOption, groupOption, outputOption, repeated, timeoutOption, wholeNumber } from '../arguments.js';
+import { apiOption, groupOption, memberId, outputOption, repeated, timeoutOption, usage, wholeNumber } from '../arguments.js';
 import { withClients } from '../nodes.js';
 import { facts, type OutputFormat, table, writeJson, writeLine } from '../output.js';
 import { saveTo } from '../snapshot-file.js';
@@ -49,10 +49,10 @@ export function registerSnapshot(program: Command): void {
       .description('make a new data directory that goes on from a snapshot; of many groups, give a snapshot of each')
       .argument('<file...>', 'the snapshot, one for each group')
       .requiredOption('--data-dir <dir>', 'a directory that does not exist yet or is empty')
-      .requiredOption('--node-id <id>', 'the member whose directory it is to be; an id that the cluster has not had')
+      .requiredOption('--node-id <id>', 'the member whose directory it is to be; an id that the cluster has not had', memberId)
       .option('--cluster-id <id>', 'the cluster that the snapshot must be of', 'vexfs')
       .option('--window-events <n>', "the members' dedup.windowEvents, where it is not the usual one", wholeNumber(1000, 100_000_000))
-      .option('--member <id>', 'a member from now on; give one for each, the same in every restored directory (default: this one alone)', repeated)
+      .option('--member <id>', 'a member from now on; give one for each, the same in every restored directory (default: this one alone)', (text: string, before: string[] | undefined) => repeated(memberId(text), before))
       .addHelpText('after', '\nExample:\n  vexcoord snapshot restore state.snap --data-dir ./a2 --node-id a2 --cluster-id vexfs')
       .action(restore),
   );
@@ -82,6 +82,7 @@ async function restore(files: string[], flags: RestoreFlags): Promise<void> {
   const { restoreSnapshots } = await import('../../native/index.js');
   const { dataDir, nodeId, clusterId } = flags;
   const members = [...new Set([nodeId, ...(flags.member ?? [])])];
+  if (members.length > LIMITS.votersMax) throw usage(`--member names ${members.length} members; a cluster begins with at most ${LIMITS.votersMax}`);
   const settings = flags.windowEvents === undefined ? {} : { windowEvents: flags.windowEvents };
   const indexes = await restoreSnapshots({ ...settings, paths: files, dataDir, clusterId, nodeId, founders: members, freshDirectoryId: randomBytes(16), seed: randomBytes(8).readBigUInt64LE() });
   if (flags.output === 'json') return writeJson({ dataDir, nodeId, clusterId, members, groups: jsonOf(indexes) });

@@ -1,6 +1,7 @@
 /** Whether the voters of a stopped member's cluster are still there. */
 import { parseAddress } from '../../config/index.js';
 import type { HeldDirectory } from '../../contracts/index.js';
+import { CoordinatorError } from '../../errors/index.js';
 import { probePeer } from '../../network/index.js';
 import { usage } from '../arguments.js';
 
@@ -11,7 +12,12 @@ export interface VoterFound {
   readonly id: string;
   /** Null for a voter that was said to be gone, and for this node itself. */
   readonly address: string | null;
-  readonly state: 'this node' | 'answers' | 'silent' | 'gone';
+  /** `unclear` may be alive: a process that is stopped or hangs, or another one at its address. */
+  readonly state: 'this node' | 'answers' | 'silent' | 'unclear' | 'gone';
+  /** What was met at the address, where it is not the voter's own answer. */
+  readonly found: string | null;
+  /** The member of the cluster that answered at the address, whoever that is. */
+  readonly answeredBy: string | null;
 }
 
 export interface VoterQuestions {
@@ -22,25 +28,67 @@ export interface VoterQuestions {
   readonly timeoutMs: number;
 }
 
-/** Asks each voter at its address. Throws `USAGE` for one whose address nobody knows. */
+/** Asks each voter at its address. Throws `USAGE` for one whose address nobody knows, and for names that are nobody's. */
 export async function findVoters(held: HeldDirectory, questions: VoterQuestions): Promise<VoterFound[]> {
   const voters = held.members.filter(({ role }) => role === 'voter');
+  checkNames(held, voters.map(({ id }) => id), questions);
   const known = voters.map(({ id, address }) => {
     if (id === held.nodeId || questions.gone.includes(id)) return { id, address: null };
     const given = questions.peers[id] ?? address;
     if (given === null) throw usage(`the address of the voter ${id} is not in the directory; give --peer ${id}=HOST:PORT where it would answer, or --gone ${id} if it exists no more`);
     return { id, address: given };
   });
-  return Promise.all(
-    known.map(async ({ id, address }): Promise<VoterFound> => {
-      if (id === held.nodeId) return { id, address, state: 'this node' };
-      const target = address === null ? null : parseAddress(address);
-      if (target === null) return { id, address, state: 'gone' };
-      const { clusterId, nodeId, incarnation, directory } = held;
-      const answer = await probePeer(target, id, { clusterId, nodeId, incarnation, directory }, PROTOCOL, questions.timeoutMs);
-      // A refusal is an answer too; another node or cluster at the address is not this voter's.
-      const answers = answer !== null && answer.nodeId === id && answer.clusterId === clusterId;
-      return { id, address, state: answers ? 'answers' : 'silent' };
-    }),
-  );
+  const found = await Promise.all(known.map(({ id, address }) => ask(held, id, address, questions.timeoutMs)));
+  // Who answers at another's address is alive too.
+  const alive = new Set(found.flatMap(({ answeredBy }) => (answeredBy === null ? [] : [answeredBy])));
+  return found.map((voter) => (voter.state !== 'this node' && alive.has(voter.id) ? { ...voter, state: 'answers' } : voter));
+}
+
+function checkNames(held: HeldDirectory, voters: readonly string[], { peers, gone }: VoterQuestions): void {
+  const others = voters.filter((id) => id !== held.nodeId);
+  const stray = gone.find((id) => !others.includes(id));
+  if (stray !== undefined) throw usage(`--gone ${stray} names no other voter; those are ${others.join(', ') || 'none'}`);
+  const unknown = Object.keys(peers).find((id) => !held.members.some((member) => member.id === id));
+  if (unknown !== undefined) throw usage(`--peer ${unknown} names no member; the other voters are ${others.join(', ') || 'none'}`);
+}
+
+async function ask(held: HeldDirectory, id: string, address: string | null, timeoutMs: number): Promise<VoterFound> {
+  const nobody = { id, address, found: null, answeredBy: null };
+  if (id === held.nodeId) return { ...nobody, state: 'this node' };
+  if (address === null) return { ...nobody, state: 'gone' };
+  const target = parseAddress(address);
+  if (target === null) throw usage(`the address ${address} of the voter ${id} is not HOST:PORT`);
+  const { clusterId, nodeId, incarnation, directory } = held;
+  const probed = await probePeer(target, id, { clusterId, nodeId, incarnation, directory }, PROTOCOL, timeoutMs);
+  if (probed.kind !== 'answer') return { ...nobody, state: probed.kind, found: probed.reason };
+  // A refusal is an answer too.
+  const { answer } = probed;
+  if (answer.clusterId !== clusterId) return { ...nobody, state: 'unclear', found: `node ${answer.nodeId} of cluster ${answer.clusterId} answers` };
+  if (answer.nodeId !== id) return { ...nobody, state: 'unclear', found: `${answer.nodeId} answers`, answeredBy: answer.nodeId };
+  return { ...nobody, state: 'answers', answeredBy: id };
+}
+
+/** Throws `QUORUM_EXISTS` unless a majority is known to be gone, `USAGE` where an address is another member's. */
+export function refuseMajority(voters: readonly VoterFound[]): void {
+  const majority = Math.floor(voters.length / 2) + 1;
+  const there = voters.filter(({ state }) => state === 'this node' || state === 'answers');
+  if (there.length >= majority) {
+    throw new CoordinatorError('QUORUM_EXISTS', `${there.length} of ${voters.length} voters are there, a majority: ${there.map((voter) => whereOf(voter, voters)).join(', ')}; start this node instead, and change members with "vexcoord member"`);
+  }
+  const [misplaced] = voters.filter(({ id, answeredBy }) => answeredBy !== null && answeredBy !== id);
+  if (misplaced !== undefined) {
+    const { id, address, answeredBy } = misplaced;
+    throw usage(`the address ${address} given for ${id} is ${answeredBy}'s, which answers there; give --peer ${id}=HOST:PORT where ${id} would answer, or --gone ${id} if it exists no more`);
+  }
+  const unclear = voters.filter(({ state }) => state === 'unclear');
+  if (there.length + unclear.length < majority) return;
+  const what = unclear.map(({ id, address, found }) => `${id} at ${address} (${found})`).join(', ');
+  const flags = unclear.map(({ id }) => `--gone ${id}`).join(' ');
+  throw new CoordinatorError('QUORUM_EXISTS', `a majority of the ${voters.length} voters may be there, since it is unclear whether ${what} ${unclear.length === 1 ? 'is' : 'are'} alive; let them answer, or end their processes, or correct --peer, and try again; give ${flags} only for what is certain to exist no more`);
+}
+
+function whereOf({ id, address, state }: VoterFound, voters: readonly VoterFound[]): string {
+  if (state === 'this node') return `${id} (this node)`;
+  const place = voters.find(({ answeredBy }) => answeredBy === id);
+  return place === undefined || place.id === id ? `${id} at ${address}` : `${id} at ${place.address}, the address given for ${place.id}`;
 }

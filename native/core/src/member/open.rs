@@ -33,6 +33,9 @@ pub enum OpenError {
     Group(#[from] GroupError),
     #[error("node ids {0:?} and {1:?} have the same raft id; rename one")]
     MemberIdCollision(String, String),
+    /// Events of the others would not be found, and they would take no part in what is agreed there.
+    #[error("the directory holds {held} groups, and the settings say groups: {asked}; set it to {held}")]
+    FewerGroups { held: u32, asked: u32 },
     /// The log needs a snapshot that is not there, or was not readable.
     #[error("group {group} goes on from a snapshot at {index}, which cannot be read: {source}")]
     StateLost { group: GroupId, index: Index, source: SnapshotError },
@@ -81,6 +84,10 @@ pub fn recover<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Recovered
         salt_seed: config.seed,
     };
     let (mut log, mut recovery) = Log::open(disk.clone(), config.log.clone(), wanted)?;
+    let (held, asked) = (recovery.groups.keys().next_back().map_or(0, |last| last.0 + 1), config.groups.max(1));
+    if held > asked {
+        return Err(OpenError::FewerGroups { held, asked });
+    }
     let keeper = Keeper::new(disk, config.cluster_id.clone(), config.limits);
     keeper.clean()?;
     let new: Vec<GroupId> = ids(config).filter(|id| !recovery.groups.contains_key(id)).collect();

@@ -218,6 +218,10 @@ pub fn read<F: DiskFile>(
             if crc != u32_of(4) || stated != (chunks, raw_total) || digest != reader.digest.digest() {
                 return Err(reader.damaged("the trailer does not match what was read"));
             }
+            let mut beyond = [0];
+            if file.read_at(&mut beyond, reader.at).map_err(SnapshotError::io("read", name))? > 0 {
+                return Err(reader.damaged("something follows the trailer"));
+            }
             let machine = restore.finish().map_err(|error| reader.damaged(error.to_string()))?;
             if machine.applied() != meta.index {
                 return Err(reader.damaged("the state is of another index than the header says"));

@@ -1,0 +1,42 @@
+/** What a serving node logs of itself while it runs: refusals between it and its peers, and changes of its health. */
+import type { Logger } from 'pino';
+import type { Status } from '../../contracts/index.js';
+import type { Refused } from '../../network/index.js';
+
+const LOOK_MS = 1_000;
+/** Refusals that are remembered as logged; whoever invents more names is logged again. */
+const REMEMBERED_MAX = 256;
+
+export interface Watched {
+  on(event: 'refused', listener: (refused: Refused) => void): unknown;
+  status(): Status;
+}
+
+/** Logs from now on; the function that is returned ends it. */
+export function watch(node: Watched, logger: Logger): () => void {
+  const logged = new Set<string>();
+  node.on('refused', (refused) => {
+    const { direction, peer, remote, code, reason } = refused;
+    const once = `${direction} ${code} ${peer}`;
+    if (logged.has(once)) return;
+    if (logged.size >= REMEMBERED_MAX) logged.clear();
+    logged.add(once);
+    const who = direction === 'inbound' ? 'refused a connection' : 'its connection was refused';
+    logger.warn({ peer, remote, code }, `${who}: ${code}: ${reason}`);
+  });
+
+  let state: Status['health']['state'] = 'ok';
+  const look = (): void => {
+    const { health } = node.status();
+    if (health.state === state) return;
+    state = health.state;
+    // What is refused after a time without trouble is news again.
+    if (state === 'ok') logged.clear();
+    const line = `health is ${state}${health.reasons.length === 0 ? '' : `: ${health.reasons.join('; ')}`}`;
+    if (state === 'ok') logger.info(line);
+    else if (state === 'degraded') logger.warn(line);
+    else logger.error(line);
+  };
+  const timer = setInterval(look, LOOK_MS).unref();
+  return () => clearInterval(timer);
+}

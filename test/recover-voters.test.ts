@@ -1,0 +1,103 @@
+/** Whom `vexcoord recover` takes for alive: every answer counts for who gave it, and silence must be proved. */
+import { createServer } from 'node:net';
+import test, { type ExecutionContext } from 'ava';
+import { findVoters, refuseMajority } from '../dist/cli/recover/voters.js';
+import { CoordinatorError } from '../dist/errors/index.js';
+import { directoryOf, freePort, HOST, rawAcceptor } from './fixtures/network.js';
+
+const VOTERS = ['a', 'b', 'c', 'd', 'e'];
+
+/** What the stopped member `a` holds. */
+const held = (voters: readonly string[] = VOTERS) => ({
+  nodeId: 'a',
+  clusterId: 'test',
+  directory: directoryOf('a'),
+  incarnation: 1n,
+  groups: [],
+  members: voters.map((id) => ({ id, role: 'voter' as const, address: null })),
+});
+
+const at = (port: number) => `${HOST}:${port}`;
+const nobody = async () => at(await freePort());
+const answering = async (t: ExecutionContext, id: string, changes = {}) => at((await rawAcceptor(t, id, () => {}, changes)).port);
+
+/** Takes connections, as the kernel does for a process that is stopped, and says nothing. */
+async function mute(t: ExecutionContext): Promise<string> {
+  const server = createServer((socket) => {
+    socket.on('error', () => {});
+    t.teardown(() => void socket.destroy());
+  });
+  await new Promise<void>((resolve) => server.listen(0, HOST, resolve));
+  t.teardown(() => void server.close());
+  return at((server.address() as { port: number }).port);
+}
+
+async function asked(voters: readonly string[], peers: Record<string, string>, gone: readonly string[] = []) {
+  const found = await findVoters(held(voters), { peers, gone, timeoutMs: 300 });
+  let refusal: CoordinatorError | null = null;
+  try {
+    refuseMajority(found);
+  } catch (error) {
+    refusal = error as CoordinatorError;
+  }
+  return { states: found.map(({ state }) => state), code: refusal?.code, message: refusal?.message ?? '' };
+}
+
+test('swapped addresses hide nobody', async (t) => {
+  const [b, c] = [await answering(t, 'b'), await answering(t, 'c')];
+  const { states, code, message } = await asked(['a', 'b', 'c'], { b: c, c: b });
+  t.deepEqual(states, ['this node', 'answers', 'answers']);
+  t.is(code, 'QUORUM_EXISTS');
+  t.true(message.includes(`b at ${b}, the address given for c`), message);
+});
+
+test('one that answers where another was expected is alive, and makes a majority', async (t) => {
+  const c = await answering(t, 'c', { accepted: false, code: 'NODE_MISMATCH' });
+  const { states, code } = await asked(['a', 'b', 'c'], { b: c, c: await nobody() });
+  t.deepEqual(states, ['this node', 'unclear', 'answers']);
+  t.is(code, 'QUORUM_EXISTS');
+});
+
+test("an address that is another member's is named where no majority is known", async (t) => {
+  const c = await answering(t, 'c');
+  const { code, message } = await asked(VOTERS, { b: c, c: await nobody(), d: await nobody(), e: await nobody() });
+  t.is(code, 'USAGE');
+  t.true(message.includes(`the address ${c} given for b is c's`), message);
+  const without = await asked(VOTERS, { c, d: await nobody(), e: await nobody() }, ['b']);
+  t.deepEqual(without.states, ['this node', 'gone', 'answers', 'silent', 'silent']);
+  t.is(without.code, undefined);
+});
+
+test('who takes the connection and says nothing may be alive', async (t) => {
+  const [b, c] = [await mute(t), await nobody()];
+  const { states, code, message } = await asked(['a', 'b', 'c'], { b, c });
+  t.deepEqual(states, ['this node', 'unclear', 'silent']);
+  t.is(code, 'QUORUM_EXISTS');
+  t.regex(message, new RegExp(`b at ${b} \\(takes the connection but does not answer within 300 ms\\).*--gone b only`));
+  t.is((await asked(['a', 'b', 'c'], { c }, ['b'])).code, undefined);
+});
+
+test('another cluster, a stranger and a name that does not resolve prove nothing', async (t) => {
+  const other = await answering(t, 'b', { clusterId: 'other' });
+  t.regex((await asked(['a', 'b', 'c'], { b: other, c: await nobody() })).message, /node b of cluster other answers/);
+  const server = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+  await new Promise<void>((resolve) => server.listen(0, HOST, resolve));
+  t.teardown(() => void server.close());
+  const stranger = at((server.address() as { port: number }).port);
+  t.regex((await asked(['a', 'b', 'c'], { b: stranger, c: await nobody() })).message, /what answers there is no member/);
+  t.deepEqual((await asked(['a', 'b', 'c'], { b: 'nowhere.invalid:7400', c: await nobody() })).states, ['this node', 'unclear', 'silent']);
+});
+
+test('a majority that takes no connection is gone', async (t) => {
+  const { states, code } = await asked(['a', 'b', 'c'], { b: await nobody(), c: await nobody() });
+  t.deepEqual(states, ['this node', 'silent', 'silent']);
+  t.is(code, undefined);
+});
+
+test("names that are nobody's are refused with the voters'", async (t) => {
+  for (const [gone, peers] of [[['x'], {}], [['a'], {}], [['b'], { x: 'localhost:1' }]] as const) {
+    const error = await t.throwsAsync(findVoters(held(['a', 'b', 'c']), { peers, gone, timeoutMs: 300 }), { instanceOf: CoordinatorError });
+    t.is(error?.code, 'USAGE');
+    t.regex(error?.message ?? '', /voters? ?.*b, c/);
+  }
+});
