@@ -1,20 +1,18 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import test, { type ExecutionContext } from 'ava';
 import { Cluster } from '../dist/cli/demo/cluster.js';
 import { newEventId } from '../dist/events/index.js';
 import { COMMAND, vexcoord } from './cli-run.js';
+import { room } from './helpers/cluster.js';
 
 const START = fileURLToPath(new URL('../dist/cli/start.js', import.meta.url));
 
-const room = (): string => mkdtempSync(join(tmpdir(), 'vexcoord-test-'));
-
 async function cluster(t: ExecutionContext) {
-  const directory = room();
+  const directory = room(t);
   const started = await Cluster.plan(directory, false);
   t.teardown(() => started.killNow());
   await started.start();
@@ -183,7 +181,7 @@ function serve(args: readonly string[], kill: NodeJS.Signals | null): Promise<{ 
 }
 
 test.serial('serve says when it is ready, ends with 0 when told to, and with 1 and a code when it cannot start', async (t) => {
-  const directory = room();
+  const directory = room(t);
   const base = ['--node-id', 'a', '--data-dir', directory, '--listen', '127.0.0.1:0', '--api', '127.0.0.1:0', '--output', 'json'];
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     const ended = await serve(base, signal);
@@ -195,7 +193,7 @@ test.serial('serve says when it is ready, ends with 0 when told to, and with 1 a
   t.regex(stranger.stderr, /DATA_DIR_MISMATCH: /);
   const { cluster: nodes } = await cluster(t);
   const [member] = nodes.members;
-  const taken = await serve(['--node-id', 'a', '--data-dir', room(), '--listen', '127.0.0.1:0', '--api', member?.settings.api ?? ''], null);
+  const taken = await serve(['--node-id', 'a', '--data-dir', room(t), '--listen', '127.0.0.1:0', '--api', member?.settings.api ?? ''], null);
   t.is(taken.status, 1);
   t.regex(taken.stderr, /PORT_IN_USE: /);
   const busy = await serve(['--node-id', 'a', '--data-dir', member?.settings.dataDir ?? '', '--cluster-id', 'demo', '--listen', '127.0.0.1:0', '--api', '127.0.0.1:0'], null);

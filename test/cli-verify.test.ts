@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { type Acknowledged, readReceipts } from '../dist/cli/verify/receipts.js';
 import { describeVerdict, verdictError, verdictToJson } from '../dist/cli/verify/report.js';
 import { verifyJournals } from '../dist/cli/verify/verify.js';
 import type { LogEntry, LogRun, LogScan } from '../dist/contracts/logscan.js';
+import { room } from './helpers/cluster.js';
 
 const entry = (index: number, ids: readonly string[], hash: string | null = `h${index}`, term = 1): LogEntry => ({
   index: BigInt(index),
@@ -169,7 +169,7 @@ test('empty journals pass', async (t) => {
 });
 
 test('receipts are read; a torn last line is left out, a broken one in the middle is not', async (t) => {
-  const file = join(mkdtempSync(join(tmpdir(), 'vexcoord-test-')), 'receipts.jsonl');
+  const file = join(room(t), 'receipts.jsonl');
   const line = (id: string, index: string) => JSON.stringify({ eventId: id, lane: 'ordered', group: 0, index, offset: 0, term: '18446744073709551615' });
   writeFileSync(file, `${line('a', '5')}\n{"line": 2, "error": {"code": "TIMEOUT"}}\n${line('a', '5')}\n${line('b', '6').slice(0, 20)}`);
   const receipts = await readReceipts(file);

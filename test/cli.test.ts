@@ -1,6 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
@@ -13,6 +12,7 @@ import { CoordinatorError } from '../dist/errors/index.js';
 import { newEventId } from '../dist/events/index.js';
 import { MemoryNode } from './api-memory-node.js';
 import { COMMAND, vexcoord } from './cli-run.js';
+import { room } from './helpers/cluster.js';
 
 async function serve(t: ExecutionContext) {
   const node = new MemoryNode();
@@ -20,8 +20,6 @@ async function serve(t: ExecutionContext) {
   t.teardown(() => server.close());
   return { node, server, api: ['--api', server.address] };
 }
-
-const room = (): string => mkdtempSync(join(tmpdir(), 'vexcoord-test-'));
 
 test('every command explains itself with an example', (t) => {
   const walk = (command: ReturnType<typeof buildProgram>): void => {
@@ -58,7 +56,7 @@ test('the version and the help are no failures; bad usage is 2 with a sentence',
 });
 
 test('mistakes of a configuration are 2, one sentence each', async (t) => {
-  const directory = room();
+  const directory = room(t);
   const file = join(directory, 'node.yaml');
   writeFileSync(file, 'nodeId: a\nraft:\n  heartbeatIntervalMs: fast\napi: 10.1.2.3:7401\n');
   const wrong = await vexcoord(['config', 'check', file]);
@@ -80,7 +78,7 @@ test('mistakes of a configuration are 2, one sentence each', async (t) => {
 });
 
 test('a node whose log turns out to be damaged ends, with the reason and 1', async (t) => {
-  const dataDir = room();
+  const dataDir = room(t);
   const node = await Coordinator.start({ nodeId: 'a', dataDir, listen: '127.0.0.1:0', peers: {}, log: { segmentBytes: 4 * 1024 * 1024 } });
   for (let event = 0; event < 50; event++) await node.publish({ type: 'FilesystemWrite', path: `/${event}` });
   await node.close();
@@ -96,7 +94,7 @@ test('a node whose log turns out to be damaged ends, with the reason and 1', asy
 
 test('a taken API port is one sentence', async (t) => {
   const { server } = await serve(t);
-  const { status, stderr } = await vexcoord(['serve', '--node-id', 'a', '--data-dir', room(), '--listen', '127.0.0.1:0', '--api', server.address]);
+  const { status, stderr } = await vexcoord(['serve', '--node-id', 'a', '--data-dir', room(t), '--listen', '127.0.0.1:0', '--api', server.address]);
   t.is(status, 1);
   t.regex(stderr, /^PORT_IN_USE: [^\n]+\n$/);
 });
@@ -128,7 +126,7 @@ test('publish answers every line in order, and goes on after bad ones', async (t
 
 test('publish reads a file, writes a table, and tells when nobody answers', async (t) => {
   const { server, api } = await serve(t);
-  const file = join(room(), 'events.jsonl');
+  const file = join(room(t), 'events.jsonl');
   writeFileSync(file, '{"type": "A"}\n{"type": "A"}');
   const { status, lines } = await vexcoord(['publish', ...api, '--file', file, '--output', 'table']);
   t.is(status, 0);
@@ -192,7 +190,7 @@ test('status and outcome, as table and as json', async (t) => {
 test('replay goes round the nodes, writes receipts and sums up', async (t) => {
   const nodes = [await serve(t), await serve(t), await serve(t)];
   const addresses = nodes.map(({ server }) => server.address).join(',');
-  const receipts = join(room(), 'receipts.jsonl');
+  const receipts = join(room(t), 'receipts.jsonl');
   const trace = 'examples/traces/git-session.jsonl.gz';
   const { status, stdout, stderr } = await vexcoord(['replay', trace, '--api', addresses, '--limit', '300', '--reads', '--receipts', receipts, '--output', 'json']);
   t.is(status, 0, stderr);
