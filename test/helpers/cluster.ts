@@ -1,9 +1,9 @@
 /** Clusters for tests: where their members live, members in this process, and what must be true of their journals. */
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ExecutionContext } from 'ava';
-import { freePorts } from '../../dist/cli/demo/ports.js';
 import { newEventId } from '../../dist/events/index.js';
 import { Coordinator, type CoordinatorConfig, type CoordinatorError, type Delivery, type EventInput, type Status, type SubscribeOptions } from '../../dist/index.js';
 import { scanLog } from '../../dist/native/index.js';
@@ -39,6 +39,29 @@ export function room(t: Undoing): string {
   const directory = mkdtempSync(join(tmpdir(), 'vexcoord-test-'));
   t.teardown(() => rmSync(directory, { recursive: true, force: true }));
   return directory;
+}
+
+/** Below those that the system gives to outgoing connections: one of these could hold a member's port while it is down. */
+const PORTS = { first: 10_000, each: 100, processes: 220 };
+/** Every test process has ports of its own. */
+const firstPort = PORTS.first + (process.pid % PORTS.processes) * PORTS.each;
+let portsTaken = 0;
+
+const isFree = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  });
+
+async function freePorts(count: number): Promise<number[]> {
+  const ports: number[] = [];
+  for (let tried = 0; ports.length < count; tried++) {
+    if (tried === PORTS.each) throw new Error(`no ${count} ports are free from ${firstPort} on`);
+    const port = firstPort + (portsTaken++ % PORTS.each);
+    if (await isFree(port)) ports.push(port);
+  }
+  return ports;
 }
 
 /** Names, places and addresses of a cluster's members. */
