@@ -130,7 +130,7 @@ pub struct FileDisk {
     _registered: Registered,
 }
 
-fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskError {
+pub(crate) fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskError {
     let path = path.to_path_buf();
     move |source| DiskError::Io { action, path, source }
 }

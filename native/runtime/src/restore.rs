@@ -1,6 +1,6 @@
 //! Snapshots as files of their own: what is in one, and a new directory that goes on from them.
 
-use crate::disk::{DiskError, FileDisk, Mode, OpenFile, RESTORING_NAME};
+use crate::disk::{failed, DiskError, FileDisk, Mode, OpenFile, RESTORING_NAME};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -140,11 +140,6 @@ impl Restore {
             None => Ok(found),
         }
     }
-}
-
-fn failed(action: &'static str, path: &Path) -> impl Fn(std::io::Error) -> DiskError {
-    let path = path.to_path_buf();
-    move |source| DiskError::Io { action, path: path.clone(), source }
 }
 
 /// Names in a directory; none where there is no directory.
