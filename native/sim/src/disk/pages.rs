@@ -60,7 +60,7 @@ impl Pages {
     fn put(&mut self, page: usize, at: usize, data: &[u8]) {
         let slot = &mut self.pages[page];
         if data.len() == PAGE {
-            *slot = if data == ZEROS { None } else { data.try_into().ok().map(Arc::new) };
+            *slot = if data == ZEROS { None } else { Arc::<[u8]>::from(data).try_into().ok() };
             return;
         }
         if slot.is_none() && *data == ZEROS[..data.len()] {
