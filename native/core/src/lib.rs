@@ -5,6 +5,7 @@
 
 mod bytes_le;
 pub mod clock;
+pub mod crdt;
 pub mod ends;
 pub mod entry;
 pub mod event;

@@ -1,0 +1,236 @@
+//! One replica of one object.
+
+use super::batch::Batch;
+use super::encode::encode;
+use super::touched::Touched;
+use super::types::{g_counter, lww_register, map, mv_register, or_set, pn_counter, two_phase_set, Shape, Type};
+use super::{CrdtError, Store, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::clock::{ActorId, DottedVector};
+use std::borrow::Cow;
+
+/// A value may be stamped this much ahead of the clock of who takes it in: more is a clock that is wrong.
+pub const AHEAD_MS_MAX: u64 = 60_000;
+
+/// Operations take the map's key, empty where the object is no map.
+#[derive(Clone, Debug)]
+pub struct Object {
+    shape: Shape,
+    store: Store,
+    me: ActorId,
+}
+
+impl Object {
+    /// `actor` makes the dots here: no other replica may have it, nor may it come back with an older state.
+    pub fn new(shape: Shape, actor: &str, seed: u64) -> Result<Self, CrdtError> {
+        let mut store = Store::new(seed, (shape.map && shape.of.is_keyed()).then_some(map::scope));
+        if actor.is_empty() || actor.len() > crate::clock::ACTOR_NAME_BYTES_MAX {
+            return Err(CrdtError::Limit { what: "bytes of an actor's name, and at least one", max: crate::clock::ACTOR_NAME_BYTES_MAX as u64 });
+        }
+        let me = store.intern(actor)?;
+        Ok(Self { shape, store, me })
+    }
+
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// From now on changed keys are noted, or no longer.
+    pub fn watch(&mut self, watched: bool) {
+        self.store.watch(watched);
+    }
+
+    pub fn take_touched(&mut self) -> Touched {
+        self.store.take_touched()
+    }
+
+    /// Takes in a state or a delta, in any order, any number of times. True when anything has changed.
+    /// `now_ms`: the wall clock here; `None` takes any stamp.
+    pub fn merge(&mut self, bytes: &[u8], now_ms: Option<u64>) -> Result<bool, CrdtError> {
+        let batch = Batch::decode(bytes)?;
+        if batch.shape() != self.shape {
+            return Err(CrdtError::Type { found: batch.shape().name(), expected: self.shape.name() });
+        }
+        let ahead_ms = now_ms.map_or(0, |now_ms| (batch.newest_stamp() >> 16).saturating_sub(now_ms));
+        if ahead_ms > AHEAD_MS_MAX {
+            return Err(CrdtError::ClockAhead { ahead_ms, max_ms: AHEAD_MS_MAX });
+        }
+        self.store.join(&batch)
+    }
+
+    /// Takes in another replica's state, without the way over bytes.
+    pub fn merge_object(&mut self, other: &Object) -> Result<bool, CrdtError> {
+        if other.shape != self.shape {
+            return Err(CrdtError::Type { found: other.shape.name(), expected: self.shape.name() });
+        }
+        self.store.join(&other.store)
+    }
+
+    /// The whole state.
+    pub fn state(&self) -> Vec<u8> {
+        encode(&self.store, self.shape, &self.store.context)
+    }
+
+    /// What local operations have changed since the last call; `None` for nothing.
+    pub fn take_delta(&mut self) -> Option<Vec<u8>> {
+        let fresh = std::mem::take(&mut self.store.fresh);
+        (!fresh.is_empty()).then(|| encode(&self.store, self.shape, &fresh))
+    }
+
+    /// Whether `take_delta` would give anything.
+    pub fn has_delta(&self) -> bool {
+        !self.store.fresh.is_empty()
+    }
+
+    /// All dots ever seen here, over `store().actors()`.
+    pub fn context(&self) -> &DottedVector {
+        self.store.context()
+    }
+
+    fn expect(&self, types: &[Type], operation: &'static str) -> Result<(), CrdtError> {
+        if types.contains(&self.shape.of) {
+            return Ok(());
+        }
+        Err(CrdtError::Type { found: self.shape.name(), expected: format!("a type that can {operation}") })
+    }
+
+    fn key<'a>(&self, scope: &'a [u8], element: Option<&'a [u8]>) -> Result<Cow<'a, [u8]>, CrdtError> {
+        let key = match element {
+            Some(element) if self.shape.map => Cow::Owned(map::join(scope, element)),
+            Some(element) => Cow::Borrowed(element),
+            None => Cow::Borrowed(scope),
+        };
+        if !self.shape.map && !scope.is_empty() {
+            return Err(CrdtError::Type { found: self.shape.name(), expected: "a map".into() });
+        }
+        if key.len() > KEY_BYTES_MAX {
+            return Err(CrdtError::Limit { what: "bytes of a key and an element, together", max: KEY_BYTES_MAX as u64 });
+        }
+        Ok(key)
+    }
+
+    /// Adds to a counter.
+    pub fn add(&mut self, scope: &[u8], by: i64) -> Result<(), CrdtError> {
+        self.expect(&[Type::GCounter, Type::PnCounter], "be added to")?;
+        let key = self.key(scope, None)?;
+        match (self.shape.of, u64::try_from(by)) {
+            (Type::GCounter, Ok(by)) => g_counter::add(&mut self.store, self.me, &key, by),
+            (Type::GCounter, Err(_)) => Err(CrdtError::Limit { what: "taken from a counter that only grows", max: 0 }),
+            _ => pn_counter::add(&mut self.store, self.me, &key, by),
+        }
+    }
+
+    /// What a counter comes to.
+    pub fn count(&self, scope: &[u8]) -> Result<i128, CrdtError> {
+        self.expect(&[Type::GCounter, Type::PnCounter], "be counted")?;
+        let key = self.key(scope, None)?;
+        Ok(match self.shape.of {
+            Type::GCounter => g_counter::value(&self.store, &key),
+            _ => pn_counter::value(&self.store, &key),
+        })
+    }
+
+    /// Sets a register; `stamp` is the hybrid clock now.
+    pub fn set(&mut self, scope: &[u8], value: &[u8], stamp: u64) -> Result<(), CrdtError> {
+        self.expect(&[Type::LwwRegister, Type::MvRegister], "be set")?;
+        if value.len() > VALUE_BYTES_MAX {
+            return Err(CrdtError::Limit { what: "bytes of a value", max: VALUE_BYTES_MAX as u64 });
+        }
+        let key = self.key(scope, None)?;
+        match self.shape.of {
+            Type::LwwRegister => lww_register::set(&mut self.store, self.me, &key, value, stamp),
+            _ => mv_register::set(&mut self.store, self.me, &key, value),
+        }
+    }
+
+    /// The values of a register: one, several side by side, or none where it was never set.
+    pub fn values(&self, scope: &[u8]) -> Result<Vec<&[u8]>, CrdtError> {
+        self.expect(&[Type::LwwRegister, Type::MvRegister], "be set")?;
+        let key = self.key(scope, None)?;
+        Ok(match self.shape.of {
+            Type::LwwRegister => lww_register::get(&self.store, &key).into_iter().collect(),
+            _ => mv_register::values(&self.store, &key),
+        })
+    }
+
+    /// Adds an element to a set; false when it makes no difference.
+    pub fn insert(&mut self, scope: &[u8], element: &[u8]) -> Result<bool, CrdtError> {
+        self.expect(&[Type::OrSet, Type::TwoPhaseSet], "have elements")?;
+        let key = self.key(scope, Some(element))?;
+        match self.shape.of {
+            Type::OrSet => or_set::add(&mut self.store, self.me, &key).map(|()| true),
+            _ => two_phase_set::add(&mut self.store, self.me, &key),
+        }
+    }
+
+    /// Removes an element of a set; false when it is not there.
+    pub fn remove(&mut self, scope: &[u8], element: &[u8]) -> Result<bool, CrdtError> {
+        self.expect(&[Type::OrSet, Type::TwoPhaseSet], "have elements")?;
+        let key = self.key(scope, Some(element))?;
+        match self.shape.of {
+            Type::OrSet => Ok(or_set::remove(&mut self.store, &key)),
+            _ => two_phase_set::remove(&mut self.store, self.me, &key),
+        }
+    }
+
+    pub fn has(&self, scope: &[u8], element: &[u8]) -> Result<bool, CrdtError> {
+        self.expect(&[Type::OrSet, Type::TwoPhaseSet], "have elements")?;
+        let key = self.key(scope, Some(element))?;
+        Ok(match self.shape.of {
+            Type::OrSet => or_set::has(&self.store, &key),
+            _ => two_phase_set::has(&self.store, &key),
+        })
+    }
+
+    /// The elements of a set, in the order of their bytes.
+    pub fn elements(&self, scope: &[u8]) -> Result<Vec<&[u8]>, CrdtError> {
+        self.expect(&[Type::OrSet, Type::TwoPhaseSet], "have elements")?;
+        self.key(scope, Some(&[]))?;
+        if !self.shape.map {
+            let two_phase = self.shape.of == Type::TwoPhaseSet;
+            let stands = self.store.by_key().filter_map(|(key, facts)| (!two_phase || two_phase_set::stands(facts)).then_some(key));
+            return Ok(stands.collect());
+        }
+        let mut keys: Vec<&[u8]> = self.store.scope(scope).map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        keys.retain(|key| self.shape.of == Type::OrSet || two_phase_set::has(&self.store, key));
+        Ok(keys.into_iter().filter_map(map::split).map(|(_, element)| element).collect())
+    }
+
+    /// The keys of a map under which there is anything, in the order of their bytes.
+    pub fn map_keys(&self) -> Result<Vec<&[u8]>, CrdtError> {
+        self.expect_map()?;
+        Ok(if self.shape.of.is_keyed() { self.store.scopes().collect() } else { self.store.by_key().map(|(key, _)| key).collect() })
+    }
+
+    /// Every key of a map of registers with the value that has won.
+    pub fn entries(&self) -> Result<impl Iterator<Item = (&[u8], &[u8])>, CrdtError> {
+        self.expect_map()?;
+        self.expect(&[Type::LwwRegister], "have one value a key")?;
+        let winner = |(key, facts)| lww_register::winner(&self.store, facts).map(|value| (key, value));
+        Ok(self.store.by_key().filter_map(winner))
+    }
+
+    /// Removes a key of a map, with what was seen under it; false when there is nothing.
+    pub fn delete(&mut self, scope: &[u8]) -> Result<bool, CrdtError> {
+        self.expect_map()?;
+        Ok(if self.shape.of.is_keyed() { self.store.remove_scope(scope) } else { self.store.remove(scope) })
+    }
+
+    /// Whether there is anything under a key of a map.
+    pub fn has_key(&self, scope: &[u8]) -> Result<bool, CrdtError> {
+        self.expect_map()?;
+        Ok(if self.shape.of.is_keyed() { self.store.scope(scope).next().is_some() } else { self.store.has(scope) })
+    }
+
+    fn expect_map(&self) -> Result<(), CrdtError> {
+        if self.shape.map {
+            return Ok(());
+        }
+        Err(CrdtError::Type { found: self.shape.name(), expected: "a map".into() })
+    }
+}

@@ -1,0 +1,173 @@
+//! The laws of the types: against a model of dots written down, in any order, with what is lost and what comes twice.
+
+mod crdt_support;
+
+use crdt_support::{object, operate, read, shapes, steps, Model, Operation, Step, ACTORS};
+use proptest::prelude::*;
+use vexfs_core::crdt::{Object, Shape};
+
+/// Replicas after a history, each with its model; and every delta that was made.
+fn play(shape: Shape, steps: &[Step]) -> (Vec<(Object, Model)>, Vec<Vec<u8>>) {
+    let mut replicas: Vec<(Object, Model)> = ACTORS.iter().map(|name| (object(shape, name), Model::default())).collect();
+    // A delta with the model of what it says.
+    let mut deltas: Vec<(Vec<u8>, Model)> = Vec::new();
+    let mut cut_at: Vec<Model> = vec![Model::default(); ACTORS.len()];
+    let mut cut = |replicas: &mut Vec<(Object, Model)>, deltas: &mut Vec<(Vec<u8>, Model)>, at: usize| {
+        let (object, model) = &mut replicas[at];
+        if let Some(delta) = object.take_delta() {
+            let mut said = object_of(shape, "x");
+            said.merge(&delta, None).expect("a delta of ours");
+            deltas.push((delta, Model::of(&said)));
+        }
+        cut_at[at] = model.clone();
+    };
+    for step in steps {
+        match step {
+            Step::Operate(at, key, operation) => {
+                let (object, model) = &mut replicas[*at];
+                operate(object, model, ACTORS[*at], *key, operation);
+            }
+            Step::Cut(at) => cut(&mut replicas, &mut deltas, *at),
+            Step::Deliver(delta, to) if !deltas.is_empty() => {
+                let (bytes, said) = &deltas[delta % deltas.len()];
+                let (object, model) = &mut replicas[*to];
+                let joined = model.join(said);
+                assert_eq!(object.merge(bytes, None), Ok(joined != *model));
+                assert!(joined.covers(model) && joined.covers(said));
+                *model = joined;
+            }
+            Step::Deliver(..) => {}
+            Step::State(from, to) => {
+                let (state, theirs) = (replicas[*from].0.state(), replicas[*from].1.clone());
+                let (object, model) = &mut replicas[*to];
+                object.merge(&state, None).expect("a state of ours");
+                *model = model.join(&theirs);
+            }
+        }
+        for (object, model) in &replicas {
+            assert_eq!(Model::of(object), *model, "after {step:?}");
+        }
+    }
+    (0..ACTORS.len()).for_each(|at| cut(&mut replicas, &mut deltas, at));
+    (replicas, deltas.into_iter().map(|(bytes, _)| bytes).collect())
+}
+
+fn object_of(shape: Shape, name: &str) -> Object {
+    object(shape, name)
+}
+
+fn merged(shape: Shape, parts: &[Vec<u8>]) -> Object {
+    let mut all = object_of(shape, "x");
+    for part in parts {
+        all.merge(part, None).expect("a part of ours");
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 768, ..ProptestConfig::default() })]
+
+    #[test]
+    fn is_the_model(shape in shapes(), steps in steps(ACTORS.len())) {
+        play(shape, &steps);
+    }
+
+    #[test]
+    fn join_is_a_join(shape in shapes(), steps in steps(ACTORS.len())) {
+        let (replicas, _) = play(shape, &steps);
+        let states: Vec<Vec<u8>> = replicas.iter().map(|(object, _)| object.state()).collect();
+        let [a, b, c] = [&states[0], &states[1], &states[2]];
+        let model = |parts: &[&Vec<u8>]| Model::of(&merged(shape, &parts.iter().map(|part| (*part).clone()).collect::<Vec<_>>()));
+        // Commutative, associative, idempotent, monotone.
+        let all = model(&[a, b, c]);
+        prop_assert_eq!(&model(&[c, b, a]), &all);
+        let right = merged(shape, &[b.clone(), c.clone()]).state();
+        prop_assert_eq!(&model(&[a, &right]), &all);
+        prop_assert_eq!(&model(&[a, b, c, b, a, &right]), &all);
+        for part in [a, b, c] {
+            prop_assert!(all.covers(&model(&[part])));
+        }
+        // Over bytes or not, and both ways round.
+        let (mut one, mut other) = (replicas[0].0.clone(), replicas[1].0.clone());
+        one.merge_object(&replicas[1].0).expect("one shape");
+        other.merge_object(&replicas[0].0).expect("one shape");
+        prop_assert_eq!(Model::of(&one), model(&[a, b]));
+        prop_assert_eq!(read(&one), read(&other));
+    }
+
+    #[test]
+    fn deltas_come_to_the_state(shape in shapes(), steps in steps(ACTORS.len()), order in any::<u64>()) {
+        let (replicas, mut deltas) = play(shape, &steps);
+        let whole = merged(shape, &replicas.iter().map(|(object, _)| object.state()).collect::<Vec<_>>());
+        // Every delta once or twice, in an order of chance.
+        let mut random = order;
+        for at in (1..deltas.len()).rev() {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            deltas.swap(at, (random >> 33) as usize % (at + 1));
+        }
+        let again: Vec<Vec<u8>> = deltas.iter().step_by(2).cloned().collect();
+        let from_deltas = merged(shape, &[deltas, again].concat());
+        prop_assert_eq!(Model::of(&from_deltas), Model::of(&whole));
+        prop_assert_eq!(read(&from_deltas), read(&whole));
+        // What was encoded once more is the same again.
+        prop_assert_eq!(Model::of(&merged(shape, &[whole.state()])), Model::of(&whole));
+    }
+
+    #[test]
+    fn hostile_bytes_change_nothing(shape in shapes(), steps in steps(ACTORS.len()), at in any::<prop::sample::Index>(), with in any::<u8>(), fix in any::<bool>(), cut in any::<bool>()) {
+        let (mut replicas, _) = play(shape, &steps);
+        let mut state = replicas[1].0.state();
+        let place = at.index(state.len());
+        if cut { state.truncate(place) } else { state[place] ^= with }
+        // With a good checksum too, so that what is behind it is reached.
+        if fix && state.len() > 4 {
+            let body = state.len() - 4;
+            let checksum = crc32c::crc32c(&state[..body]);
+            state[body..].copy_from_slice(&checksum.to_le_bytes());
+        }
+        let (object, model) = &mut replicas[0];
+        if object.merge(&state, None).is_err() {
+            prop_assert_eq!(Model::of(object), model.clone());
+        }
+        // Whatever was taken in: it is a state still.
+        let back = merged(object.shape(), &[object.state()]);
+        prop_assert_eq!(Model::of(&back), Model::of(object));
+    }
+}
+
+/// Long enough that what removed facts took is let go of, and used again.
+#[test]
+fn long_histories_stay_the_model() {
+    for (seed, shape) in Shape::all().enumerate() {
+        let mut random = seed as u64 + 1;
+        let mut draw = |below: u64| {
+            random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (random >> 33) % below
+        };
+        let mut replicas: Vec<(Object, Model)> = ACTORS[..2].iter().map(|name| (object(shape, name), Model::default())).collect();
+        for step in 0..4_000 {
+            let (at, key, element) = (draw(2) as usize, draw(3) as u8, draw(40) as u8);
+            let operation = match draw(40) {
+                0 => Operation::Delete,
+                1..=9 => Operation::Remove(element),
+                10..=19 => Operation::Set(element, draw(9) << 16),
+                20..=29 => Operation::Add(draw(50) as i64),
+                _ => Operation::Insert(element),
+            };
+            let (object, model) = &mut replicas[at];
+            operate(object, model, ACTORS[at], key, &operation);
+            if step % 50 == 49 {
+                let (delta, theirs) = (replicas[at].0.take_delta(), replicas[at].1.clone());
+                let (object, model) = &mut replicas[1 - at];
+                if let Some(delta) = delta {
+                    object.merge(&delta, None).expect("a delta of ours");
+                }
+                *model = model.join(&theirs);
+                assert_eq!(Model::of(object), *model, "{shape:?} at {step}");
+            }
+        }
+        let facts = replicas[0].0.store().len();
+        let memory = replicas[0].0.store().memory_bytes();
+        assert!(memory < 200_000 + 400 * facts, "{shape:?}: {memory} bytes for {facts} facts");
+    }
+}
