@@ -6,14 +6,14 @@
  */
 const STOREYS = [
   ['contracts', 'errors'],
-  ['config', 'events', 'consistency', 'conflict', 'graph', 'routing', 'membership', 'observability'],
+  ['config', 'events', 'crdt', 'consistency', 'conflict', 'graph', 'routing', 'membership', 'observability'],
   ['native', 'network', 'runtime'],
   ['coordinator'],
   ['api', 'bridge', 'cli'],
 ];
 
-/** Imports between folders of one storey that are meant: contracts and errors speak of each other; the command line is a client of the API. */
-const SIBLINGS = { contracts: ['errors'], errors: ['contracts'], cli: ['api'] };
+/** Imports between folders of one storey that are meant: contracts and errors speak of each other; CRDTs pack as events do; the command line is a client of the API. */
+const SIBLINGS = { contracts: ['errors'], errors: ['contracts'], crdt: ['events'], cli: ['api'] };
 
 /** Node modules without a side effect or a clock: all that storeys 0 and 1 may use. */
 const PURE_NODE_MODULES = '^(node:)?(buffer|util|path|url|string_decoder)$';

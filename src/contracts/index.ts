@@ -1,4 +1,5 @@
 export * from './coordinator.js';
+export * from './crdt.js';
 export * from './event.js';
 export * from './levels.js';
 export * from './limits.js';

@@ -1,1 +1,2 @@
 export { Coordinator } from './coordinator.js';
+export { CrdtReplica, type CrdtReplicaOptions } from './crdt-replica.js';

@@ -14,7 +14,7 @@ use vexfs_core::crdt::{Object, Shape, Type};
 type Actor = usize;
 
 /// The same thing on both sides.
-trait Pair {
+trait Pair: Clone {
     fn new(actor: Actor) -> Self;
     fn act(&mut self, kind: u8, value: u8);
     fn merge(&mut self, other: &Self);
@@ -23,6 +23,7 @@ trait Pair {
 
 macro_rules! pair {
     ($name:ident, $of:expr, $map:expr, $theirs:ty, $act:expr, $check:expr) => {
+        #[derive(Clone)]
         struct $name(Actor, Object, $theirs);
 
         impl Pair for $name {
@@ -90,9 +91,11 @@ pair!(Sets, Type::OrSet, false, Orswot<u8, Actor>,
 fn play<P: Pair>(steps: &[(usize, usize, u8, u8)]) {
     let mut replicas: Vec<P> = (0..3).map(P::new).collect();
     for (at, other, kind, value) in steps {
-        match replicas.get_disjoint_mut([*at, *other]) {
-            Ok([one, other]) if kind % 2 == 1 => one.merge(other),
-            _ => replicas[*at].act(kind / 2, *value),
+        if kind % 2 == 1 {
+            let other = replicas[*other].clone();
+            replicas[*at].merge(&other);
+        } else {
+            replicas[*at].act(kind / 2, *value);
         }
         replicas[*at].check();
     }

@@ -4,6 +4,7 @@ mod actors;
 mod dotted;
 mod hybrid;
 mod ranges;
+pub mod rows;
 
 pub use actors::{ActorId, Actors, ACTORS_MAX, ACTOR_NAME_BYTES_MAX};
 pub use dotted::DottedVector;

@@ -3,7 +3,7 @@
 use super::batch::Batch;
 use super::encode::encode;
 use super::touched::Touched;
-use super::types::{g_counter, lww_register, map, mv_register, or_set, pn_counter, two_phase_set, Shape, Type};
+use super::types::{g_counter, lww_register, map, mv_register, or_set, pn_counter, two_phase_set, Shape, Type, STAMP_BYTES};
 use super::{CrdtError, Store, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::clock::{ActorId, DottedVector};
 use std::borrow::Cow;
@@ -136,14 +136,23 @@ impl Object {
     /// Sets a register; `stamp` is the hybrid clock now.
     pub fn set(&mut self, scope: &[u8], value: &[u8], stamp: u64) -> Result<(), CrdtError> {
         self.expect(&[Type::LwwRegister, Type::MvRegister], "be set")?;
-        if value.len() > VALUE_BYTES_MAX {
-            return Err(CrdtError::Limit { what: "bytes of a value", max: VALUE_BYTES_MAX as u64 });
-        }
-        let key = self.key(scope, None)?;
+        let (key, value) = (self.key(scope, None)?, check_value(value)?);
         match self.shape.of {
             Type::LwwRegister => lww_register::set(&mut self.store, self.me, &key, value, stamp),
             _ => mv_register::set(&mut self.store, self.me, &key, value),
         }
+    }
+
+    /// Sets many keys of a map of registers, or none.
+    pub fn set_all(&mut self, entries: &[(&[u8], &[u8])], stamp: u64) -> Result<(), CrdtError> {
+        self.expect_map()?;
+        self.expect(&[Type::LwwRegister, Type::MvRegister], "be set")?;
+        let mut bytes = 0;
+        for (key, value) in entries {
+            bytes += self.key(key, None)?.len() + check_value(value)?.len() + STAMP_BYTES;
+        }
+        self.store.check_room(entries.len(), bytes)?;
+        entries.iter().try_for_each(|(key, value)| self.set(key, value, stamp))
     }
 
     /// The values of a register: one, several side by side, or none where it was never set.
@@ -164,6 +173,27 @@ impl Object {
             Type::OrSet => or_set::add(&mut self.store, self.me, &key).map(|()| true),
             _ => two_phase_set::add(&mut self.store, self.me, &key),
         }
+    }
+
+    /// Adds many elements of a set, or none. How many made a difference.
+    pub fn insert_all(&mut self, scope: &[u8], elements: &[&[u8]]) -> Result<usize, CrdtError> {
+        self.check_elements(scope, elements)?;
+        elements.iter().try_fold(0, |changed, element| Ok(changed + usize::from(self.insert(scope, element)?)))
+    }
+
+    /// Removes many elements of a set, or none. How many were there.
+    pub fn remove_all(&mut self, scope: &[u8], elements: &[&[u8]]) -> Result<usize, CrdtError> {
+        self.check_elements(scope, elements)?;
+        elements.iter().try_fold(0, |changed, element| Ok(changed + usize::from(self.remove(scope, element)?)))
+    }
+
+    fn check_elements(&self, scope: &[u8], elements: &[&[u8]]) -> Result<(), CrdtError> {
+        self.expect(&[Type::OrSet, Type::TwoPhaseSet], "have elements")?;
+        let mut bytes = 0;
+        for element in elements {
+            bytes += self.key(scope, Some(element))?.len() + 1;
+        }
+        self.store.check_room(elements.len(), bytes)
     }
 
     /// Removes an element of a set; false when it is not there.
@@ -232,5 +262,12 @@ impl Object {
             return Ok(());
         }
         Err(CrdtError::Type { found: self.shape.name(), expected: "a map".into() })
+    }
+}
+
+fn check_value(value: &[u8]) -> Result<&[u8], CrdtError> {
+    match value.len() <= VALUE_BYTES_MAX {
+        true => Ok(value),
+        false => Err(CrdtError::Limit { what: "bytes of a value", max: VALUE_BYTES_MAX as u64 }),
     }
 }

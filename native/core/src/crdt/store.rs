@@ -65,15 +65,17 @@ pub struct Store {
     scopes: Option<Scopes>,
 }
 
+pub type ScopeOf = fn(&[u8]) -> &[u8];
+
 #[derive(Clone, Debug)]
 struct Scopes {
-    of: fn(&[u8]) -> &[u8],
+    of: ScopeOf,
     slots: BTreeMap<Box<[u8]>, BTreeSet<u32>>,
 }
 
 impl Store {
     /// `seed` makes hash collisions hard to aim at. `scope_of` gives the part of a key that `remove_scope` takes.
-    pub fn new(seed: u64, scope_of: Option<fn(&[u8]) -> &[u8]>) -> Self {
+    pub fn new(seed: u64, scope_of: Option<ScopeOf>) -> Self {
         Self {
             actors: Actors::default(),
             context: DottedVector::default(),
