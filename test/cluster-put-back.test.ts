@@ -3,8 +3,8 @@ import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import type { Status } from '../dist/index.js';
-import { checkFiles, checkJournals, until, writes } from './helpers/cluster.js';
-import { type NodeProcess, type PlainReceipt, ProcessCluster } from './helpers/node-process.js';
+import { checkFiles, checkJournals, sleep, until, writes } from './helpers/cluster.js';
+import { NodeProcess, type PlainReceipt, ProcessCluster } from './helpers/node-process.js';
 
 const putBackOf = (status: Status) => status.groups[0]?.putBack ?? null;
 
@@ -45,3 +45,29 @@ for (const [how, stop] of Object.entries({ 'that was closed': (node: NodeProcess
     await checkFiles(t, cluster.plan.ids.map((id) => cluster.plan.dataDir(id)), receipts);
   });
 }
+
+test.serial('a voter whose disk is lost joins again: it votes for nobody who lacks what it had acknowledged', async (t) => {
+  const cluster = await ProcessCluster.start(t);
+  const leader = await cluster.leader();
+  const [away, emptied] = (await cluster.followers()) as [NodeProcess, NodeProcess];
+  await away.kill();
+  const receipts = (await leader.pipeline(writes(20, '/while-one-is-away', 300), { consistency: 'linearizable' })) as PlainReceipt[];
+  await emptied.kill();
+  leader.signal('SIGSTOP');
+  rmSync(cluster.plan.dataDir(emptied.id), { recursive: true });
+
+  // These two are a majority in number: together they lack what was acknowledged.
+  const joining = new NodeProcess(emptied.id, { ...cluster.plan.config(emptied.id), join: true });
+  t.teardown(() => joining.kill());
+  cluster.members.splice(cluster.members.indexOf(emptied), 1, joining);
+  await Promise.all([away.start(), joining.start()]);
+  for (let looked = 0; looked < 30; looked++) {
+    t.deepEqual(await Promise.all([away, joining].map(async (member) => (await member.status()).leader)), [null, null]);
+    await sleep(100);
+  }
+  leader.signal('SIGCONT');
+  await cluster.equal();
+  receipts.push(...((await joining.pipeline(writes(20, '/after', 300), { consistency: 'strong', quorumSize: 'all' })) as PlainReceipt[]));
+  await cluster.equal();
+  checkJournals(t, await cluster.journals(), receipts);
+});

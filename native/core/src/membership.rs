@@ -138,6 +138,8 @@ pub struct Membership {
     members: BTreeMap<MemberId, Member>,
     /// Index of the command that changed it last; 1 is the founding.
     pub version: Index,
+    /// Tells clusters apart that began with other members: one log comes to other tables there.
+    founding: u64,
 }
 
 impl Membership {
@@ -147,7 +149,15 @@ impl Membership {
             let (name, address) = (name.clone(), address.clone());
             (MemberId::of(&name), Member { name, address, role: Role::Voter })
         };
-        Self { members: names.iter().map(member).collect(), version: Index(1) }
+        Self { members: names.iter().map(member).collect(), version: Index(1), founding: 0 }.as_founding()
+    }
+
+    /// Addresses may be other ones in each member's settings.
+    fn as_founding(mut self) -> Self {
+        let members = self.members.iter().flat_map(|(id, member)| [id.0, member.role as u64]);
+        let numbers: Vec<u8> = [self.version.0].into_iter().chain(members).flat_map(u64::to_le_bytes).collect();
+        self.founding = xxh3_64(&numbers);
+        self
     }
 
     /// The table of a cluster that begins again with other members: all earlier ones are gone for good.
@@ -158,7 +168,7 @@ impl Membership {
             self.members.insert(MemberId::of(name), member);
         }
         self.version = index;
-        self
+        self.as_founding()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -182,10 +192,9 @@ impl Membership {
         self.members.values().filter(|member| member.role == role).count()
     }
 
-    /// Hash of the ids alone: members that were founded with different ones do not belong together.
-    pub fn fingerprint(&self) -> u64 {
-        let ids: Vec<u8> = self.members.keys().flat_map(|id| id.0.to_le_bytes()).collect();
-        xxh3_64(&ids)
+    /// A hash of the table that the cluster began with, 0 where there is none.
+    pub fn founding(&self) -> u64 {
+        self.founding
     }
 
     fn known(&self, name: &str) -> Result<MemberId, MemberRefused> {
@@ -262,6 +271,7 @@ impl Membership {
             put_text(out, &member.name);
             put_text(out, &member.address);
         }
+        out.extend_from_slice(&self.founding.to_le_bytes());
     }
 
     pub fn decode(fields: &mut Unpack<'_>) -> Result<Self, Malformed> {
@@ -279,13 +289,16 @@ impl Membership {
             let (name, address) = (fields.text()?.to_string(), fields.text()?.to_string());
             members.insert(MemberId::of(&name), Member { name, address, role });
         }
-        Ok(Self { members, version })
+        // Snapshots did not always say it.
+        let founding = if fields.is_empty() { 0 } else { fields.u64()? };
+        Ok(Self { members, version, founding })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::machine::{Machine, MachineLimits};
 
     fn named(names: &[&str]) -> Vec<(String, String)> {
         names.iter().map(|name| (name.to_string(), format!("{name}:1"))).collect()
@@ -344,12 +357,29 @@ mod tests {
         let mut bytes = Vec::new();
         table.encode(&mut bytes);
         assert_eq!(Membership::decode(&mut Unpack::new(&bytes)).unwrap(), table);
-        for length in 0..bytes.len() {
+        for length in (0..bytes.len()).filter(|length| *length != bytes.len() - 8) {
             assert!(Membership::decode(&mut Unpack::new(&bytes[..length])).is_err());
         }
         let replace = MemberCommand::Replace { old: "a".to_string(), new: "d".to_string() };
         for command in [add("x"), promote("x"), remove("x"), replace] {
             assert_eq!(MemberCommand::decode(&command.encode()).unwrap(), command);
         }
+    }
+
+    /// One log comes to other tables in clusters that began with other members: the running hash alone is the same.
+    #[test]
+    fn clusters_that_began_otherwise_are_told_apart() {
+        let founding = |names: &[&str]| Membership::founded(&named(names)).founding();
+        assert_ne!(founding(&["a"]), founding(&["b", "c", "d"]));
+        assert_ne!(founding(&["a", "b"]), founding(&["a", "b", "c"]));
+        assert_eq!(founding(&["a", "b"]), founding(&["b", "a"]));
+        // Each member's settings may have other addresses.
+        assert_eq!(Membership::founded(&[("a".to_string(), "x:1".to_string())]).founding(), founding(&["a"]));
+        let mut changed = Membership::founded(&named(&["a"]));
+        changed.apply(&add("b"), Index(2)).unwrap();
+        assert_eq!(changed.founding(), founding(&["a"]));
+        assert_ne!(changed.clone().founded_again(&["a".to_string()], Index(3)).founding(), founding(&["a"]));
+        let machine = |names: &[&str]| Machine::founded(MachineLimits::default(), 0, Membership::founded(&named(names)), Index(1));
+        assert_ne!(machine(&["a"]).agreed_hash(), machine(&["b", "c"]).agreed_hash());
     }
 }

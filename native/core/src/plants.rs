@@ -41,6 +41,8 @@ pub enum CorePlant {
     PutBackNotCompared,
     /// A member that was told so votes and acknowledges all the same, and is counted.
     PutBackVotes,
+    /// A voter that has lost everything votes before it has anything again.
+    EmptiedVotes,
     /// What a member shows of itself is taken for what is on its disk.
     StandingTrusted,
     /// Whatever older entries hold back, they are not moved for it.

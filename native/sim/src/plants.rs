@@ -62,6 +62,7 @@ pub enum Plant {
     IsolatedGoesOn,
     PutBackNotCompared,
     PutBackVotes,
+    EmptiedVotes,
     StandingTrusted,
     QuotaIgnored,
 }
@@ -80,7 +81,7 @@ const fn row(plant: Plant, name: &'static str, what: &'static str, caught_by: &'
     PlantRow { plant, name, what, caught_by }
 }
 
-pub static PLANTS: [PlantRow; 53] = [
+pub static PLANTS: [PlantRow; 54] = [
     row(AckBeforeSync, "ack-before-sync", "the log says \"on disk\" when a write is only queued", &["acknowledged_is_durable"]),
     row(BarrierWithoutReadIndex, "read-without-barrier", "a barrier is answered from local state without asking the leader", &["barrier_is_real_time"]),
     row(TinyWindow, "tiny-window", "the id window forgets almost everything, on every member", &["exactly_once", "duplicates_keep_first_place", "fence_is_final"]),
@@ -132,6 +133,7 @@ pub static PLANTS: [PlantRow; 53] = [
     row(IsolatedGoesOn, "isolated-goes-on", "one member's window has another size than the others'; it says that it is isolated, and goes on", &["minority_is_isolated"]),
     row(PutBackNotCompared, "put-back-not-compared", "what others know of a member is not compared with what it has", &["healing"]),
     row(PutBackVotes, "put-back-votes", "a member that was told that its directory was put back votes and acknowledges all the same, and is counted", &["leader_completeness", "log_matching", "election_safety", "commit_is_final"]),
+    row(EmptiedVotes, "emptied-votes", "a voter that has lost everything votes before it has anything again", &["leader_completeness", "log_matching", "election_safety", "commit_is_final", "acknowledged_is_durable"]),
     row(StandingTrusted, "standing-trusted", "what a member shows of itself is taken for what is on its disk", &["alarms_are_true"]),
     row(QuotaIgnored, "quota-ignored", "what a quiet group holds back of the log is not moved, however much it is", &["held_back_is_bounded"]),
 ];
@@ -208,6 +210,7 @@ impl Plant {
             IsolatedGoesOn => CorePlant::IsolatedGoesOn,
             PutBackNotCompared => CorePlant::PutBackNotCompared,
             PutBackVotes => CorePlant::PutBackVotes,
+            EmptiedVotes => CorePlant::EmptiedVotes,
             StandingTrusted => CorePlant::StandingTrusted,
             QuotaIgnored => CorePlant::QuotaIgnored,
             _ => return None,

@@ -61,6 +61,8 @@ fn changes(plant: Plant) -> Changes {
         Plant::GapUnhashed => Changes { only: vec![FaultKind::GarbledAnswer, FaultKind::DamagedMiddle, FaultKind::Partition], ..planted },
         // The older state in a majority with whoever lacks what it had acknowledged.
         Plant::PutBackVotes => Changes { members: Some(3), only: vec![FaultKind::RolledBack, FaultKind::Partition], ..planted },
+        // The same, with nothing at all.
+        Plant::EmptiedVotes => Changes { members: Some(3), only: vec![FaultKind::Emptied, FaultKind::Partition], ..planted },
         // Readers of the member that differs would see it first, and end the run.
         Plant::StatesPart | Plant::NobodyIsolates => Changes { subscribers: Some(0), consumers: Some(0), ..planted },
         _ => planted,

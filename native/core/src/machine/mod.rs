@@ -262,6 +262,11 @@ impl Machine {
         self.hash
     }
 
+    /// The running hash as members compare it: the tables that one log comes to are as different as what they began with.
+    pub fn agreed_hash(&self) -> u64 {
+        self.hash ^ self.membership.founding()
+    }
+
     /// Events accepted so far.
     pub fn events(&self) -> u64 {
         self.events

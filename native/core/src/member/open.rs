@@ -14,6 +14,7 @@ use crate::membership::Membership;
 use crate::ordered::conf::Conf;
 use crate::ordered::snapshots::SnapshotPolicy;
 use crate::ordered::{Group, GroupConfig, GroupError};
+use crate::plants::{self, CorePlant};
 use crate::snapshot::keeper::Keeper;
 use crate::snapshot::{SnapshotError, SnapshotMeta};
 use std::sync::Arc;
@@ -91,6 +92,11 @@ pub fn recover<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Recovered
     let keeper = Keeper::new(disk, config.cluster_id.clone(), config.limits);
     keeper.clean()?;
     let new: Vec<GroupId> = ids(config).filter(|id| !recovery.groups.contains_key(id)).collect();
+    if config.joins && recovery.groups.is_empty() && !plants::is(CorePlant::EmptiedVotes) {
+        // Whether it is new or lost everything it had, only the configuration that it is given will tell.
+        log.set_unsettled()?;
+        recovery.unsettled = true;
+    }
     if !config.joins && !new.is_empty() {
         found(&new, &keeper, config)?;
         log.append(&new.iter().flat_map(|group| founding_ops(*group)).collect::<Vec<_>>())?;

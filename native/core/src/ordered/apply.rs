@@ -39,7 +39,7 @@ impl<R: EntryReader> Group<R> {
                     Vec::new()
                 }
             };
-            self.agreement.note(index, self.machine.hash());
+            self.agreement.note(index, self.machine.agreed_hash());
             let durable_members = self.durable_members(index);
             for one in applied {
                 if one.submission.origin() == self.config.me {

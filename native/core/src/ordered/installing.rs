@@ -211,7 +211,12 @@ impl<R: EntryReader> Group<R> {
             ops.push(Op::Truncate { group, from: Index(journal.last.0 + 1) });
         }
         ops.push(Op::Mark { group, mark: SnapshotMark { index, term, first, prior_term } });
+        let emptied = self.conf.voters.is_empty() && info.meta.conf.votes(self.config.me);
         self.conf = Arc::new(info.meta.conf.clone());
+        if emptied {
+            // Members begin as learners: this one has forgotten all that it acknowledged as a voter.
+            self.settle_among(index, self.conf.voting_but(self.config.me));
+        }
         self.marking(index);
         self.raw.mut_store().replaced(info, journal.beginning, journal.last);
         // What comes of questions before would be written behind it.
@@ -230,7 +235,7 @@ impl<R: EntryReader> Group<R> {
         self.machine.journal_begins(journal.beginning);
         self.fill_gap(Index(journal.last.0 + 1), index);
         self.raw.advance_apply_to(index.0);
-        self.agreement.begin(index, self.machine.hash(), self.machine.events());
+        self.agreement.begin(index, self.machine.agreed_hash(), self.machine.events());
         self.snapshots.replaced(self.machine.bytes());
         // Requests that were applied within it are answered by suppression when they are handed in again.
         self.pending.hand_in_again();

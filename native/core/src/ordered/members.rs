@@ -3,11 +3,12 @@
 
 use super::effects::{Effects, End};
 use super::reconcile::{self, Step};
+use super::settling::Settling;
 use super::store::EntryReader;
 use super::Group;
 use crate::event::{Submission, SubmissionKind};
 use crate::ids::{Index, MemberId, RequestId, Term};
-use crate::membership::{MemberCommand, MemberRefused, Membership, Role};
+use crate::membership::{MemberRefused, Membership, Role};
 use crate::packed::Unpack;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
 use crate::plants::{self, CorePlant};
@@ -104,7 +105,10 @@ impl<R: EntryReader> Group<R> {
             self.conf_since = (Index(entry.index), least);
             self.conf = Arc::new(Conf::from_raft(&state));
             self.raw.mut_store().set_conf(state);
-            self.settle_among(Index(entry.index), self.conf.voting_but(self.config.me));
+            // A learner that is promoted was counted on by nobody before.
+            if !self.settling.as_ref().is_some_and(Settling::is_learner) {
+                self.settle_among(Index(entry.index), self.conf.voting_but(self.config.me));
+            }
         }
     }
 
@@ -197,25 +201,7 @@ impl<R: EntryReader> Group<R> {
             return None;
         }
         let command = submission.members().ok()?;
-        let goal = self.goal();
-        if goal.is_empty() {
-            return Some(MemberRefused::WrongGroup);
-        }
-        if let Err(refused) = goal.check(&command) {
-            return Some(refused);
-        }
-        let me = self.config.me;
-        let pending = reconcile::next_step(&self.conf, goal, me, |_| true) != Step::Done;
-        match command {
-            MemberCommand::Move { .. } => None,
-            _ if pending => Some(MemberRefused::ChangePending),
-            MemberCommand::Promote { name } | MemberCommand::Replace { new: name, .. }
-                if !self.caught_up(MemberId::of(&name)) =>
-            {
-                Some(MemberRefused::Lagging)
-            }
-            _ => None,
-        }
+        reconcile::declines(&self.conf, self.goal(), self.config.me, &command, |id| self.caught_up(id))
     }
 
     pub(super) fn decline(&mut self, submission: &Submission, refused: MemberRefused) {

@@ -267,7 +267,7 @@ impl<R: EntryReader> Group<R> {
             isolated: None,
             refusals_pending: false,
         };
-        group.agreement.begin(group.machine.applied(), group.machine.hash(), group.machine.events());
+        group.agreement.begin(group.machine.applied(), group.machine.agreed_hash(), group.machine.events());
         let others = group.conf.members().into_iter().filter(|member| *member != group.config.me);
         group.standings = Standings::new(others.collect());
         group.draw_timeout();
@@ -290,11 +290,19 @@ impl<R: EntryReader> Group<R> {
     /// Says that recovery cut off a torn batch, which this member may have acknowledged. A member alone has nobody to
     /// settle it with.
     pub fn torn(&mut self) {
-        self.settle_with(self.conf.voting_but(self.config.me));
+        if self.conf.votes(self.config.me) {
+            self.settle_with(self.conf.voting_but(self.config.me));
+        } else {
+            self.settle_as(Some(Settling::of_a_learner(self.config.election_ticks.1)));
+        }
     }
 
     fn settle_with(&mut self, others: BTreeSet<MemberId>) {
-        self.settling = (!others.is_empty()).then(|| Settling::new(others, self.config.election_ticks.1));
+        self.settle_as((!others.is_empty()).then(|| Settling::new(others, self.config.election_ticks.1)));
+    }
+
+    fn settle_as(&mut self, settling: Option<Settling>) {
+        self.settling = settling;
         if let Some(settling) = &mut self.settling {
             self.linked.iter().for_each(|member| settling.link(*member, true));
         }
@@ -622,8 +630,9 @@ impl<R: EntryReader> Group<R> {
             return;
         }
         // Of the terms before the last vote, a member that may have forgotten it must not say anything.
-        let mute = self.settling.as_ref().is_some_and(|settling| !settling.knows_terms()) || self.is_quiet();
+        let quiet = self.is_quiet();
         for message in messages {
+            let mute = quiet || self.settling.as_ref().is_some_and(|settling| !settling.speaks_to(MemberId(message.to)));
             let says = matches!(
                 message.get_msg_type(),
                 MessageType::MsgAppendResponse | MessageType::MsgHeartbeatResponse | MessageType::MsgRequestVoteResponse

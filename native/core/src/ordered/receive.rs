@@ -7,6 +7,7 @@ use crate::event::{Submission, SUBMISSION_HEADER_BYTES};
 use crate::ids::{GroupId, Index, MemberId};
 use crate::ordered::conf::Conf;
 use crate::ordered::effects::Effects;
+use crate::ordered::settling::Settling;
 use crate::ordered::standing::Standing;
 use crate::ordered::store::EntryReader;
 use crate::packed::Unpack;
@@ -250,7 +251,7 @@ impl<R: EntryReader> Group<R> {
             self.heard_at = self.ticks;
         }
         match &mut self.settling {
-            Some(settling) if settled && settling.knows_terms() => self.settling = None,
+            Some(settling) if settled && settling.speaks_to(from) => self.settling = None,
             Some(settling) if follows => settling.led(from, term, goes_on),
             _ => {}
         }
@@ -284,8 +285,11 @@ impl<R: EntryReader> Group<R> {
     /// All others have told their terms: whatever vote was lost was given in none that is higher.
     fn take_term(&mut self, from: MemberId, term: u64, applied: Index, conf: &Conf) {
         let me = self.config.me;
-        if applied > self.machine.applied() && conf.contains(me) {
+        let learner = self.settling.as_ref().is_some_and(Settling::is_learner);
+        if if learner { conf.votes(me) } else { applied > self.machine.applied() && conf.contains(me) } {
             self.settle_among(applied, conf.voting_but(me));
+        } else if let Some(settling) = &mut self.settling {
+            settling.counts_not(from, term, conf.voters.is_empty());
         }
         let Some(highest) = self.settling.as_mut().and_then(|settling| settling.told(from, term)) else { return };
         let raft = &mut self.raw.raft;

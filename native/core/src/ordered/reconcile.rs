@@ -6,7 +6,7 @@
 use super::conf::Conf;
 use crate::event::Malformed;
 use crate::ids::MemberId;
-use crate::membership::{Membership, Role};
+use crate::membership::{MemberCommand, MemberRefused, Membership, Role};
 use crate::packed::Unpack;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2};
 
@@ -67,6 +67,25 @@ pub fn next_step(conf: &Conf, goal: &Membership, me: MemberId, caught_up: impl F
     Step::Change { changes, joint: true }
 }
 
+/// Why a leader does not propose a command: what could not be applied, or what only it knows of.
+pub fn declines(conf: &Conf, goal: &Membership, me: MemberId, command: &MemberCommand, caught_up: impl Fn(MemberId) -> bool) -> Option<MemberRefused> {
+    if goal.is_empty() {
+        return Some(MemberRefused::WrongGroup);
+    }
+    if let Err(refused) = goal.check(command) {
+        return Some(refused);
+    }
+    let pending = next_step(conf, goal, me, |_| true) != Step::Done;
+    match command {
+        MemberCommand::Move { .. } => None,
+        // Whoever is to be promoted may never catch up: it can go again, or nothing could be changed any more.
+        MemberCommand::Remove { name } if !conf.is_joint() && !conf.voters.contains(&MemberId::of(name)) => None,
+        _ if pending => Some(MemberRefused::ChangePending),
+        MemberCommand::Promote { name } | MemberCommand::Replace { new: name, .. } if !caught_up(MemberId::of(name)) => Some(MemberRefused::Lagging),
+        _ => None,
+    }
+}
+
 /// A configuration change as it travels in an entry's context: u8 joint, then u8 kind and u64 member each; nothing
 /// stands for leaving a joint configuration. The engine's own encoding beside it is never decoded from a peer's bytes.
 pub fn encode(changes: &[(MemberId, Change)], joint: bool) -> Vec<u8> {
@@ -118,7 +137,6 @@ pub fn to_raft(changes: &[(MemberId, Change)], joint: bool) -> ConfChangeV2 {
 mod tests {
     use super::*;
     use crate::ids::Index;
-    use crate::membership::MemberCommand;
 
     fn id(name: &str) -> MemberId {
         MemberId::of(name)
@@ -157,5 +175,29 @@ mod tests {
         assert_eq!(next_step(&joint, &goal, id("c"), |_| true), Step::HandOver);
         assert_eq!(next_step(&conf(&["a", "b", "d"], &[]), &goal, id("a"), |_| true), Step::Done);
         assert_eq!(decode(&encode(&changes, true)).unwrap(), to_raft(&changes, true));
+    }
+
+    /// It died in the moment of its promotion: every change was refused until it came back.
+    #[test]
+    fn who_cannot_be_promoted_can_be_removed() {
+        let name = |name: &str| name.to_string();
+        let (add, remove) = (MemberCommand::Add { name: name("d"), address: name("") }, |who: &str| MemberCommand::Remove { name: name(who) });
+        let (promote, replace) = (MemberCommand::Promote { name: name("d") }, MemberCommand::Replace { old: name("c"), new: name("d") });
+        let stuck = conf(&["a", "b", "c"], &["d"]);
+        let without = Step::Change { changes: vec![(id("d"), Change::Remove)], joint: false };
+        for command in [promote, replace] {
+            let goal = table(&[add.clone(), command]);
+            let declined = |command: &MemberCommand| declines(&stuck, &goal, id("a"), command, |_| false);
+            assert_eq!(next_step(&stuck, &goal, id("a"), |_| false), Step::Wait);
+            assert_eq!(declined(&remove("b")), Some(MemberRefused::ChangePending));
+            assert_eq!(declined(&remove("d")), None);
+            let mut goal = goal.clone();
+            goal.apply(&remove("d"), Index(10)).unwrap();
+            assert_eq!(next_step(&stuck, &goal, id("a"), |_| false), without);
+        }
+        // Of a joint configuration nobody is taken.
+        let joint = Conf { outgoing: stuck.voters.clone(), ..conf(&["a", "b", "d"], &[]) };
+        let goal = table(&[add, MemberCommand::Replace { old: name("c"), new: name("d") }]);
+        assert_eq!(declines(&joint, &goal, id("a"), &remove("d"), |_| true), Some(MemberRefused::ChangePending));
     }
 }

@@ -396,7 +396,7 @@ impl<R: EntryReader> Group<R> {
         self.machine = *machine;
         self.machine.journal_begins(Beginning { first: mark.first, prior_term: mark.prior_term, prior_hash: None });
         self.conf = Arc::new(info.meta.conf.clone());
-        self.agreement.begin(mark.index, self.machine.hash(), self.machine.events());
+        self.agreement.begin(mark.index, self.machine.agreed_hash(), self.machine.events());
         self.snapshots.replaced(self.machine.bytes());
         self.pending.hand_in_again();
         self.repair_marked(mark);

@@ -25,6 +25,10 @@ type End = (u64, u64);
 /// Invariant: `waited_ticks` counts the last ticks without a break with all of `others` linked and no leader known.
 pub struct Settling {
     others: BTreeSet<MemberId>,
+    /// Not known to be a voter: it has a configuration that says so, or none at all. Nobody counts on it but who says so.
+    learner: bool,
+    /// Members that have said that they do not count on it.
+    count_not: BTreeSet<MemberId>,
     /// Where `others` were told by a member that has applied more; zero: they are of the own log.
     as_of: Index,
     /// Voters of the own log that are none any more: what they say does not count.
@@ -48,6 +52,8 @@ impl Settling {
     pub fn new(others: BTreeSet<MemberId>, election_ticks: usize) -> Self {
         Self {
             others,
+            learner: false,
+            count_not: BTreeSet::new(),
             as_of: Index(0),
             left_out: BTreeSet::new(),
             linked: BTreeSet::new(),
@@ -59,6 +65,29 @@ impl Settling {
             election_ticks,
             waited_ticks: 0,
         }
+    }
+
+    /// Of a member that is no voter as far as it knows: one that joins, or a voter that has lost everything. The first one
+    /// that says it is a voter makes it a torn one.
+    pub fn of_a_learner(election_ticks: usize) -> Self {
+        Self { learner: true, ..Self::new(BTreeSet::new(), election_ticks) }
+    }
+
+    pub fn is_learner(&self) -> bool {
+        self.learner
+    }
+
+    /// A member has said that this one is no voter, or that it has no configuration, nor a log, itself.
+    pub fn counts_not(&mut self, member: MemberId, term: u64, empty: bool) {
+        if empty {
+            self.heard.entry(member).or_insert((term, (0, 0)));
+        }
+        self.count_not.insert(member);
+    }
+
+    /// Whether what this member tells another one can do no harm.
+    pub fn speaks_to(&self, member: MemberId) -> bool {
+        self.knows_terms() || self.learner && self.count_not.contains(&member)
     }
 
     /// Members to be asked what term they are in, and who the voters are; again and again, since the latter may change.
@@ -81,7 +110,7 @@ impl Settling {
         if as_of <= self.as_of {
             return;
         }
-        self.as_of = as_of;
+        (self.as_of, self.learner) = (as_of, false);
         self.left_out.extend(self.others.difference(&others));
         self.left_out.retain(|member| !others.contains(member));
         self.others = others;
@@ -95,7 +124,7 @@ impl Settling {
     }
 
     pub fn knows_terms(&self) -> bool {
-        self.terms.len() == self.others.len()
+        !self.learner && self.terms.len() == self.others.len()
     }
 
     /// A leader's message came; `goes_on`: an append that this log goes on from.
@@ -122,6 +151,7 @@ impl Settling {
             // It may come back with less.
             self.linked.remove(&member);
             self.heard.remove(&member);
+            self.count_not.remove(&member);
         } else {
             self.linked.insert(member);
         }
@@ -132,7 +162,7 @@ impl Settling {
         // What was to settle it may be lost, and a leader without anything new says nothing more of its own.
         self.followed_ticks += 1;
         self.followed = self.followed.filter(|_| self.followed_ticks < self.election_ticks);
-        let waits = !led && self.linked.is_superset(&self.others);
+        let waits = !led && !self.learner && self.linked.is_superset(&self.others);
         self.waited_ticks = if waits { self.waited_ticks + 1 } else { 0 };
     }
 
@@ -153,7 +183,7 @@ impl Settling {
     }
 
     fn heard_all(&self) -> bool {
-        self.others.iter().all(|member| self.heard.contains_key(member))
+        !self.learner && self.others.iter().all(|member| self.heard.contains_key(member))
     }
 
     pub fn stands(&self) -> bool {

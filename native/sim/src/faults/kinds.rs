@@ -30,6 +30,7 @@ pub enum FaultKind {
     SharedBlock,
     RolledBack,
     GarbledAnswer,
+    Emptied,
 }
 
 use FaultKind::*;
@@ -51,7 +52,7 @@ const fn off(kind: FaultKind, name: &'static str, reason: &'static str) -> KindR
     KindRow { kind, name, weight: 0, off: Some(reason) }
 }
 
-pub static KINDS: [KindRow; 28] = [
+pub static KINDS: [KindRow; 29] = [
     on(Loss, "loss", 6),
     on(SlowNetwork, "slow-network", 4),
     on(OneWay, "one-way-partition", 6),
@@ -80,6 +81,7 @@ pub static KINDS: [KindRow; 28] = [
     on(SharedBlock, "shared-block", 3),
     on(GarbledAnswer, "garbled-answer", 2),
     on(RolledBack, "rolled-back", 6),
+    on(Emptied, "emptied", 3),
 ];
 
 impl FaultKind {

@@ -173,6 +173,7 @@ fn carry_out(world: &mut World, fault: &Fault) -> bool {
             true
         }
         FaultKind::RolledBack => roll_back(world, node, length_us),
+        FaultKind::Emptied => empty(world, node, length_us),
         _ => false,
     }
 }
@@ -262,11 +263,40 @@ fn leaves_peace(world: &mut World, kind: FaultKind) -> bool {
     !waits || matches!(kind, SlowDisk | StalledDisk | FullDisk | WallClockJump | WrongDirectory)
 }
 
+/// Nothing is being written, and what the log holds is known.
+fn is_at_rest(member: &Member) -> bool {
+    member.running.as_ref().is_some_and(|running| running.writing.is_none()) && member.maybe.is_none() && !member.damaged
+}
+
+/// Two others have all that a member's journals hold: what is in front of a snapshot comes back later than the state, and
+/// an operator may remove one of them meanwhile.
+fn is_kept_elsewhere(world: &World, node: usize) -> bool {
+    let mine = &world.members[node].shadow;
+    let keeps = |(at, member): &(usize, &Member)| {
+        let whole = member.lost.is_none() && member.stage == Stage::In;
+        *at != node && whole && mine.groups().all(|(group, mine)| {
+            let theirs = member.shadow.of(group);
+            theirs.first() <= mine.first() && theirs.gaps.is_empty() && theirs.holes.is_empty()
+        })
+    };
+    world.members.iter().enumerate().filter(keeps).count() >= 2
+}
+
+/// The disk is another one, empty: the member starts as one that joins.
+fn empty(world: &mut World, node: usize, length_us: u64) -> bool {
+    if !is_at_rest(&world.members[node]) || !world.may_lose(node) || !is_kept_elsewhere(world, node) {
+        return false;
+    }
+    end(world, node, 0, true);
+    world.plan_start(node, length_us);
+    world.members[node].replace_disk(&world.setup);
+    true
+}
+
 /// The directory is put back to what it was when it was last set aside; the first strike sets it aside.
 fn roll_back(world: &mut World, node: usize, length_us: u64) -> bool {
     let member = &world.members[node];
-    let busy = member.running.as_ref().is_none_or(|running| running.writing.is_some());
-    if busy || member.maybe.is_some() || member.damaged {
+    if !is_at_rest(member) {
         return false;
     }
     if member.set_aside.is_none() {

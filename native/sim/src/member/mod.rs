@@ -11,7 +11,7 @@ use crate::disk::SimDisk;
 use crate::invariants::held_back_is_bounded::Excess;
 use crate::plants::Plant;
 use crate::setup::Setup;
-use crate::shadow::{Reach, Shadow};
+use crate::shadow::{farther, Reach, Shadow};
 use std::collections::{BTreeMap, VecDeque};
 use vexfs_core::clock::HybridClock;
 use vexfs_core::event::Submission;
@@ -203,6 +203,14 @@ impl Member {
         self.differs_since_us.clear();
         self.requests = 0;
         Ok(wrong)
+    }
+
+    /// Everything is lost; the directory is a new one from now on.
+    pub fn replace_disk(&mut self, setup: &Setup) {
+        self.lost = Some(farther(self.lost.as_deref(), self.shadow.reach()));
+        self.disk = SimDisk::new(Plant::disk(setup.plant));
+        self.shadow = Shadow::new(setup.groups);
+        (self.holed, self.struck, self.set_aside, self.joins) = (false, false, None, true);
     }
 
     pub fn runs(&self) -> bool {
