@@ -26,6 +26,17 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   'verify.warm.rate': { at: 'least', value: 500_000_000 },
   'snapshot.p99Ratio': { at: 'most', value: 3 },
   'groups.ratio': { at: 'least', value: 0.9 },
+  'crdt.map.merge.yjsRatio': { at: 'least', value: 5 },
+  'crdt.map.merge.jsonRatio': { at: 'least', value: 2.5 },
+  'crdt.map.stateBytes.yjsShare': { at: 'most', value: 0.55 },
+  'crdt.map.ours.delta100.bytes': { at: 'most', value: 1000 },
+  'crdt.map.delta100.yjsRatio': { at: 'least', value: 3 },
+  'crdt.tenReplicas.ours': { at: 'most', value: 50 },
+  'crdt.tenReplicas.yjsRatio': { at: 'least', value: 5 },
+  'crdt.rust.orset.ratio': { at: 'least', value: 10 },
+  'crdt.clocks.5.ratio': { at: 'least', value: 1.5 },
+  'crdt.clocks.50.ratio': { at: 'least', value: 1.5 },
+  'crdt.clocks.500.ratio': { at: 'least', value: 1.5 },
 };
 
 export function met(figure: string, value: number): boolean | null {

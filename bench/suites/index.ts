@@ -1,6 +1,7 @@
 import type { Suite } from '../context.js';
 import { commitBatch } from './commit-batch.js';
 import { commitOne } from './commit-one.js';
+import { crdt } from './crdt.js';
 import { failover } from './failover.js';
 import { floor } from './floor.js';
 import { groups } from './groups.js';
@@ -11,4 +12,4 @@ import { openLoop } from './open-loop.js';
 import { snapshot } from './snapshot.js';
 
 /** In the order in which they run. */
-export const SUITES: readonly Suite[] = [floor, napi, commitOne, commitBatch, openLoop, failover, isolation, open, snapshot, groups];
+export const SUITES: readonly Suite[] = [floor, napi, commitOne, commitBatch, openLoop, failover, isolation, open, snapshot, groups, crdt];

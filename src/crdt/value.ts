@@ -73,59 +73,55 @@ export class ValueWriter {
 
   #value(value: CrdtValue, depth: number): void {
     if (depth > DEPTH_MAX) throw invalid('a value nested too deep');
-    switch (typeof value) {
-      case 'string':
-        this.#byte(TAG.string);
-        if (depth > 0) this.#varint(Buffer.byteLength(value));
-        return this.#text(value);
-      case 'number':
-        return this.#number(value);
-      case 'boolean':
-        return this.#byte(value ? TAG.true : TAG.false);
-      case 'bigint': {
-        const text = value.toString();
-        this.#byte(TAG.bigint);
-        if (depth > 0) this.#varint(text.length);
-        return this.#text(text);
-      }
-      case 'object':
-        return this.#structure(value, depth);
-      default:
-        throw invalid(`a ${typeof value}`);
-    }
+    if (typeof value === 'string') this.#string(TAG.string, value, depth);
+    else if (typeof value === 'number') this.#number(value);
+    else if (typeof value === 'boolean') this.#byte(value ? TAG.true : TAG.false);
+    else if (typeof value === 'bigint') this.#string(TAG.bigint, value.toString(), depth);
+    else if (value === null) this.#byte(TAG.null);
+    else if (value instanceof Uint8Array) this.#blob(value, depth);
+    else if (Array.isArray(value)) this.#items(value as readonly CrdtValue[], depth);
+    else if (typeof value === 'object') this.#fields(value as Readonly<Record<string, CrdtValue>>, depth);
+    else throw invalid(`a ${typeof value}`);
+  }
+
+  /** The outermost value ends where its bytes do: it needs no length. */
+  #string(tag: number, text: string, depth: number): void {
+    this.#byte(tag);
+    if (depth > 0) this.#varint(Buffer.byteLength(text));
+    this.#text(text);
   }
 
   #number(value: number): void {
     if (Number.isSafeInteger(value) && !Object.is(value, -0)) {
       this.#byte(value < 0 ? TAG.negative : TAG.natural);
-      return this.#varint(Math.abs(value));
+      this.#varint(Math.abs(value));
+    } else {
+      this.#byte(TAG.float);
+      this.#room(8);
+      // Every NaN is one value.
+      this.#buffer.view.setFloat64(this.#end, Number.isNaN(value) ? Number.NaN : value);
+      this.#end += 8;
     }
-    this.#byte(TAG.float);
-    this.#room(8);
-    // Every NaN is one value.
-    this.#buffer.view.setFloat64(this.#end, Number.isNaN(value) ? Number.NaN : value);
-    this.#end += 8;
   }
 
-  #structure(value: Exclude<CrdtValue, boolean | number | bigint | string>, depth: number): void {
-    if (value === null) return this.#byte(TAG.null);
-    if (value instanceof Uint8Array) {
-      this.#byte(TAG.bytes);
-      if (depth > 0) this.#varint(value.length);
-      this.#room(value.length);
-      this.#buffer.bytes.set(value, this.#end);
-      this.#end += value.length;
-      return;
-    }
-    if (Array.isArray(value)) {
-      this.#byte(TAG.array);
-      this.#varint(value.length);
-      for (const item of value as readonly CrdtValue[]) this.#value(item, depth + 1);
-      return;
-    }
+  #blob(bytes: Uint8Array, depth: number): void {
+    this.#byte(TAG.bytes);
+    if (depth > 0) this.#varint(bytes.length);
+    this.#room(bytes.length);
+    this.#buffer.bytes.set(bytes, this.#end);
+    this.#end += bytes.length;
+  }
+
+  #items(items: readonly CrdtValue[], depth: number): void {
+    this.#byte(TAG.array);
+    this.#varint(items.length);
+    for (const item of items) this.#value(item, depth + 1);
+  }
+
+  #fields(value: Readonly<Record<string, CrdtValue>>, depth: number): void {
     const prototype = Object.getPrototypeOf(value);
     if (prototype !== Object.prototype && prototype !== null) throw invalid(`an instance of ${prototype?.constructor?.name ?? 'a class'}`);
-    const fields = Object.entries(value as Readonly<Record<string, CrdtValue>>).sort(([a], [b]) => (a < b ? -1 : 1));
+    const fields = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
     this.#byte(TAG.object);
     this.#varint(fields.length);
     for (const [name, field] of fields) {

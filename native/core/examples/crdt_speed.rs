@@ -126,9 +126,9 @@ fn main() {
         ("crdt.rust.orset.join", joined, "ms"),
         ("crdt.rust.orset.join.bytes", decoded, "ms"),
         ("crdt.rust.orset.crdts", peer, "ms"),
-        ("crdt.rust.orset.ratio", peer / joined, "x"),
-        ("crdt.rust.orset.memory", our_bytes, "bytes/element"),
-        ("crdt.rust.orset.crdts.memory", their_bytes, "bytes/element"),
+        ("crdt.rust.orset.ratio", peer / joined, "ratio"),
+        ("crdt.rust.orset.memory", our_bytes, "bytes"),
+        ("crdt.rust.orset.crdts.memory", their_bytes, "bytes"),
     ] {
         println!("{{\"suite\":\"crdt\",\"figure\":\"{figure}\",\"value\":{value:.3},\"unit\":\"{unit}\"}}");
     }

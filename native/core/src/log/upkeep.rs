@@ -25,7 +25,7 @@ pub struct Upkeep {
     release_due: bool,
     /// A mark was written in the last batch.
     tidy_due: bool,
-    /// There may be something to move.
+    /// There may be something to move without anything else happening first.
     untidy: bool,
 }
 
@@ -47,8 +47,9 @@ impl Upkeep {
         if tidy {
             // A quiet group's few entries make way for the next.
             self.tidy(log, move_bytes_max)
-        } else if self.untidy && holds_back_more_than(log, held_back_bytes_max.saturating_mul(2)) {
-            // Too much is held back to wait for a quiet moment: for each byte written one is moved.
+        } else if holds_back_more_than(log, held_back_bytes_max.saturating_mul(2)) {
+            // Too much is held back to wait for a quiet moment: for each byte written one is moved. Whatever was in the way of
+            // that the last time (damage, no room, too little written) may be gone.
             self.tidy(log, written.bytes.clamp(move_bytes_min, move_bytes_max))
         } else {
             Ok(Vec::new())

@@ -210,7 +210,7 @@ impl Member {
         self.lost = Some(farther(self.lost.as_deref(), self.shadow.reach()));
         self.disk = SimDisk::new(Plant::disk(setup.plant));
         self.shadow = Shadow::new(setup.groups);
-        (self.holed, self.struck, self.set_aside, self.joins) = (false, false, None, true);
+        (self.holed, self.struck, self.set_aside, self.joins, self.life_id) = (false, false, None, true, 0);
     }
 
     pub fn runs(&self) -> bool {
