@@ -7,7 +7,7 @@ use log_support::disk::SimDisk;
 use log_support::{entries, entry, hard_state, mark, open, payload, run, steps, truncate, Model, GROUP};
 use std::sync::Arc;
 use vexfs_core::ids::{GroupId, Index, Term};
-use vexfs_core::log::{scan, Log, LogError, LogReader, LostRange, Op};
+use vexfs_core::log::{scan, Log, LogError, LogReader, LostRange, Op, Upkeep, UpkeepLimits};
 
 const QUIET: GroupId = GroupId(7);
 
@@ -254,6 +254,35 @@ fn damage_in_the_way_is_named_and_stops_nothing() {
     log.release().unwrap();
     assert!(!disk.segments().contains(&oldest));
     model.assert_reads(&log.reader(), 100);
+}
+
+/// Nothing was tried again before the next snapshot of any group, however much was held back until then.
+#[test]
+fn what_was_in_the_way_of_moving_is_tried_again_when_it_has_gone() {
+    let (disk, mut model) = (SimDisk::default(), Model::default());
+    let (mut log, _) = open(&disk).unwrap();
+    let quiet = vec![entry(1, 2, payload(1, 2, 60))];
+    log.append(&[entries(QUIET, quiet.clone())]).unwrap();
+    fill(&mut log, &mut model, 4);
+    let (oldest, lost) = (disk.segments().remove(0), &quiet[0].data);
+    let mut bytes = disk.read(&oldest);
+    let at = bytes.windows(lost.len()).position(|window| window == lost).expect("it is there");
+    bytes[at] ^= 1;
+    disk.overwrite(&oldest, &bytes);
+
+    let mut upkeep = Upkeep::new(UpkeepLimits { held_back_bytes_max: 4_000, move_bytes_max: 4_000, move_bytes_min: 1_000 });
+    let mut step = |log: &mut Log<SimDisk>, ops: &[Op], marked: bool| {
+        let written = log.append(ops).unwrap();
+        upkeep.after_batch(log, written, marked).unwrap()
+    };
+    let (mark, next) = (snapshot_all(&model, 1), model.last(GROUP) + 1);
+    let unreadable = [step(&mut log, &[mark], true), step(&mut log, &[run(next, next, 1, 10)], false)].concat();
+    assert!(!unreadable.is_empty());
+    step(&mut log, &[Op::Repair { group: QUIET, entries: quiet }], false);
+    for next in next + 1..next + 4 {
+        step(&mut log, &[run(next, next, 1, 10)], false);
+    }
+    assert!(!disk.segments().contains(&oldest));
 }
 
 /// Segments after a group that fills most of the oldest ones has gone quiet, and a busy one has written and let go of many.

@@ -98,7 +98,11 @@ impl<D: Disk> Log<D> {
     /// Between two batches: as `relocate`, without errors that only mean that nothing can be moved now.
     pub fn tidy(&mut self, max_bytes: u64, held_back_max: u64) -> Result<Tidied, LogError> {
         match self.relocate(max_bytes, held_back_max) {
-            Ok(moved) => Ok(Tidied { moved: moved.entries > 0, freed: moved.freed, unreadable: Vec::new() }),
+            Ok(moved) => {
+                // What was repaired has a new home too.
+                let freed = self.shared.read().oldest_needed() > self.superblock.oldest;
+                Ok(Tidied { moved: moved.entries > 0, freed, unreadable: Vec::new() })
+            }
             Err(LogError::Full { .. }) => Ok(Tidied::default()),
             Err(LogError::Damaged { lost, .. }) => Ok(Tidied { unreadable: lost, ..Tidied::default() }),
             Err(error) => Err(error),

@@ -103,7 +103,13 @@ impl<R: EntryReader> Member<R> {
     pub fn tick(&mut self) {
         let mut groups = self.groups.iter_mut();
         if let Some((_, first)) = groups.next().filter(|(id, _)| **id == FIRST_GROUP) {
-            groups.for_each(|(_, group)| group.set_goal(first.machine().membership()));
+            for (_, group) in groups {
+                group.set_goal(first.machine().membership());
+                // What it was removed by it may never learn: it leads the others to nowhere.
+                if first.is_removed() && group.leads() {
+                    group.hand_over();
+                }
+            }
         }
         self.touch_all().for_each(Group::tick);
     }

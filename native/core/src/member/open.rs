@@ -121,7 +121,12 @@ pub fn start<D: Disk>(recovered: &Recovered<D>, config: &MemberConfig) -> Result
     let Recovered { log, keeper, recovery } = recovered;
     let mut groups = Vec::new();
     for id in ids(config) {
-        let log_of = recovery.groups.get(&id).cloned().unwrap_or_else(empty_log);
+        let mut log_of = recovery.groups.get(&id).cloned().unwrap_or_else(empty_log);
+        let begins = !log_of.terms.is_empty() || log_of.last_index == Index(0);
+        if !begins {
+            // The mark that it began with is lost, and nothing follows it. A leader's snapshot is as good.
+            log_of = GroupRecovery { hard_state: HardState { commit: Index(0), ..log_of.hard_state }, ..empty_log() };
+        }
         let snapshot = match log_of.snapshot {
             Some((index, _)) => Some(
                 keeper
@@ -134,7 +139,7 @@ pub fn start<D: Disk>(recovered: &Recovered<D>, config: &MemberConfig) -> Result
         if recovery.unsettled {
             group.torn();
         }
-        let lost: Vec<_> = recovery.damaged.iter().filter(|range| range.group == id).copied().collect();
+        let lost: Vec<_> = recovery.damaged.iter().filter(|range| range.group == id && begins).copied().collect();
         group.damaged(&log_of, &lost);
         groups.push((id, group));
     }
