@@ -81,7 +81,9 @@ const yjs: MapKind = {
     const map = doc.getMap<number>('map');
     let told = Y.encodeStateVector(doc);
     return {
-      assign: (entries) => doc.transact(() => entries.forEach(([key, value]) => map.set(key, value))),
+      assign: (entries) => doc.transact(() => {
+          for (const [key, value] of entries) map.set(key, value);
+        }),
       state: () => Y.encodeStateAsUpdate(doc),
       delta() {
         const bytes = Y.encodeStateAsUpdate(doc, told);

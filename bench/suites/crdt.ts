@@ -3,8 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { isDeepStrictEqual } from 'node:util';
 import { CrdtReplica } from '../../dist/index.js';
 import { mergeTimes } from '../crdt/clocks.js';
-import { type Entries, type MapKind, type MapReplica, MAPS } from '../crdt/maps.js';
+import { type Entries, type MapKind, MAPS } from '../crdt/maps.js';
 import { heldBy } from '../crdt/memory.js';
+import { PEER_ELEMENTS, SETS } from '../crdt/sets.js';
 import type { Context, Suite } from '../context.js';
 import { median } from '../samples.js';
 
@@ -12,10 +13,12 @@ const KEYS = 100_000;
 const CHANGES = 100;
 const REPLICAS = 10;
 
-const entriesOf = (count: number, shift: number): Entries => Array.from({ length: count }, (_, at) => [`key-${at}`, at * 3 + shift] as const);
+/** Values without a pattern: a run of them would flatter whoever compresses. */
+const scattered = (at: number, shift: number): number => ((at + shift * 31) * 2_654_435_761) % 1_000_003;
+const entriesOf = (count: number, shift: number): Entries => Array.from({ length: count }, (_, at) => [`key-${at}`, scattered(at, shift)] as const);
 
 /** Changes to keys that lie apart. */
-const changesOf = (keys: number): Entries => Array.from({ length: CHANGES }, (_, at) => [`key-${(at * 9_973) % keys}`, at * 31] as const);
+const changesOf = (keys: number): Entries => Array.from({ length: CHANGES }, (_, at) => [`key-${(at * 9_973) % keys}`, scattered(at, 7)] as const);
 
 function timeMs(run: () => void): number {
   const began = process.hrtime.bigint();
@@ -62,8 +65,9 @@ function untilEqualMs(kind: MapKind): number {
       for (let at = 0; at < 100; at++) replica.assign([[`key-${(actor * 37 + at) % 250}`, at]]);
       return replica.delta();
     });
-    const deliver = (replica: MapReplica, own: number) => deltas.forEach((delta, actor) => actor !== own && replica.merge(delta));
-    replicas.forEach(deliver);
+    replicas.forEach((replica, own) => {
+      for (const delta of deltas.filter((_, actor) => actor !== own)) replica.merge(delta);
+    });
   });
   const [first, ...others] = replicas.map((replica) => replica.read());
   if (others.some((other) => !isDeepStrictEqual(other, first))) throw new Error(`${kind.name}: replicas with the same changes differ`);
@@ -114,6 +118,13 @@ function sets({ options, report, progress }: Context): void {
     }
   } else progress(`  left out: the program could not be built or run (${cargo.error?.message ?? cargo.stderr.trim().split('\n').at(-1)})`);
 
+  for (const { name, prepare } of SETS) {
+    const times = Array.from({ length: options.rounds }, () => {
+      const merge = prepare(PEER_ELEMENTS);
+      return timeMs(() => void merge());
+    });
+    report.addRounds('crdt', `crdt.set.${name}.merge500`, times, 'ms');
+  }
   const count = options.quick ? 2_000 : KEYS;
   const elements = Array.from({ length: count }, (_, at) => at);
   const replica = new CrdtReplica({ actor: 'a' });
