@@ -95,7 +95,7 @@ export class Coordinator implements CoordinatorNode {
     this.#journal = new Journal(core, this.#catalogue, cursors);
     this.#growth = new Growth(core);
     this.#roster = new Roster(core, config);
-    this.#links = new Links(Object.keys(config.peers));
+    this.#links = new Links(Object.keys(config.peers), ports.monotonicMs);
     this.#removal = new Removal({ nodeId: config.nodeId, links: this.#links, electionTimeoutMaxMs: config.raft.electionTimeoutMs[1], monotonicMs: ports.monotonicMs });
     const { nodeId, groups, publishTimeoutMs: timeoutMs } = config;
     this.#publisher = new Publisher(

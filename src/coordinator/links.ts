@@ -1,40 +1,50 @@
 /** What the network has told of each peer: whether it can be reached, and why it was refused. */
-import type { NetworkEvent } from '../network/index.js';
+import type { NetworkEvent, RefusalCode } from '../network/index.js';
+
+/** A second process that is refused dials again every second or two: one that has not for so long has ended. */
+const DUPLICATE_MS = 10_000;
 
 interface Peer {
   readonly up: Set<number>;
   refused: string | null;
-  /** It refuses this node as removed from the cluster. */
-  saysRemoved: boolean;
+  /** How our own dials to it are refused, or null. */
+  turnedAway: RefusalCode | null;
 }
 
 export class Links {
   readonly #peers = new Map<string, Peer>();
+  /** Dials by a second process of a member, or of this node, by its id. */
+  readonly #duplicates = new Map<string, { readonly reason: string; readonly atMs: number }>();
+  readonly #monotonicMs: () => number;
 
-  constructor(ids: readonly string[]) {
+  constructor(ids: readonly string[], monotonicMs: () => number) {
+    this.#monotonicMs = monotonicMs;
     for (const id of ids) this.#peers.set(id, newPeer());
   }
 
   take(event: NetworkEvent): void {
     if (event.peer === null) return;
+    if (event.type === 'refused' && event.direction === 'inbound' && event.code === 'DUPLICATE_NODE_ID') {
+      this.#duplicates.set(event.peer, { reason: `${event.code}: ${event.reason}`, atMs: this.#monotonicMs() });
+    }
     const peer = this.#peers.get(event.peer) ?? this.#met(event.peer, event);
     if (peer === null) return;
     switch (event.type) {
       case 'up':
         peer.up.add(event.channel);
         peer.refused = null;
-        peer.saysRemoved = false;
+        peer.turnedAway = null;
         break;
       case 'down':
         peer.up.delete(event.channel);
         break;
       case 'unreachable':
         peer.up.delete(event.channel);
-        peer.saysRemoved = false;
+        peer.turnedAway = null;
         break;
       case 'refused':
         peer.refused = `${event.code}: ${event.reason}`;
-        if (event.direction === 'outbound') peer.saysRemoved = event.code === 'MEMBER_REMOVED';
+        if (event.direction === 'outbound') peer.turnedAway = event.code;
         break;
       default:
     }
@@ -61,11 +71,21 @@ export class Links {
   }
 
   saysRemoved(id: string): boolean {
-    return this.#peers.get(id)?.saysRemoved ?? false;
+    return this.#peers.get(id)?.turnedAway === 'MEMBER_REMOVED';
   }
 
   anySaysRemoved(): boolean {
-    return [...this.#peers.values()].some(({ saysRemoved }) => saysRemoved);
+    return [...this.#peers.values()].some(({ turnedAway }) => turnedAway === 'MEMBER_REMOVED');
+  }
+
+  isDuplicate(id: string): boolean {
+    return this.#peers.get(id)?.turnedAway === 'DUPLICATE_NODE_ID';
+  }
+
+  /** Who has dialled here lately beside another process of the same node. */
+  duplicates(): string[] {
+    const sinceMs = this.#monotonicMs() - DUPLICATE_MS;
+    return [...this.#duplicates.values()].filter(({ atMs }) => atMs >= sinceMs).map(({ reason }) => reason);
   }
 
   refusal(id: string): string | null {
@@ -74,5 +94,5 @@ export class Links {
 }
 
 function newPeer(): Peer {
-  return { up: new Set(), refused: null, saysRemoved: false };
+  return { up: new Set(), refused: null, turnedAway: null };
 }

@@ -135,13 +135,14 @@ function reasonsOf(native: NativeStatus, groups: readonly GroupStatus[], members
     ...groups.flatMap(({ group, repair }) => (repair.waiting ? [waitingReason(group, repair)] : [])),
     ...groups.flatMap((group) => putBackReasons(group)),
     ...groups.flatMap(({ group, snapshot }) => (snapshot.failure === null ? [] : [`the last snapshot of group ${group} failed: ${snapshot.failure}`])),
+    ...links.duplicates(),
     ...members.filter(({ role, health }) => role !== 'removed' && health !== 'ok').map((member) => memberReason(member, links)),
   ];
 }
 
-function memberReason({ id, health }: MemberStatus, links: Links): string {
-  const why = links.saysRemoved(id) ? ': it refuses this node with MEMBER_REMOVED, which is not believed while there is a leader; is it of a cluster that was recovered apart?' : '';
-  return `member ${id} is ${health}${why}`;
+function memberReason({ id, health, refused }: MemberStatus, links: Links): string {
+  if (links.saysRemoved(id)) return `member ${id} is ${health}: it refuses this node with MEMBER_REMOVED, which is not believed while there is a leader; is it of a cluster that was recovered apart?`;
+  return `member ${id} is ${health}${links.isDuplicate(id) ? `: ${refused}` : ''}`;
 }
 
 function waitingReason(group: number, { firstIndex, lastIndex }: RepairStatus): string {
