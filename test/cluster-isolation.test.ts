@@ -1,10 +1,10 @@
 /** Rule R14: what a blocked application, a stalled disk or a paused process keeps waiting, and what it must not. */
-import { cpSync } from 'node:fs';
+import { cpSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { freePorts } from '../dist/cli/demo/ports.js';
-import { checkFiles, checkJournals, sleep, until } from './helpers/cluster.js';
-import { NodeProcess, ProcessCluster, Writer } from './helpers/node-process.js';
+import { checkFiles, checkJournals, codeOf, fileWrite, sleep, until, writes } from './helpers/cluster.js';
+import { NodeProcess, type PlainReceipt, ProcessCluster, Writer } from './helpers/node-process.js';
 
 /** An election begins only if a leader is really silent, and the faults last longer than that. */
 const STEADY = { raft: { electionTimeoutMs: [700, 1400] as [number, number] } };
@@ -139,4 +139,39 @@ test.serial('a copy of a directory that runs beside the original is named and ke
   t.true(await linked(), 'the one that was connected first stays');
   await copy.stop();
   await finish(t, cluster, writer);
+});
+
+test.serial('a copy made while the original runs is kept out, though it was started later; the original is worth a vote', async (t) => {
+  const cluster = await ProcessCluster.start(t);
+  const { plan } = cluster;
+  const [a, b, c] = cluster.members as [NodeProcess, NodeProcess, NodeProcess];
+  const receipts = (await a.pipeline(writes(20, '/before'))) as PlainReceipt[];
+  const copied = join(plan.directory, 'copy-of-c');
+  cpSync(plan.dataDir('c'), copied, { recursive: true });
+  rmSync(join(copied, 'LOCK'), { force: true });
+  const [port] = await freePorts(1);
+  const copy = new NodeProcess('c', { ...plan.config('c'), dataDir: copied, listen: `127.0.0.1:${port}` });
+  t.teardown(() => copy.kill());
+  await copy.start();
+  const named = /DUPLICATE_NODE_ID: .*node "c" was copied and both copies run: incarnation 1 at \S+ is connected, incarnation 2 at \S+ is refused/;
+  const names = async (member: NodeProcess) => {
+    const { health } = await member.status();
+    return health.state === 'degraded' && named.test(health.reasons.join('; '));
+  };
+  await until('everybody who sees it to name it', async () => (await Promise.all([a, b, copy].map(names))).every((seen) => seen));
+  const linked = async (member: NodeProcess) => (await member.status()).members.every(({ health }) => health === 'ok');
+  await until('the original to be linked', async () => (await Promise.all([a, b, c].map(linked))).every((seen) => seen));
+  t.is(await codeOf(copy.publish(fileWrite('/copy'), { timeoutMs: 500 })), 'TIMEOUT');
+  // Of the majority that is left, the original is one half.
+  await b.kill();
+  await cluster.leader();
+  receipts.push(await a.publish(fileWrite('/a')), await c.publish(fileWrite('/c')));
+  t.is((await copy.status()).leader, null);
+  await copy.stop();
+  await b.start();
+  await cluster.equal();
+  await until('health', async () => (await a.status()).health.state === 'ok');
+  checkJournals(t, await cluster.journals(), receipts);
+  await cluster.stop();
+  await checkFiles(t, plan.ids.map((id) => plan.dataDir(id)), receipts);
 });

@@ -1,10 +1,16 @@
 /** Membership with real processes: members come, go and take each other's place while events go on. */
 import test from 'ava';
 import type { Coordinator, MemberStatus } from '../dist/index.js';
+import { recoverDirectory } from '../dist/native/index.js';
 import { checkJournals, codeOf, Embedded, fileWrite, Plan, until, writes } from './helpers/cluster.js';
-import { type NodeProcess, ProcessCluster, type RemoteError, Writer } from './helpers/node-process.js';
+import { type NodeProcess, type PlainReceipt, ProcessCluster, type RemoteError, Writer } from './helpers/node-process.js';
 
 const FAST_SNAPSHOTS = { raft: { electionTimeoutMs: [400, 800] as [number, number], snapshotThresholdEntries: 50, compactionThresholdEntries: 10 }, retention: { events: 20 } };
+
+/** As the members of tests have them. */
+const SEGMENT_BYTES = 4 * 1024 * 1024;
+/** Longer than a member without a leader takes to believe that it was removed. */
+const DISBELIEF_MS = 7_000;
 
 const roles = (members: readonly MemberStatus[]) => Object.fromEntries(members.map(({ id, role }) => [id, role]));
 
@@ -84,6 +90,33 @@ test.serial('who takes the place of a lost member catches up by a snapshot', asy
   await lost.start();
   await until('the lost one to be told', async () => (await lost.status()).role === 'removed');
   t.is(await codeOf(lost.publish(fileWrite('/late'))), 'MEMBER_REMOVED');
+});
+
+test.serial('members with a leader do not believe one that was recovered apart and says that they were removed', async (t) => {
+  const cluster = await ProcessCluster.start(t);
+  const [a, b, c] = cluster.members as [NodeProcess, NodeProcess, NodeProcess];
+  const receipts = (await a.pipeline(writes(20, '/before'))) as PlainReceipt[];
+  await a.stop();
+  const { dataDir, clusterId } = cluster.plan.config('a');
+  await recoverDirectory({ dataDir, clusterId: clusterId as string, nodeId: 'a', members: ['a'], seed: 1n, segmentBytes: SEGMENT_BYTES });
+  await a.start();
+  await until('a to lead a cluster of its own', async () => (await a.status()).leader === 'a');
+  // For three seconds it takes their connections and answers what comes there; then it refuses them.
+  const seen = async (member: NodeProcess) => (await member.status()).members.find(({ id }) => id === 'a');
+  await until('both to be refused', async () => (await Promise.all([b, c].map(seen))).every((member) => member?.refused?.startsWith('MEMBER_REMOVED') === true));
+  const refusedAt = performance.now();
+  while (performance.now() - refusedAt < DISBELIEF_MS) receipts.push(await b.publish(fileWrite('/on')), await c.publish(fileWrite('/on')));
+  for (const member of [b, c]) {
+    const { role, health } = await member.status();
+    t.not(role, 'removed');
+    t.is(health.state, 'degraded');
+    t.regex(health.reasons.join('; '), /member a is suspect: it refuses this node with MEMBER_REMOVED/);
+    t.is((await seen(member))?.health, 'suspect');
+    t.is(await member.failure(), null);
+  }
+  await a.stop();
+  await cluster.equal();
+  checkJournals(t, await cluster.journals(), receipts);
 });
 
 test.serial('what cannot be done is refused with its code, and changes nothing', async (t) => {

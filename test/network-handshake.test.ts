@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import type { NetworkEvent } from '../dist/network/events.js';
 import { decodeAnswer, decodeHello, encodeAnswer, encodeHello, HandshakeError, HandshakeReader } from '../dist/network/hello.js';
 import type { RefusalCode } from '../dist/network/verdict.js';
-import { directoryOf, freePort, helloOf, HOST, type Member, optionsOf, rawAcceptor, rawClient, startMember, startPair, until } from './fixtures/network.js';
+import { directoryOf, freePort, helloOf, HOST, type Member, optionsOf, type RawClient, rawAcceptor, rawClient, startMember, startPair, until } from './fixtures/network.js';
 
 type Refused = Extract<NetworkEvent, { type: 'refused' }>;
 
@@ -118,14 +118,14 @@ test('DUPLICATE_NODE_ID when a copy dials its original', async (t) => {
   await refusedOnBothSides(t, copy, a, 'DUPLICATE_NODE_ID', ['"a"']);
 });
 
-test('the same life, an unknown one and a newer incarnation replace a connection', async (t) => {
+test('the same life and an unknown one replace a connection', async (t) => {
   const a = await startMember(t, optionsOf('a', { b: await freePort() }));
-  for (const changes of [{ life: 1n }, { life: 1n }, { life: 0n }, { life: 3n }, { incarnation: 2n, life: 4n }]) {
+  for (const changes of [{ life: 1n }, { life: 1n }, { life: 0n }, { life: 3n }]) {
     const client = await rawClient(t, a.port, encodeHello(helloOf('b', 'a', changes)));
     await until(() => client.answer() !== null, 'the answer');
     t.true(client.answer()?.accepted, client.answer()?.reason);
   }
-  const copy = await rawClient(t, a.port, encodeHello(helloOf('b', 'a', { incarnation: 2n, life: 5n })));
+  const copy = await rawClient(t, a.port, encodeHello(helloOf('b', 'a', { life: 5n })));
   await until(() => copy.answer() !== null, 'the answer');
   t.is(copy.answer()?.code, 'DUPLICATE_NODE_ID');
 });
@@ -137,18 +137,110 @@ test('DUPLICATE_NODE_ID when a dialler bears the name of the answering node', as
   await refusedOnBothSides(t, twin, a, 'DUPLICATE_NODE_ID', ['"a"']);
 });
 
-test('STALE_INCARNATION while a newer one is connected', async (t) => {
+/** The same member as a later process has it: the directory counts its starts. */
+const started = (options: ReturnType<typeof optionsOf>, incarnation: bigint, life: bigint) => ({ ...options, identity: { ...options.identity, incarnation, life } });
+
+/** The answer to a process of `b` that dials, and goes on dialling until it is accepted or `boundMs` are over. */
+async function dialled(t: ExecutionContext, a: Member, incarnation: bigint, boundMs = 0): Promise<{ client: RawClient; refusals: number }> {
+  const end = performance.now() + boundMs;
+  for (let refused = 0; ; refused++) {
+    const client = await rawClient(t, a.port, encodeHello(helloOf('b', 'a', { incarnation, life: incarnation })));
+    await until(() => client.answer() !== null, 'the answer');
+    if (client.answer()?.accepted || performance.now() >= end) return { client, refusals: refused };
+    await client.closed;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+test('DUPLICATE_NODE_ID when a copy was started later than the original, which stays and shows that it is alive once', async (t) => {
+  const portOfA = await freePort();
+  const b = await startMember(t, started(optionsOf('b', { a: portOfA }), 1n, 1n));
+  const a = await startMember(t, { ...optionsOf('a', { b: b.port }), listen: { host: HOST, port: portOfA } });
+  const linked = () => a.peers.counters.read().linksUpNow === 2 && a.peers.counters.read().inboundNow === 2;
+  await until(linked, 'the original');
+  const copy = await startMember(t, started(optionsOf('b', { a: a.port }), 2n, 2n));
+  await until(() => copy.peers.counters.read().refusedOutbound >= 10, 'refusals');
+  t.deepEqual(new Set(refusals(copy, 'outbound').map(({ code }) => code)), new Set(['DUPLICATE_NODE_ID']));
+  t.is(copy.core.count('up 0/0') + copy.core.count('up 0/1'), 0);
+  t.regex(refusals(a, 'inbound')[0]?.reason ?? '', new RegExp(`node "b" was copied and both copies run: incarnation 1 at ${HOST}:${b.port} is connected, incarnation 2 at ${HOST} is refused`));
+  await until(linked, 'the original to be back');
+  t.is(a.core.count('down 0/0') + a.core.count('down 0/1'), 2, 'it is asked once');
+  t.is(a.core.count('open b/0') + a.core.count('open b/1'), 4);
+  b.core.send([0, 0, Buffer.from('still here')]);
+  await until(() => a.core.bytesOf('b/0').toString() === 'still here', 'bytes of the original');
+  await copy.peers.close();
+  await b.peers.close();
+  const next = await dialled(t, a, 3n, 5_000);
+  t.true(next.client.answer()?.accepted, 'once the original has ended, another may come');
+});
+
+test('DUPLICATE_NODE_ID when an older process answers or dials while a newer one is connected', async (t) => {
+  const portOfB = await freePort();
+  const a = await startMember(t, optionsOf('a', { b: portOfB }));
+  const newer = await startMember(t, started(optionsOf('b', { a: a.port }), 2n, 2n));
+  await until(() => newer.peers.counters.read().linksUpNow === 2, 'the newer one');
+  const older = await startMember(t, { ...started(optionsOf('b', { a: a.port }), 1n, 1n), listen: { host: HOST, port: portOfB } });
+  await until(() => refusals(a, 'outbound').length >= 2 && refusals(older, 'outbound').length >= 2, 'the refusals');
+  for (const { code, reason } of [...refusals(a, 'outbound'), ...refusals(a, 'inbound'), ...refusals(older, 'outbound')]) {
+    t.is(code, 'DUPLICATE_NODE_ID');
+    t.regex(reason, /incarnation 2 at .* is connected, incarnation 1 at .* is refused/);
+  }
+  t.is(newer.peers.counters.read().linksUpNow, 2);
+  t.is(a.core.count('closed b/0') + a.core.count('closed b/1') + a.core.count('up 0/0'), 0);
+});
+
+test('DUPLICATE_NODE_ID when a newer process answers while an older one is connected', async (t) => {
+  const portOfB = await freePort();
+  const a = await startMember(t, optionsOf('a', { b: portOfB }));
+  const { client } = await dialled(t, a, 1n);
+  t.true(client.answer()?.accepted);
+  await startMember(t, { ...started(optionsOf('b', { a: await freePort() }), 2n, 2n), listen: { host: HOST, port: portOfB } });
+  await until(() => refusals(a, 'outbound').length === 2, 'the refusals');
+  t.deepEqual(refusals(a, 'outbound').map(({ code }) => code), ['DUPLICATE_NODE_ID', 'DUPLICATE_NODE_ID']);
+  client.socket.destroy();
+  await until(() => a.peers.counters.read().linksUpNow === 2, 'the newer one, now that the older has gone');
+});
+
+test('a restarted member is accepted at once where its former connections are closed', async (t) => {
+  const a = await startMember(t, optionsOf('a', { b: await freePort() }));
+  for (const incarnation of [1n, 2n, 3n]) {
+    const { client, refusals: refused } = await dialled(t, a, incarnation);
+    t.true(client.answer()?.accepted, client.answer()?.reason);
+    t.is(refused, 0);
+    // As of a process that ends, and of a machine whose kernel has only begun to close.
+    if (incarnation === 1n) client.socket.destroy();
+    else client.socket.end();
+    await until(() => a.core.count('closed b/0') === Number(incarnation), 'the end to be noticed');
+  }
+});
+
+test('a restarted member takes the place of a process that is silent, be it dead or paused, within a few tries', async (t) => {
+  const a = await startMember(t, optionsOf('a', { b: await freePort() }));
+  // A socket that nobody serves, as of a machine without power: it neither closes nor dials again.
+  const silent = await dialled(t, a, 1n);
+  t.true(silent.client.answer()?.accepted);
+  const begunAt = performance.now();
+  const { client, refusals: refused } = await dialled(t, a, 2n, 5_000);
+  t.true(client.answer()?.accepted, client.answer()?.reason);
+  t.true(refused > 0);
+  t.true(performance.now() - begunAt < 2_000);
+  // The paused one goes on: it is too late.
+  const late = await dialled(t, a, 1n);
+  t.is(late.client.answer()?.code, 'DUPLICATE_NODE_ID');
+});
+
+test('only live connections count', async (t) => {
   const a = await startMember(t, optionsOf('a', { b: await freePort() }));
   const newer = await rawClient(t, a.port, encodeHello(helloOf('b', 'a', { incarnation: 2n ** 64n - 1n })));
   await until(() => newer.answer()?.accepted === true, 'the newer one');
   const older = await rawClient(t, a.port, encodeHello(helloOf('b', 'a', { channel: 1, incarnation: 2n ** 64n - 2n })));
   await older.closed;
-  t.is(older.answer()?.code, 'STALE_INCARNATION');
+  t.is(older.answer()?.code, 'DUPLICATE_NODE_ID');
   t.is(older.answer()?.reason, refusals(a, 'inbound')[0]?.reason);
   newer.socket.destroy();
   await until(() => a.core.count('closed b/0') === 1, 'the newer one to go');
   const again = await rawClient(t, a.port, encodeHello(helloOf('b', 'a', { incarnation: 1n })));
-  await until(() => again.answer()?.accepted === true, 'only live connections count');
+  await until(() => again.answer()?.accepted === true, 'an older one');
 });
 
 for (const [what, changes, code] of [

@@ -139,13 +139,16 @@ test('a peer that restarts on its port is linked again, its new incarnation acce
   await until(() => again.core.bytesOf('a/0').toString() === 'welcome', 'bytes to b');
 });
 
-test('a newer incarnation replaces every connection of the older one', async (t) => {
+test('a newer incarnation has every connection of the older one closed, and replaces them unless it is back in time', async (t) => {
   const a = await startMember(t, optionsOf('a', { b: await freePort() }));
   const urgent = await rawClient(t, a.port, encodeHello(helloOf('b', 'a')));
   const bulk = await rawClient(t, a.port, encodeHello(helloOf('b', 'a', { channel: 1 })));
   await until(() => urgent.answer()?.accepted === true && bulk.answer()?.accepted === true, 'both channels');
+  const early = await rawClient(t, a.port, encodeHello(helloOf('b', 'a', { incarnation: 2n })));
+  await Promise.all([urgent.closed, bulk.closed, early.closed]);
+  t.is(early.answer()?.code, 'DUPLICATE_NODE_ID');
+  await new Promise((resolve) => setTimeout(resolve, 250));
   const newer = await rawClient(t, a.port, encodeHello(helloOf('b', 'a', { incarnation: 2n })));
-  await Promise.all([urgent.closed, bulk.closed]);
   await until(() => newer.answer()?.accepted === true, 'the newer one');
   t.deepEqual(a.core.calls.slice(0, 3).concat(a.core.calls.slice(3, 5).sort(), a.core.calls.slice(5)), [
     'attach',
@@ -160,13 +163,14 @@ test('a newer incarnation replaces every connection of the older one', async (t)
   await until(() => same.answer()?.accepted === true, 'an equal incarnation takes its own place');
 });
 
-test('a link to a former process of a peer is given up when its successor dials', async (t) => {
+test('a link to a former process of a peer is dialled anew when its successor dials', async (t) => {
   const old = await rawAcceptor(t, 'b', () => {});
   const a = await startMember(t, optionsOf('a', { b: old.port }));
   await until(() => a.peers.counters.read().linksUpNow === 2, 'links to the former process');
   await rawClient(t, a.port, encodeHello(helloOf('b', 'a', { incarnation: 2n })));
   await until(() => a.core.count('down 0/0') === 1 && a.core.count('down 0/1') === 1, 'both to fall');
-  t.true(a.events.some((event) => event.type === 'down' && event.reason.includes('incarnation 2')));
+  t.true(a.events.some((event) => event.type === 'down' && event.reason.includes('to show that it is alive')));
+  await until(() => a.peers.counters.read().linksUpNow === 2, 'the former process, which is alive');
 });
 
 test('close is idempotent, also before the start and with connections at every stage', async (t) => {

@@ -34,6 +34,7 @@ import { openOptionsOf, sharedSettingsOf } from './opening.js';
 import type { Position } from './position.js';
 import { type Ending, Publisher } from './publisher.js';
 import { Queries } from './queries.js';
+import { Removal } from './removal.js';
 import { Requests } from './requests.js';
 import { Roster } from './roster.js';
 import { SessionState } from './session.js';
@@ -65,6 +66,7 @@ export class Coordinator implements CoordinatorNode {
   readonly #growth: Growth;
   readonly #roster: Roster;
   readonly #links: Links;
+  readonly #removal: Removal;
   readonly #snapshots: Snapshots;
   readonly members: Members;
   readonly #catalogue: Catalogue;
@@ -93,7 +95,8 @@ export class Coordinator implements CoordinatorNode {
     this.#journal = new Journal(core, this.#catalogue, cursors);
     this.#growth = new Growth(core);
     this.#roster = new Roster(core, config);
-    this.#links = new Links(Object.keys(config.peers));
+    this.#links = new Links(Object.keys(config.peers), ports.monotonicMs);
+    this.#removal = new Removal({ nodeId: config.nodeId, links: this.#links, electionTimeoutMaxMs: config.raft.electionTimeoutMs[1], monotonicMs: ports.monotonicMs });
     const { nodeId, groups, publishTimeoutMs: timeoutMs } = config;
     this.#publisher = new Publisher(
       core,
@@ -166,8 +169,6 @@ export class Coordinator implements CoordinatorNode {
     network.on('event', (event) => {
       this.#links.take(event);
       if (event.type === 'refused') this.#events.emit('refused', event);
-      const told = event.type === 'refused' && event.direction === 'outbound' && event.code === 'MEMBER_REMOVED';
-      if (told) this.#fail(new CoordinatorError('MEMBER_REMOVED', event.reason));
     });
     network.on('error', (error) => this.#fail(error));
     const { core, config, roster, ports } = { core: this.#core, config: this.config, roster: this.#roster, ports: this.#ports };
@@ -183,7 +184,8 @@ export class Coordinator implements CoordinatorNode {
     this.#roster.refresh(status);
     this.#neighbours?.refresh(status);
     const removed = status.groups.every(({ role }) => role === 'removed');
-    if (removed) this.#fail(new CoordinatorError('MEMBER_REMOVED', `node ${this.nodeId} was removed from cluster ${this.clusterId}; its id is never used again`));
+    const leaders = status.groups.map(({ leader }) => (leader == null ? null : this.#roster.nameOf(leader)));
+    if (removed || this.#removal.isBelieved(leaders)) this.#fail(new CoordinatorError('MEMBER_REMOVED', `node ${this.nodeId} was removed from cluster ${this.clusterId}; its id is never used again`));
   }
 
   get nodeId(): string {

@@ -14,7 +14,7 @@ export function statusOf(core: Core, config: ResolvedConfig, version: string, ro
   const members = membersOf(native, config, roster, links);
   const first = groups[0] as GroupStatus;
   const { role, leader, term, commitIndex, appliedIndex, applyHash } = first;
-  const reasons = reasonsOf(native, groups, members);
+  const reasons = reasonsOf(native, groups, members, links);
   return {
     nodeId: config.nodeId,
     clusterId: config.clusterId,
@@ -124,7 +124,7 @@ function laneOf(groups: readonly GroupStatus[]): Status['lanes']['ordered'] {
   return groups.some((group) => group.appliedIndex < group.commitIndex) ? 'recovering' : 'ready';
 }
 
-function reasonsOf(native: NativeStatus, groups: readonly GroupStatus[], members: readonly MemberStatus[]): string[] {
+function reasonsOf(native: NativeStatus, groups: readonly GroupStatus[], members: readonly MemberStatus[], links: Links): string[] {
   const leaderless = groups.filter((group) => group.leader === null);
   const which = groups.length === 1 ? '' : ` of group ${leaderless.map(({ group }) => group).join(', ')}`;
   return [
@@ -135,8 +135,14 @@ function reasonsOf(native: NativeStatus, groups: readonly GroupStatus[], members
     ...groups.flatMap(({ group, repair }) => (repair.waiting ? [waitingReason(group, repair)] : [])),
     ...groups.flatMap((group) => putBackReasons(group)),
     ...groups.flatMap(({ group, snapshot }) => (snapshot.failure === null ? [] : [`the last snapshot of group ${group} failed: ${snapshot.failure}`])),
-    ...members.filter(({ role, health }) => role !== 'removed' && health !== 'ok').map(({ id, health }) => `member ${id} is ${health}`),
+    ...links.duplicates(),
+    ...members.filter(({ role, health }) => role !== 'removed' && health !== 'ok').map((member) => memberReason(member, links)),
   ];
+}
+
+function memberReason({ id, health, refused }: MemberStatus, links: Links): string {
+  if (links.saysRemoved(id)) return `member ${id} is ${health}: it refuses this node with MEMBER_REMOVED, which is not believed while there is a leader; is it of a cluster that was recovered apart?`;
+  return `member ${id} is ${health}${links.isDuplicate(id) ? `: ${refused}` : ''}`;
 }
 
 function waitingReason(group: number, { firstIndex, lastIndex }: RepairStatus): string {

@@ -1,3 +1,4 @@
+import { CHALLENGED, Challenges } from './challenges.js';
 import type { Counters } from './counters.js';
 import type { NetworkEvent } from './events.js';
 import type { Hello } from './hello.js';
@@ -14,6 +15,8 @@ export interface AcceptorContext {
   readonly identity: Identity;
   readonly protocol: ProtocolRange;
   readonly handshakeTimeoutMs: number;
+  /** How long a process has to dial again before another one may take its place. */
+  readonly challengeMs: number;
   readonly transport: Transport;
   readonly core: PeerCore;
   readonly counters: Counters;
@@ -21,7 +24,9 @@ export interface AcceptorContext {
   standing(nodeId: string): Standing;
   /** Dialled connections that are up to that node. */
   outboundOf(nodeId: string): Iterable<LivePeer>;
-  onAccepted(nodeId: string, incarnation: bigint): void;
+  onAccepted(nodeId: string): void;
+  /** What was dialled to that process is to be dialled anew. */
+  onChallenged(nodeId: string, older: LivePeer): void;
 }
 
 /** The listening side: accepts, checks, replaces, and keeps the accepted connections. */
@@ -33,8 +38,9 @@ export class Acceptor implements InboundOwner {
   readonly #context: AcceptorContext;
   /** In order of arrival. Invariant: none of them is in `#open`. */
   readonly #handshakes = new Set<Inbound>();
-  /** Invariant: at most one a channel for each node id, and all of one node id share a directory. */
+  /** Invariant: at most one a channel for each node id, and all of one node id are of one process. */
   readonly #open = new Map<string, Inbound[]>();
+  readonly #challenges: Challenges;
   #listener: TransportListener | null = null;
   #closing = false;
   #connections = 0;
@@ -47,6 +53,7 @@ export class Acceptor implements InboundOwner {
     this.core = context.core;
     this.counters = context.counters;
     this.handshakeTimeoutMs = context.handshakeTimeoutMs;
+    this.#challenges = new Challenges(context.challengeMs);
   }
 
   /** Resolves with the bound address; rejects with the system's error. */
@@ -70,28 +77,37 @@ export class Acceptor implements InboundOwner {
     for (const inbound of [...(this.#open.get(nodeId) ?? [])]) inbound.drop(reason);
   }
 
+  /** Who has connections open here, or is awaited. */
   *inboundOf(nodeId: string): Iterable<LivePeer> {
-    for (const inbound of this.#open.get(nodeId) ?? []) if (inbound.hello !== null) yield inbound.hello;
+    for (const inbound of this.#open.get(nodeId) ?? []) if (inbound.live !== null) yield inbound.live;
+    yield* this.#challenges.awaited(nodeId, performance.now());
   }
 
-  judge(hello: Hello): Verdict {
+  judge(hello: Hello, place: string): Verdict {
     const { identity, protocol, standing, outboundOf } = this.#context;
-    const live = [...this.inboundOf(hello.nodeId), ...outboundOf(hello.nodeId)];
-    return judgeHello(hello, identity, protocol, standing, live);
+    // What was dialled first: it knows the address that the peer listens on.
+    const live = [...outboundOf(hello.nodeId), ...this.inboundOf(hello.nodeId)];
+    const verdict = judgeHello(hello, place, identity, protocol, standing, live);
+    if (!verdict.accepted && verdict.older !== undefined) this.#challenge(hello, verdict.older);
+    return verdict;
+  }
+
+  #challenge({ nodeId, life }: Hello, older: LivePeer): void {
+    if (!this.#challenges.begin(nodeId, older, life, performance.now())) return;
+    for (const inbound of [...(this.#open.get(nodeId) ?? [])]) inbound.drop(CHALLENGED);
+    this.#context.onChallenged(nodeId, older);
   }
 
   accepted(inbound: Inbound, hello: Hello, protocol: number): void {
     this.#leaveHandshake(inbound);
     for (const older of [...(this.#open.get(hello.nodeId) ?? [])]) {
-      const { channel, incarnation } = older.hello ?? hello;
-      if (channel === hello.channel) older.drop('replaced by a newer connection of the same peer');
-      else if (incarnation < hello.incarnation) older.drop(`incarnation ${hello.incarnation} of the peer has replaced ${incarnation}`);
+      if (older.hello?.channel === hello.channel) older.drop('replaced by a newer connection of the same peer');
     }
     this.#open.set(hello.nodeId, [...(this.#open.get(hello.nodeId) ?? []), inbound]);
     this.counters.add('accepted');
     this.counters.add('inboundNow');
     this.#context.emit({ type: 'accepted', protocol, incarnation: hello.incarnation, ...nameOf(inbound, hello) });
-    this.#context.onAccepted(hello.nodeId, hello.incarnation);
+    this.#context.onAccepted(hello.nodeId);
   }
 
   refused(inbound: Inbound, hello: Hello | null, refusal: Refusal): void {

@@ -3,7 +3,7 @@ import { decodeHello, encodeAnswer, type Hello, HandshakeError, HandshakeReader 
 import type { Identity } from './options.js';
 import type { Channel, PeerCore } from './port.js';
 import type { TransportStream } from './transport.js';
-import type { Refusal, Verdict } from './verdict.js';
+import type { LivePeer, Refusal, Verdict } from './verdict.js';
 
 /** How long a refusal may take to reach the other side before the connection is cut. */
 const LINGER_MS = 1_000;
@@ -13,7 +13,7 @@ export interface InboundOwner {
   readonly core: PeerCore;
   readonly counters: Counters;
   readonly handshakeTimeoutMs: number;
-  judge(hello: Hello): Verdict;
+  judge(hello: Hello, place: string): Verdict;
   /** The connection is about to be opened in the core: those it replaces must be closed now. */
   accepted(inbound: Inbound, hello: Hello, protocol: number): void;
   refused(inbound: Inbound, hello: Hello | null, refusal: Refusal): void;
@@ -27,6 +27,8 @@ type Stage = 'handshake' | 'refusing' | 'open' | 'closed';
 export class Inbound {
   readonly connection: number;
   readonly remote: string;
+  /** The other machine, without a port: one of an outgoing connection is another every time, and names nothing. */
+  readonly place: string;
   readonly #stream: TransportStream['stream'];
   readonly #owner: InboundOwner;
   readonly #reader = new HandshakeReader();
@@ -38,6 +40,7 @@ export class Inbound {
   constructor(connection: number, accepted: TransportStream, owner: InboundOwner) {
     this.connection = connection;
     this.remote = accepted.remote;
+    this.place = accepted.remote.replace(/:\d+$/, '');
     this.#stream = accepted.stream;
     this.#owner = owner;
     this.#timer = setTimeout(() => {
@@ -53,6 +56,11 @@ export class Inbound {
   /** What the other side said of itself; null before it was accepted. */
   get hello(): Hello | null {
     return this.#hello;
+  }
+
+  /** Who is at the other end, once it was accepted. */
+  get live(): LivePeer | null {
+    return this.#hello === null ? null : { ...this.#hello, place: this.place };
   }
 
   /** Closes the connection at once. Twice does no harm. */
@@ -99,7 +107,7 @@ export class Inbound {
       return;
     }
     const { hello, rest } = message;
-    const verdict = this.#owner.judge(hello);
+    const verdict = this.#owner.judge(hello, this.place);
     if (!verdict.accepted) {
       counters.add('refusedInbound');
       this.#owner.refused(this, hello, verdict);
@@ -123,6 +131,8 @@ export class Inbound {
   }
 
   #onEnd(): void {
+    // Who has ended sends nothing more; a new process of it may dial before the socket has closed.
+    if (this.#stage === 'open') this.drop('the peer closed the connection');
     if (this.#stage !== 'handshake' || this.#reader.empty) return;
     this.#owner.counters.add('protocolErrors');
     this.drop('the connection ended within the handshake');

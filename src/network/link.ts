@@ -1,4 +1,5 @@
 import { Backoff } from './backoff.js';
+import { CHALLENGED, isSame } from './challenges.js';
 import type { Counters } from './counters.js';
 import type { NetworkEvent } from './events.js';
 import { type Answer, decodeAnswer, encodeHello, HandshakeError, HandshakeReader } from './hello.js';
@@ -23,7 +24,7 @@ export interface LinkContext {
   /** Numbers in [0, 1). */
   readonly random: () => number;
   emit(event: NetworkEvent): void;
-  /** Accepted connections of that node. */
+  /** Accepted connections of that node, and those that are awaited. */
   inboundOf(nodeId: string): Iterable<LivePeer>;
 }
 
@@ -60,7 +61,7 @@ export class OutboundLink {
 
   /** Who is at the other end, while the link is up. */
   get live(): LivePeer | null {
-    return this.#answer;
+    return this.#answer === null ? null : { ...this.#answer, place: this.#name().remote };
   }
 
   dial(): void {
@@ -106,12 +107,11 @@ export class OutboundLink {
     if (this.#waiting) this.dial();
   }
 
-  /** A newer process than the one this link talks to has shown itself: the link leads nowhere. */
-  supersede(incarnation: bigint): void {
-    if (this.#answer !== null && this.#answer.incarnation < incarnation) {
-      this.#backoff.reset();
-      this.#give(`incarnation ${incarnation} of the peer has replaced ${this.#answer.incarnation}`);
-    }
+  /** The process that this link talks to may be dead: it is dialled anew. */
+  challenge(older: LivePeer): void {
+    if (this.live === null || !isSame(this.live, older)) return;
+    this.#backoff.reset();
+    this.#give(CHALLENGED);
   }
 
   /** Takes a run of frames; `flush` must follow in the same turn. False while the link is down: the bytes are dropped. */
@@ -188,7 +188,7 @@ export class OutboundLink {
       this.#refuse(read);
       return;
     }
-    const verdict = judgeAnswer(read.answer, identity, protocol, this.peer.nodeId, this.#context.inboundOf(this.peer.nodeId));
+    const verdict = judgeAnswer(read.answer, this.#name().remote, identity, protocol, this.peer.nodeId, this.#context.inboundOf(this.peer.nodeId));
     if (!verdict.accepted) {
       this.#refuse(verdict);
       return;

@@ -25,6 +25,9 @@ export interface PeersPorts {
   readonly transport?: TransportName;
 }
 
+/** Times `refusedRetryMs` that a process has to show that it is alive: one that is refused meanwhile has not tried often. */
+const CHALLENGE_RETRIES = 2;
+
 export class Peers {
   readonly counters: Counters;
   readonly #options: NetworkOptions;
@@ -62,7 +65,11 @@ export class Peers {
       emit,
       standing: (nodeId) => (this.#removed.has(nodeId) ? 'removed' : this.#accepted.has(nodeId) ? 'member' : 'unknown'),
       outboundOf: (nodeId) => this.#outboundOf(nodeId),
-      onAccepted: (nodeId, incarnation) => this.#onAccepted(nodeId, incarnation),
+      challengeMs: CHALLENGE_RETRIES * timing.refusedRetryMs,
+      onAccepted: (nodeId) => this.#onAccepted(nodeId),
+      onChallenged: (nodeId, older) => {
+        for (const link of this.#linksOf.get(nodeId) ?? []) link.challenge(older);
+      },
     });
     this.#acceptor = acceptor;
     this.#context = {
@@ -164,12 +171,9 @@ export class Peers {
     for (const link of this.#linksOf.get(nodeId) ?? []) if (link.live !== null) yield link.live;
   }
 
-  /** A peer that dials us is up: what waits in backoff for it need not, and what leads to its former process is dead. */
-  #onAccepted(nodeId: string, incarnation: bigint): void {
-    for (const link of this.#linksOf.get(nodeId) ?? []) {
-      link.supersede(incarnation);
-      link.dialNow();
-    }
+  /** A peer that dials us is up: what waits in backoff for it need not. */
+  #onAccepted(nodeId: string): void {
+    for (const link of this.#linksOf.get(nodeId) ?? []) link.dialNow();
   }
 }
 

@@ -8,7 +8,6 @@ export const REFUSALS = [
   'UNKNOWN_PEER',
   'MEMBER_REMOVED',
   'DUPLICATE_NODE_ID',
-  'STALE_INCARNATION',
   'VERSION_UNSUPPORTED',
   'SETTINGS_MISMATCH',
   'PROTOCOL_ERROR',
@@ -29,13 +28,22 @@ export interface LivePeer {
   readonly incarnation: bigint;
   readonly directory: Uint8Array;
   readonly life: bigint;
+  /** Where the connection leads or comes from, for messages. */
+  readonly place: string;
 }
 
-export type Verdict = { readonly accepted: true; readonly protocol: number } | ({ readonly accepted: false } & Refusal);
+type Process = Omit<LivePeer, 'place'>;
+/** `older`: a process that the dialler of a Hello would replace if it were dead. */
+type Refused = { readonly accepted: false; readonly older?: LivePeer } & Refusal;
+export type Verdict = { readonly accepted: true; readonly protocol: number } | Refused;
 
-/** The acceptor's decision. `live` are the connections, in either direction, to the node id that the Hello claims. */
+/**
+ * The acceptor's decision. `place` is where the Hello comes from, `live` are the connections, in either direction, to the
+ * node id that it claims.
+ */
 export function judgeHello(
   hello: Hello,
+  place: string,
   own: Identity,
   range: ProtocolRange,
   standing: (nodeId: string) => Standing,
@@ -53,7 +61,7 @@ export function judgeHello(
     );
   }
   if (hello.nodeId === own.nodeId) {
-    const self = sameBytes(hello.directory, own.directory) && hello.incarnation === own.incarnation && !isCopy({ ...own, life: own.life ?? 0n }, hello);
+    const self = sameBytes(hello.directory, own.directory) && !isCopy({ ...own, life: own.life ?? 0n }, hello);
     return self
       ? refuse('NODE_MISMATCH', `the address given for node ${quote(hello.expectedNodeId)} leads back to the dialling node ${dialler} itself`)
       : refuse('DUPLICATE_NODE_ID', `node id ${dialler} is the answering node's own; every member needs one of its own`);
@@ -74,13 +82,10 @@ export function judgeHello(
   }
   for (const other of live) {
     if (!sameBytes(other.directory, hello.directory)) return refuse('DUPLICATE_NODE_ID', duplicateSentence(hello.nodeId, other, hello));
-    if (other.incarnation > hello.incarnation) {
-      return refuse(
-        'STALE_INCARNATION',
-        `node ${dialler} dialled as incarnation ${hello.incarnation} while incarnation ${other.incarnation} of it is connected`,
-      );
+    if (isCopy(other, hello)) {
+      const refusal = refuse('DUPLICATE_NODE_ID', copySentence(hello.nodeId, other, { ...hello, place }));
+      return other.incarnation < hello.incarnation ? { ...refusal, older: other } : refusal;
     }
-    if (isCopy(other, hello)) return refuse('DUPLICATE_NODE_ID', copySentence(hello.nodeId, hello.directory));
   }
   return { accepted: true, protocol };
 }
@@ -88,6 +93,7 @@ export function judgeHello(
 /** The dialler's decision over an answer; it believes neither acceptances nor refusals without looking. */
 export function judgeAnswer(
   answer: Answer,
+  place: string,
   own: Identity,
   range: ProtocolRange,
   expectedNodeId: string,
@@ -115,12 +121,12 @@ export function judgeAnswer(
     if (!sameBytes(other.directory, answer.directory)) {
       return refuse('DUPLICATE_NODE_ID', duplicateSentence(answer.nodeId, other, answer));
     }
-    if (isCopy(other, answer)) return refuse('DUPLICATE_NODE_ID', copySentence(answer.nodeId, answer.directory));
+    if (isCopy(other, answer)) return refuse('DUPLICATE_NODE_ID', copySentence(answer.nodeId, other, { ...answer, place }));
   }
   return { accepted: true, protocol: answer.protocol };
 }
 
-function refuse(code: RefusalCode, reason: string): Verdict {
+function refuse(code: RefusalCode, reason: string): Refused {
   return { accepted: false, code, reason };
 }
 
@@ -128,17 +134,18 @@ function clusterSentence(ownNode: string, ownCluster: string, otherNode: string,
   return `node ${quote(ownNode)} belongs to cluster ${quote(ownCluster)}, node ${quote(otherNode)} to cluster ${quote(otherCluster)}`;
 }
 
-function duplicateSentence(nodeId: string, first: LivePeer, second: LivePeer): string {
+function duplicateSentence(nodeId: string, first: Process, second: Process): string {
   return `two data directories call themselves node ${quote(nodeId)}: ${shortId(first.directory)} is connected, ${shortId(second.directory)} is refused`;
 }
 
-/** Two processes in the same incarnation of one directory: there are two of the directory. A restart has another incarnation. */
-function isCopy(first: LivePeer, second: LivePeer): boolean {
-  return first.incarnation === second.incarnation && first.life !== second.life && first.life !== 0n && second.life !== 0n;
+/** Two processes of one directory, which its lock allows only one after the other: there are two of the directory. */
+function isCopy(first: Process, second: Process): boolean {
+  return first.incarnation !== second.incarnation || (first.life !== second.life && first.life !== 0n && second.life !== 0n);
 }
 
-function copySentence(nodeId: string, directory: Uint8Array): string {
-  return `the data directory ${shortId(directory)} of node ${quote(nodeId)} was copied and both copies run: one is connected, the other is refused`;
+function copySentence(nodeId: string, first: LivePeer, second: LivePeer): string {
+  const name = ({ incarnation, place }: LivePeer) => `incarnation ${incarnation} at ${place}`;
+  return `the data directory ${shortId(first.directory)} of node ${quote(nodeId)} was copied and both copies run: ${name(first)} is connected, ${name(second)} is refused`;
 }
 
 function span(min: number, max: number): string {

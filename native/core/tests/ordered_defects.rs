@@ -433,3 +433,23 @@ fn a_former_life_ends_no_present_request() {
     assert_eq!(here, [&Outcome::Accepted { first_offset: 0, count: 1 }]);
     assert!(world.journal(1).iter().any(|(id, ..)| *id == EventId(70)));
 }
+
+/// One that was recovered into a cluster of its own says to all others that they were removed.
+#[test]
+fn a_member_with_a_leader_was_not_removed() {
+    let mut world = three();
+    let told = |world: &mut World| {
+        let (from, mut effects) = (world.nodes[2].id, Effects::default());
+        [0, 1].map(|node| {
+            let frame = Frame { kind: FrameKind::Removed, group: GROUP, body: Bytes::new() };
+            assert_eq!(group(world, node).receive(from, frame, 0, &mut effects), Ok(()));
+            group(world, node).is_removed()
+        })
+    };
+    assert_eq!(told(&mut world), [false, false]);
+    // `b` hears of its leader no more.
+    for _ in 0..1_000 {
+        world.tick(1);
+    }
+    assert_eq!(told(&mut world), [false, true]);
+}

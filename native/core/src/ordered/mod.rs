@@ -128,7 +128,7 @@ pub struct Group<R: EntryReader> {
     commit_wanted: bool,
     /// Members that a connection of this one is up to.
     linked: BTreeSet<MemberId>,
-    /// Tick at which a leader was heard of last.
+    /// Tick at which a leader was heard of last, or this member led.
     heard_at: u64,
     hand_over_at: u64,
     slow_ticks: u32,
@@ -337,6 +337,9 @@ impl<R: EntryReader> Group<R> {
         }
         self.idle_ticks = self.idle_ticks.saturating_add(1);
         self.ticks += 1;
+        if self.raw.raft.state == StateRole::Leader {
+            self.heard_at = self.ticks;
+        }
         if self.ticks % self.config.heartbeat_ticks.max(1) as u64 == 0 {
             self.ask_applied();
             self.ask_terms();

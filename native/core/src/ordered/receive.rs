@@ -22,6 +22,9 @@ use thiserror::Error;
 /// Context of an answer that says: this log ends before what was acknowledged.
 pub(super) const REGRESSED: &[u8] = b"regressed";
 
+/// Election timeouts without a leader after which a member believes that it was removed; it asks a little later.
+const LEADERLESS_ELECTIONS: u64 = 3;
+
 /// A frame that was refused; the node is unharmed. Those of `is_violation` come from a member that breaks the rules.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Refused {
@@ -136,10 +139,18 @@ impl<R: EntryReader> Group<R> {
             FrameKind::Removed => {
                 // Ids are never used again, so that this is final; only those this member knows as its own may say it. One
                 // that never had a snapshot knows nobody.
-                self.removed |= self.conf.contains(from) || self.conf.voters.is_empty();
+                let known = self.conf.contains(from) || self.conf.voters.is_empty();
+                self.removed |= known && self.is_leaderless();
                 Ok(())
             }
         }
+    }
+
+    /// Whether no leader was heard of for longer than an election takes. Who has one was not removed, whatever one member
+    /// says that was made the first of a cluster of its own.
+    fn is_leaderless(&self) -> bool {
+        let patience = LEADERLESS_ELECTIONS * self.config.election_ticks.1 as u64;
+        self.raw.raft.state != StateRole::Leader && self.ticks.saturating_sub(self.heard_at) >= patience
     }
 
     fn index_of(&self, frame: &Frame) -> Result<Index, Refused> {
