@@ -117,7 +117,7 @@ impl Node {
         let log_time = began.elapsed();
         let member = member_open::start(&recovered, &config.member)?;
         let state_time = began.elapsed() - log_time;
-        let member_open::Recovered { log, keeper, recovery } = recovered;
+        let member_open::Recovered { log, keeper, recovery, .. } = recovered;
         let opened = Opened { identity: recovery.identity, torn_bytes: recovery.torn_bytes, log_time, state_time };
         let reader = log.reader();
         let peers = config.peers.iter().map(|peer| MemberId::of(peer)).collect();

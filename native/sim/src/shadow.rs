@@ -1,6 +1,6 @@
 //! What a member's log must hold, kept beside it: recovery is judged by it, and so are acknowledgements.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use vexfs_core::ids::{GroupId, Index, Term};
 use vexfs_core::log::{GroupRecovery, HardState, LogEntry, LostRange, Op, Recovery, SnapshotMark};
 use vexfs_core::member::open::founding_ops;
@@ -50,6 +50,14 @@ impl Shadow {
         let ops: Vec<Op> = self.groups().filter(new).flat_map(|(group, _)| founding_ops(group)).collect();
         if !ops.is_empty() {
             self.apply(&ops);
+        }
+    }
+
+    /// Takes note of logs that were emptied in this open.
+    pub fn begin_again(&mut self, groups: &BTreeMap<GroupId, GroupRecovery>) {
+        for (group, found) in groups {
+            let past = std::mem::take(&mut self.of_mut(*group).past);
+            *self.of_mut(*group) = GroupShadow { hard: found.hard_state, past, ..GroupShadow::default() };
         }
     }
 

@@ -17,6 +17,7 @@ use crate::ordered::{Group, GroupConfig, GroupError};
 use crate::plants::{self, CorePlant};
 use crate::snapshot::keeper::Keeper;
 use crate::snapshot::{SnapshotError, SnapshotMeta};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -72,7 +73,10 @@ pub struct MemberConfig {
 pub struct Recovered<D: Disk> {
     pub log: Log<D>,
     pub keeper: Keeper<D>,
+    /// What the log held.
     pub recovery: Recovery,
+    /// Groups whose logs have been emptied since.
+    pub begun_again: BTreeMap<GroupId, GroupRecovery>,
 }
 
 /// Recovers a directory; founds the groups it does not have, unless it is to join.
@@ -91,6 +95,7 @@ pub fn recover<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Recovered
     }
     let keeper = Keeper::new(disk, config.cluster_id.clone(), config.limits);
     keeper.clean()?;
+    let begun_again = begin_again(&mut log, &recovery, config)?;
     let new: Vec<GroupId> = ids(config).filter(|id| !recovery.groups.contains_key(id)).collect();
     if config.joins && recovery.groups.is_empty() && !plants::is(CorePlant::EmptiedVotes) {
         // Whether it is new or lost everything it had, only the configuration that it is given will tell.
@@ -102,7 +107,27 @@ pub fn recover<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Recovered
         log.append(&new.iter().flat_map(|group| founding_ops(*group)).collect::<Vec<_>>())?;
         recovery.groups.extend(new.into_iter().map(|group| (group, founded_log())));
     }
-    Ok(Recovered { log, keeper, recovery })
+    Ok(Recovered { log, keeper, recovery, begun_again })
+}
+
+/// Empties the logs that have lost the mark they began with: no entry tells what it said, and nobody else has one in its
+/// place. The members, and the state, come with a snapshot from a leader; until then such a member is as one that joins.
+fn begin_again<D: Disk>(log: &mut Log<D>, recovery: &Recovery, config: &MemberConfig) -> Result<BTreeMap<GroupId, GroupRecovery>, LogError> {
+    let alone = !config.joins && config.founders.len() < 2;
+    let lost = |id: &GroupId| recovery.damaged.iter().any(|range| range.group == *id && range.first <= FOUNDED_AT);
+    let headless = |(id, found): &(&GroupId, &GroupRecovery)| found.snapshot.is_none() && found.last_index > Index(0) && lost(id);
+    let begun = |(id, found): (&GroupId, &GroupRecovery)| {
+        (*id, GroupRecovery { hard_state: HardState { commit: Index(0), ..found.hard_state }, ..empty_log() })
+    };
+    let groups: BTreeMap<_, _> = recovery.groups.iter().filter(headless).filter(|_| !alone).map(begun).collect();
+    let emptied = |(id, found): (&GroupId, &GroupRecovery)| {
+        [Op::Truncate { group: *id, from: Index(1) }, Op::HardState { group: *id, state: found.hard_state }]
+    };
+    let ops: Vec<Op> = groups.iter().flat_map(emptied).collect();
+    if !ops.is_empty() {
+        log.append(&ops)?;
+    }
+    Ok(groups)
 }
 
 fn ids(config: &MemberConfig) -> impl Iterator<Item = GroupId> {
@@ -118,15 +143,11 @@ pub fn life_of(config: &MemberConfig) -> u64 {
 
 /// Starts the groups of a directory that was recovered.
 pub fn start<D: Disk>(recovered: &Recovered<D>, config: &MemberConfig) -> Result<Member<LogReader<D>>, OpenError> {
-    let Recovered { log, keeper, recovery } = recovered;
+    let Recovered { log, keeper, recovery, begun_again } = recovered;
     let mut groups = Vec::new();
     for id in ids(config) {
-        let mut log_of = recovery.groups.get(&id).cloned().unwrap_or_else(empty_log);
-        let begins = !log_of.terms.is_empty() || log_of.last_index == Index(0);
-        if !begins {
-            // The mark that it began with is lost, and nothing follows it. A leader's snapshot is as good.
-            log_of = GroupRecovery { hard_state: HardState { commit: Index(0), ..log_of.hard_state }, ..empty_log() };
-        }
+        let begun_again = begun_again.get(&id);
+        let log_of = begun_again.or(recovery.groups.get(&id)).cloned().unwrap_or_else(empty_log);
         let snapshot = match log_of.snapshot {
             Some((index, _)) => Some(
                 keeper
@@ -139,7 +160,7 @@ pub fn start<D: Disk>(recovered: &Recovered<D>, config: &MemberConfig) -> Result
         if recovery.unsettled {
             group.torn();
         }
-        let lost: Vec<_> = recovery.damaged.iter().filter(|range| range.group == id && begins).copied().collect();
+        let lost: Vec<_> = recovery.damaged.iter().filter(|range| range.group == id && begun_again.is_none()).copied().collect();
         group.damaged(&log_of, &lost);
         groups.push((id, group));
     }

@@ -49,6 +49,7 @@ impl Member {
         }
         let entries = recovered.log.reader();
         let wrong = self.judge(&entries, &recovered.recovery);
+        self.shadow.begin_again(&recovered.begun_again);
         self.life_id = open::life_of(&config);
         if setup.plant == Some(Plant::VoteForgotten) {
             recovered.recovery.groups.values_mut().for_each(|group| group.hard_state.vote = MemberId(0));
