@@ -95,9 +95,8 @@ pub fn look_at_directory(data_dir: String, window_events: u32) -> AsyncTask<Look
 pub struct RecoverOptions {
     pub data_dir: String,
     pub cluster_id: String,
+    /// The only member from now on.
     pub node_id: String,
-    /// The members from now on, this one included.
-    pub members: Vec<String>,
     pub window_events: u32,
     pub seed: BigInt,
     pub segment_bytes: f64,
@@ -122,14 +121,13 @@ impl Task for RecoverTask {
     }
 }
 
-/// Founds a cluster again in a stopped member's directory. Rejects as `lookAtDirectory`, and `DATA_DIR_MISMATCH`.
+/// Founds a cluster again in a stopped member's directory, with this member alone. Rejects as `lookAtDirectory`, and `DATA_DIR_MISMATCH`.
 #[napi(ts_return_type = "Promise<Array<NativeResumed>>")]
 pub fn recover_directory(options: RecoverOptions) -> AsyncTask<RecoverTask> {
     let recover = Recover {
         dir: options.data_dir.into(),
         cluster_id: options.cluster_id,
         node_id: options.node_id,
-        members: options.members,
         limits: limits(options.window_events),
         seed: options.seed.get_u64().1,
         log: log_options(options.segment_bytes),

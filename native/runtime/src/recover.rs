@@ -1,5 +1,5 @@
 //! The way back when a majority is gone for good: a stopped member's directory becomes a cluster that begins again with
-//! other members, from everything the directory holds.
+//! this member alone, from everything the directory holds. Others join it as they join any cluster.
 //!
 //! All of the log counts, not only what its commit mark covers: the mark is written lazily, so what was acknowledged may
 //! stand above it, and nobody is left who could say otherwise.
@@ -111,9 +111,8 @@ pub fn look(dir: &Path, limits: MachineLimits) -> Result<Looked, RecoverError> {
 pub struct Recover {
     pub dir: PathBuf,
     pub cluster_id: String,
+    /// The only member from now on.
     pub node_id: String,
-    /// The members from now on, this one included.
-    pub members: Vec<String>,
     pub limits: MachineLimits,
     pub seed: u64,
     pub log: LogOptions,
@@ -128,7 +127,7 @@ impl Recover {
         let disk = Arc::new(FileDisk::open(&self.dir, Mode::ReadWrite)?);
         let wanted = Wanted {
             cluster_id: self.cluster_id.clone(),
-            node_id: self.node_id,
+            node_id: self.node_id.clone(),
             fresh_directory_id: [0; 16],
             salt_seed: self.seed,
         };
@@ -136,14 +135,15 @@ impl Recover {
         check(&recovery)?;
         let reader = log.reader();
         let keeper = Keeper::new(disk.clone(), self.cluster_id.clone(), self.limits);
+        let members = std::slice::from_ref(&self.node_id);
         let mut ops = Vec::new();
         let mut recovered = Vec::new();
         for (group, found) in &recovery.groups {
             let (group, index) = (*group, found.last_index);
             let (_, mut machine) = replay(&reader, &keeper, group, found)?;
             let term = if index < found.first_index { found.prior_term } else { reader.term(group, index)? };
-            found_again(&mut machine, group, index, &self.members);
-            let meta = SnapshotMeta { cluster_id: self.cluster_id.clone(), group, index, term, conf: conf_of(&self.members) };
+            found_again(&mut machine, group, index, members);
+            let meta = SnapshotMeta { cluster_id: self.cluster_id.clone(), group, index, term, conf: conf_of(members) };
             keeper.write(&meta, &machine.image(), &mut || {})?;
             let mark = SnapshotMark { index, term, first: found.first_index, prior_term: found.prior_term };
             // A term of its own: what the lost members may still say is of an earlier one.
