@@ -32,7 +32,7 @@ export async function lookAtDirectory(dataDir: string, settings: FileSettings = 
   return { nodeId, clusterId, directory, incarnation, groups, members: membersOf(found.table) };
 }
 
-/** Founds a cluster again in a stopped member's directory, with this member alone. Rejects as `lookAtDirectory`, and with `DATA_DIR_MISMATCH`. */
+/** Founds a cluster again in a stopped member's directory, with this member alone. Rejects as `lookAtDirectory`, and with `DATA_DIR_MISMATCH` or `DISK_FULL`. */
 export function recoverDirectory(options: Omit<RecoverOptions, 'windowEvents' | 'segmentBytes'> & FileSettings): Promise<Resumed[]> {
   return coded(() => addon().recoverDirectory({ windowEvents: WINDOW_EVENTS, segmentBytes: SEGMENT_BYTES, ...options }));
 }

@@ -103,6 +103,7 @@ pub struct RecoverOptions {
 }
 
 pub struct RecoverTask {
+    dir: PathBuf,
     recover: Option<Recover>,
 }
 
@@ -113,7 +114,7 @@ impl Task for RecoverTask {
 
     fn compute(&mut self) -> Result<Self::Output> {
         let recover = self.recover.take().ok_or_else(|| coded("INTERNAL", "a recovery is carried out once"))?;
-        recover.carry_out().map_err(|error| error_of(&error))
+        recover.carry_out(&self.dir).map_err(|error| error_of(&error))
     }
 
     fn resolve(&mut self, _env: Env, groups: Self::Output) -> Result<Vec<NativeResumed>> {
@@ -121,16 +122,15 @@ impl Task for RecoverTask {
     }
 }
 
-/// Founds a cluster again in a stopped member's directory, with this member alone. Rejects as `lookAtDirectory`, and `DATA_DIR_MISMATCH`.
+/// Founds a cluster again in a stopped member's directory, with this member alone. Rejects as `lookAtDirectory`, and `DATA_DIR_MISMATCH`, `DISK_FULL`.
 #[napi(ts_return_type = "Promise<Array<NativeResumed>>")]
 pub fn recover_directory(options: RecoverOptions) -> AsyncTask<RecoverTask> {
     let recover = Recover {
-        dir: options.data_dir.into(),
         cluster_id: options.cluster_id,
         node_id: options.node_id,
         limits: limits(options.window_events),
         seed: options.seed.get_u64().1,
         log: log_options(options.segment_bytes),
     };
-    AsyncTask::new(RecoverTask { recover: Some(recover) })
+    AsyncTask::new(RecoverTask { dir: options.data_dir.into(), recover: Some(recover) })
 }

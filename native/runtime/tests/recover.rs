@@ -1,0 +1,165 @@
+//! `recover` on a disk that loses power, its process or its room at every step: the directory is as it was, or begins
+//! again whole.
+
+#[path = "../../core/tests/log_support/disk.rs"]
+#[allow(dead_code)] // A part of it is used here.
+mod disk;
+
+use bytes::Bytes;
+use disk::SimDisk;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use vexfs_core::ids::{GroupId, Index, MemberId, Term};
+use vexfs_core::log::{GroupRecovery, HardState, LogEntry, LogOptions, Op};
+use vexfs_core::machine::{Machine, MachineLimits};
+use vexfs_core::member::open::{recover, MemberConfig, Recovered};
+use vexfs_core::membership::Role;
+use vexfs_core::ordered::conf::Conf;
+use vexfs_core::ordered::snapshots::SnapshotPolicy;
+use vexfs_core::snapshot::SnapshotMeta;
+use vexfs_runtime::recover::Recover;
+
+const GROUPS: u32 = 3;
+
+fn log_options() -> LogOptions {
+    LogOptions { segment_bytes: 16 * 4096, spare_segments: 0, reserve_bytes: 0 }
+}
+
+fn config(founders: &[&str]) -> MemberConfig {
+    MemberConfig {
+        cluster_id: "test".into(),
+        node_id: "a".into(),
+        founders: founders.iter().map(|id| (id.to_string(), String::new())).collect(),
+        joins: false,
+        groups: GROUPS,
+        election_ticks: (10, 20),
+        heartbeat_ticks: 2,
+        inflight_messages: 16,
+        intake_bytes_max: 1 << 20,
+        limits: MachineLimits::default(),
+        snapshots: SnapshotPolicy::default(),
+        read_lease_us: 0,
+        log: log_options(),
+        seed: 1,
+        fresh_directory_id: [7; 16],
+    }
+}
+
+fn recovery() -> Recover {
+    let (cluster_id, node_id) = ("test".to_owned(), "a".to_owned());
+    Recover { cluster_id, node_id, limits: MachineLimits::default(), seed: 9, log: log_options() }
+}
+
+fn entry(index: u64, term: u64) -> LogEntry {
+    LogEntry { index: Index(index), term: Term(term), kind: 0, data: Bytes::new(), context: Bytes::new() }
+}
+
+/// A member of three: group 0 has entries behind its snapshot, the others end with theirs.
+fn founded() -> SimDisk {
+    let disk = SimDisk::default();
+    let Recovered { mut log, .. } = recover(Arc::new(disk.clone()), &config(&["a", "b", "c"])).unwrap();
+    let (group, state) = (GroupId(0), HardState { term: Term(3), vote: MemberId::of("b"), commit: Index(3) });
+    let entries = (2..=4).map(|index| entry(index, 3)).collect();
+    log.append(&[Op::Entries { group, entries }, Op::HardState { group, state }]).unwrap();
+    log.seal_and_close().unwrap();
+    disk
+}
+
+#[derive(Debug, PartialEq)]
+struct Group {
+    found: GroupRecovery,
+    conf: Conf,
+    hash: u64,
+    members: BTreeMap<String, Role>,
+}
+
+#[derive(Debug, PartialEq)]
+struct State {
+    groups: BTreeMap<GroupId, Group>,
+    unsettled: bool,
+}
+
+/// What a start of the directory reads.
+fn read(disk: &SimDisk, at: &str) -> State {
+    let Recovered { recovery, keeper, .. } = recover(Arc::new(disk.copy()), &config(&["a", "b", "c"])).unwrap();
+    assert!(recovery.damaged.is_empty(), "{at}: {:?}", recovery.damaged);
+    let groups = recovery.groups.iter().map(|(group, found)| {
+        let index = found.snapshot.unwrap().0;
+        let (info, machine): (_, Machine) = keeper.load(*group, index, 0).unwrap_or_else(|error| panic!("{at}: {error}"));
+        let SnapshotMeta { conf, .. } = info.meta;
+        let members = machine.membership().iter().map(|(_, member)| (member.name.clone(), member.role)).collect();
+        (*group, Group { found: found.clone(), conf, hash: machine.hash(), members })
+    });
+    State { groups: groups.collect(), unsettled: recovery.unsettled }
+}
+
+#[test]
+fn an_attempt_that_is_cut_off_has_changed_nothing() {
+    for unsettled in [false, true] {
+        let disk = founded();
+        if unsettled {
+            disk.overwrite("UNSETTLED", b"");
+        }
+        let whole = disk.copy();
+        let before = read(&disk, "before");
+        recovery().carry_out_on(Arc::new(whole.clone())).unwrap();
+        let after = read(&whole, "after");
+        let alone = Conf::of_voters(vec![MemberId::of("a")]);
+        for Group { found, conf, .. } in after.groups.values() {
+            assert_eq!((conf, found.snapshot.unwrap().0), (&alone, found.last_index));
+        }
+        assert_eq!(after.groups.values().map(|group| group.found.last_index.0).collect::<Vec<_>>(), [5, 2, 2]);
+        let roles = [("a", Role::Voter), ("b", Role::Removed), ("c", Role::Removed)].map(|(name, role)| (name.into(), role));
+        assert_eq!(after.groups[&GroupId(0)].members, roles.into());
+
+        let (mut cut_off, mut begun_again) = (0, 0);
+        for step in 0.. {
+            let struck = disk.copy();
+            struck.crash_after(step);
+            let ended = recovery().carry_out_on(Arc::new(struck.clone()));
+            if !struck.crashed() {
+                ended.unwrap();
+                break;
+            }
+            let lives = (0..8).map(|seed| (struck.after_power_loss(seed), format!("power lost at step {step}, seed {seed}")));
+            for (left, at) in lives.chain([(struck.after_process_end(), format!("process ended at step {step}"))]) {
+                let found = read(&left, &at);
+                if found.groups == before.groups {
+                    cut_off += 1;
+                    // A torn batch, be it of this attempt, may have been anything.
+                    assert!(found.unsettled || !unsettled, "{at}");
+                } else {
+                    begun_again += 1;
+                    assert_eq!(found.groups, after.groups, "{at}");
+                    continue;
+                }
+                // Done again, it is done.
+                recovery().carry_out_on(Arc::new(left.clone())).unwrap_or_else(|error| panic!("{at}: {error}"));
+                assert_eq!(read(&left, &at), after, "{at}");
+            }
+        }
+        assert!(cut_off > 100 && begun_again > 10, "{cut_off} {begun_again}");
+    }
+}
+
+#[test]
+fn a_disk_that_becomes_full_leaves_the_directory_as_it_was() {
+    let disk = founded();
+    let before = read(&disk, "before");
+    let mut refused = 0;
+    for room in (0..).step_by(100) {
+        let full = disk.copy();
+        full.leave_room(Some(room));
+        match recovery().carry_out_on(Arc::new(full.clone())) {
+            Ok(_) => break,
+            Err(error) => {
+                let at = format!("{room} bytes: {error}");
+                refused += 1;
+                full.leave_room(None);
+                assert_eq!(read(&full, &at), before, "{at}");
+                assert_eq!(full.names().iter().filter(|name| name.contains(".snap")).count(), GROUPS as usize, "{at}");
+            }
+        }
+    }
+    assert!(refused > 3, "{refused}");
+}
