@@ -81,9 +81,11 @@ fn replay<D: Disk>(
     Ok((index, machine))
 }
 
+/// What lies in front of a group's snapshot is part of the state: only readers of the journal miss it.
 fn check(recovery: &Recovery) -> Result<(), RecoverError> {
-    match recovery.damaged.first() {
-        Some(lost) => Err(RecoverError::Lost { group: lost.group, first: lost.first }),
+    let covered = |group| recovery.groups.get(&group).and_then(|found: &GroupRecovery| found.snapshot).unwrap_or_default().0;
+    match recovery.damaged.iter().find(|lost| lost.last > covered(lost.group)) {
+        Some(lost) => Err(RecoverError::Lost { group: lost.group, first: lost.first.max(Index(covered(lost.group).0 + 1)) }),
         None => Ok(()),
     }
 }

@@ -10,14 +10,14 @@ use disk::SimDisk;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vexfs_core::ids::{GroupId, Index, MemberId, Term};
-use vexfs_core::log::{GroupRecovery, HardState, LogEntry, LogOptions, Op};
+use vexfs_core::log::{GroupRecovery, HardState, LogEntry, LogOptions, Op, SnapshotMark};
 use vexfs_core::machine::{Machine, MachineLimits};
 use vexfs_core::member::open::{recover, MemberConfig, Recovered};
 use vexfs_core::membership::Role;
 use vexfs_core::ordered::conf::Conf;
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 use vexfs_core::snapshot::SnapshotMeta;
-use vexfs_runtime::recover::Recover;
+use vexfs_runtime::recover::{look_on, Recover, RecoverError};
 
 const GROUPS: u32 = 3;
 
@@ -162,4 +162,58 @@ fn a_disk_that_becomes_full_leaves_the_directory_as_it_was() {
         }
     }
     assert!(refused > 3, "{refused}");
+}
+
+/// Group 1 gets a snapshot from another member, and some entries behind it.
+fn install(disk: &SimDisk, snapshot: u64, last: u64) {
+    let Recovered { mut log, keeper, .. } = recover(Arc::new(disk.clone()), &config(&["a", "b", "c"])).unwrap();
+    let group = GroupId(1);
+    let mut machine = keeper.load(group, Index(1), 0).unwrap().1;
+    for index in 2..=snapshot {
+        machine.apply(Index(index), Term(3), &Bytes::new()).unwrap();
+    }
+    let conf = Conf::of_voters(["a", "b", "c"].map(MemberId::of).into());
+    let meta = SnapshotMeta { cluster_id: "test".into(), group, index: Index(snapshot), term: Term(3), conf };
+    keeper.write(&meta, &machine.image(), &mut || {}).unwrap();
+    // As a received snapshot is installed: the journal is to begin where it did, and what is between is a gap.
+    let mark = SnapshotMark { index: Index(snapshot), term: Term(3), first: Index(2), prior_term: Term(1) };
+    let entries = (snapshot + 1..=last).map(|index| entry(index, 3)).collect();
+    log.append(&[Op::Mark { group, mark }, Op::Entries { group, entries }]).unwrap();
+    log.seal_and_close().unwrap();
+}
+
+#[test]
+fn what_the_journal_lacks_in_front_of_a_snapshot_is_no_loss_of_state() {
+    let disk = founded();
+    install(&disk, 40, 43);
+    let looked = look_on(Arc::new(disk.clone()), MachineLimits::default()).unwrap();
+    let held: Vec<_> = looked.groups.iter().map(|held| (held.snapshot.0, held.last.0)).collect();
+    assert_eq!(held, [(1, 4), (40, 43), (1, 1)]);
+    let recovered = recovery().carry_out_on(Arc::new(disk.clone())).unwrap();
+    assert_eq!(recovered.into_iter().map(|(_, index)| index.0).collect::<Vec<_>>(), [5, 44, 2]);
+    let Recovered { recovery, .. } = recover(Arc::new(disk), &config(&["a"])).unwrap();
+    let gaps: Vec<_> = recovery.damaged.iter().map(|lost| (lost.group.0, lost.first.0, lost.last.0, lost.gap)).collect();
+    assert_eq!(gaps, [(1, 2, 40, true)]);
+}
+
+#[test]
+fn what_is_lost_behind_a_snapshot_is_refused() {
+    let disk = founded();
+    let refused = |disk: &SimDisk| match recovery().carry_out_on(Arc::new(disk.clone())) {
+        Err(RecoverError::Lost { group, first }) => (group.0, first.0),
+        other => panic!("{:?}", other.map_err(|error| error.to_string())),
+    };
+    let Recovered { mut log, .. } = recover(Arc::new(disk.clone()), &config(&["a"])).unwrap();
+    let mut append = |index| log.append(&[Op::Entries { group: GroupId(0), entries: vec![entry(index, 3)] }]).unwrap();
+    append(5);
+    let segment = disk.segments().pop().unwrap();
+    let before = disk.read(&segment);
+    append(6);
+    let batch = disk.read(&segment).iter().zip(&before).position(|(now, before)| now != before).unwrap();
+    append(7);
+    let mut bytes = disk.read(&segment);
+    bytes[batch] ^= 1;
+    disk.overwrite(&segment, &bytes);
+    drop(log);
+    assert_eq!(refused(&disk), (0, 6));
 }
