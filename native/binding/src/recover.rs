@@ -7,9 +7,10 @@ use crate::snapshot::{log_options, resumed, NativeResumed};
 use napi::bindgen_prelude::{AsyncTask, BigInt, Buffer, Env, Error, Result, Task};
 use napi_derive::napi;
 use std::path::PathBuf;
-use vexfs_core::ids::{GroupId, Index};
+use vexfs_core::ids::{GroupId, Index, MemberId};
 use vexfs_core::log::LogError;
 use vexfs_core::machine::MachineLimits;
+use vexfs_core::membership::Membership;
 use vexfs_runtime::recover::{self, Looked, Recover, RecoverError};
 
 fn error_of(error: &RecoverError) -> Error {
@@ -43,6 +44,16 @@ pub struct NativeLooked {
     pub incarnation: BigInt,
     pub groups: Vec<NativeHeld>,
     pub table: Vec<NativeTableMember>,
+    /// Who can go on without this member: of one of these lists, a majority of each set of voters.
+    pub quorums: Vec<Vec<Vec<String>>>,
+}
+
+/// By name. One that the table does not know yet, of a group whose log is ahead of group 0's, by a number sign and its hash.
+fn names_of(table: &Membership, set: &[MemberId]) -> Vec<String> {
+    let name = |id: &MemberId| table.get(*id).map_or_else(|| format!("#{:016x}", id.0), |member| member.name.clone());
+    let mut names: Vec<String> = set.iter().map(name).collect();
+    names.sort_unstable();
+    names
 }
 
 pub struct LookTask {
@@ -74,6 +85,7 @@ impl Task for LookTask {
             directory: looked.identity.directory.to_vec().into(),
             incarnation: looked.identity.incarnation.into(),
             groups: held.collect(),
+            quorums: looked.quorums.iter().map(|sets| sets.iter().map(|set| names_of(&looked.table, set)).collect()).collect(),
             table: looked.table.iter().map(|(_, member)| native_member(member)).collect(),
         })
     }

@@ -7,6 +7,7 @@
 use crate::disk::{DiskError, FileDisk, Mode};
 use crate::restore::{conf_of, found_again};
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use thiserror::Error;
@@ -18,7 +19,9 @@ use vexfs_core::log::{
 };
 use vexfs_core::machine::{Machine, MachineLimits};
 use vexfs_core::member::FIRST_GROUP;
-use vexfs_core::membership::Membership;
+use vexfs_core::membership::{Membership, Role};
+use vexfs_core::ordered::conf::Conf;
+use vexfs_core::ordered::reconcile;
 use vexfs_core::snapshot::keeper::{file_name, Keeper};
 use vexfs_core::snapshot::{SnapshotError, SnapshotMeta};
 
@@ -55,6 +58,17 @@ pub struct Looked {
     pub identity: Identity,
     pub groups: Vec<Held>,
     pub table: Membership,
+    /// Who can go on without this member, as far as the directory knows: of one of these lists, a majority of each set.
+    pub quorums: BTreeSet<Vec<Vec<MemberId>>>,
+}
+
+/// A group with all of its log applied.
+struct Replayed {
+    snapshot: Index,
+    machine: Machine,
+    /// Its configurations from the commit mark on. Any of them may be the one in force: the mark is written lazily, and
+    /// what is above it may not be committed.
+    confs: Vec<Conf>,
 }
 
 fn replay<D: Disk>(
@@ -62,9 +76,10 @@ fn replay<D: Disk>(
     keeper: &Keeper<D>,
     group: GroupId,
     found: &GroupRecovery,
-) -> Result<(Index, Machine), RecoverError> {
+) -> Result<Replayed, RecoverError> {
     let Some((index, _)) = found.snapshot else { return Err(RecoverError::Empty { group }) };
-    let (_, mut machine) = keeper.load(group, index, 0)?;
+    let (info, mut machine) = keeper.load(group, index, 0)?;
+    let mut confs = vec![info.meta.conf];
     while machine.applied() < found.last_index {
         let next = Index(machine.applied().0 + 1);
         for LogEntry { index, term, kind, data, context } in
@@ -76,9 +91,15 @@ fn replay<D: Disk>(
                 continue;
             }
             machine.apply_change(index, term, &data, &context);
+            let change = reconcile::decode(&context).map_err(malformed)?;
+            let conf = confs.last().cloned().unwrap_or_default().after(&change);
+            if index <= found.hard_state.commit {
+                confs.clear();
+            }
+            confs.push(conf);
         }
     }
-    Ok((index, machine))
+    Ok(Replayed { snapshot: index, machine, confs })
 }
 
 /// What lies in front of a group's snapshot is part of the state: only readers of the journal miss it.
@@ -88,6 +109,10 @@ fn check(recovery: &Recovery) -> Result<(), RecoverError> {
         Some(lost) => Err(RecoverError::Lost { group: lost.group, first: lost.first.max(Index(covered(lost.group).0 + 1)) }),
         None => Ok(()),
     }
+}
+
+fn quorum(conf: &Conf) -> Vec<Vec<MemberId>> {
+    [&conf.voters, &conf.outgoing].into_iter().filter(|set| !set.is_empty()).cloned().collect()
 }
 
 /// Reads a stopped member's directory and changes nothing.
@@ -103,10 +128,14 @@ pub fn look_on<D: Disk>(disk: Arc<D>, limits: MachineLimits) -> Result<Looked, R
     let keeper = Keeper::new(disk, recovery.identity.cluster_id.clone(), limits);
     let mut table = Membership::default();
     let mut groups = Vec::new();
+    let mut quorums = BTreeSet::new();
     for (group, found) in &recovery.groups {
-        let (snapshot, machine) = replay(&reader, &keeper, *group, found)?;
+        let Replayed { snapshot, machine, confs } = replay(&reader, &keeper, *group, found)?;
+        quorums.extend(confs.iter().map(quorum));
         if *group == FIRST_GROUP {
             table = machine.membership().clone();
+            // How far the others have brought the groups towards it is not known.
+            quorums.insert(vec![table.iter().filter(|(_, member)| member.role == Role::Voter).map(|(id, _)| id).collect()]);
         }
         groups.push(Held {
             group: *group,
@@ -117,7 +146,7 @@ pub fn look_on<D: Disk>(disk: Arc<D>, limits: MachineLimits) -> Result<Looked, R
             events: machine.events(),
         });
     }
-    Ok(Looked { identity: recovery.identity, groups, table })
+    Ok(Looked { identity: recovery.identity, groups, table, quorums })
 }
 
 pub struct Recover {
@@ -184,7 +213,7 @@ impl Recover {
     ) -> Result<[Op; 3], RecoverError> {
         let keeper = Keeper::new(disk.clone(), self.cluster_id.clone(), self.limits);
         let members = std::slice::from_ref(&self.node_id);
-        let (_, mut machine) = replay(reader, &keeper, group, found)?;
+        let mut machine = replay(reader, &keeper, group, found)?.machine;
         // A term of its own: what the lost members may still say is of an earlier one.
         let newest = found.terms.last().map_or(Term(0), |(_, term)| *term);
         let term = Term(found.hard_state.term.max(newest).0 + 1);

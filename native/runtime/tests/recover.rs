@@ -1,5 +1,5 @@
 //! `recover` on a disk that loses power, its process or its room at every step: the directory is as it was, or begins
-//! again whole.
+//! again whole. What it takes for the voters that may go on without it.
 
 #[path = "../../core/tests/log_support/disk.rs"]
 #[allow(dead_code)] // A part of it is used here.
@@ -7,7 +7,7 @@ mod disk;
 
 use bytes::Bytes;
 use disk::SimDisk;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vexfs_core::ids::{GroupId, Index, MemberId, Term};
 use vexfs_core::log::{GroupRecovery, HardState, LogEntry, LogOptions, Op, SnapshotMark};
@@ -15,6 +15,7 @@ use vexfs_core::machine::{Machine, MachineLimits};
 use vexfs_core::member::open::{recover, MemberConfig, Recovered};
 use vexfs_core::membership::Role;
 use vexfs_core::ordered::conf::Conf;
+use vexfs_core::ordered::reconcile::{encode, Change};
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 use vexfs_core::snapshot::SnapshotMeta;
 use vexfs_runtime::recover::{look_on, Recover, RecoverError};
@@ -50,8 +51,9 @@ fn recovery() -> Recover {
     Recover { cluster_id, node_id, limits: MachineLimits::default(), seed: 9, log: log_options() }
 }
 
-fn entry(index: u64, term: u64) -> LogEntry {
-    LogEntry { index: Index(index), term: Term(term), kind: 0, data: Bytes::new(), context: Bytes::new() }
+fn entry(index: u64, term: u64, change: Option<&[(MemberId, Change)]>) -> LogEntry {
+    let context = change.map_or(Bytes::new(), |change| encode(change, !change.is_empty()).into());
+    LogEntry { index: Index(index), term: Term(term), kind: if change.is_some() { 2 } else { 0 }, data: Bytes::new(), context }
 }
 
 /// A member of three: group 0 has entries behind its snapshot, the others end with theirs.
@@ -59,7 +61,7 @@ fn founded() -> SimDisk {
     let disk = SimDisk::default();
     let Recovered { mut log, .. } = recover(Arc::new(disk.clone()), &config(&["a", "b", "c"])).unwrap();
     let (group, state) = (GroupId(0), HardState { term: Term(3), vote: MemberId::of("b"), commit: Index(3) });
-    let entries = (2..=4).map(|index| entry(index, 3)).collect();
+    let entries = (2..=4).map(|index| entry(index, 3, None)).collect();
     log.append(&[Op::Entries { group, entries }, Op::HardState { group, state }]).unwrap();
     log.seal_and_close().unwrap();
     disk
@@ -177,7 +179,7 @@ fn install(disk: &SimDisk, snapshot: u64, last: u64) {
     keeper.write(&meta, &machine.image(), &mut || {}).unwrap();
     // As a received snapshot is installed: the journal is to begin where it did, and what is between is a gap.
     let mark = SnapshotMark { index: Index(snapshot), term: Term(3), first: Index(2), prior_term: Term(1) };
-    let entries = (snapshot + 1..=last).map(|index| entry(index, 3)).collect();
+    let entries = (snapshot + 1..=last).map(|index| entry(index, 3, None)).collect();
     log.append(&[Op::Mark { group, mark }, Op::Entries { group, entries }]).unwrap();
     log.seal_and_close().unwrap();
 }
@@ -204,7 +206,7 @@ fn what_is_lost_behind_a_snapshot_is_refused() {
         other => panic!("{:?}", other.map_err(|error| error.to_string())),
     };
     let Recovered { mut log, .. } = recover(Arc::new(disk.clone()), &config(&["a"])).unwrap();
-    let mut append = |index| log.append(&[Op::Entries { group: GroupId(0), entries: vec![entry(index, 3)] }]).unwrap();
+    let mut append = |index| log.append(&[Op::Entries { group: GroupId(0), entries: vec![entry(index, 3, None)] }]).unwrap();
     append(5);
     let segment = disk.segments().pop().unwrap();
     let before = disk.read(&segment);
@@ -216,4 +218,36 @@ fn what_is_lost_behind_a_snapshot_is_refused() {
     disk.overwrite(&segment, &bytes);
     drop(log);
     assert_eq!(refused(&disk), (0, 6));
+}
+
+#[test]
+fn voters_of_every_configuration_that_may_be_in_force_are_asked() {
+    let quorums = |disk: &SimDisk| {
+        let looked = look_on(Arc::new(disk.clone()), MachineLimits::default()).unwrap();
+        let name = |id: &MemberId| ["a", "b", "c", "d", "e"].into_iter().find(|name| MemberId::of(name) == *id).unwrap();
+        let set = |set: &Vec<MemberId>| set.iter().map(name).collect::<BTreeSet<_>>().into_iter().collect::<String>();
+        let named: BTreeSet<Vec<String>> = looked.quorums.iter().map(|sets| sets.iter().map(set).collect()).collect();
+        Vec::from_iter(named)
+    };
+    let disk = founded();
+    assert_eq!(quorums(&disk), [["abc"]]);
+    let Recovered { mut log, .. } = recover(Arc::new(disk.clone()), &config(&["a"])).unwrap();
+    let id = MemberId::of;
+    let mut write = |group: u32, index: u64, change: Option<&[(MemberId, Change)]>, commit: u64| {
+        let group = GroupId(group);
+        let state = HardState { term: Term(3), vote: MemberId(0), commit: Index(commit) };
+        log.append(&[Op::Entries { group, entries: vec![entry(index, 3, change)] }, Op::HardState { group, state }]).unwrap();
+    };
+    // Nothing says that the joint configuration was entered.
+    let swap = [(id("d"), Change::Voter), (id("c"), Change::Remove)];
+    write(1, 2, Some(&swap), 1);
+    assert_eq!(quorums(&disk), [vec!["abc"], vec!["abd", "abc"]]);
+    write(1, 3, None, 2);
+    assert_eq!(quorums(&disk), [vec!["abc"], vec!["abd", "abc"]]);
+    // Nothing says that it was left.
+    write(1, 4, Some(&[]), 3);
+    assert_eq!(quorums(&disk), [vec!["abc"], vec!["abd"], vec!["abd", "abc"]]);
+    // Group 2 lags: the table and group 0 still have everybody.
+    write(1, 5, None, 4);
+    assert_eq!(quorums(&disk), [vec!["abc"], vec!["abd"]]);
 }

@@ -39,7 +39,8 @@ export function registerRecover(program: Command): void {
       [
         '',
         'It shows what the directory holds, asks every other voter at its address, and refuses while a majority, this member',
-        'included, is there, or may be: one that takes connections and does not answer counts. Everything in the log is kept, also what no commit mark covers;',
+        'included, is there, or may be: one that takes connections and does not answer counts. While members were being changed,',
+        'that is a majority of the old voters or of the new ones. Everything in the log is kept, also what no commit mark covers;',
         'what only the lost members have is given up. The member is the only one from then on, which is recorded in the directory',
         'and in the member table; whoever was a member before and comes back is told that it was removed. Others join under new',
         'ids, by "vexcoord member add" and "vexcoord serve --join". Save a copy of the directory first.',
@@ -61,7 +62,7 @@ async function recover(flags: RecoverFlags): Promise<void> {
   check(held, flags);
   const voters = await findVoters(held, { peers: pairs(flags.peer ?? []), gone: flags.gone ?? [], timeoutMs });
   if (flags.output === 'table') await writeLine(describe(dataDir, held, voters));
-  refuseMajority(voters);
+  refuseMajority(voters, held.quorums);
   if (!flags.yes) await confirm(nodeId);
   const before = { nodeId, clusterId, groups: jsonOf(held.groups), voters };
   await record(dataDir, { at: new Date().toISOString(), state: 'begun', ...before });
