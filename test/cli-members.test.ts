@@ -210,8 +210,12 @@ test.serial('recover refuses while a majority is there, and begins again from on
   await operator.refused('DATA_DIR_UNREADABLE', ['recover', '--data-dir', join(operator.directory, 'nowhere'), '--node-id', 'a', ...yes]);
   t.false(existsSync(join(dataDir, 'RECOVERED.jsonl')));
 
-  const done = (await operator.json([...recover, ...yes])) as { recovered: { group: number }[]; members: string[] };
-  t.deepEqual([done.recovered.map(({ group }) => group), done.members], [[0], ['a']]);
+  t.is((await vexcoord([...recover, ...yes, '--member', 'd'])).status, 2, 'the others join afterwards');
+  const done = await vexcoord([...recover, ...yes]);
+  t.is(done.status, 0, done.stderr);
+  for (const next of [`serve --node-id a --cluster-id ops --data-dir ${dataDir}`, 'member add NEW=', 'serve --node-id NEW --cluster-id ops .* --join --peer a=', 'member promote NEW']) {
+    t.regex(done.stdout, new RegExp(`^ {2}vexcoord ${next}`, 'm'));
+  }
   t.is(readFileSync(join(dataDir, 'RECOVERED.jsonl'), 'utf8').trim().split('\n').length, 2);
   await operator.serve('a', at('a'));
   t.is((await vexcoord(['publish', '--api', at('a').api], events(10, '/after'))).status, 0);

@@ -38,6 +38,7 @@ function scan(nodeId: string, entries: readonly LogEntry[], commit = entries.len
           refused: 0n,
           journalHash: '',
           applyHash: entries[commit - 1]?.applyHash ?? '',
+          gaps: [],
         },
       ],
     },

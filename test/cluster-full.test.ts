@@ -1,41 +1,24 @@
 /** A disk that is really full: a small file system of its own, which takes root to mount. */
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { Coordinator, type Receipt } from '../dist/index.js';
 import { codeOf, fileWrite, take, until } from './helpers/cluster.js';
+import { smallDisk } from './helpers/small-disk.js';
 
 const MIB = 1024 * 1024;
 
-/** Mounts a small tmpfs; null where that is not allowed. */
-function smallDisk(): string | null {
-  const directory = mkdtempSync(join(tmpdir(), 'vexcoord-full-'));
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', directory], { stdio: 'ignore' });
-    return directory;
-  } catch {
-    rmSync(directory, { recursive: true });
-    return null;
-  }
-}
-
 test.serial('a full disk: writes wait and the status says why; with room they go on by themselves, and nothing is lost', async (t) => {
-  const disk = smallDisk();
-  if (disk === null) {
-    t.log('skipped: a file system can be mounted by root only');
-    t.pass();
-    return;
-  }
+  const small = smallDisk(t, '24m');
+  if (small === null) return;
+  const disk = small.directory;
   const dataDir = join(disk, 'a');
   mkdirSync(dataDir);
   const config = { nodeId: 'a', clusterId: 'full', dataDir, listen: '127.0.0.1:0', api: false as const, log: { segmentBytes: MIB, spareSegments: 0, reserveBytes: 2 * MIB } };
   let node = await Coordinator.start(config);
   t.teardown(async () => {
     await node.close();
-    execFileSync('umount', [disk]);
-    rmSync(disk, { recursive: true });
+    small.remove();
   });
   await until('a leader', () => node.status().role === 'leader');
   const acknowledged: Receipt[] = [await node.publish(fileWrite('/before', 1000))];

@@ -8,13 +8,14 @@ import { directoryOf, freePort, HOST, rawAcceptor } from './fixtures/network.js'
 const VOTERS = ['a', 'b', 'c', 'd', 'e'];
 
 /** What the stopped member `a` holds. */
-const held = (voters: readonly string[] = VOTERS) => ({
+const held = (voters: readonly string[] = VOTERS, quorums: readonly (readonly (readonly string[])[])[] = [[voters]]) => ({
   nodeId: 'a',
   clusterId: 'test',
   directory: directoryOf('a'),
   incarnation: 1n,
   groups: [],
   members: voters.map((id) => ({ id, role: 'voter' as const, address: null })),
+  quorums,
 });
 
 const at = (port: number) => `${HOST}:${port}`;
@@ -32,11 +33,11 @@ async function mute(t: ExecutionContext): Promise<string> {
   return at((server.address() as { port: number }).port);
 }
 
-async function asked(voters: readonly string[], peers: Record<string, string>, gone: readonly string[] = []) {
-  const found = await findVoters(held(voters), { peers, gone, timeoutMs: 300 });
+async function asked(voters: readonly string[], peers: Record<string, string>, gone: readonly string[] = [], directory = held(voters)) {
+  const found = await findVoters(directory, { peers, gone, timeoutMs: 300 });
   let refusal: CoordinatorError | null = null;
   try {
-    refuseMajority(found);
+    refuseMajority(found, directory.quorums);
   } catch (error) {
     refusal = error as CoordinatorError;
   }
@@ -100,4 +101,31 @@ test("names that are nobody's are refused with the voters'", async (t) => {
     t.is(error?.code, 'USAGE');
     t.regex(error?.message ?? '', /voters? ?.*b, c/);
   }
+});
+
+test('a majority of the old voters counts while a replacement is under way', async (t) => {
+  const replaced = held(['a', 'b', 'd'], [[['a', 'b', 'c']], [['a', 'b', 'd']]]);
+  const [b, c, d] = [await nobody(), await answering(t, 'c'), await nobody()];
+  const { states, code, message } = await asked([], { b, c, d }, [], replaced);
+  t.deepEqual(states, ['this node', 'silent', 'answers', 'silent']);
+  t.is(code, 'QUORUM_EXISTS');
+  t.true(message.startsWith(`2 of 3 voters are there, a majority: a (this node), c at ${c};`), message);
+});
+
+test('a joint configuration is alive with a majority of both sets only', async (t) => {
+  const joint = held(['a', 'b', 'd'], [[['a', 'b', 'd'], ['a', 'b', 'c']]]);
+  const c = await answering(t, 'c');
+  t.is((await asked([], { b: await nobody(), c, d: await nobody() }, [], joint)).code, undefined);
+  const { code, message } = await asked([], { b: await mute(t), c, d: await nobody() }, [], joint);
+  t.is(code, 'QUORUM_EXISTS');
+  t.regex(message, /^a majority of the 3 and the 3 voters may be there, since it is unclear whether b at /);
+});
+
+test('a voter that only a configuration knows has to be named', async (t) => {
+  const unnamed = '#00000000000000aa';
+  const ahead = held(['a', 'b', 'c'], [[['a', 'b', 'c']], [['a', 'b', unnamed]]]);
+  const peers = { b: await nobody(), c: await nobody() };
+  const error = await t.throwsAsync(findVoters(ahead, { peers, gone: [], timeoutMs: 300 }), { instanceOf: CoordinatorError });
+  t.true(error?.code === 'USAGE' && error.message.includes(unnamed), error?.message);
+  t.is((await asked([], peers, [unnamed], ahead)).code, undefined);
 });

@@ -3,7 +3,9 @@ import { cpSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import type { Acknowledged } from '../dist/cli/verify/receipts.js';
+import { describeVerdict } from '../dist/cli/verify/report.js';
 import { verifyJournals } from '../dist/cli/verify/verify.js';
+import type { LogGap, LogRun, LogScan } from '../dist/contracts/logscan.js';
 import { Coordinator, type Receipt } from '../dist/index.js';
 import { scanLog } from '../dist/native/index.js';
 import { fileWrite, room, writes } from './helpers/cluster.js';
@@ -100,4 +102,38 @@ test('members that parted are told apart at the first index at which they did', 
   t.deepEqual(verdict.problems.map(({ kind }) => kind), ['cluster', 'different']);
   t.like(verdict.problems[1], { kind: 'different', index, group: 0 });
   t.is(verdict.members.find(({ directory, group }) => group === 0 && directory === verdict.members[0]?.directory)?.state, 'equal');
+});
+
+test('a gap in front of a snapshot is named and is no damage; a hole that is none is a problem', async (t) => {
+  const receipts = new Map<string, Acknowledged>();
+  const whole = await member(t, 'a', async (node) => {
+    for (let at = 0; at < 30; at++) {
+      const receipt = await node.publish(fileWrite(`/${at}`));
+      receipts.set(receipt.eventId, acknowledged(receipt, at + 1));
+    }
+  });
+  const { scans } = await verdictOf(t, [whole], receipts);
+  const [scan] = scans as [LogScan];
+  const [run] = scan.runs(0) as [LogRun];
+  const rows = (from: number, to: number) => ({ firstIndex: run.firstIndex + BigInt(from), rows: run.rows.subarray(from * 16, to * 16) });
+  const [firstIndex, lastIndex] = [rows(5, 5).firstIndex, rows(14, 14).firstIndex];
+  /** The same journal without some entries. */
+  const holed = (gaps: LogGap[]): LogScan => ({
+    summary: { ...scan.summary, nodeId: 'b', directory: 'b', groups: scan.summary.groups.map((group) => ({ ...group, gaps: group.group === 0 ? gaps : [] })) },
+    runs: (group) => (group === 0 ? [rows(0, 5), rows(15, run.rows.length / 16)] : scan.runs(group)),
+    events: (...part) => scan.events(...part),
+    sightings: (group) => scan.sightings(group).filter(({ index }) => index < firstIndex || index > lastIndex),
+    repeats: (...parts) => scan.repeats(...parts),
+    entries: (...part) => scan.entries(...part),
+    close: () => Promise.resolve(),
+  });
+  const fresh = () => new Map([...receipts].map(([id, one]) => [id, { ...one, found: 0 }]));
+  const gap = { firstIndex, lastIndex };
+  const gapped = await verifyJournals([scan, holed([gap])], fresh());
+  t.deepEqual([gapped.ok, gapped.problems], [true, []]);
+  t.deepEqual(gapped.members.filter(({ group }) => group === 0).map(({ nodeId, state, gaps }) => [nodeId, state, gaps]), [['a', 'equal', []], ['b', 'equal', [gap]]]);
+  t.regex(describeVerdict(gapped), new RegExp(`^Gap: the journal of b lacks the entries ${firstIndex} to ${lastIndex} of group 0`, 'm'));
+  const damaged = await verifyJournals([scan, holed([])], fresh());
+  t.like(damaged.problems[0], { kind: 'gap', index: firstIndex });
+  t.true(damaged.problems.some(({ kind }) => kind === 'missing'));
 });

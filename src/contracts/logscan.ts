@@ -18,6 +18,14 @@ export interface LogGroupSummary {
   readonly journalHash: string;
   /** The `applyHash` of a member that has applied up to the commit mark; 16 hex digits. */
   readonly applyHash: string;
+  /** In front of a snapshot that came in their place: entries that the others have not given yet. No damage; a member that runs asks for them. */
+  readonly gaps: readonly LogGap[];
+}
+
+/** Both ends included. */
+export interface LogGap {
+  readonly firstIndex: bigint;
+  readonly lastIndex: bigint;
 }
 
 /** Damage that is not a torn tail (rule L2). */

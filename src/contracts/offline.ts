@@ -50,4 +50,10 @@ export interface HeldDirectory {
   readonly incarnation: bigint;
   readonly groups: readonly HeldGroup[];
   readonly members: readonly TableMember[];
+  /**
+   * Who may be able to go on without this member, as far as the directory knows: of one of these lists, a majority of each set of voters.
+   * They are those of the table and of every Raft configuration that may be in force; a voter whose name the table does not know yet is
+   * `#` and 16 hex digits.
+   */
+  readonly quorums: readonly (readonly (readonly string[])[])[];
 }

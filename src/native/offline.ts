@@ -28,11 +28,11 @@ export function restoreSnapshots(options: Omit<RestoreOptions, 'windowEvents' | 
 /** What a stopped member's directory holds; nothing is changed. Rejects with `DATA_DIR_IN_USE`, `DATA_DIR_UNREADABLE`, `LOG_DAMAGED` or `STATE_LOST`. */
 export async function lookAtDirectory(dataDir: string, settings: FileSettings = {}): Promise<HeldDirectory> {
   const found = await coded(() => addon().lookAtDirectory(dataDir, settings.windowEvents ?? WINDOW_EVENTS));
-  const { nodeId, clusterId, directory, incarnation, groups } = found;
-  return { nodeId, clusterId, directory, incarnation, groups, members: membersOf(found.table) };
+  const { nodeId, clusterId, directory, incarnation, groups, quorums } = found;
+  return { nodeId, clusterId, directory, incarnation, groups, members: membersOf(found.table), quorums };
 }
 
-/** Founds a cluster again in a stopped member's directory. Rejects as `lookAtDirectory`, and with `DATA_DIR_MISMATCH`. */
+/** Founds a cluster again in a stopped member's directory, with this member alone. Rejects as `lookAtDirectory`, and with `DATA_DIR_MISMATCH` or `DISK_FULL`. */
 export function recoverDirectory(options: Omit<RecoverOptions, 'windowEvents' | 'segmentBytes'> & FileSettings): Promise<Resumed[]> {
   return coded(() => addon().recoverDirectory({ windowEvents: WINDOW_EVENTS, segmentBytes: SEGMENT_BYTES, ...options }));
 }

@@ -58,6 +58,7 @@ function groupOf(found: NativeGroupSummary): LogGroupSummary {
     refused: found.refused,
     journalHash: hash(found.journalHash),
     applyHash: hash(found.applyHash),
+    gaps: found.gaps,
   };
 }
 

@@ -67,6 +67,14 @@ pub struct NativeGroupSummary {
     pub refused: BigInt,
     pub journal_hash: BigInt,
     pub apply_hash: BigInt,
+    pub gaps: Vec<NativeGap>,
+}
+
+/// Entries that a snapshot came in the place of; both ends included.
+#[napi(object)]
+pub struct NativeGap {
+    pub first_index: BigInt,
+    pub last_index: BigInt,
 }
 
 pub struct SurveyTask {
@@ -121,6 +129,7 @@ fn summary_of(group: GroupId, summary: &GroupSummary) -> NativeGroupSummary {
         refused: summary.refused.into(),
         journal_hash: summary.journal_hash.into(),
         apply_hash: summary.apply_hash.into(),
+        gaps: summary.gaps.iter().map(|(first, last)| NativeGap { first_index: first.0.into(), last_index: last.0.into() }).collect(),
     }
 }
 

@@ -7,9 +7,10 @@ use crate::snapshot::{log_options, resumed, NativeResumed};
 use napi::bindgen_prelude::{AsyncTask, BigInt, Buffer, Env, Error, Result, Task};
 use napi_derive::napi;
 use std::path::PathBuf;
-use vexfs_core::ids::{GroupId, Index};
+use vexfs_core::ids::{GroupId, Index, MemberId};
 use vexfs_core::log::LogError;
 use vexfs_core::machine::MachineLimits;
+use vexfs_core::membership::Membership;
 use vexfs_runtime::recover::{self, Looked, Recover, RecoverError};
 
 fn error_of(error: &RecoverError) -> Error {
@@ -43,6 +44,16 @@ pub struct NativeLooked {
     pub incarnation: BigInt,
     pub groups: Vec<NativeHeld>,
     pub table: Vec<NativeTableMember>,
+    /// Who can go on without this member: of one of these lists, a majority of each set of voters.
+    pub quorums: Vec<Vec<Vec<String>>>,
+}
+
+/// By name. One that the table does not know yet, of a group whose log is ahead of group 0's, by a number sign and its hash.
+fn names_of(table: &Membership, set: &[MemberId]) -> Vec<String> {
+    let name = |id: &MemberId| table.get(*id).map_or_else(|| format!("#{:016x}", id.0), |member| member.name.clone());
+    let mut names: Vec<String> = set.iter().map(name).collect();
+    names.sort_unstable();
+    names
 }
 
 pub struct LookTask {
@@ -74,6 +85,7 @@ impl Task for LookTask {
             directory: looked.identity.directory.to_vec().into(),
             incarnation: looked.identity.incarnation.into(),
             groups: held.collect(),
+            quorums: looked.quorums.iter().map(|sets| sets.iter().map(|set| names_of(&looked.table, set)).collect()).collect(),
             table: looked.table.iter().map(|(_, member)| native_member(member)).collect(),
         })
     }
@@ -95,15 +107,15 @@ pub fn look_at_directory(data_dir: String, window_events: u32) -> AsyncTask<Look
 pub struct RecoverOptions {
     pub data_dir: String,
     pub cluster_id: String,
+    /// The only member from now on.
     pub node_id: String,
-    /// The members from now on, this one included.
-    pub members: Vec<String>,
     pub window_events: u32,
     pub seed: BigInt,
     pub segment_bytes: f64,
 }
 
 pub struct RecoverTask {
+    dir: PathBuf,
     recover: Option<Recover>,
 }
 
@@ -114,7 +126,7 @@ impl Task for RecoverTask {
 
     fn compute(&mut self) -> Result<Self::Output> {
         let recover = self.recover.take().ok_or_else(|| coded("INTERNAL", "a recovery is carried out once"))?;
-        recover.carry_out().map_err(|error| error_of(&error))
+        recover.carry_out(&self.dir).map_err(|error| error_of(&error))
     }
 
     fn resolve(&mut self, _env: Env, groups: Self::Output) -> Result<Vec<NativeResumed>> {
@@ -122,17 +134,15 @@ impl Task for RecoverTask {
     }
 }
 
-/// Founds a cluster again in a stopped member's directory. Rejects as `lookAtDirectory`, and `DATA_DIR_MISMATCH`.
+/// Founds a cluster again in a stopped member's directory, with this member alone. Rejects as `lookAtDirectory`, and `DATA_DIR_MISMATCH`, `DISK_FULL`.
 #[napi(ts_return_type = "Promise<Array<NativeResumed>>")]
 pub fn recover_directory(options: RecoverOptions) -> AsyncTask<RecoverTask> {
     let recover = Recover {
-        dir: options.data_dir.into(),
         cluster_id: options.cluster_id,
         node_id: options.node_id,
-        members: options.members,
         limits: limits(options.window_events),
         seed: options.seed.get_u64().1,
         log: log_options(options.segment_bytes),
     };
-    AsyncTask::new(RecoverTask { recover: Some(recover) })
+    AsyncTask::new(RecoverTask { dir: options.data_dir.into(), recover: Some(recover) })
 }

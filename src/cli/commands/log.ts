@@ -5,7 +5,7 @@ import { type OutputFormat, table, writeJson, writeLine } from '../output.js';
 import { withScans } from '../verify/open.js';
 import { readReceipts } from '../verify/receipts.js';
 import { describeVerdict, verdictError, verdictToJson } from '../verify/report.js';
-import { verifyJournals } from '../verify/verify.js';
+import { type Verdict, verifyJournals } from '../verify/verify.js';
 
 const PAGE_ENTRIES = 256;
 
@@ -57,9 +57,14 @@ async function verify(flags: VerifyFlags): Promise<void> {
   if (flags.output === 'json') await writeJson(verdictToJson(verdict));
   else {
     await writeLine(describeVerdict(verdict));
-    if (error === null) await writeLine(verdict.members.length > 1 ? 'The journals are whole and agree.' : 'The journal is whole.');
+    if (error === null) await writeLine(conclusion(verdict));
   }
   if (error !== null) throw error;
+}
+
+function conclusion({ members }: Verdict): string {
+  const gaps = members.some((member) => member.gaps.length > 0) ? ', but for gaps' : '';
+  return members.length > 1 ? `The journals agree and are whole${gaps}.` : `The journal is whole${gaps}.`;
 }
 
 function dump(flags: DumpFlags): Promise<void> {

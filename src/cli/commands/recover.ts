@@ -13,7 +13,6 @@ interface RecoverFlags {
   readonly dataDir: string;
   readonly nodeId: string;
   readonly clusterId: string;
-  readonly member?: string[];
   readonly peer?: string[];
   readonly gone?: string[];
   readonly windowEvents?: number;
@@ -30,7 +29,6 @@ export function registerRecover(program: Command): void {
     .requiredOption('--data-dir <dir>', "the stopped member's data directory")
     .requiredOption('--node-id <id>', 'the member that it belongs to')
     .option('--cluster-id <id>', 'the cluster that it belongs to', 'vexfs')
-    .option('--member <id>', 'a voter from now on; give one for each (default: this member alone, and others join it)', repeated)
     .option('--peer <id=host:port>', 'where another voter would answer; needed for each that the directory has no address of', repeated)
     .option('--gone <id>', 'a voter that exists no more, and is not asked', repeated)
     .option('--window-events <n>', "the members' dedup.windowEvents, where it is not the usual one", wholeNumber(1000, 100_000_000))
@@ -41,9 +39,11 @@ export function registerRecover(program: Command): void {
       [
         '',
         'It shows what the directory holds, asks every other voter at its address, and refuses while a majority, this member',
-        'included, is there, or may be: one that takes connections and does not answer counts. Everything in the log is kept, also what no commit mark covers; what only the lost members have is',
-        'given up. The new voters are recorded in the directory and in the member table; whoever was a member before and comes',
-        'back is told that it was removed. Save a copy of the directory first.',
+        'included, is there, or may be: one that takes connections and does not answer counts. While members were being changed,',
+        'that is a majority of the old voters or of the new ones. Everything in the log is kept, also what no commit mark covers;',
+        'what only the lost members have is given up. The member is the only one from then on, which is recorded in the directory',
+        'and in the member table; whoever was a member before and comes back is told that it was removed. Others join under new',
+        'ids, by "vexcoord member add" and "vexcoord serve --join". Save a copy of the directory first.',
         '',
         'Example:',
         '  vexcoord recover --data-dir ./a --node-id a --peer b=127.0.0.1:7410 --peer c=127.0.0.1:7420',
@@ -61,16 +61,26 @@ async function recover(flags: RecoverFlags): Promise<void> {
   const held = await lookAtDirectory(dataDir, settings);
   check(held, flags);
   const voters = await findVoters(held, { peers: pairs(flags.peer ?? []), gone: flags.gone ?? [], timeoutMs });
-  const members = [...new Set([nodeId, ...(flags.member ?? [])])];
-  if (flags.output === 'table') await writeLine(describe(dataDir, held, voters, members));
-  refuseMajority(voters);
+  if (flags.output === 'table') await writeLine(describe(dataDir, held, voters));
+  refuseMajority(voters, held.quorums);
   if (!flags.yes) await confirm(nodeId);
-  const before = { nodeId, clusterId, groups: jsonOf(held.groups), voters, members };
+  const before = { nodeId, clusterId, groups: jsonOf(held.groups), voters };
   await record(dataDir, { at: new Date().toISOString(), state: 'begun', ...before });
-  const groups = await recoverDirectory({ ...settings, dataDir, clusterId, nodeId, members, seed: randomBytes(8).readBigUInt64LE() });
+  const groups = await recoverDirectory({ ...settings, dataDir, clusterId, nodeId, seed: randomBytes(8).readBigUInt64LE() });
   await record(dataDir, { at: new Date().toISOString(), state: 'done', groups: jsonOf(groups) });
   if (flags.output === 'json') return writeJson({ ...before, dataDir, recovered: jsonOf(groups) });
-  await writeLine(`Done. Start ${nodeId} with this directory; ${members.length === 1 ? 'others join it by "vexcoord member add"' : 'the other members are made by "vexcoord snapshot restore" from the snapshots in it'}.`);
+  await writeLine(nextSteps(flags));
+}
+
+function nextSteps({ dataDir, nodeId, clusterId }: RecoverFlags): string {
+  return [
+    `Done: ${nodeId} is the only member of ${clusterId} now. Start it:`,
+    `  vexcoord serve --node-id ${nodeId} --cluster-id ${clusterId} --data-dir ${dataDir} --listen HOST:PORT --api HOST:PORT`,
+    'Others join under ids that the cluster has not had, with directories that are empty; each NEW (--api is that of a member):',
+    `  vexcoord member add NEW=HOST:PORT --api HOST:PORT`,
+    `  vexcoord serve --node-id NEW --cluster-id ${clusterId} --data-dir DIR --listen HOST:PORT --api HOST:PORT --join --peer ${nodeId}=HOST:PORT`,
+    `  vexcoord member promote NEW --api HOST:PORT`,
+  ].join('\n');
 }
 
 function check(held: HeldDirectory, { dataDir, nodeId, clusterId }: RecoverFlags): void {
@@ -102,13 +112,13 @@ function pairs(texts: readonly string[]): Record<string, string> {
   );
 }
 
-function describe(dataDir: string, held: HeldDirectory, voters: readonly VoterFound[], members: readonly string[]): string {
+function describe(dataDir: string, held: HeldDirectory, voters: readonly VoterFound[]): string {
   const groups = held.groups.map(({ group, lastIndex, commitIndex, term, snapshotIndex, events }) => [group, lastIndex, commitIndex, term, snapshotIndex, events].map(String));
   return [
     facts([
       ['directory', dataDir],
       ['node', `${held.nodeId} of cluster ${held.clusterId}`],
-      ['voters from now on', members.join(', ')],
+      ['voters from now on', `${held.nodeId} alone`],
     ]),
     table(groups, ['group', 'last', 'commit mark', 'term', 'snapshot', 'events']),
     table(voters.map(({ id, address, state, found }) => [id, address ?? '-', state, found ?? '-']), ['voter', 'address', 'state', 'found there']),

@@ -28,13 +28,13 @@ export interface VoterQuestions {
   readonly timeoutMs: number;
 }
 
-/** Asks each voter at its address. Throws `USAGE` for one whose address nobody knows, and for names that are nobody's. */
+/** Asks each voter that may count at its address. Throws `USAGE` for one whose address nobody knows, and for names that are nobody's. */
 export async function findVoters(held: HeldDirectory, questions: VoterQuestions): Promise<VoterFound[]> {
-  const voters = held.members.filter(({ role }) => role === 'voter');
-  checkNames(held, voters.map(({ id }) => id), questions);
-  const known = voters.map(({ id, address }) => {
+  const voters = [...new Set(held.quorums.flat(2))].sort();
+  checkNames(held, voters, questions);
+  const known = voters.map((id) => {
     if (id === held.nodeId || questions.gone.includes(id)) return { id, address: null };
-    const given = questions.peers[id] ?? address;
+    const given = questions.peers[id] ?? held.members.find((member) => member.id === id)?.address ?? null;
     if (given === null) throw usage(`the address of the voter ${id} is not in the directory; give --peer ${id}=HOST:PORT where it would answer, or --gone ${id} if it exists no more`);
     return { id, address: given };
   });
@@ -48,7 +48,7 @@ function checkNames(held: HeldDirectory, voters: readonly string[], { peers, gon
   const others = voters.filter((id) => id !== held.nodeId);
   const stray = gone.find((id) => !others.includes(id));
   if (stray !== undefined) throw usage(`--gone ${stray} names no other voter; those are ${others.join(', ') || 'none'}`);
-  const unknown = Object.keys(peers).find((id) => !held.members.some((member) => member.id === id));
+  const unknown = Object.keys(peers).find((id) => !voters.includes(id) && !held.members.some((member) => member.id === id));
   if (unknown !== undefined) throw usage(`--peer ${unknown} names no member; the other voters are ${others.join(', ') || 'none'}`);
 }
 
@@ -68,23 +68,32 @@ async function ask(held: HeldDirectory, id: string, address: string | null, time
   return { ...nobody, state: 'answers', answeredBy: id };
 }
 
-/** Throws `QUORUM_EXISTS` unless a majority is known to be gone, `USAGE` where an address is another member's. */
-export function refuseMajority(voters: readonly VoterFound[]): void {
-  const majority = Math.floor(voters.length / 2) + 1;
+/** Throws `QUORUM_EXISTS` unless a majority is known to be gone whatever is in force, `USAGE` where an address is another member's. */
+export function refuseMajority(voters: readonly VoterFound[], quorums: HeldDirectory['quorums']): void {
   const there = voters.filter(({ state }) => state === 'this node' || state === 'answers');
-  if (there.length >= majority) {
-    throw new CoordinatorError('QUORUM_EXISTS', `${there.length} of ${voters.length} voters are there, a majority: ${there.map((voter) => whereOf(voter, voters)).join(', ')}; start this node instead, and change members with "vexcoord member"`);
+  const alive = majorityOf(there, quorums);
+  if (alive !== undefined) {
+    const counts = alive.map((set) => `${among(there, set).length} of ${set.length}`).join(' and ');
+    throw new CoordinatorError('QUORUM_EXISTS', `${counts} voters are there, a majority: ${among(there, alive.flat()).map((voter) => whereOf(voter, voters)).join(', ')}; start this node instead, and change members with "vexcoord member"`);
   }
   const [misplaced] = voters.filter(({ id, answeredBy }) => answeredBy !== null && answeredBy !== id);
   if (misplaced !== undefined) {
     const { id, address, answeredBy } = misplaced;
     throw usage(`the address ${address} given for ${id} is ${answeredBy}'s, which answers there; give --peer ${id}=HOST:PORT where ${id} would answer, or --gone ${id} if it exists no more`);
   }
-  const unclear = voters.filter(({ state }) => state === 'unclear');
-  if (there.length + unclear.length < majority) return;
+  const possible = majorityOf(voters.filter(({ state }) => state !== 'silent' && state !== 'gone'), quorums);
+  if (possible === undefined) return;
+  const unclear = among(voters, possible.flat()).filter(({ state }) => state === 'unclear');
   const what = unclear.map(({ id, address, found }) => `${id} at ${address} (${found})`).join(', ');
   const flags = unclear.map(({ id }) => `--gone ${id}`).join(' ');
-  throw new CoordinatorError('QUORUM_EXISTS', `a majority of the ${voters.length} voters may be there, since it is unclear whether ${what} ${unclear.length === 1 ? 'is' : 'are'} alive; let them answer, or end their processes, or correct --peer, and try again; give ${flags} only for what is certain to exist no more`);
+  throw new CoordinatorError('QUORUM_EXISTS', `a majority of the ${possible.map((set) => set.length).join(' and the ')} voters may be there, since it is unclear whether ${what} ${unclear.length === 1 ? 'is' : 'are'} alive; let them answer, or end their processes, or correct --peer, and try again; give ${flags} only for what is certain to exist no more`);
+}
+
+const among = (voters: readonly VoterFound[], ids: readonly string[]): VoterFound[] => voters.filter(({ id }) => ids.includes(id));
+
+/** The first list of sets of each of which these are a majority. */
+function majorityOf(voters: readonly VoterFound[], quorums: HeldDirectory['quorums']): HeldDirectory['quorums'][number] | undefined {
+  return quorums.find((sets) => sets.every((set) => among(voters, set).length > set.length / 2));
 }
 
 function whereOf({ id, address, state }: VoterFound, voters: readonly VoterFound[]): string {

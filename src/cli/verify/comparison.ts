@@ -1,4 +1,4 @@
-import type { LogEntry, LogScan } from '../../contracts/logscan.js';
+import type { LogEntry, LogGap, LogScan } from '../../contracts/logscan.js';
 import { firstDifference, Journal } from './journal.js';
 import type { Problems } from './problem.js';
 import type { Acknowledged } from './receipts.js';
@@ -13,6 +13,7 @@ export interface MemberVerdict {
   readonly applyHash: string;
   /** `behind`: equal up to its own commit mark, which is below the others'. */
   readonly state: 'equal' | 'behind' | 'different' | 'damaged';
+  readonly gaps: readonly LogGap[];
 }
 
 /** Committed entries of the group, read in one journal that has them. */
@@ -69,6 +70,7 @@ export class GroupComparison {
       lastIndex: group.lastIndex,
       events: group.events,
       applyHash: group.applyHash,
+      gaps: group.gaps,
       state: this.#damaged.has(member)
         ? 'damaged'
         : this.#different.has(member)

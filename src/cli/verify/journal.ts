@@ -27,7 +27,7 @@ export class Journal {
 
   /** Whether a commit mark says that it has the entry. */
   promises(index: bigint): boolean {
-    return this.group.firstIndex > 0n && index >= this.group.firstIndex && index <= this.group.commitIndex;
+    return this.group.firstIndex > 0n && index <= this.group.commitIndex && !isSilent(this.group, index);
   }
 
   /** The rows from `from` up to `to`, no bound of the journal lying between, or null where they are not here. */
@@ -53,6 +53,11 @@ export class Journal {
       if (page.length === 0) return;
     }
   }
+}
+
+/** Whether a journal says nothing of an entry: it begins behind it, or a snapshot came in its place. */
+export function isSilent({ firstIndex, gaps }: LogGroupSummary, index: bigint): boolean {
+  return index < firstIndex || gaps.some((gap) => gap.firstIndex <= index && index <= gap.lastIndex);
 }
 
 /** Position of the first row in which two journals differ, or null. */

@@ -18,7 +18,12 @@ export function describeVerdict(verdict: Verdict): string {
   const lines = [table(rows, ['node', 'group', 'journal', 'commit', 'last', 'events', 'hash'])];
   if (verdict.receipts !== null) {
     const { checked, missing, released } = verdict.receipts;
-    lines.push(`${checked} acknowledged events looked up, ${missing === 0 ? 'none missing' : `${missing} not found`}${released === 0 ? '' : `; ${released} lie before the beginning of every journal`}.`);
+    lines.push(`${checked} acknowledged events looked up, ${missing === 0 ? 'none missing' : `${missing} not found`}${released === 0 ? '' : `; ${released} lie before the beginning of every journal, or in its gaps`}.`);
+  }
+  for (const { nodeId, group, gaps } of verdict.members) {
+    for (const { firstIndex, lastIndex } of gaps) {
+      lines.push(`Gap: the journal of ${nodeId} lacks the entries ${firstIndex} to ${lastIndex} of group ${group}, which a snapshot stands for; it asks the others for them when it runs.`);
+    }
   }
   for (const { message } of verdict.problems) lines.push(`Problem: ${message}.`);
   if (verdict.problemCount > verdict.problems.length) lines.push(`${verdict.problemCount - verdict.problems.length} more problems like these.`);

@@ -1,5 +1,6 @@
 import type { LogScan, LogSummary } from '../../contracts/logscan.js';
 import { GroupComparison, type MemberVerdict } from './comparison.js';
+import { isSilent } from './journal.js';
 import { type Problem, Problems } from './problem.js';
 import type { Acknowledged } from './receipts.js';
 
@@ -12,7 +13,7 @@ export interface Verdict {
   readonly receipts: {
     readonly checked: number;
     readonly missing: number;
-    /** Not looked for: every journal begins behind their place. */
+    /** Not looked for: every journal begins behind their place, or has a gap there. */
     readonly released: number;
   } | null;
   readonly problems: readonly Problem[];
@@ -24,7 +25,7 @@ export interface Verdict {
  * below both commit marks two journals must be the same; no event id is accepted twice; every acknowledged event is where its receipt
  * says, in every journal whose commit mark covers it and on a majority of the disks. A commit mark on disk lags behind what was
  * acknowledged, so a journal with a lower one is behind, not different, and entries above it count as on its disk. A journal that begins
- * behind an event, after a snapshot or by retention, says nothing of it.
+ * behind an event, after a snapshot or by retention, or has a gap there in front of a snapshot, says nothing of it.
  */
 export async function verifyJournals(scans: readonly LogScan[], receipts: ReadonlyMap<string, Acknowledged> | null): Promise<Verdict> {
   const problems = new Problems();
@@ -77,12 +78,15 @@ function checkReceipts(receipts: ReadonlyMap<string, Acknowledged>, summaries: r
   for (const [eventId, receipt] of receipts) {
     const has = (member: number): boolean => (receipt.found & (1 << member)) !== 0;
     const journals = summaries.map((summary) => summary.groups.find(({ group }) => group === receipt.group));
-    const beginsBehind = (member: number): boolean => (journals[member]?.firstIndex ?? 0n) > receipt.index;
-    const without = summaries.filter((_, member) => (journals[member]?.commitIndex ?? 0n) >= receipt.index && !has(member) && !beginsBehind(member));
+    const silent = (member: number): boolean => {
+      const journal = journals[member];
+      return journal !== undefined && isSilent(journal, receipt.index);
+    };
+    const without = summaries.filter((_, member) => (journals[member]?.commitIndex ?? 0n) >= receipt.index && !has(member) && !silent(member));
     const count = summaries.filter((_, member) => has(member)).length;
-    const behind = summaries.filter((_, member) => beginsBehind(member)).length;
-    if (behind === summaries.length) released += 1;
-    if (without.length === 0 && count + behind >= majority) continue;
+    const untold = summaries.filter((_, member) => silent(member)).length;
+    if (untold === summaries.length) released += 1;
+    if (without.length === 0 && count + untold >= majority) continue;
     missing += 1;
     const where =
       without.length > 0

@@ -3,7 +3,7 @@
 use crate::event::Malformed;
 use crate::ids::MemberId;
 use crate::packed::Unpack;
-use raft::eraftpb::ConfState;
+use raft::eraftpb::{ConfChangeType, ConfChangeV2, ConfState};
 use std::collections::BTreeSet;
 
 /// Lists of members, ascending. `outgoing` is empty outside a joint configuration.
@@ -62,6 +62,33 @@ impl Conf {
         [&self.voters, &self.outgoing, &self.learners, &self.learners_next]
     }
 
+    /// As it is after a committed change, for whoever runs no engine that could say it.
+    pub fn after(mut self, change: &ConfChangeV2) -> Self {
+        if change.leave_joint() {
+            self.outgoing.clear();
+            self.learners.append(&mut self.learners_next);
+            self.learners.sort_unstable();
+            return self;
+        }
+        if change.enter_joint().is_some() {
+            self.outgoing.clone_from(&self.voters);
+        }
+        for one in change.get_changes() {
+            let id = MemberId(one.node_id);
+            for list in [&mut self.voters, &mut self.learners, &mut self.learners_next] {
+                list.retain(|other| *other != id);
+            }
+            let list = match one.get_change_type() {
+                ConfChangeType::AddNode => &mut self.voters,
+                ConfChangeType::AddLearnerNode if self.outgoing.contains(&id) => &mut self.learners_next,
+                ConfChangeType::AddLearnerNode => &mut self.learners,
+                ConfChangeType::RemoveNode => continue,
+            };
+            list.insert(list.partition_point(|other| *other < id), id);
+        }
+        self
+    }
+
     pub fn from_raft(state: &ConfState) -> Self {
         let list = |ids: &[u64]| {
             let mut ids: Vec<MemberId> = ids.iter().copied().map(MemberId).collect();
@@ -99,5 +126,29 @@ impl Conf {
             (0..count).map(|_| fields.u64().map(MemberId)).collect()
         };
         Ok(Self { voters: list()?, outgoing: list()?, learners: list()?, learners_next: list()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ordered::reconcile::{to_raft, Change};
+
+    fn conf(voters: &[u64], outgoing: &[u64], learners: &[u64]) -> Conf {
+        let list = |ids: &[u64]| ids.iter().copied().map(MemberId).collect();
+        Conf { voters: list(voters), outgoing: list(outgoing), learners: list(learners), ..Conf::default() }
+    }
+
+    #[test]
+    fn a_replacement_passes_through_a_joint_configuration() {
+        let mut now = conf(&[2, 3, 4], &[], &[]);
+        let mut step = |changes: &[(MemberId, Change)], joint, expected| {
+            now = std::mem::take(&mut now).after(&to_raft(changes, joint));
+            assert_eq!(now, expected);
+        };
+        step(&[(MemberId(1), Change::Learner)], false, conf(&[2, 3, 4], &[], &[1]));
+        step(&[(MemberId(1), Change::Voter), (MemberId(3), Change::Remove)], true, conf(&[1, 2, 4], &[2, 3, 4], &[]));
+        step(&[], false, conf(&[1, 2, 4], &[], &[]));
+        step(&[(MemberId(9), Change::Remove)], false, conf(&[1, 2, 4], &[], &[]));
     }
 }

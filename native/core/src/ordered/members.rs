@@ -12,7 +12,7 @@ use crate::membership::{MemberRefused, Membership, Role};
 use crate::packed::Unpack;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
 use crate::plants::{self, CorePlant};
-use raft::eraftpb::{ConfChangeV2, Entry};
+use raft::eraftpb::Entry;
 use raft::StateRole;
 use std::sync::Arc;
 
@@ -93,11 +93,7 @@ impl<R: EntryReader> Group<R> {
 
     /// A committed configuration change. One that does not fit is passed over, by every member alike.
     pub(super) fn apply_conf(&mut self, entry: &Entry, now_us: u64) {
-        let change = match entry.context.is_empty() {
-            true => Ok(ConfChangeV2::default()),
-            false => reconcile::decode(&entry.context),
-        };
-        let Ok(change) = change else { return };
+        let Ok(change) = reconcile::decode(&entry.context) else { return };
         if let Ok(state) = self.raw.apply_conf_change(&change) {
             // A chain of changes within what may still be answered: the least majority of them counts.
             let least = self.conf.proven().min(self.conf_since.1);

@@ -98,6 +98,9 @@ pub fn encode(changes: &[(MemberId, Change)], joint: bool) -> Vec<u8> {
 }
 
 pub fn decode(context: &[u8]) -> Result<ConfChangeV2, Malformed> {
+    if context.is_empty() {
+        return Ok(ConfChangeV2::default());
+    }
     let mut fields = Unpack::new(context);
     let joint = fields.u8()? == 1;
     let mut changes = Vec::new();

@@ -35,6 +35,8 @@ pub struct GroupSummary {
     pub refused: u64,
     pub journal_hash: u64,
     pub apply_hash: u64,
+    /// First and last of the entries that a snapshot came in the place of, and that the others have not given yet.
+    pub gaps: Vec<(Index, Index)>,
 }
 
 /// One replayed entry.
@@ -61,8 +63,19 @@ pub struct Replay {
     counts: [u64; 3],
     /// Highest of the entries that were seen in a new place.
     moved: Index,
-    /// For these, and where the group's entries begin; opened when it is needed.
-    reader: Option<(LogReader<FileDisk>, Index)>,
+    /// Opened when it is needed.
+    log: Option<OpenLog>,
+}
+
+/// The log as a start would find it.
+#[derive(Clone)]
+struct OpenLog {
+    reader: LogReader<FileDisk>,
+    /// Where the group's entries begin.
+    first: Index,
+    /// The newest snapshot that counts.
+    snapshot: Index,
+    gaps: Vec<(Index, Index)>,
 }
 
 /// Bytes of moved entries read at a time.
@@ -81,8 +94,24 @@ impl Replay {
             journal_hash: 0,
             counts: [0; 3],
             moved: Index(0),
-            reader: None,
+            log: None,
         }
+    }
+
+    fn open_log(&mut self) -> Result<OpenLog, ScanError> {
+        if let Some(log) = &self.log {
+            return Ok(log.clone());
+        }
+        let (reader, recovery) = LogReader::open(self.disk.clone())?;
+        let found = recovery.groups.get(&self.group);
+        let gaps = recovery.damaged.iter().filter(|lost| lost.group == self.group && lost.gap);
+        let log = OpenLog {
+            first: found.map_or(Index(1), |found| found.first_index),
+            snapshot: found.and_then(|found| found.snapshot).unwrap_or_default().0,
+            gaps: gaps.map(|lost| (lost.first, lost.last)).collect(),
+            reader,
+        };
+        Ok(self.log.insert(log).clone())
     }
 
     /// Sees to it that the machine can take the entry at `index`, or has it in it.
@@ -96,8 +125,10 @@ impl Replay {
             return Ok(());
         }
         let list = snapshots_of(&*self.disk, self.group).map_err(SnapshotError::io("list", "the directory"))?;
+        // One that no mark names may be of a recovery that was cut off. Where the log is too damaged to say, all are taken.
+        let newest = self.open_log().map_or(Index(u64::MAX), |log| log.snapshot);
         // The newest holds the longest list of what does not count.
-        for snapshot in list.into_iter().rev().filter(|snapshot| snapshot.0 + 1 >= index.0) {
+        for snapshot in list.into_iter().rev().filter(|snapshot| snapshot.0 + 1 >= index.0 && *snapshot <= newest) {
             let name = file_name(self.group, snapshot);
             let Ok(file) = self.disk.open(&name) else { continue };
             if let Ok((_, machine)) = snapshot::file::read(&file, &name, self.limits, 0) {
@@ -161,23 +192,20 @@ impl Replay {
         if next >= to.0 {
             return Ok(());
         }
-        let (reader, first) = match self.reader.take() {
-            Some(known) => known,
-            None => {
-                let (reader, recovery) = LogReader::open(self.disk.clone())?;
-                let first = recovery.groups.get(&self.group).map_or(to, |group| group.first_index);
-                (reader, first)
-            }
-        };
-        let to = to.min(Index(reader.last_index(self.group).0 + 1));
-        let mut next = next.max(first.0);
+        let log = self.open_log()?;
+        let to = to.min(Index(log.reader.last_index(self.group).0 + 1));
+        let mut next = next.max(log.first.0);
         while next < to.0 {
-            for entry in reader.entries(self.group, Index(next), to, MOVED_BYTES)? {
+            if let Some(gap) = log.gaps.iter().find(|(first, last)| (first.0..=last.0).contains(&next)) {
+                self.summary.gaps.push(*gap);
+                next = gap.1 .0 + 1;
+                continue;
+            }
+            for entry in log.reader.entries(self.group, Index(next), to, MOVED_BYTES)? {
                 next = entry.index.0 + 1;
                 self.replay(PreparedEntry::new(entry), row)?;
             }
         }
-        self.reader = Some((reader, first));
         Ok(())
     }
 
