@@ -149,11 +149,11 @@ impl Membership {
             let (name, address) = (name.clone(), address.clone());
             (MemberId::of(&name), Member { name, address, role: Role::Voter })
         };
-        Self { members: names.iter().map(member).collect(), version: Index(1), founding: 0 }.as_founding()
+        Self { members: names.iter().map(member).collect(), version: Index(1), founding: 0 }.into_founding()
     }
 
     /// Addresses may be other ones in each member's settings.
-    fn as_founding(mut self) -> Self {
+    fn into_founding(mut self) -> Self {
         let members = self.members.iter().flat_map(|(id, member)| [id.0, member.role as u64]);
         let numbers: Vec<u8> = [self.version.0].into_iter().chain(members).flat_map(u64::to_le_bytes).collect();
         self.founding = xxh3_64(&numbers);
@@ -168,7 +168,7 @@ impl Membership {
             self.members.insert(MemberId::of(name), member);
         }
         self.version = index;
-        self.as_founding()
+        self.into_founding()
     }
 
     pub fn is_empty(&self) -> bool {
