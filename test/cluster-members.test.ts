@@ -98,7 +98,7 @@ test.serial('members with a leader do not believe one that was recovered apart a
   const receipts = (await a.pipeline(writes(20, '/before'))) as PlainReceipt[];
   await a.stop();
   const { dataDir, clusterId } = cluster.plan.config('a');
-  await recoverDirectory({ dataDir, clusterId: clusterId as string, nodeId: 'a', members: ['a'], seed: 1n, segmentBytes: SEGMENT_BYTES });
+  await recoverDirectory({ dataDir, clusterId: clusterId as string, nodeId: 'a', seed: 1n, segmentBytes: SEGMENT_BYTES });
   await a.start();
   await until('a to lead a cluster of its own', async () => (await a.status()).leader === 'a');
   // For three seconds it takes their connections and answers what comes there; then it refuses them.
