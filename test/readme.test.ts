@@ -8,8 +8,8 @@ import { freePorts } from '../dist/cli/demo/ports.js';
 
 const readme = readFileSync('README.md', 'utf8');
 const section = (title: string): string => readme.split(`\n## ${title}\n`)[1]?.split('\n## ')[0] ?? '';
-const [code = ''] = /(?<=```js\n)[\s\S]*?(?=```)/.exec(section('Embed it')) ?? [];
-const [printed = ''] = /(?<=It prints\n\n```\n)[\s\S]*?(?=```)/.exec(section('Embed it')) ?? [];
+const codeIn = (title: string): string => /(?<=```js\n)[\s\S]*?(?=```)/.exec(section(title))?.[0] ?? '';
+const printedIn = (title: string): string => /(?<=It prints\n\n```\n)[\s\S]*?(?=```)/.exec(section(title))?.[0] ?? '';
 
 /** A project with nothing but the package in it, as after `npm install`. */
 function project(t: { teardown(done: () => void): void }): string {
@@ -21,6 +21,7 @@ function project(t: { teardown(done: () => void): void }): string {
 }
 
 test('the embedding code runs and prints what the README says', async (t) => {
+  const [code, printed] = [codeIn('Embed it'), printedIn('Embed it')];
   t.is(code, readFileSync('examples/embed.mjs', 'utf8'), 'the README shows examples/embed.mjs');
   const room = project(t);
   // Only the ports change: those of the text may be taken.
@@ -36,6 +37,16 @@ test('the embedding code runs and prints what the README says', async (t) => {
   const settled = (text: string): string => text.replace(/index \d+, on [23] disks/, 'index N, on M disks');
   t.is(settled(done.stdout), settled(printed));
   t.deepEqual(readdirSync(join(room, 'data')).sort(), ['a', 'b', 'c']);
+});
+
+test('the CRDT code runs and prints what the README says', (t) => {
+  const title = 'CRDTs by themselves';
+  t.is(codeIn(title), readFileSync('examples/crdt.mjs', 'utf8'), 'the README shows examples/crdt.mjs');
+  const room = project(t);
+  writeFileSync(join(room, 'crdt.mjs'), codeIn(title));
+  const done = spawnSync(process.execPath, [join(room, 'crdt.mjs')], { cwd: room, encoding: 'utf8', timeout: 60_000 });
+  t.is(done.stderr, '');
+  t.is(done.stdout, printedIn(title));
 });
 
 test('the receipt is explained field by field', (t) => {
