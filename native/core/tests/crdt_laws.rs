@@ -64,6 +64,25 @@ fn merged(shape: Shape, parts: &[Vec<u8>]) -> Object {
     all
 }
 
+/// Compares two replicas to the end: messages, and bytes of these and of deltas.
+fn compare(one: &mut Object, other: &mut Object) -> (usize, usize) {
+    let (mut message, mut messages, mut bytes) = (Some(one.begin_compare()), 0, 0);
+    let mut sides = [other, one];
+    while let Some(said) = message {
+        (messages, bytes) = (messages + 1, bytes + said.len());
+        assert!(messages < 40, "it does not end");
+        let [receiver, sender] = &mut sides;
+        let compared = receiver.compare(&said).expect("a message of ours");
+        if let Some(delta) = compared.delta {
+            bytes += delta.len();
+            sender.merge(&delta, None).expect("a delta of ours");
+        }
+        message = compared.reply;
+        sides.reverse();
+    }
+    (messages, bytes)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 768, ..ProptestConfig::default() })]
 
@@ -111,6 +130,18 @@ proptest! {
         prop_assert_eq!(read(&from_deltas), read(&whole));
         // What was encoded once more is the same again.
         prop_assert_eq!(Model::of(&merged(shape, &[whole.state()])), Model::of(&whole));
+    }
+
+    #[test]
+    fn a_comparison_comes_to_the_join(shape in shapes(), steps in steps(ACTORS.len())) {
+        let (replicas, _) = play(shape, &steps);
+        let (mut one, mut other) = (replicas[0].clone(), replicas[1].clone());
+        let joined = one.1.join(&other.1);
+        compare(&mut one.0, &mut other.0);
+        prop_assert_eq!(Model::of(&one.0), joined.clone());
+        prop_assert_eq!(Model::of(&other.0), joined);
+        // Equal ones have nothing more to say than the first two messages.
+        prop_assert!(compare(&mut one.0, &mut other.0).0 <= 2);
     }
 
     #[test]
@@ -170,4 +201,24 @@ fn long_histories_stay_the_model() {
         let memory = replicas[0].0.store().memory_bytes();
         assert!(memory < 200_000 + 400 * facts, "{shape:?}: {memory} bytes for {facts} facts");
     }
+}
+
+/// A hundred thousand elements, a hundred differences: how many bytes that takes.
+#[test]
+fn a_comparison_says_little_more_than_what_differs() {
+    let shape = Shape::all().find(|shape| shape.of.is_keyed() && !shape.map).expect("a set");
+    let (mut one, mut other) = (object(shape, "a"), object(shape, "b"));
+    for element in 0..100_000u32 {
+        one.insert(&[], &element.to_be_bytes()).expect("a set");
+    }
+    other.merge(&one.state(), None).expect("a state of ours");
+    for at in 0..50u32 {
+        one.remove(&[], &(at * 1_999).to_be_bytes()).expect("a set");
+        other.remove(&[], &(at * 1_999 + 1_000).to_be_bytes()).expect("a set");
+    }
+    let (messages, bytes) = compare(&mut one, &mut other);
+    assert_eq!(read(&one), read(&other));
+    assert_eq!(one.store().len(), 99_900);
+    assert!(messages <= 6 && bytes <= 30_000, "{messages} messages, {bytes} bytes");
+    println!("{messages} messages, {bytes} bytes");
 }

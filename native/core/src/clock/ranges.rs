@@ -118,6 +118,11 @@ impl Ranges {
         Ranges { list: rest }
     }
 
+    /// The counters that are in both.
+    pub fn within(&self, other: &Ranges) -> Ranges {
+        self.without(&self.without(other))
+    }
+
     /// How many counters there are.
     pub fn count(&self) -> u64 {
         self.iter().map(|(first, last)| last - first + 1).sum()
@@ -162,6 +167,7 @@ mod tests {
             check(&a, &model);
             prop_assert_eq!(a.covers(&b), model.is_superset(&other));
             check(&a.without(&b), &model.difference(&other).copied().collect());
+            check(&a.within(&b), &model.intersection(&other).copied().collect());
             for counter in 0..80 {
                 prop_assert_eq!(a.contains(counter), model.contains(&counter));
             }

@@ -171,17 +171,7 @@ fn known(fields: &mut Fields<'_>) -> Result<Vec<Known>, CrdtError> {
         known.push(Known { name: name.into(), context: Ranges::default(), end: 0 });
     }
     for known in &mut known {
-        let mut after = 0u64;
-        for _ in 0..fields.count(fields.left())? {
-            let (gap, more) = (fields.varint()?, fields.varint()?);
-            let first = after.checked_add(gap).and_then(|before| before.checked_add(1));
-            let range = first.and_then(|first| Some((first, first.checked_add(more)?)));
-            let Some((first, last)) = range.filter(|(first, last)| known.context.push(*first, *last)) else {
-                return Err(fields.error("ranges of a context overlap, touch or go too far"));
-            };
-            debug_assert!(first <= last);
-            after = last;
-        }
+        known.context = fields.ranges()?;
     }
     let mut end = 0;
     for known in &mut known {

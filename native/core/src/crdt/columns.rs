@@ -1,6 +1,7 @@
 //! Columns of numbers as runs: most columns of a state say the same, or the next, over and over.
 
 use super::CrdtError;
+use crate::clock::Ranges;
 
 pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
@@ -74,6 +75,25 @@ impl<'a> Fields<'a> {
         let found = &self.bytes[self.at..end];
         self.at = end;
         Ok(found)
+    }
+
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], CrdtError> {
+        let mut found = [0; N];
+        found.copy_from_slice(self.take(N)?);
+        Ok(found)
+    }
+
+    /// Ranges of counters: how many, of each the gap before it and how many counters follow its first.
+    pub fn ranges(&mut self) -> Result<Ranges, CrdtError> {
+        let (mut ranges, mut after) = (Ranges::default(), 0u64);
+        for _ in 0..self.count(self.left())? {
+            let (gap, more) = (self.varint()?, self.varint()?);
+            let first = after.checked_add(gap).and_then(|before| before.checked_add(1));
+            let range = first.and_then(|first| Some((first, first.checked_add(more)?)));
+            let pushed = range.filter(|(first, last)| ranges.push(*first, *last));
+            after = pushed.ok_or_else(|| self.error("ranges of a context overlap, touch or go too far"))?.1;
+        }
+        Ok(ranges)
     }
 
     /// A length and a column of it.

@@ -74,7 +74,7 @@ pub(super) fn encode(store: &Store, shape: Shape, only: &DottedVector) -> Vec<u8
     finish(shape, &content)
 }
 
-fn put_ranges(content: &mut Vec<u8>, ranges: &Ranges) {
+pub(super) fn put_ranges(content: &mut Vec<u8>, ranges: &Ranges) {
     put_varint(content, ranges.iter().len() as u64);
     let mut after = 0;
     for (first, last) in ranges.iter() {

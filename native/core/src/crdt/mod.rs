@@ -12,6 +12,7 @@
 mod arena;
 mod batch;
 mod columns;
+mod compare;
 mod encode;
 mod error;
 mod join;
@@ -21,6 +22,7 @@ mod touched;
 pub mod types;
 
 pub use batch::Batch;
+pub use compare::Compared;
 pub use error::CrdtError;
 pub use object::Object;
 pub use store::Store;

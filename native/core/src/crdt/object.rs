@@ -1,6 +1,7 @@
 //! One replica of one object.
 
 use super::batch::Batch;
+use super::compare::{self, Compared};
 use super::encode::encode;
 use super::touched::Touched;
 use super::types::{g_counter, lww_register, map, mv_register, or_set, pn_counter, two_phase_set, Shape, Type, STAMP_BYTES};
@@ -67,6 +68,16 @@ impl Object {
             return Err(CrdtError::Type { found: other.shape.name(), expected: self.shape.name() });
         }
         self.store.join(&other.store)
+    }
+
+    /// The first message of a comparison with another replica, which `compare` takes there.
+    pub fn begin_compare(&self) -> Vec<u8> {
+        compare::begin(&self.store, self.shape)
+    }
+
+    /// Takes a message of a comparison; both replicas are equal once replies and deltas have been taken on both sides.
+    pub fn compare(&mut self, message: &[u8]) -> Result<Compared, CrdtError> {
+        compare::answer(&mut self.store, self.shape, message)
     }
 
     /// The whole state.

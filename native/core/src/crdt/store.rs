@@ -213,6 +213,22 @@ impl Store {
         !old.is_empty()
     }
 
+    /// Removes the live facts under these dots, which others are known to have removed; false when there are none.
+    pub(super) fn forget(&mut self, dots: &DottedVector) -> bool {
+        let mut gone = Vec::new();
+        for (actor, ranges) in dots.actors() {
+            let slots = self.lines.get(actor.at()).map_or(&[][..], |line| &line.slots);
+            gone.extend(slots.iter().copied().filter(|slot| {
+                let slot = &self.slots[*slot as usize];
+                slot.live && ranges.contains(slot.counter)
+            }));
+        }
+        gone.iter().for_each(|slot| self.kill(*slot));
+        dots.actors().for_each(|(actor, _)| self.tidy_line(actor));
+        self.tidy_bytes();
+        !gone.is_empty()
+    }
+
     fn remove_slots(&mut self, slots: &[u32]) {
         for slot in slots {
             let Slot { actor, counter, .. } = self.slots[*slot as usize];
