@@ -64,7 +64,7 @@ impl<R: EntryReader> Member<R> {
     /// Flushes a group; the effects are to be carried out as its own.
     pub fn flush(&mut self, id: GroupId, now_us: u64, effects: &mut Effects) -> Result<(), GroupError> {
         if let Some(moved) = self.moved.remove(&id) {
-            effects.journal_first = effects.journal_first.max(moved.journal_first);
+            effects.journal_first = moved.journal_first.or(effects.journal_first);
             effects.applied |= moved.applied;
         }
         self.groups.get_mut(&id).map_or(Ok(()), |group| group.flush(now_us, effects))
@@ -85,7 +85,8 @@ impl<R: EntryReader> Member<R> {
         let (journal_first, applied) = (effects.journal_first.take(), std::mem::take(&mut effects.applied));
         if journal_first.is_some() || applied {
             let moved = self.moved.entry(id).or_default();
-            moved.journal_first = moved.journal_first.max(journal_first);
+            // The later word counts: a gap that is filled moves the beginning back.
+            moved.journal_first = journal_first.or(moved.journal_first);
             moved.applied |= applied;
         }
     }

@@ -213,7 +213,7 @@ impl<R: EntryReader> Group<R> {
                 // far the logs are the same.
                 let (term, committed) = (log.last_term(), log.committed);
                 let tells = self.settling.as_ref().is_some_and(|settling| {
-                    settling.knows_terms() && settling.must_tell(from, message.term)
+                    settling.speaks_to(from) && settling.must_tell(from, message.term)
                 });
                 if tells {
                     self.tell_regressed(&message, last, term);
