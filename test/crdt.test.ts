@@ -192,6 +192,39 @@ test('damaged and hostile deltas are refused, and the state is as it was', (t) =
   t.is(reader.map('m').size, 100);
 });
 
+test('replicas that have lost deltas find out what they lack', (t) => {
+  const [one, other] = [new CrdtReplica({ actor: 'a' }), new CrdtReplica({ actor: 'b' })];
+  const key = { name: 's', type: 'or-set', map: false } as const;
+  one.set('s').add(...Array.from({ length: 20_000 }, (_, at) => at));
+  other.merge({ ...key, bytes: one.state(key) });
+  one.set('s').delete(7, 9_999, 15_000);
+  one.set('s').add('new');
+  other.set('s').delete(8);
+  other.set('s').add('newer');
+  for (const replica of [one, other]) replica.takeDeltas();
+  const seen: CrdtChange[] = [];
+  other.set('s').onChange((change) => seen.push(change));
+  const sides = [other, one];
+  let bytes = 0;
+  for (let message: Uint8Array | null = one.beginCompare(key); message !== null; sides.reverse()) {
+    const [receiver, sender] = sides as [CrdtReplica, CrdtReplica];
+    bytes += message.length;
+    const { reply, delta } = receiver.compare(key, message);
+    if (delta !== null) {
+      bytes += delta.bytes.length;
+      sender.merge(delta);
+    }
+    message = reply;
+  }
+  t.deepEqual(one.states(), [...merged([...one.states(), ...other.states()]).states()]);
+  t.deepEqual(one.set('s').values(), other.set('s').values());
+  t.is(one.set('s').size, 19_998);
+  t.true(bytes < 3_000, `${bytes} bytes`);
+  t.deepEqual(seen.flatMap(({ keys }) => keys ?? []).map(String).sort(), ['15000', '7', '9999', 'new']);
+  t.is(codeOf(t, () => one.compare(key, new Uint8Array(9))), 'CRDT_STATE_INVALID');
+  t.is(codeOf(t, () => one.compare({ name: 'c', type: 'pn-counter', map: false }, other.beginCompare(key))), 'CRDT_TYPE_MISMATCH');
+});
+
 test('a clock that is far ahead is refused, one that is behind is followed', (t) => {
   const at = (nowMs: number) => ({ nowMs: () => nowMs, monotonicMs: () => 0, fillRandom: () => {}, randomU64: () => 1n });
   const [early, late] = [new CrdtReplica({ actor: 'e' }, at(1_000_000)), new CrdtReplica({ actor: 'l' }, at(1_060_001))];

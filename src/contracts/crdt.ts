@@ -107,6 +107,16 @@ export interface CrdtDelta extends CrdtKey {
   readonly bytes: Uint8Array;
 }
 
+/** What came of a message of a comparison. */
+export interface CrdtCompared {
+  /** To be handed to the other replica; null at the end. */
+  readonly reply: Uint8Array | null;
+  /** What the other replica has missed; null for nothing. */
+  readonly delta: CrdtDelta | null;
+  /** Whether anything has changed here. */
+  readonly changed: boolean;
+}
+
 /**
  * An object's state, kept by the native core. Keys, elements and values are bytes; several of them are one buffer: a u32 length,
  * little-endian, and as many bytes, over and over. A map's key is empty where the object is no map.
@@ -115,6 +125,8 @@ export interface CrdtState {
   merge(bytes: Uint8Array, nowMs: number): boolean;
   state(): Uint8Array;
   takeDelta(): Uint8Array | null;
+  beginCompare(): Uint8Array;
+  compare(message: Uint8Array): { readonly reply: Uint8Array | null; readonly delta: Uint8Array | null; readonly changed: boolean };
   add(key: Uint8Array, by: number): void;
   count(key: Uint8Array): number;
   set(key: Uint8Array, value: Uint8Array, nowMs: number): void;

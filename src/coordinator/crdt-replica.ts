@@ -1,4 +1,4 @@
-import type { CrdtDelta, CrdtKey } from '../contracts/index.js';
+import type { CrdtCompared, CrdtDelta, CrdtKey } from '../contracts/index.js';
 import { LocalObjects } from '../crdt/index.js';
 import { NativeCrdt } from '../native/index.js';
 import { type Ports, realPorts } from '../runtime/index.js';
@@ -37,6 +37,22 @@ export class CrdtReplica extends LocalObjects<void> {
   /** The whole state of one object. */
   state(key: CrdtKey): Uint8Array {
     return this.object(key).state.state();
+  }
+
+  /**
+   * The first message of a comparison of one object with another replica's, for its `compare`: what either has missed is found out, whatever
+   * deltas were lost, in bytes that go with what differs.
+   */
+  beginCompare(key: CrdtKey): Uint8Array {
+    return this.object(key).state.beginCompare();
+  }
+
+  /**
+   * Takes a message of a comparison. The two are equal once each has taken the other's replies here, and deltas by `merge`.
+   * Throws `CRDT_STATE_INVALID` or `CRDT_TYPE_MISMATCH`, and nothing has changed.
+   */
+  compare(key: CrdtKey, message: Uint8Array): CrdtCompared {
+    return this.object(key).compare(message);
   }
 
   /**

@@ -1,4 +1,4 @@
-import type { CrdtChange, CrdtKey, CrdtState, CrdtValue } from '../contracts/index.js';
+import type { CrdtChange, CrdtCompared, CrdtKey, CrdtState, CrdtValue } from '../contracts/index.js';
 import { eachPart, textsOf, valuesOf } from './packed.js';
 
 /** What a local write goes through: it makes the change and answers what writes answer. */
@@ -29,6 +29,13 @@ export class LocalObject<W> {
     const changed = this.state.merge(bytes, this.nowMs());
     if (changed) this.#tell(true);
     return changed;
+  }
+
+  /** Takes a message of a comparison with another replica. */
+  compare(message: Uint8Array): CrdtCompared {
+    const { reply, delta, changed } = this.state.compare(message);
+    if (changed) this.#tell(true);
+    return { reply, delta: delta === null ? null : { ...this.key, bytes: delta }, changed };
   }
 
   onChange(listener: (change: CrdtChange) => void): () => void {

@@ -24,6 +24,14 @@ export class NativeCrdt implements CrdtState {
   takeDelta(): Uint8Array | null {
     return this.#object.takeDelta();
   }
+  beginCompare(): Uint8Array {
+    return this.#object.beginCompare();
+  }
+  /** Takes a message of a comparison. Throws `CRDT_STATE_INVALID` or `CRDT_TYPE_MISMATCH`, and nothing has changed. */
+  compare(message: Uint8Array): { readonly reply: Uint8Array | null; readonly delta: Uint8Array | null; readonly changed: boolean } {
+    const { reply, delta, changed } = calling(() => this.#object.compare(message));
+    return { reply: reply ?? null, delta: delta ?? null, changed };
+  }
   add(key: Uint8Array, by: number): void {
     calling(() => this.#object.add(key, by));
   }

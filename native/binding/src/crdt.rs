@@ -56,6 +56,14 @@ pub struct CrdtTouched {
     pub overflow: bool,
 }
 
+/// What came of a message of a comparison.
+#[napi(object)]
+pub struct CrdtCompared {
+    pub reply: Option<Buffer>,
+    pub delta: Option<Buffer>,
+    pub changed: bool,
+}
+
 #[napi]
 pub struct CrdtObject {
     object: Arc<Mutex<Object>>,
@@ -86,6 +94,17 @@ impl CrdtObject {
     #[napi]
     pub fn take_delta(&self) -> Option<Buffer> {
         self.object.lock().take_delta().map(Buffer::from)
+    }
+
+    #[napi]
+    pub fn begin_compare(&self) -> Buffer {
+        self.object.lock().begin_compare().into()
+    }
+
+    #[napi]
+    pub fn compare(&self, message: &[u8]) -> Result<CrdtCompared> {
+        let compared = self.object.lock().compare(message).map_err(refused)?;
+        Ok(CrdtCompared { reply: compared.reply.map(Buffer::from), delta: compared.delta.map(Buffer::from), changed: compared.changed })
     }
 
     #[napi]
