@@ -125,7 +125,6 @@ impl Node {
         let table = member.group(FIRST_GROUP).map_or(Membership::default(), |group| group.machine().membership().clone());
         let table_told = table.version;
         let shared = Arc::new(Shared::new(Outbox::new(peers, config.peer_bytes_max), groups, table));
-        shared.settled.store(member.is_settled(), Ordering::SeqCst);
         // Bounded by what fills them: requests by the bytes that may wait, frames by what peers may have in flight,
         // writes and jobs by both.
         let inputs: Queue<Input> = Queue::default();

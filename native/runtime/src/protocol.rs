@@ -194,17 +194,12 @@ impl<R: EntryReader> Protocol<R> {
             self.carry_out(id, effects);
         }
         self.shared.pending_bytes.store(self.member.pending_bytes(), Ordering::Relaxed);
-        self.shared.settled.store(self.member.is_settled(), Ordering::SeqCst);
         self.shared.leads.store(self.member.leads_any(), Ordering::SeqCst);
         self.tell_table();
         Ok(())
     }
 
     fn carry_out(&mut self, id: GroupId, effects: &mut Effects) {
-        if effects.writes.iter().any(|write| write.purpose.unsettles()) {
-            // The log thread must not take what it is about to mark as unsettled for settled.
-            self.shared.settled.store(false, Ordering::SeqCst);
-        }
         for write in effects.writes.drain(..) {
             // A writer that is gone has reported why, or will: its message ends this loop.
             let _ = self.writes.0.send(write);

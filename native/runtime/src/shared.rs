@@ -79,8 +79,6 @@ pub struct Shared {
     pub refused_frames: AtomicU64,
     pub last_refusal: Mutex<Option<String>>,
     pub sync_times: SyncTimes,
-    /// No torn tail waits for the others' word.
-    pub settled: AtomicBool,
     /// The disk has no room: writes wait until it has.
     pub disk_full: AtomicBool,
     /// This member leads some group.
@@ -102,7 +100,6 @@ impl Shared {
             refused_frames: AtomicU64::new(0),
             last_refusal: Mutex::new(None),
             sync_times: SyncTimes::default(),
-            settled: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
             leads: AtomicBool::new(false),
             ended: AtomicBool::new(false),

@@ -7,7 +7,7 @@ use crate::shared::{Input, Shared};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use vexfs_core::log::{AppendStats, Log, LogError, LostRange, Upkeep, UpkeepLimits};
-use vexfs_core::member::batch::{size, Batch};
+use vexfs_core::member::batch::{size, Batch, Finished};
 use vexfs_core::ordered::effects::Write;
 
 /// Bytes in one batch at most; what is over waits for the next.
@@ -35,7 +35,6 @@ impl Writer {
     pub fn run(mut self) {
         let mut queued = Vec::new();
         let mut batch = Batch::default();
-        let mut unsettled = !self.shared.settled.load(Ordering::SeqCst);
         while self.writes.take(&mut queued, None) {
             let mut rest = queued.drain(..).peekable();
             while let Some(first) = rest.next() {
@@ -43,7 +42,6 @@ impl Writer {
                 while let Some(next) = rest.next_if(|next| batch.bytes + size(&next.ops) <= BATCH_BYTES) {
                     batch.add(next);
                 }
-                unsettled |= batch.forgets;
                 if let Err(error) = self.write(&mut batch) {
                     // A failed write or fdatasync ends the node (rule L4): nothing more is written, nothing acknowledged.
                     let _ = self.done.send(Input::DiskFailed { reason: error.to_string() });
@@ -53,10 +51,6 @@ impl Writer {
             if let Err(error) = self.tidy_while_idle() {
                 let _ = self.done.send(Input::DiskFailed { reason: error.to_string() });
                 return;
-            }
-            if unsettled && self.shared.settled.load(Ordering::SeqCst) {
-                // What cannot be removed now stays, and costs a settling at the next start.
-                unsettled = self.log.clear_unsettled().is_err();
             }
         }
         if let Err(error) = self.log.seal_and_close() {
@@ -81,7 +75,9 @@ impl Writer {
         } else {
             self.shared.sync_times.note(began.elapsed());
         }
-        let finished = batch.finish();
+        // A mark that cannot be removed now is asked away again, or costs a settling at the next start.
+        let settled = batch.settles && self.log.clear_unsettled().is_ok();
+        let finished = Finished { settled, ..batch.finish() };
         let marked = !finished.marks.is_empty();
         let _ = self.done.send(Input::Finished(finished));
         let lost = self.upkeep.after_batch(&mut self.log, stats, marked)?;

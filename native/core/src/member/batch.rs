@@ -2,7 +2,7 @@
 
 use crate::ids::{GroupId, Index};
 use crate::log::Op;
-use crate::ordered::effects::Write;
+use crate::ordered::effects::{Purpose, Write};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Writes that go to disk together. Their order is kept.
@@ -13,6 +13,8 @@ pub struct Batch {
     pub bytes: usize,
     /// Before it is written the log is to be marked as unsettled (`Log::set_unsettled`).
     pub forgets: bool,
+    /// After it that mark is to go (`Log::clear_unsettled`), and `finished.settled` to say whether it has.
+    pub settles: bool,
     finished: Finished,
 }
 
@@ -25,6 +27,8 @@ pub struct Finished {
     pub marks: BTreeMap<GroupId, Index>,
     /// Groups whose damage was repaired by it.
     pub repaired: BTreeSet<GroupId>,
+    /// The log is no longer marked as unsettled.
+    pub settled: bool,
 }
 
 impl Batch {
@@ -38,6 +42,7 @@ impl Batch {
             self.finished.persisted.insert(write.group, write.number);
         }
         self.forgets |= write.purpose.unsettles();
+        self.settles = !self.forgets && (self.settles || write.purpose == Purpose::Settled);
         if write.purpose.repairs() {
             self.finished.repaired.insert(write.group);
         }

@@ -25,11 +25,17 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The group that decides on membership.
 pub const FIRST_GROUP: GroupId = GroupId(0);
 
+/// Ticks after which the removal of a mark is asked for again.
+const UNMARK_TICKS: u64 = 200;
+
 pub struct Member<R: EntryReader> {
     groups: BTreeMap<GroupId, Group<R>>,
     dirty: BTreeSet<GroupId>,
     /// What readers of a group have to learn with its next flush.
     moved: BTreeMap<GroupId, Moved>,
+    ticks: u64,
+    /// When the log's mark of being unsettled may be asked away.
+    unmark_at: u64,
 }
 
 /// Effects that say nothing of whose they are, and came before their group was flushed.
@@ -43,7 +49,7 @@ impl<R: EntryReader> Member<R> {
     pub fn new(groups: impl IntoIterator<Item = (GroupId, Group<R>)>) -> Self {
         let groups: BTreeMap<_, _> = groups.into_iter().collect();
         let dirty = groups.keys().copied().collect();
-        Self { groups, dirty, moved: BTreeMap::new() }
+        Self { groups, dirty, moved: BTreeMap::new(), ticks: 0, unmark_at: 0 }
     }
 
     pub fn group(&self, id: GroupId) -> Option<&Group<R>> {
@@ -112,7 +118,20 @@ impl<R: EntryReader> Member<R> {
                 }
             }
         }
-        self.touch_all().for_each(Group::tick);
+        let unsettled: BTreeSet<MemberId> = self.groups.values().flat_map(Group::unsettled_members).collect();
+        self.touch_all().for_each(|group| {
+            group.set_unsettled(&unsettled);
+            group.tick();
+        });
+        self.ticks += 1;
+        let marked = self.groups.values().any(Group::is_marked) && self.is_settled();
+        if marked && self.ticks >= self.unmark_at {
+            // Asked again only if it could not be removed.
+            self.unmark_at = self.ticks + UNMARK_TICKS;
+            if let Some(first) = self.groups.values_mut().next() {
+                first.unmark();
+            }
+        }
     }
 
     /// Takes a submission for the group it names; false where there is no such group.
@@ -170,6 +189,10 @@ impl<R: EntryReader> Member<R> {
             if let Some(group) = self.touch(*id) {
                 group.marked(*index, effects);
             }
+        }
+        if finished.settled {
+            self.touch_all().for_each(Group::unmarked);
+            self.unmark_at = 0;
         }
         for id in &finished.repaired {
             if let Some(group) = self.touch(*id) {

@@ -102,7 +102,9 @@ pub fn recover<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Recovered
         log.set_unsettled()?;
         recovery.unsettled = true;
     }
-    if !config.joins && !new.is_empty() {
+    // Of a directory that joined and was ended before it had every group, the rest comes from their leaders too.
+    let half_joined = recovery.unsettled && held > 0;
+    if !config.joins && !half_joined && !new.is_empty() {
         found(&new, &keeper, config)?;
         log.append(&new.iter().flat_map(|group| founding_ops(*group)).collect::<Vec<_>>())?;
         recovery.groups.extend(new.into_iter().map(|group| (group, founded_log())));

@@ -29,6 +29,8 @@ pub enum Purpose {
     Forget,
     /// Nothing is written but that mark: the member has learnt that it has forgotten what it acknowledged.
     Doubt,
+    /// Nothing is written; that mark goes, since the others have settled every group.
+    Settled,
 }
 
 impl Purpose {

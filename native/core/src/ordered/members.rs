@@ -14,6 +14,7 @@ use crate::peer::frame::{self, Channel, Frame, FrameKind};
 use crate::plants::{self, CorePlant};
 use raft::eraftpb::Entry;
 use raft::StateRole;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::conf::Conf;
@@ -44,6 +45,13 @@ impl<R: EntryReader> Group<R> {
         }
     }
 
+    /// Members that wait to be settled in some group.
+    pub fn set_unsettled(&mut self, members: &BTreeSet<MemberId>) {
+        if self.unsettled_elsewhere != *members {
+            self.unsettled_elsewhere.clone_from(members);
+        }
+    }
+
     pub fn conf(&self) -> &Conf {
         &self.conf
     }
@@ -51,6 +59,10 @@ impl<R: EntryReader> Group<R> {
     fn caught_up(&self, id: MemberId) -> bool {
         let last = self.raw.raft.raft_log.last_index();
         let progress = self.raw.raft.prs().get(id.0);
+        // A vote of one that may have forgotten what it promised is no help; its directory is one for all groups.
+        if self.unsettled_elsewhere.contains(&id) {
+            return false;
+        }
         // The engine takes a new member for active, and one that never started holds nothing.
         progress.is_some_and(|progress| {
             progress.recent_active && progress.matched > 0 && progress.matched + LAG_ENTRIES >= last

@@ -46,6 +46,7 @@ use crate::ordered::lease::Lease;
 use crate::ordered::persistence::{Persistence, Released, Written};
 use crate::ordered::repair::Repair;
 use crate::ordered::repairing::{Mending, Paused};
+use crate::ordered::receive::SETTLING_READ;
 use crate::ordered::settling::Settling;
 use crate::ordered::snapshots::{SnapshotPolicy, Snapshots};
 use crate::ordered::standing::Standings;
@@ -118,6 +119,8 @@ pub struct Group<R: EntryReader> {
     /// Index of the last change, and the least majority that counted before it.
     conf_since: (Index, usize),
     goal: Membership,
+    /// Members that wait to be settled in any group of theirs.
+    unsettled_elsewhere: BTreeSet<MemberId>,
     snapshots: Snapshots,
     /// Commands that a leader has declined, to be answered in the next flush.
     declined: Vec<(RequestId, MemberRefused)>,
@@ -161,6 +164,12 @@ pub struct Group<R: EntryReader> {
     elections: u64,
     /// Of a member whose last batch was torn, until the others have settled it (rule L2).
     settling: Option<Settling>,
+    /// The log is marked as unsettled: the others are told so for as long, since a start would have to settle it again.
+    marked: bool,
+    /// That mark is to go.
+    unmark_due: bool,
+    /// A barrier is under way by which a learner settles.
+    settling_read: bool,
     /// What others have told of their logs, and know of this one.
     standings: Standings,
     /// Entries that damage has taken, on their way back; while some that Raft needs are among them, Raft stands still.
@@ -229,6 +238,7 @@ impl<R: EntryReader> Group<R> {
             conf: Arc::new(conf),
             conf_since: (Index(0), usize::MAX),
             goal: Membership::default(),
+            unsettled_elsewhere: BTreeSet::new(),
             snapshots: Snapshots::resumed(machine.bytes()),
             machine,
             declined: Vec::new(),
@@ -259,6 +269,9 @@ impl<R: EntryReader> Group<R> {
             oldest_ticks: 0,
             elections: 0,
             settling: None,
+            marked: false,
+            unmark_due: false,
+            settling_read: false,
             standings: Standings::default(),
             repair: Repair::default(),
             paused: None,
@@ -290,6 +303,7 @@ impl<R: EntryReader> Group<R> {
     /// Says that recovery cut off a torn batch, which this member may have acknowledged. A member alone has nobody to
     /// settle it with.
     pub fn torn(&mut self) {
+        self.marked = true;
         if self.conf.votes(self.config.me) {
             self.settle_with(self.conf.voting_but(self.config.me));
         } else {
@@ -343,6 +357,7 @@ impl<R: EntryReader> Group<R> {
         if self.ticks % self.config.heartbeat_ticks.max(1) as u64 == 0 {
             self.ask_applied();
             self.ask_terms();
+            self.read_to_settle();
             self.standings.tick(&self.linked);
         }
         self.told.clear();
@@ -469,6 +484,10 @@ impl<R: EntryReader> Group<R> {
         }
         // Here, so that barriers which came since their round was asked get theirs in the same flush.
         for (request, since_us) in self.barriers.passed(self.machine.applied()) {
+            if request == SETTLING_READ {
+                self.settle_learner();
+                continue;
+            }
             self.complete(effects, request, since_us, now_us, End::Barrier { applied: self.machine.applied() });
         }
         Ok(ready || self.raw.store().failed().is_some())

@@ -4,7 +4,7 @@
 use super::Group;
 use crate::bytes_le::{u32_at, u64_at};
 use crate::event::{Submission, SUBMISSION_HEADER_BYTES};
-use crate::ids::{GroupId, Index, MemberId};
+use crate::ids::{GroupId, Index, MemberId, RequestId};
 use crate::ordered::conf::Conf;
 use crate::ordered::effects::Effects;
 use crate::ordered::settling::Settling;
@@ -19,6 +19,8 @@ use raft::StateRole;
 use std::collections::BTreeSet;
 use thiserror::Error;
 
+/// Of no caller: those are numbered from 1 on in each life.
+pub(super) const SETTLING_READ: RequestId = RequestId(0);
 /// Context of an answer that says: this log ends before what was acknowledged.
 pub(super) const REGRESSED: &[u8] = b"regressed";
 
@@ -262,7 +264,7 @@ impl<R: EntryReader> Group<R> {
             self.heard_at = self.ticks;
         }
         match &mut self.settling {
-            Some(settling) if settled && settling.speaks_to(from) => self.settling = None,
+            Some(settling) if settled && settling.knows_terms() => self.settling = None,
             Some(settling) if follows => settling.led(from, term, goes_on),
             _ => {}
         }
@@ -278,6 +280,29 @@ impl<R: EntryReader> Group<R> {
         for member in asked {
             let frame = frame::build(FrameKind::TermQuery, self.config.group, 0, |_| {});
             self.outbox.push((member, Channel::Urgent, frame));
+        }
+    }
+
+    /// A learner is settled by a barrier of this life: only a leader that a majority still follows can answer it. One that
+    /// was deposed may know no more than it did before this member became a voter, and lost what it acknowledged as one.
+    pub(super) fn read_to_settle(&mut self) {
+        let leader = self.leader.filter(|leader| self.settling.as_ref().is_some_and(|settling| settling.is_learner() && settling.speaks_to(*leader)));
+        if leader.is_some() && !std::mem::replace(&mut self.settling_read, true) {
+            // Nobody waits for it: it has no time of its own.
+            self.barriers.add(SETTLING_READ, 0);
+        }
+    }
+
+    /// Everything that was committed before the barrier is applied, the own promotion included if there was one.
+    pub(super) fn settle_learner(&mut self) {
+        self.settling_read = false;
+        if !self.settling.as_ref().is_some_and(Settling::is_learner) {
+            return;
+        }
+        if self.conf.votes(self.config.me) {
+            self.settle_among(self.machine.applied(), self.conf.voting_but(self.config.me));
+        } else {
+            self.settling = None;
         }
     }
 

@@ -100,6 +100,8 @@ pub struct Standings {
     put_back: Option<(PutBack, u64)>,
     /// The log is to be marked as unsettled.
     mark_due: bool,
+    /// Members that have said that they wait to be settled.
+    unsettled: BTreeSet<MemberId>,
 }
 
 impl Standings {
@@ -182,7 +184,7 @@ impl<R: EntryReader> Group<R> {
         let standing = self.standing();
         self.standings.reach = standing.end;
         let memory = match self.standings.memory {
-            _ if self.settling.is_some() => Memory::Unsettled,
+            _ if self.settling.is_some() || self.marked => Memory::Unsettled,
             Memory::Unsettled => Memory::Settled,
             known => known,
         };
@@ -193,7 +195,11 @@ impl<R: EntryReader> Group<R> {
             self.standings.due = true;
         }
         if std::mem::take(&mut self.standings.mark_due) {
+            self.marked = true;
             effects.writes.push(Write { group: self.config.group, number: 0, ops: Vec::new(), purpose: Purpose::Doubt });
+        }
+        if std::mem::take(&mut self.unmark_due) {
+            effects.writes.push(Write { group: self.config.group, number: 0, ops: Vec::new(), purpose: Purpose::Settled });
         }
         if std::mem::take(&mut self.standings.due) {
             for to in &self.standings.unanswered {
@@ -224,6 +230,11 @@ impl<R: EntryReader> Group<R> {
             *known = known.max(&shown);
         }
         let doubted = memory == Memory::Whole as u8 && shown.shows_less_than(known);
+        if memory == Memory::Unsettled as u8 {
+            self.standings.unsettled.insert(from);
+        } else {
+            self.standings.unsettled.remove(&from);
+        }
         if doubted {
             self.standings.doubted.insert(from);
         } else {
@@ -278,6 +289,26 @@ impl<R: EntryReader> Group<R> {
         let term = self.raw.raft.term;
         self.raw.raft.become_follower(term, 0);
         self.draw_timeout();
+    }
+
+    /// Members that have said that they wait to be settled, in this group.
+    pub fn unsettled_members(&self) -> impl Iterator<Item = MemberId> + '_ {
+        self.standings.unsettled.iter().copied()
+    }
+
+    /// Whether the log is marked as unsettled.
+    pub fn is_marked(&self) -> bool {
+        self.marked
+    }
+
+    /// The mark may go: no group needs it.
+    pub fn unmark(&mut self) {
+        self.unmark_due = true;
+    }
+
+    /// The mark is gone.
+    pub fn unmarked(&mut self) {
+        self.marked = self.settling.is_some();
     }
 
     /// As `put_back`, noticed in another group: the directory is one.

@@ -57,7 +57,6 @@ pub struct Running {
     pub jobs: VecDeque<Job>,
     pub job_planned: bool,
     clock: HybridClock,
-    unsettled: bool,
     upkeep: Upkeep,
     pub excess: Option<Excess>,
     /// In this life, for whoever asked for it.

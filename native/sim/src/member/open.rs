@@ -55,7 +55,6 @@ impl Member {
             recovered.recovery.groups.values_mut().for_each(|group| group.hard_state.vote = MemberId(0));
         }
         recovered.recovery.unsettled &= setup.plant != Some(Plant::DamagedTailVotes);
-        let unsettled = recovered.recovery.unsettled;
         let groups = open::start(&recovered, &config)?;
         let running = Running {
             log: recovered.log,
@@ -67,7 +66,6 @@ impl Member {
             jobs: VecDeque::new(),
             job_planned: false,
             clock: HybridClock::default(),
-            unsettled,
             excess: None,
             written_bytes: 0,
             upkeep: Upkeep::new(UPKEEP),

@@ -50,7 +50,6 @@ impl Member {
                 running.writing = Some(Writing { batch });
                 return Err(error);
             }
-            running.unsettled = true;
         }
         let stats = match running.log.append(&batch.ops) {
             Ok(stats) => stats,
@@ -63,15 +62,15 @@ impl Member {
                 return Err(error);
             }
         };
-        self.shadow.apply(&batch.ops);
-        let finished = batch.finish();
+        // A batch of nothing is none: the last one on disk is still that before.
+        if !batch.is_empty() {
+            self.shadow.apply(&batch.ops);
+        }
+        let settled = batch.settles && running.log.clear_unsettled().is_ok();
+        let finished = Finished { settled, ..batch.finish() };
         if stats.rolled {
             // A spare that cannot be made is not an error yet: the next roll will meet it.
             let _ = running.log.spare_pool().fill(&mut || {});
-        }
-        if running.unsettled && running.groups.is_settled() {
-            // What cannot be removed now stays, and costs a settling at the next start.
-            running.unsettled = running.log.clear_unsettled().is_err();
         }
         running.written_bytes += stats.bytes;
         let mut unreadable = running.upkeep.after_batch(&mut running.log, stats, !finished.marks.is_empty())?;
