@@ -221,6 +221,8 @@ impl World {
         }
         if group.is_settled() {
             at.torn = false;
+            // As a member of several groups does, once its log is no longer marked.
+            group.unmarked();
         }
         at.applied_ever = at.applied_ever.max(group.machine().applied());
         for event in at.effects.suppressed.drain(..) {
