@@ -56,6 +56,8 @@ fn every_record_comes_back(snapshot_entries: u64) {
         cluster.start("a");
         cluster.wait_agreed(&format!("after damage at byte {offset}"), events as u64);
         assert!(cluster.journal("a") == whole, "the journal after damage at byte {offset}");
+        // The journal may be whole a moment before the status says so.
+        cluster.wait("it is counted", || cluster.status("a").repaired > 0);
         assert_eq!(cluster.status("a").repaired, 1, "byte {offset}");
         cluster.stop("a");
     }
