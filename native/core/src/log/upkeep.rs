@@ -38,6 +38,10 @@ impl Upkeep {
     ///
     /// Errors: as `Log::append` and `Log::release`.
     pub fn after_batch<D: Disk>(&mut self, log: &mut Log<D>, written: AppendStats, marked: bool) -> Result<Vec<LostRange>, LogError> {
+        if written.bytes == 0 {
+            // Nothing was written: what was moved last is still in the last batch alone.
+            return Ok(Vec::new());
+        }
         let release = std::mem::replace(&mut self.release_due, marked);
         let tidy = std::mem::replace(&mut self.tidy_due, marked);
         if release {
