@@ -4,7 +4,6 @@ import { isDeepStrictEqual } from 'node:util';
 import { CrdtReplica } from '../../dist/index.js';
 import { mergeTimes } from '../crdt/clocks.js';
 import { type Entries, type MapKind, MAPS } from '../crdt/maps.js';
-import { heldBy } from '../crdt/memory.js';
 import { PEER_ELEMENTS, SETS } from '../crdt/sets.js';
 import type { Context, Suite } from '../context.js';
 import { median } from '../samples.js';
@@ -91,12 +90,6 @@ function maps({ options, report, progress }: Context): void {
     const times = Array.from({ length: options.rounds }, () => untilEqualMs(kind));
     equal.set(kind.name, median(times));
     report.addRounds('crdt', `crdt.tenReplicas.${kind.name}`, times, 'ms');
-    const memory = heldBy(() => {
-      const replica = kind.make(1);
-      replica.assign(entriesOf(keys, 0));
-      return replica;
-    });
-    report.add('crdt', `crdt.map.${kind.name}.memory`, memory.bytes / keys, 'bytes');
   }
   const ratio = (of: (figures: MapFigures) => number, peer: string): number => of(found.get(peer) as MapFigures) / of(found.get('ours') as MapFigures);
   report.add('crdt', 'crdt.map.merge.yjsRatio', ratio(({ mergeMs }) => median(mergeMs), 'yjs'), 'ratio');
