@@ -145,6 +145,30 @@ proptest! {
     }
 
     #[test]
+    fn hostile_comparisons_change_nothing(shape in shapes(), steps in steps(ACTORS.len()), flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4), answers in 0..3) {
+        let (mut replicas, _) = play(shape, &steps);
+        let mut message = replicas[1].0.begin_compare();
+        for at in 0..answers {
+            match replicas[at as usize % 2].0.compare(&message).map(|compared| compared.reply) {
+                Ok(Some(reply)) => message = reply,
+                _ => break,
+            }
+        }
+        let body = message.len() - 4;
+        for (at, with) in flips {
+            message[at.index(body)] ^= with;
+        }
+        let checksum = crc32c::crc32c(&message[..body]);
+        message[body..].copy_from_slice(&checksum.to_le_bytes());
+        let object = &mut replicas[0].0;
+        let before = Model::of(object);
+        if object.compare(&message).is_err() {
+            prop_assert_eq!(Model::of(object), before);
+        }
+        prop_assert_eq!(Model::of(&merged(shape, &[object.state()])), Model::of(object));
+    }
+
+    #[test]
     fn hostile_bytes_change_nothing(shape in shapes(), steps in steps(ACTORS.len()), at in any::<prop::sample::Index>(), with in any::<u8>(), fix in any::<bool>(), cut in any::<bool>()) {
         let (mut replicas, _) = play(shape, &steps);
         let mut state = replicas[1].0.state();
@@ -201,6 +225,25 @@ fn long_histories_stay_the_model() {
         let memory = replicas[0].0.store().memory_bytes();
         assert!(memory < 200_000 + 400 * facts, "{shape:?}: {memory} bytes for {facts} facts");
     }
+}
+
+/// Each place costs its receiver a walk over what is there: one named a thousand times would cost a thousand.
+#[test]
+fn a_comparison_names_each_place_once() {
+    let shape = Shape::all().find(|shape| shape.of.is_keyed() && !shape.map).expect("a set");
+    let (mut one, mut other) = (object(shape, "a"), object(shape, "b"));
+    one.insert(&[], b"x").expect("a set");
+    other.merge(&one.state(), None).expect("a state of ours");
+    // Version, type, no flags; one actor "a" that has seen 1; of it one part over 1, with one block twice.
+    let mut message = vec![1, shape.byte(), 0, 1, 1, b'a', 1, 0, 0, 1, 0, 1, 0, 0, 2];
+    for _ in 0..2 {
+        message.extend_from_slice(&[0, 0]);
+        message.extend_from_slice(&[0; 32]);
+    }
+    message.extend_from_slice(&crc32c::crc32c(&message).to_le_bytes());
+    let refused = other.compare(&message);
+    assert!(matches!(refused, Err(vexfs_core::crdt::CrdtError::Malformed { what, .. }) if what.contains("overlap")), "{refused:?}");
+    assert_eq!(other.store().len(), 1);
 }
 
 /// A hundred thousand elements, a hundred differences: how many bytes that takes.

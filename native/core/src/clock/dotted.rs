@@ -40,15 +40,6 @@ impl DottedVector {
         self.by_actor.iter().all(Ranges::is_empty)
     }
 
-    pub fn clear(&mut self) {
-        self.by_actor.clear();
-    }
-
-    /// Whether every dot of `other`, over the same table, is here.
-    pub fn covers(&self, other: &DottedVector) -> bool {
-        other.by_actor.iter().enumerate().all(|(at, ranges)| self.of(ActorId(at as u16)).covers(ranges))
-    }
-
     /// Those of whom anything is known.
     pub fn actors(&self) -> impl Iterator<Item = (ActorId, &Ranges)> {
         let known = self.by_actor.iter().enumerate().filter(|(_, ranges)| !ranges.is_empty());

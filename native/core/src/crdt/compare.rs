@@ -16,6 +16,7 @@ use super::store::Store;
 use super::types::Shape;
 use super::CrdtError;
 use crate::clock::{ActorId, DottedVector, Ranges};
+use std::collections::BTreeSet;
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 3;
@@ -246,12 +247,22 @@ fn take(shape: Shape, message: &[u8]) -> Result<Said, CrdtError> {
         let name = std::str::from_utf8(fields.take(length)?).map_err(|_| fields.error("an actor's name is not UTF-8"))?;
         known.push((name.to_owned(), fields.ranges()?));
     }
-    let mut parts = Vec::new();
+    let (mut parts, mut told) = (Vec::new(), BTreeSet::new());
     for _ in 0..fields.count(known.len())? {
         let (actor, over) = (fields.count(known.len() - 1)?, fields.ranges()?);
         let mut nodes = Vec::new();
+        let mut after = None;
         for _ in 0..fields.count(NODES_MAX.min(fields.left()))? {
-            nodes.push(take_node(&mut fields)?);
+            let (place, node) = take_node(&mut fields)?;
+            // So that a message costs no more than to go over what is here once.
+            if after.is_some_and(|after| place.first() <= after) {
+                return Err(fields.error("places overlap or do not ascend"));
+            }
+            after = Some(place.last());
+            nodes.push((place, node));
+        }
+        if !told.insert(&known[actor].0) {
+            return Err(fields.error("an actor is there twice"));
         }
         parts.push(Part { actor, over, nodes });
     }

@@ -101,7 +101,7 @@ impl Object {
         self.store.context()
     }
 
-    fn expect(&self, types: &[Type], operation: &'static str) -> Result<(), CrdtError> {
+    fn require(&self, types: &[Type], operation: &'static str) -> Result<(), CrdtError> {
         if types.contains(&self.shape.of) {
             return Ok(());
         }
@@ -125,7 +125,7 @@ impl Object {
 
     /// Adds to a counter.
     pub fn add(&mut self, scope: &[u8], by: i64) -> Result<(), CrdtError> {
-        self.expect(&[Type::GCounter, Type::PnCounter], "be added to")?;
+        self.require(&[Type::GCounter, Type::PnCounter], "be added to")?;
         let key = self.key(scope, None)?;
         match (self.shape.of, u64::try_from(by)) {
             (Type::GCounter, Ok(by)) => g_counter::add(&mut self.store, self.me, &key, by),
@@ -136,7 +136,7 @@ impl Object {
 
     /// What a counter comes to.
     pub fn count(&self, scope: &[u8]) -> Result<i128, CrdtError> {
-        self.expect(&[Type::GCounter, Type::PnCounter], "be counted")?;
+        self.require(&[Type::GCounter, Type::PnCounter], "be counted")?;
         let key = self.key(scope, None)?;
         Ok(match self.shape.of {
             Type::GCounter => g_counter::value(&self.store, &key),
@@ -146,7 +146,7 @@ impl Object {
 
     /// Sets a register; `stamp` is the hybrid clock now.
     pub fn set(&mut self, scope: &[u8], value: &[u8], stamp: u64) -> Result<(), CrdtError> {
-        self.expect(&[Type::LwwRegister, Type::MvRegister], "be set")?;
+        self.require(&[Type::LwwRegister, Type::MvRegister], "be set")?;
         let (key, value) = (self.key(scope, None)?, check_value(value)?);
         match self.shape.of {
             Type::LwwRegister => lww_register::set(&mut self.store, self.me, &key, value, stamp),
@@ -156,8 +156,8 @@ impl Object {
 
     /// Sets many keys of a map of registers, or none.
     pub fn set_all(&mut self, entries: &[(&[u8], &[u8])], stamp: u64) -> Result<(), CrdtError> {
-        self.expect_map()?;
-        self.expect(&[Type::LwwRegister, Type::MvRegister], "be set")?;
+        self.require_map()?;
+        self.require(&[Type::LwwRegister, Type::MvRegister], "be set")?;
         let mut bytes = 0;
         for (key, value) in entries {
             bytes += self.key(key, None)?.len() + check_value(value)?.len() + STAMP_BYTES;
@@ -168,7 +168,7 @@ impl Object {
 
     /// The values of a register: one, several side by side, or none where it was never set.
     pub fn values(&self, scope: &[u8]) -> Result<Vec<&[u8]>, CrdtError> {
-        self.expect(&[Type::LwwRegister, Type::MvRegister], "be set")?;
+        self.require(&[Type::LwwRegister, Type::MvRegister], "be set")?;
         let key = self.key(scope, None)?;
         Ok(match self.shape.of {
             Type::LwwRegister => lww_register::get(&self.store, &key).into_iter().collect(),
@@ -178,7 +178,7 @@ impl Object {
 
     /// Adds an element to a set; false when it makes no difference.
     pub fn insert(&mut self, scope: &[u8], element: &[u8]) -> Result<bool, CrdtError> {
-        self.expect(&[Type::OrSet, Type::TwoPhaseSet], "have elements")?;
+        self.require(&[Type::OrSet, Type::TwoPhaseSet], "have elements")?;
         let key = self.key(scope, Some(element))?;
         match self.shape.of {
             Type::OrSet => or_set::add(&mut self.store, self.me, &key).map(|()| true),
@@ -199,7 +199,7 @@ impl Object {
     }
 
     fn check_elements(&self, scope: &[u8], elements: &[&[u8]]) -> Result<(), CrdtError> {
-        self.expect(&[Type::OrSet, Type::TwoPhaseSet], "have elements")?;
+        self.require(&[Type::OrSet, Type::TwoPhaseSet], "have elements")?;
         let mut bytes = 0;
         for element in elements {
             bytes += self.key(scope, Some(element))?.len() + 1;
@@ -209,7 +209,7 @@ impl Object {
 
     /// Removes an element of a set; false when it is not there.
     pub fn remove(&mut self, scope: &[u8], element: &[u8]) -> Result<bool, CrdtError> {
-        self.expect(&[Type::OrSet, Type::TwoPhaseSet], "have elements")?;
+        self.require(&[Type::OrSet, Type::TwoPhaseSet], "have elements")?;
         let key = self.key(scope, Some(element))?;
         match self.shape.of {
             Type::OrSet => Ok(or_set::remove(&mut self.store, &key)),
@@ -218,7 +218,7 @@ impl Object {
     }
 
     pub fn has(&self, scope: &[u8], element: &[u8]) -> Result<bool, CrdtError> {
-        self.expect(&[Type::OrSet, Type::TwoPhaseSet], "have elements")?;
+        self.require(&[Type::OrSet, Type::TwoPhaseSet], "have elements")?;
         let key = self.key(scope, Some(element))?;
         Ok(match self.shape.of {
             Type::OrSet => or_set::has(&self.store, &key),
@@ -228,7 +228,7 @@ impl Object {
 
     /// The elements of a set, in the order of their bytes.
     pub fn elements(&self, scope: &[u8]) -> Result<Vec<&[u8]>, CrdtError> {
-        self.expect(&[Type::OrSet, Type::TwoPhaseSet], "have elements")?;
+        self.require(&[Type::OrSet, Type::TwoPhaseSet], "have elements")?;
         self.key(scope, Some(&[]))?;
         if !self.shape.map {
             let two_phase = self.shape.of == Type::TwoPhaseSet;
@@ -244,31 +244,31 @@ impl Object {
 
     /// The keys of a map under which there is anything, in the order of their bytes.
     pub fn map_keys(&self) -> Result<Vec<&[u8]>, CrdtError> {
-        self.expect_map()?;
+        self.require_map()?;
         Ok(if self.shape.of.is_keyed() { self.store.scopes().collect() } else { self.store.by_key().map(|(key, _)| key).collect() })
     }
 
     /// Every key of a map of registers with the value that has won.
     pub fn entries(&self) -> Result<impl Iterator<Item = (&[u8], &[u8])>, CrdtError> {
-        self.expect_map()?;
-        self.expect(&[Type::LwwRegister], "have one value a key")?;
+        self.require_map()?;
+        self.require(&[Type::LwwRegister], "have one value a key")?;
         let winner = |(key, facts)| lww_register::winner(&self.store, facts).map(|value| (key, value));
         Ok(self.store.by_key().filter_map(winner))
     }
 
     /// Removes a key of a map, with what was seen under it; false when there is nothing.
     pub fn delete(&mut self, scope: &[u8]) -> Result<bool, CrdtError> {
-        self.expect_map()?;
+        self.require_map()?;
         Ok(if self.shape.of.is_keyed() { self.store.remove_scope(scope) } else { self.store.remove(scope) })
     }
 
     /// Whether there is anything under a key of a map.
     pub fn has_key(&self, scope: &[u8]) -> Result<bool, CrdtError> {
-        self.expect_map()?;
+        self.require_map()?;
         Ok(if self.shape.of.is_keyed() { self.store.scope(scope).next().is_some() } else { self.store.has(scope) })
     }
 
-    fn expect_map(&self) -> Result<(), CrdtError> {
+    fn require_map(&self) -> Result<(), CrdtError> {
         if self.shape.map {
             return Ok(());
         }
