@@ -126,7 +126,7 @@ pub struct FileDisk {
     mode: Mode,
     faults: Arc<Faults>,
     // The fields are dropped in order: the lock goes before the registration, so that the next opener finds both free.
-    _lock: Option<File>,
+    _lock: Option<DirLock>,
     _registered: Registered,
 }
 
@@ -171,12 +171,10 @@ impl FileDisk {
                 opened => opened.map(Some),
             },
         };
-        let lock = lock.map_err(failed("open", &lock_path))?;
-        if let Some(lock) = &lock {
-            if !try_lock(lock, mode).map_err(failed("lock", &lock_path))? {
-                return Err(in_use());
-            }
-        }
+        let lock = match lock.map_err(failed("open", &lock_path))? {
+            Some(file) => Some(DirLock::take(file, mode).map_err(failed("lock", &lock_path))?.ok_or_else(in_use)?),
+            None => None,
+        };
         let (dir, faults) = (dir.to_path_buf(), Arc::default());
         Ok(Self { dir, handle, mode, faults, _lock: lock, _registered: registered })
     }
@@ -206,20 +204,34 @@ fn create_dir(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// False when another holder is in the way.
-fn try_lock(file: &File, mode: Mode) -> io::Result<bool> {
-    let operation = if mode == Mode::ReadWrite { libc::LOCK_EX } else { libc::LOCK_SH };
-    loop {
-        // SAFETY: the descriptor is open for as long as `file` is borrowed.
-        if unsafe { libc::flock(file.as_raw_fd(), operation | libc::LOCK_NB) } == 0 {
-            return Ok(true);
+/// The lock on a directory, let go when dropped.
+struct DirLock(File);
+
+impl DirLock {
+    /// `None` when another holder is in the way.
+    fn take(file: File, mode: Mode) -> io::Result<Option<Self>> {
+        let operation = if mode == Mode::ReadWrite { libc::LOCK_EX } else { libc::LOCK_SH };
+        loop {
+            // SAFETY: the descriptor is open for as long as `file` is.
+            if unsafe { libc::flock(file.as_raw_fd(), operation | libc::LOCK_NB) } == 0 {
+                return Ok(Some(Self(file)));
+            }
+            let error = io::Error::last_os_error();
+            match error.kind() {
+                io::ErrorKind::WouldBlock => return Ok(None),
+                io::ErrorKind::Interrupted => {}
+                _ => return Err(error),
+            }
         }
-        let error = io::Error::last_os_error();
-        match error.kind() {
-            io::ErrorKind::WouldBlock => return Ok(false),
-            io::ErrorKind::Interrupted => {}
-            _ => return Err(error),
-        }
+    }
+}
+
+impl Drop for DirLock {
+    /// Said aloud: to close the file is not enough while a child that this process has just forked holds a copy of the
+    /// descriptor, which it does until it runs its program (flock(2)).
+    fn drop(&mut self) {
+        // SAFETY: the descriptor is open until the file is dropped, after this. A failure leaves it to the closing.
+        unsafe { libc::flock(self.0.as_raw_fd(), libc::LOCK_UN) };
     }
 }
 
@@ -378,5 +390,21 @@ impl DiskFile for OpenFile {
             0 | libc::EINVAL | libc::ENOSYS => Ok(()),
             error => Err(io::Error::from_raw_os_error(error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copied_descriptor_does_not_keep_the_directory() {
+        let dir = tempfile::tempdir().unwrap();
+        let owner = FileDisk::open(dir.path(), Mode::ReadWrite).unwrap();
+        // What a forked child holds until it runs its program.
+        let copy = owner._lock.as_ref().unwrap().0.try_clone().unwrap();
+        drop(owner);
+        FileDisk::open(dir.path(), Mode::ReadWrite).unwrap();
+        drop(copy);
     }
 }
