@@ -64,6 +64,13 @@ test('receipts are found in every group, above and below a snapshot; one that na
   moved.set(id, { ...receipt, found: 0, offset: receipt.offset + 1 });
   const { verdict: other } = await verdictOf(t, [directory], moved);
   t.deepEqual(other.problems.map(({ kind, eventId }) => [kind, eventId]), [['moved', id], ['missing', id]]);
+
+  // A receipt given again by a member whose journal has let the event go knows its place, and no term.
+  const [second, again] = [...receipts][8] as [string, Acknowledged];
+  moved.set(id, { ...receipt, found: 0 }).set(second, { ...again, found: 0, term: 0n });
+  t.deepEqual((await verdictOf(t, [directory], moved)).verdict.problems, []);
+  moved.set(second, { ...again, found: 0, term: again.term + 1n });
+  t.deepEqual((await verdictOf(t, [directory], moved)).verdict.problems.map(({ kind }) => kind), ['moved', 'missing']);
 });
 
 test('an id that the window had forgotten is found to be doubled', async (t) => {

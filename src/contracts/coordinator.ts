@@ -16,6 +16,7 @@ export interface Receipt {
   readonly index: bigint;
   /** Position of the event within its entry, from 0. */
   readonly offset: number;
+  /** Of the entry; 0 of a receipt given again where the journal has let the event go. */
   readonly term: bigint;
   /** Opaque position of the event; `subscribe({ from: cursor })` goes on right after it. */
   readonly cursor: string;
@@ -23,6 +24,7 @@ export interface Receipt {
   readonly durableMembers: number;
   /** Vector clock of the causal lane; null on the ordered lane. */
   readonly clock: { readonly [actor: string]: string } | null;
+  /** Hybrid logical clock, 48 bits of milliseconds and a counter; 0 where `term` is. */
   readonly hlc: bigint;
   readonly degraded: boolean;
   /** Name of the policy rule that chose the level, or null. */

@@ -149,7 +149,9 @@ export class GroupComparison {
     for (const { eventId, index, offset, term } of journal.scan.sightings(this.group)) {
       const receipt = this.receipts.get(eventId);
       if (receipt === undefined) continue;
-      if (receipt.group === this.group && receipt.index === index && receipt.offset === offset && receipt.term === term) {
+      // A receipt given again may not know its term any more.
+      const sameTerm = receipt.term === term || receipt.term === 0n;
+      if (receipt.group === this.group && receipt.index === index && receipt.offset === offset && sameTerm) {
         receipt.found |= 1 << journal.member;
       } else if (index <= journal.group.commitIndex) {
         this.problems.add(
