@@ -236,6 +236,7 @@ pub fn end(completion: &Completion) -> String {
             outcome_text(outcome)
         ),
         End::Barrier { applied } => format!("barrier passed at {applied}"),
+        End::Kept { actor, counter, .. } => format!("kept as {counter} of {actor}"),
         End::Withdrawn => "withdrawn".to_string(),
         End::Declined(refused) => format!("declined: {refused}"),
     }

@@ -5,6 +5,7 @@
 //! empty, always begins with a snapshot from a leader.
 
 use super::Member;
+use crate::causal::{is_origin, Lane, LaneConfig};
 use crate::ids::{GroupId, Index, MemberId, Term};
 use crate::log::{
     Disk, GroupRecovery, HardState, Log, LogError, LogOptions, LogReader, Op, Recovery, SnapshotMark, Wanted,
@@ -63,10 +64,26 @@ pub struct MemberConfig {
     /// See `GroupConfig`.
     pub read_lease_us: u64,
     pub log: LogOptions,
+    pub causal: CausalConfig,
     /// Everything random comes from here.
     pub seed: u64,
     /// Random; becomes the directory's id when it is new.
     pub fresh_directory_id: [u8; 16],
+}
+
+/// Settings of the causal lane (see `LaneConfig`).
+#[derive(Clone, Copy, Debug)]
+pub struct CausalConfig {
+    pub continuity_ticks: u64,
+    pub gossip_ticks: u64,
+    pub fetch_ticks: u64,
+    pub buffer_entries: usize,
+}
+
+impl Default for CausalConfig {
+    fn default() -> Self {
+        Self { continuity_ticks: 50, gossip_ticks: 2, fetch_ticks: 10, buffer_entries: 1_000 }
+    }
 }
 
 /// A directory that was recovered, and founded if it was new.
@@ -89,7 +106,8 @@ pub fn recover<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Recovered
         salt_seed: config.seed,
     };
     let (mut log, mut recovery) = Log::open(disk.clone(), config.log.clone(), wanted)?;
-    let (held, asked) = (recovery.groups.keys().next_back().map_or(0, |last| last.0 + 1), config.groups.max(1));
+    let ordered = || recovery.groups.keys().filter(|id| !is_origin(**id));
+    let (held, asked) = (ordered().next_back().map_or(0, |last| last.0 + 1), config.groups.max(1));
     if held > asked {
         return Err(OpenError::FewerGroups { held, asked });
     }
@@ -117,7 +135,7 @@ pub fn recover<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Recovered
 fn begin_again<D: Disk>(log: &mut Log<D>, recovery: &Recovery, config: &MemberConfig) -> Result<BTreeMap<GroupId, GroupRecovery>, LogError> {
     let alone = !config.joins && config.founders.len() < 2;
     let lost = |id: &GroupId| recovery.damaged.iter().any(|range| range.group == *id && range.first <= FOUNDED_AT);
-    let headless = |(id, found): &(&GroupId, &GroupRecovery)| found.snapshot.is_none() && found.last_index > Index(0) && lost(id);
+    let headless = |(id, found): &(&GroupId, &GroupRecovery)| !is_origin(**id) && found.snapshot.is_none() && found.last_index > Index(0) && lost(id);
     let begun = |(id, found): (&GroupId, &GroupRecovery)| {
         (*id, GroupRecovery { hard_state: HardState { commit: Index(0), ..found.hard_state }, ..empty_log() })
     };
@@ -166,7 +184,22 @@ pub fn start<D: Disk>(recovered: &Recovered<D>, config: &MemberConfig) -> Result
         group.damaged(&log_of, &lost);
         groups.push((id, group));
     }
-    Ok(Member::new(groups))
+    Ok(Member::new(groups, Lane::open(lane_config(config, recovery), recovery, log.reader())))
+}
+
+fn lane_config(config: &MemberConfig, recovery: &Recovery) -> LaneConfig {
+    let life = life_of(config);
+    LaneConfig {
+        me: MemberId::of(&config.node_id),
+        node_id: config.node_id.clone(),
+        life,
+        fresh_incarnation: (life as u32).max(1),
+        unsettled: recovery.unsettled,
+        continuity_ticks: config.causal.continuity_ticks,
+        gossip_ticks: config.causal.gossip_ticks,
+        fetch_ticks: config.causal.fetch_ticks,
+        buffer_entries: config.causal.buffer_entries,
+    }
 }
 
 fn check_ids(founders: &[(String, String)]) -> Result<(), OpenError> {

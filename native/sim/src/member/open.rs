@@ -11,7 +11,7 @@ use std::sync::Arc;
 use vexfs_core::clock::HybridClock;
 use vexfs_core::ids::{GroupId, Index, MemberId};
 use vexfs_core::log::{GroupRecovery, Log, LogEntry, LogError, LogOptions, LogReader, LostRange, Recovery, Upkeep, Wanted};
-use vexfs_core::member::open::{self, MemberConfig, OpenError};
+use vexfs_core::member::open::{self, CausalConfig, MemberConfig, OpenError};
 use vexfs_core::ordered::effects::Effects;
 use vexfs_core::ordered::store::EntryReader;
 use vexfs_core::ordered::Group;
@@ -35,6 +35,7 @@ impl Member {
             limits,
             snapshots: setup.snapshots,
             read_lease_us: setup.read_lease_us,
+            causal: CausalConfig::default(),
             log: LogOptions { segment_bytes: setup.segment_bytes, spare_segments: 1, reserve_bytes: 0 },
             seed: setup.seed ^ self.id.0 ^ u64::from(self.life).rotate_left(40),
             fresh_directory_id: u128::from(self.id.0).to_le_bytes(),

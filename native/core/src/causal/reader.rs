@@ -1,0 +1,282 @@
+//! A subscription to the causal lane: the origins' logs, merged so that nothing comes before what it follows.
+//!
+//! Where it stands is a vector; what it gives from there on is the same for each vector, whatever the member has been
+//! through. Among entries that could come next, the one with the lowest hybrid clock does, so that a replay goes along
+//! with time.
+
+use super::actor::{Actor, Clock, OriginId};
+use super::delivery::{head_of, whole_before};
+use super::OriginView;
+use crate::entry;
+use crate::event::Submission;
+use crate::filter::Filter;
+use crate::ids::{GroupId, Index};
+use crate::journal::pack_item;
+use crate::log::LogEntry;
+use crate::ordered::store::EntryReader;
+use std::collections::{BTreeMap, VecDeque};
+use thiserror::Error;
+
+/// Bytes read of an origin's log at a time.
+const PAGE_BYTES: u64 = 64 * 1024;
+/// Log bytes looked through by one read at most, so that a filter that matches nothing does not hold its caller.
+const SCAN_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+#[derive(Debug, Error)]
+pub enum ReadError {
+    #[error("entry {index} of {name} cannot be read")]
+    Unreadable { group: GroupId, index: Index, name: String },
+    #[error("entry {index} of {name} is no longer in its log, which begins at {first}")]
+    Compacted { index: Index, first: Index, name: String },
+}
+
+/// Where a subscription stands: what it has had of each origin, and of one entry a part.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    pub had: BTreeMap<Actor, u64>,
+    /// Of the entry after those: events up to, not including, this offset.
+    pub part: Option<(Actor, u32)>,
+}
+
+struct Page {
+    entry: LogEntry,
+    follows: Vec<(OriginId, u64)>,
+    whole: bool,
+    hlc: u64,
+    submissions: Vec<Submission>,
+}
+
+/// One origin as far as the subscription has come.
+#[derive(Default)]
+struct Track {
+    had: u64,
+    pages: VecDeque<Page>,
+    /// What entry `had` follows, itself left out; `None` while that is not looked up.
+    clock: Option<Clock>,
+}
+
+pub struct Reader {
+    tracks: Vec<Track>,
+    by_actor: BTreeMap<Actor, OriginId>,
+    /// What came of origins that are not met yet.
+    unmet: BTreeMap<Actor, u64>,
+    part: Option<(OriginId, u32)>,
+    part_unmet: Option<(Actor, u32)>,
+}
+
+/// How much to bring.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    pub bytes_max: usize,
+    pub events_max: u32,
+}
+
+impl Reader {
+    pub fn new(place: Place) -> Self {
+        Self { tracks: Vec::new(), by_actor: BTreeMap::new(), unmet: place.had, part: None, part_unmet: place.part }
+    }
+
+    fn meet(&mut self, origins: &[OriginView]) {
+        for (at, origin) in origins.iter().enumerate().skip(self.tracks.len()) {
+            let id = OriginId(at as u16);
+            self.by_actor.insert(origin.actor, id);
+            let had = self.unmet.remove(&origin.actor).unwrap_or(0);
+            self.tracks.push(Track { had, ..Track::default() });
+            if let Some((_, offset)) = self.part_unmet.take_if(|(actor, _)| *actor == origin.actor) {
+                self.part = Some((id, offset));
+            }
+        }
+    }
+
+    /// Packs events in happened-before order up to what is delivered (docs/formats.md, "Packed causal deliveries").
+    pub fn read<R: EntryReader>(
+        &mut self,
+        log: &R,
+        origins: &[OriginView],
+        delivered: &Clock,
+        bounds: Bounds,
+        filter: Option<&Filter>,
+    ) -> Result<Vec<u8>, ReadError> {
+        self.meet(origins);
+        let mut out = vec![0; 8];
+        let (mut blocks, mut events, mut scanned) = (0u32, 0u32, 0);
+        let before: Vec<u64> = self.tracks.iter().map(|track| track.had).collect();
+        while out.len() < bounds.bytes_max.max(9) && events < bounds.events_max && scanned < SCAN_BYTES_MAX {
+            let next = match self.next(log, origins, delivered) {
+                Ok(next) => next,
+                // What comes before the damage is not to wait for it.
+                Err(_) if events > 0 => break,
+                Err(error) => return Err(error),
+            };
+            let Some(id) = next else { break };
+            scanned += self.tracks[id.at()].pages.front().map_or(0, |page| page.entry.data.len() + 64);
+            let packed = self.pack(log, origins, id, bounds.events_max - events, filter, &mut out)?;
+            events += packed;
+            blocks += u32::from(packed > 0);
+        }
+        // Where it stands now, of those that have moved: what a filter has left out is not to be read again.
+        let moved: Vec<(usize, u64)> = self.tracks.iter().enumerate().map(|(at, track)| (at, track.had)).filter(|(at, had)| before[*at] != *had).collect();
+        for (at, had) in &moved {
+            out.extend_from_slice(&(*at as u16).to_le_bytes());
+            out.extend_from_slice(&had.to_le_bytes());
+        }
+        out[0..4].copy_from_slice(&blocks.to_le_bytes());
+        out[4..8].copy_from_slice(&(moved.len() as u32).to_le_bytes());
+        Ok(out)
+    }
+
+    /// The origin whose entry comes next; `None` at the end of what is delivered.
+    fn next<R: EntryReader>(&mut self, log: &R, origins: &[OriginView], delivered: &Clock) -> Result<Option<OriginId>, ReadError> {
+        if let Some((id, _)) = self.part {
+            self.fill(log, origins, id, delivered)?;
+            if !self.tracks[id.at()].pages.is_empty() {
+                return Ok(Some(id));
+            }
+        }
+        let mut best: Option<(u64, Actor, OriginId)> = None;
+        for (at, origin) in origins.iter().enumerate() {
+            let id = OriginId(at as u16);
+            if self.tracks[at].had >= delivered.get(id) {
+                continue;
+            }
+            self.fill(log, origins, id, delivered)?;
+            let Some(page) = self.tracks[at].pages.front() else { continue };
+            let ready = page.follows.iter().all(|(of, counter)| self.tracks.get(of.at()).is_some_and(|track| track.had >= *counter));
+            let this = (page.hlc, origin.actor, id);
+            if ready && best.is_none_or(|best| this < best) {
+                best = Some(this);
+            }
+        }
+        Ok(best.map(|(.., id)| id))
+    }
+
+    fn fill<R: EntryReader>(&mut self, log: &R, origins: &[OriginView], id: OriginId, delivered: &Clock) -> Result<(), ReadError> {
+        let (origin, track) = (&origins[id.at()], &mut self.tracks[id.at()]);
+        let (next, last) = (track.had + 1, delivered.get(id));
+        if !track.pages.is_empty() || next > last {
+            return Ok(());
+        }
+        if next < origin.first {
+            return Err(ReadError::Compacted { index: Index(next), first: Index(origin.first), name: origin.name.clone() });
+        }
+        let unreadable = || ReadError::Unreadable { group: origin.group, index: Index(next), name: origin.name.clone() };
+        let read = |last: u64| log.entries(origin.group, Index(next), Index(last + 1), PAGE_BYTES).ok();
+        let entries = read(last).or_else(|| read(next)).filter(|entries| !entries.is_empty()).ok_or_else(unreadable)?;
+        for entry in entries {
+            let submissions = entry::unpack_causal(&entry.data).map_err(|_| unreadable())?;
+            let head = head_of(&entry, origin.actor).ok_or_else(unreadable)?;
+            let hlc = submissions.iter().map(Submission::hlc).max().unwrap_or(0);
+            // What it follows is delivered, so that its origin is met.
+            let follows = head.follows.iter().filter_map(|(actor, counter)| Some((*self.by_actor.get(actor)?, *counter))).collect();
+            track.pages.push_back(Page { entry, follows, whole: head.whole, hlc, submissions });
+        }
+        Ok(())
+    }
+
+    /// Packs what is wanted of the next entry of an origin, and moves on. The number of events.
+    fn pack<R: EntryReader>(
+        &mut self,
+        log: &R,
+        origins: &[OriginView],
+        id: OriginId,
+        events_max: u32,
+        filter: Option<&Filter>,
+        out: &mut Vec<u8>,
+    ) -> Result<u32, ReadError> {
+        let from = self.part.take_if(|(of, _)| *of == id).map_or(0, |(_, offset)| offset);
+        let clock = self.clock_of_next(log, origins, id)?;
+        let track = &mut self.tracks[id.at()];
+        let Some(page) = track.pages.front() else { return Ok(0) };
+        let begin = out.len();
+        let (counter, incarnation) = (page.entry.index, u64::from(origins[id.at()].actor.incarnation));
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&id.0.to_le_bytes());
+        let at_clock = out.len();
+        out.extend_from_slice(&[0; 2]);
+        out.extend_from_slice(&counter.0.to_le_bytes());
+        out.extend_from_slice(&[0; 8]);
+        let mut actors = 0u16;
+        for (of, counter) in clock.iter().filter(|(of, _)| *of != id) {
+            out.extend_from_slice(&of.0.to_le_bytes());
+            out.extend_from_slice(&counter.to_le_bytes());
+            actors += 1;
+        }
+        let (mut offset, mut count, mut stopped) = (0u32, 0u32, None);
+        'entry: for submission in &page.submissions {
+            for (position, event) in submission.events().enumerate() {
+                let here = offset;
+                offset += 1;
+                if here < from || filter.is_some_and(|filter| !filter.admits(&event)) {
+                    continue;
+                }
+                if count == events_max {
+                    stopped = Some(here);
+                    break 'entry;
+                }
+                pack_item(out, submission, position as u64, here, counter, incarnation, event.bytes());
+                count += 1;
+            }
+        }
+        let events_all: u32 = page.submissions.iter().map(Submission::count).sum();
+        let block = (out.len() - begin) as u32;
+        out[begin..begin + 4].copy_from_slice(&block.to_le_bytes());
+        out[at_clock..at_clock + 2].copy_from_slice(&actors.to_le_bytes());
+        out[begin + 16..begin + 20].copy_from_slice(&count.to_le_bytes());
+        out[begin + 20..begin + 24].copy_from_slice(&events_all.to_le_bytes());
+        if count == 0 {
+            out.truncate(begin);
+        }
+        match stopped {
+            Some(offset) => self.part = Some((id, offset)),
+            None => {
+                track.had += 1;
+                track.pages.pop_front();
+                track.clock = Some(clock);
+            }
+        }
+        Ok(count)
+    }
+
+    /// All that the next entry of an origin follows.
+    fn clock_of_next<R: EntryReader>(&mut self, log: &R, origins: &[OriginView], id: OriginId) -> Result<Clock, ReadError> {
+        let (origin, track) = (&origins[id.at()], &self.tracks[id.at()]);
+        let Some(page) = track.pages.front() else { return Ok(Clock::default()) };
+        let mut clock = match (&track.clock, page.whole) {
+            (_, true) => Clock::default(),
+            (Some(clock), _) => clock.clone(),
+            (None, false) => {
+                // Not from the beginning on: the entries since the last that named everything say it together.
+                let first = whole_before(track.had + 1).max(origin.first);
+                let (mut clock, mut next) = (Clock::default(), first);
+                while next <= track.had {
+                    let unreadable = || ReadError::Unreadable { group: origin.group, index: Index(next), name: origin.name.clone() };
+                    let entries = log.entries(origin.group, Index(next), Index(track.had + 1), PAGE_BYTES).map_err(|_| unreadable())?;
+                    if entries.is_empty() {
+                        return Err(unreadable());
+                    }
+                    for entry in &entries {
+                        let head = head_of(entry, origin.actor).ok_or_else(unreadable)?;
+                        for (actor, counter) in &head.follows {
+                            if let Some(of) = self.by_actor.get(actor) {
+                                clock.raise(*of, *counter);
+                            }
+                        }
+                    }
+                    next += entries.len() as u64;
+                }
+                clock
+            }
+        };
+        page.follows.iter().for_each(|(of, counter)| clock.raise(*of, *counter));
+        Ok(clock)
+    }
+
+    /// Where it stands.
+    pub fn place(&self, origins: &[OriginView]) -> Place {
+        let met = self.tracks.iter().enumerate().filter(|(_, track)| track.had > 0);
+        let met = met.map(|(at, track)| (origins[at].actor, track.had));
+        let had = met.chain(self.unmet.iter().map(|(actor, had)| (*actor, *had))).collect();
+        let part = self.part.map(|(id, offset)| (origins[id.at()].actor, offset));
+        Place { had, part: part.or(self.part_unmet) }
+    }
+}
