@@ -60,6 +60,11 @@ export class Core {
     return calling(() => this.#native.submit(this.handle, request, submission, appliedQuorum));
   }
 
+  /** Hands in packed events for the causal lane; as `submit`. */
+  publish(request: number, submission: Uint8Array): number {
+    return calling(() => this.#native.publish(this.handle, request, submission));
+  }
+
   barrier(request: number, group: number): number {
     return calling(() => this.#native.requestBarrier(this.handle, request, group));
   }

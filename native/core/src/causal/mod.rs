@@ -56,7 +56,7 @@ pub struct LaneConfig {
     pub fresh_incarnation: u32,
     /// The log may have forgotten what was acknowledged (rule L2).
     pub unsettled: bool,
-    /// Ticks after the open in which the other members can say that the last actor may go on.
+    /// Ticks after the open in which publishes wait for the other members to say that the last actor may go on.
     pub continuity_ticks: u64,
     /// Ticks between two tellings of what is on disk here.
     pub gossip_ticks: u64,
@@ -64,6 +64,11 @@ pub struct LaneConfig {
     pub fetch_ticks: u64,
     /// Entries of an origin that wait in memory for what they follow.
     pub buffer_entries: usize,
+}
+
+/// Takes the first of a queue if it is as wanted.
+fn pop_if<T>(queue: &mut VecDeque<T>, wanted: impl FnOnce(&T) -> bool) -> Option<T> {
+    queue.front().is_some_and(wanted).then(|| queue.pop_front()).flatten()
 }
 
 /// What a write covers, once it is on disk.
@@ -171,7 +176,7 @@ impl<R: EntryReader> Lane<R> {
 
     /// A write is on disk, and all before it.
     pub fn persisted(&mut self, number: u64) {
-        while let Some(done) = self.writes.pop_front_if(|writing| writing.number <= number) {
+        while let Some(done) = pop_if(&mut self.writes, |writing| writing.number <= number) {
             self.writing_bytes -= done.bytes;
             for (origin, last) in done.ends {
                 let origin = &mut self.origins[origin.at()];
@@ -217,7 +222,8 @@ impl<R: EntryReader> Lane<R> {
         };
         let judged = if crate::plants::is(crate::plants::CorePlant::OriginGoesOn) { Verdict::GoOn } else { judged };
         match judged {
-            Verdict::Wait if self.ticks < self.config.continuity_ticks => {}
+            // While nobody publishes there is no hurry.
+            Verdict::Wait if self.ticks < self.config.continuity_ticks || self.intake.len() == 0 => {}
             Verdict::GoOn => {
                 self.me = self.origin_of(actor);
                 let members: Vec<MemberId> = self.peers.keys().copied().collect();
