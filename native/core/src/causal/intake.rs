@@ -94,6 +94,7 @@ impl<R: EntryReader> Lane<R> {
                 offset += submission.count();
                 submissions.push(submission);
             }
+            self.urgent = true;
             let clock = self.write_entry(me, counter, &submissions);
             let of_entry = self.intake.written.len() - submissions.len();
             self.intake.written[of_entry].clock = Some(clock);

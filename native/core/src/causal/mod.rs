@@ -100,6 +100,10 @@ pub struct Lane<R> {
     ops: Vec<Op>,
     /// Of what is in `ops`.
     writing: Writing,
+    /// Somebody here waits for what is in `ops`.
+    urgent: bool,
+    /// Tick of the last write.
+    wrote_at: u64,
     writes: VecDeque<Writing>,
     /// Of all writes that are not on disk.
     writing_bytes: usize,
@@ -197,7 +201,11 @@ impl<R: EntryReader> Lane<R> {
         self.answer(now_us, effects);
         self.push();
         effects.frames.append(&mut self.frames);
-        if !self.ops.is_empty() {
+        // What others have written goes to disk once a tick, or along with what somebody here waits for: each sync takes
+        // as long as the one before, however little it brings.
+        let due = self.urgent || self.writes.is_empty() && self.ticks > self.wrote_at;
+        if due && !self.ops.is_empty() {
+            (self.urgent, self.wrote_at) = (false, self.ticks);
             let ops = std::mem::take(&mut self.ops);
             let number = self.writing.number;
             let next = Writing { number: number + 1, bytes: 0, ends: Vec::new(), repairs: Vec::new() };
