@@ -2,6 +2,7 @@
 import { EventEmitter } from 'node:events';
 import type {
   CoordinatorNode,
+  CrdtObjects,
   Delivery,
   EventInput,
   Members,
@@ -19,8 +20,8 @@ import type {
 import { isCausal } from '../contracts/index.js';
 import { type CoordinatorConfig, parseAddress, type ResolvedConfig, resolveConfig } from '../config/index.js';
 import { CoordinatorError, isErrorCode } from '../errors/index.js';
-import { Catalogue, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
-import { causalOrigins, Core, END, type End, FilterHandle, PEER_CORE_MODULE } from '../native/index.js';
+import { Catalogue, type CausalContext, CRDT_DELTA, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
+import { causalActor, causalOrigins, Core, END, type End, FilterHandle, PEER_CORE_MODULE } from '../native/index.js';
 import { PeerNetwork, type Refused } from '../network/index.js';
 import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
 import { CausalPublisher } from './causal-publisher.js';
@@ -31,6 +32,7 @@ import { Growth } from './growth.js';
 import { Journal } from './journal.js';
 import { Links } from './links.js';
 import { NodeMembers } from './members.js';
+import { NodeCrdt } from './node-crdt.js';
 import { Neighbours } from './neighbours.js';
 import { Origins } from './origins.js';
 import { OpenSubscriptions } from './open-subscriptions.js';
@@ -75,13 +77,14 @@ export class Coordinator implements CoordinatorNode {
   readonly #links: Links;
   readonly #removal: Removal;
   readonly #snapshots: Snapshots;
+  readonly #crdt: NodeCrdt;
   readonly members: Members;
   readonly #catalogue: Catalogue;
   readonly #ids: EventIds;
   readonly #writer: SubmissionWriter;
   readonly #sessions = new WeakMap<Session, SessionState>();
   readonly #subscriptions = new OpenSubscriptions();
-  readonly #events = new EventEmitter<{ failed: [CoordinatorError]; refused: [Refused] }>();
+  readonly #events = new EventEmitter<{ failed: [CoordinatorError]; refused: [Refused]; crdtRefused: [CoordinatorError] }>();
   #network: PeerNetwork | null = null;
   #neighbours: Neighbours | null = null;
   #watch: NodeJS.Timeout | null = null;
@@ -136,6 +139,17 @@ export class Coordinator implements CoordinatorNode {
       groups,
       timeoutMs,
     });
+    this.#crdt = new NodeCrdt({
+      core,
+      growth: this.#growth,
+      context: this.#causalContext(),
+      nodeId,
+      actor: () => causalActor(core.handle),
+      nowMs: () => ports.nowMs(),
+      randomU64: () => ports.randomU64(),
+      publish: (events) => this.#causal.publish(events, 'causal', {}, true),
+      onRefused: (error) => this.#events.emit('crdtRefused', error),
+    });
     this.#snapshots = new Snapshots({ core, requests: this.#requests, dataDir: config.dataDir, groups, timeoutMs });
     this.members = new NodeMembers({
       core,
@@ -159,6 +173,7 @@ export class Coordinator implements CoordinatorNode {
     const core = await Core.open(openOptionsOf(resolved, ports));
     const node = new Coordinator(resolved, core, ports);
     try {
+      await node.#crdt.open();
       await node.#join();
     } catch (error) {
       await core.close();
@@ -263,6 +278,12 @@ export class Coordinator implements CoordinatorNode {
     return state;
   }
 
+  /** CRDTs that all nodes share, by name: a write is here at once, on disk when its promise resolves, and at the others when they have heard of it. */
+  get crdt(): CrdtObjects<Promise<Receipt | null>> {
+    this.#check();
+    return this.#crdt;
+  }
+
   /** A stream of the events that `where` lets through; it ends when its signal aborts, it is closed, or the node closes. */
   subscribe(options: SubscribeOptions = {}): Subscription {
     this.#check();
@@ -290,8 +311,14 @@ export class Coordinator implements CoordinatorNode {
   #subscribeCausal(options: SubscribeOptions): CausalSubscription {
     if (options.consumer !== undefined) throw new CoordinatorError('USAGE', 'named consumers are of the ordered lane; keep the cursor of what was done instead');
     const start = startOf(options.from, this.#cursors);
-    const context = { catalogue: this.#catalogue, cursors: this.#cursors, group: 0, consumer: null, originOf: (number: number) => this.#origins.at(number) };
-    return new CausalSubscription({ core: this.#core, growth: this.#growth, context }, options, start, this.#filterOf(options));
+    const { codes, categories } = filterOf(options.where, this.#catalogue);
+    // They are shown to whoever names them.
+    const crdtDeltas = codes.includes(CRDT_DELTA) || categories.includes(CRDT_DELTA & 0xff00);
+    return new CausalSubscription({ core: this.#core, growth: this.#growth, context: this.#causalContext(), crdtDeltas }, options, start, this.#filterOf(options));
+  }
+
+  #causalContext(): CausalContext {
+    return { catalogue: this.#catalogue, cursors: this.#cursors, group: 0, consumer: null, originOf: (number: number) => this.#origins.at(number) };
   }
 
   #filterOf({ where }: SubscribeOptions): FilterHandle | null {
@@ -345,9 +372,13 @@ export class Coordinator implements CoordinatorNode {
   on(event: 'failed', listener: (error: CoordinatorError) => void): this;
   /** A connection that this node refused, or that a peer refused it; a refusal that repeats may be told again. */
   on(event: 'refused', listener: (refused: Refused) => void): this;
-  on(...[event, listener]: ['failed', (error: CoordinatorError) => void] | ['refused', (refused: Refused) => void]): this {
-    if (event === 'refused') {
-      this.#events.on(event, listener);
+  /** A delta of a CRDT that cannot be taken in: somebody has published what is none. */
+  on(event: 'crdtRefused', listener: (error: CoordinatorError) => void): this;
+  on(
+    ...[event, listener]: ['failed', (error: CoordinatorError) => void] | ['refused', (refused: Refused) => void] | ['crdtRefused', (error: CoordinatorError) => void]
+  ): this {
+    if (event !== 'failed') {
+      this.#events.on(event, listener as never);
       return this;
     }
     this.#events.on(event, listener);
@@ -377,6 +408,7 @@ export class Coordinator implements CoordinatorNode {
 
   async #close(): Promise<void> {
     this.#subscriptions.closeAll();
+    this.#crdt.close();
     const until = this.#ports.monotonicMs() + DRAIN_MS;
     while (this.#failure === null && this.#requests.size > 0 && this.#ports.monotonicMs() < until) {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_STEP_MS));
@@ -420,6 +452,7 @@ export class Coordinator implements CoordinatorNode {
     this.#publisher.release();
     this.#causal.release();
     this.#subscriptions.closeAll();
+    this.#crdt.close();
     this.#events.emit('failed', error);
   }
 

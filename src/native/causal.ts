@@ -32,6 +32,11 @@ export function causalOrigins(handle: number): CausalOrigin[] {
   return calling(() => addon().causalOrigins(handle));
 }
 
+/** Who the lane writes as; empty while that is not decided. */
+export function causalActor(handle: number): string {
+  return calling(() => addon().causalActor(handle));
+}
+
 export function causalStatus(handle: number): NativeLane {
   return calling(() => addon().causalStatus(handle));
 }

@@ -122,6 +122,11 @@ export class Core {
     calling(() => this.#native.watchJournal(this.handle, watched));
   }
 
+  /** Whether the causal lane's growth is to be told. */
+  watchCausal(watched: boolean): void {
+    calling(() => this.#native.watchCausal(this.handle, watched));
+  }
+
   /** How far a group's journal goes: what `readJournal` can see. */
   appliedIndex(group: number): bigint {
     return calling(() => this.#native.appliedIndex(this.handle, group));

@@ -142,6 +142,13 @@ pub fn watch_journal(handle: u32, watched: bool) -> Result<()> {
     Ok(())
 }
 
+/// The same for the causal lane.
+#[napi]
+pub fn watch_causal(handle: u32, watched: bool) -> Result<()> {
+    registry::get(handle)?.shared().lane_watched.store(watched, Ordering::SeqCst);
+    Ok(())
+}
+
 fn of_group(handle: u32, group: u32, read: impl Fn(&GroupShared) -> u64) -> Result<BigInt> {
     let node = registry::get(handle)?;
     let group = node.shared().groups.get(&GroupId(group));

@@ -48,6 +48,12 @@ pub struct NativeLaneOrigin {
     pub known: BigInt,
 }
 
+/// Who the lane writes as; empty while that is not decided.
+#[napi]
+pub fn causal_actor(handle: u32) -> Result<String> {
+    Ok(registry::get(handle)?.shared().lane.read().actor.to_string())
+}
+
 #[napi]
 pub fn causal_status(handle: u32) -> Result<NativeLane> {
     let node = registry::get(handle)?;

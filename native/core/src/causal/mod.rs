@@ -224,7 +224,8 @@ impl<R: EntryReader> Lane<R> {
         let mine = self.origins.iter().filter(|origin| origin.actor.member == me && origin.last > 0);
         let (actor, last) = mine.max_by_key(|origin| origin.group).map_or((Actor { member: me, incarnation: 0 }, 0), |origin| (origin.actor, origin.last));
         let own = |actor| self.by_actor.get(&actor).map_or(0, |origin| self.origins[origin.at()].last);
-        let judged = match self.config.unsettled {
+        let damaged = self.by_actor.get(&actor).is_some_and(|origin| !self.origins[origin.at()].lost.is_empty());
+        let judged = match self.config.unsettled || damaged {
             true => Verdict::BeginAnew,
             false => self.continuity.judge(me, &self.table, actor, last, &own),
         };
@@ -234,6 +235,7 @@ impl<R: EntryReader> Lane<R> {
             Verdict::Wait if self.ticks < self.config.continuity_ticks || self.intake.len() == 0 => {}
             Verdict::GoOn => {
                 self.me = self.origin_of(actor);
+                self.origins_moved = true;
                 let members: Vec<MemberId> = self.peers.keys().copied().collect();
                 members.into_iter().for_each(|member| self.resume_pushing(member));
             }
@@ -246,6 +248,7 @@ impl<R: EntryReader> Lane<R> {
         let incarnation = self.config.fresh_incarnation.wrapping_add(self.renewals.wrapping_mul(0x9E37_79B9)).max(1);
         self.renewals += 1;
         self.me = self.origin_of(Actor { member: self.config.me, incarnation });
+        self.origins_moved = true;
         self.covered = None;
         self.unsent.clear();
         self.peers.values_mut().for_each(|peer| peer.sent = Some(0));
@@ -319,6 +322,11 @@ impl<R: EntryReader> Lane<R> {
         self.origins.iter().map(|origin| (origin.actor, origin.held()))
     }
 
+    /// Who writes here, as clocks spell it; empty while that is not decided.
+    pub fn actor_name(&self) -> String {
+        self.actor().map_or(String::new(), |actor| self.name_of(actor))
+    }
+
     pub fn actor(&self) -> Option<Actor> {
         self.me.map(|me| self.origins[me.at()].actor)
     }
@@ -334,7 +342,7 @@ impl<R: EntryReader> Lane<R> {
     pub fn status(&self) -> LaneStatus {
         let row = |origin: &Origin| (self.name_of(origin.actor), origin.delivered, origin.held(), origin.known.max(origin.last));
         LaneStatus {
-            actor: self.actor().map_or(String::new(), |actor| self.name_of(actor)),
+            actor: self.actor_name(),
             origins: self.origins.iter().map(row).collect(),
             pending: self.intake.len(),
         }
