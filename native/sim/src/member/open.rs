@@ -115,7 +115,8 @@ impl Member {
             ));
         }
         let settled = wrong.is_none();
-        for id in (0..recovery.groups.len() as u32).map(GroupId) {
+        let all: Vec<GroupId> = self.shadow.groups().map(|(id, _)| id).collect();
+        for id in all {
             let found = found_of(recovery, id);
             let shadow = self.shadow.of_mut(id);
             if holed && settled && !shadow.is(&found) {
