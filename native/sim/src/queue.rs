@@ -32,6 +32,8 @@ pub enum Event {
     Publisher { number: u8 },
     Subscriber { number: u8 },
     Consumer { number: u8 },
+    LanePublisher { number: u8 },
+    LaneReader { number: u8 },
     Operator,
     /// The healing is looked at.
     Look,

@@ -3,7 +3,7 @@
 use crate::clients::{operator, Clients};
 use crate::faults::counts::Counts;
 use crate::faults::strike;
-use crate::invariants::{self, healing};
+use crate::invariants::{self, healing, origins_converge};
 use crate::panics;
 use crate::plants::Plant;
 use crate::queue::Event;
@@ -136,7 +136,8 @@ impl Run {
                     world.note_state();
                 }
             }
-            Event::Publisher { .. } | Event::Subscriber { .. } | Event::Consumer { .. } | Event::Operator => {
+            Event::Publisher { .. } | Event::Subscriber { .. } | Event::Consumer { .. } | Event::Operator
+            | Event::LanePublisher { .. } | Event::LaneReader { .. } => {
                 self.clients.act(world, event);
             }
             Event::Look => self.look(),
@@ -156,6 +157,12 @@ impl Run {
                 let running = self.world.members[node].running.as_mut();
                 if let Some(group) = running.and_then(|running| running.groups.touch(group)) {
                     group.unreadable(index);
+                    self.world.plan_flush(node);
+                }
+            }
+            for (node, group, index) in origins_converge::mendable(&self.world) {
+                if let Some(running) = &mut self.world.members[node].running {
+                    running.groups.unreadable(group, index);
                     self.world.plan_flush(node);
                 }
             }

@@ -17,6 +17,7 @@ pub struct Changes {
     pub publishers: Option<usize>,
     pub subscribers: Option<usize>,
     pub consumers: Option<usize>,
+    pub causal: Option<usize>,
     pub groups: Option<usize>,
     /// Faults and clients stop then, in milliseconds of virtual time.
     pub until_ms: Option<u64>,
@@ -40,6 +41,7 @@ impl Changes {
             ("--publishers", self.publishers),
             ("--subscribers", self.subscribers),
             ("--consumers", self.consumers),
+            ("--causal", self.causal),
             ("--groups", self.groups),
             ("--until-ms", self.until_ms.map(|ms| ms as usize)),
         ];
@@ -107,6 +109,9 @@ pub struct Setup {
     pub publishers: usize,
     pub subscribers: usize,
     pub consumers: usize,
+    /// Publishers, and as many readers, of the causal lane.
+    pub causal: usize,
+    pub causal_pace_us: u64,
     /// Groups 0 up to, not including, this many share each member's log.
     pub groups: u32,
     /// Where there are several, nobody picks the last one from then on.
@@ -181,6 +186,14 @@ impl Setup {
         let drawn_groups = Random::stream(seed, "groups", 0).pick(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 4]);
         let planted = changes.plant.map(|plant| if plant.needs_groups() { drawn_groups.max(2) } else { 1 });
         let groups = changes.groups.map_or(planted.unwrap_or(drawn_groups), |groups| groups as u32);
+        // Drawn apart too. Bugs planted elsewhere are looked for where they were before there was this lane.
+        let mut lane = Random::stream(seed, "lane", 0);
+        let (drawn_causal, drawn_pace_us) = (lane.pick(&[0, 1, 2, 3]), lane.pick(&[150_000, 400_000, 1_200_000]));
+        let (causal, causal_pace_us) = match changes.plant {
+            Some(plant) if plant.is_in_the_lane() => (drawn_causal.max(2), drawn_pace_us.min(150_000)),
+            Some(_) => (0, drawn_pace_us),
+            None => (drawn_causal, drawn_pace_us),
+        };
         let mut faults = draw(seed, members, until_us, mean_us, &only);
         if let Some(keep) = &changes.keep {
             faults.retain(|fault| keep.contains(&fault.number));
@@ -192,6 +205,8 @@ impl Setup {
             publishers: changes.publishers.unwrap_or(if leased { 6 } else { random.between(1, 4) as usize }),
             subscribers: changes.subscribers.unwrap_or(random.between(1, 3) as usize),
             consumers: changes.consumers.unwrap_or(random.between(0, 4) as usize),
+            causal: changes.causal.unwrap_or(causal),
+            causal_pace_us,
             groups,
             quiet_from_us: if held { 3_000_000 } else { Random::stream(seed, "quiet", 0).pick(&[3_000_000, u64::MAX, u64::MAX]) },
             pace_us: if reads { 15_000 } else { random.pick(&[60_000, 250_000, 600_000, 2_000_000]) },

@@ -7,6 +7,7 @@ use crate::plants::garble;
 use crate::queue::{Event, Lane};
 use crate::record::Happening;
 use crate::shadow::GroupShadow;
+use vexfs_core::causal::is_origin;
 use vexfs_core::ordered::receive::Refused;
 use vexfs_core::ordered::repair::words::Answer;
 use vexfs_core::peer::frame::{Frame, FrameKind};
@@ -75,7 +76,7 @@ impl World {
             if let Some(plant) = self.setup.plant {
                 plant.spoil_frame(&mut frame, self.setup.groups, &mut self.random);
             }
-            if garbles && is_told_apart(member.shadow.of(frame.group), running, &frame) {
+            if garbles && !is_origin(frame.group) && is_told_apart(member.shadow.of(frame.group), running, &frame) {
                 garble(&mut frame);
             }
             if let Err(refused) = running.groups.receive(sender, frame, self.now_us, &mut running.effects) {
