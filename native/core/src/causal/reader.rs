@@ -183,8 +183,10 @@ impl Reader {
         filter: Option<&Filter>,
         out: &mut Vec<u8>,
     ) -> Result<u32, ReadError> {
-        let from = self.part.take_if(|(of, _)| *of == id).map_or(0, |(_, offset)| offset);
         let clock = self.clock_of_next(log, origins, id)?;
+        let from = self.part.take_if(|(of, _)| *of == id).map_or(0, |(_, offset)| offset);
+        // A place has one part: while that of an entry waits which is not delivered here yet, others come whole.
+        let divides = self.part.is_none() && self.part_unmet.is_none();
         let track = &mut self.tracks[id.at()];
         let Some(page) = track.pages.front() else { return Ok(0) };
         let begin = out.len();
@@ -209,7 +211,7 @@ impl Reader {
                 if here < from || filter.is_some_and(|filter| !filter.admits(&event)) {
                     continue;
                 }
-                if count == events_max {
+                if count >= events_max && divides {
                     stopped = Some(here);
                     break 'entry;
                 }
