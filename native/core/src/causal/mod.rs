@@ -21,6 +21,7 @@ mod peer;
 pub mod reader;
 mod receive;
 
+use crate::clock::Ranges;
 use crate::ids::{GroupId, Index, MemberId};
 use crate::log::Op;
 use crate::membership::{Membership, Role};
@@ -179,7 +180,8 @@ impl<R: EntryReader> Lane<R> {
             }
             for (origin, counter) in done.repairs {
                 let origin = &mut self.origins[origin.at()];
-                origin.lost = origin.lost.without(&crate::clock::Ranges::of(counter, counter));
+                let mended = Ranges::of(counter, counter);
+                (origin.lost, origin.mending) = (origin.lost.without(&mended), origin.mending.without(&mended));
             }
         }
     }
