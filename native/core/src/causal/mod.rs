@@ -217,6 +217,9 @@ impl<R: EntryReader> Lane<R> {
             true => Verdict::BeginAnew,
             false => self.continuity.judge(me, &self.table, actor, last, &own),
         };
+        // Of what damage holds up here, nobody may have what is lacking; and what comes next would seem to follow less.
+        let held_up = self.by_actor.get(&actor).is_some_and(|origin| self.origins[origin.at()].delivered < last);
+        let judged = if judged == Verdict::GoOn && held_up { Verdict::Wait } else { judged };
         let judged = if crate::plants::is(crate::plants::CorePlant::OriginGoesOn) { Verdict::GoOn } else { judged };
         match judged {
             Verdict::Wait if self.ticks < self.config.continuity_ticks => {}

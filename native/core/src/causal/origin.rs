@@ -61,6 +61,13 @@ impl Origin {
         self.lost.iter().next().map_or(self.written, |(first, _)| self.written.min(first - 1))
     }
 
+    /// The last entry that can be delivered next: what damage takes of those that were delivered holds up none after them.
+    pub fn ready(&self) -> u64 {
+        let next = self.delivered + 1;
+        let lost = self.lost.iter().find(|(_, last)| *last >= next);
+        lost.map_or(self.written, |(first, _)| self.written.min(first.max(next) - 1))
+    }
+
     /// The first entries that are to be had from others.
     pub fn missing(&self) -> Option<(u64, u64)> {
         let lost = self.lost.without(&self.mending).iter().next();
