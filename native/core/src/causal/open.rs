@@ -73,7 +73,9 @@ impl<R: EntryReader> Lane<R> {
                 }
             }
         }
-        // Where none can, it lies there until it can go; what is missing comes from the others, under another number.
+        // Where none can, it lies there until it can go; what is missing comes from the others, under another number. It may
+        // be this member's own, and nobody else may have had it: its names are not given again.
+        self.config.unsettled |= named.is_none() && last > 0;
         let Some((actor, hlc)) = named.filter(|(actor, _)| !self.by_actor.contains_key(actor)) else { return };
         self.hlc = self.hlc.max(hlc);
         let mut origin = Origin::new(actor, group);
