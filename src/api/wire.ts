@@ -87,6 +87,7 @@ export interface WireSubscribeStart {
   where?: { types?: string[]; paths?: string[] } | null;
   consumer?: string;
   group?: number;
+  lane?: string;
 }
 
 export interface WireSubscribeRequest {
@@ -233,6 +234,7 @@ export interface WireStatus {
   health: string;
   healthReasons: string[];
   counters: Record<string, number>;
+  causalLane: { actor: string; origins: { name: string; delivered: string; held: string; known: string }[]; pending: number } | null;
 }
 
 export interface WireChangeMembersRequest {

@@ -2,6 +2,7 @@
 import { EventEmitter } from 'node:events';
 import type {
   CoordinatorNode,
+  CrdtObjects,
   Delivery,
   EventInput,
   Members,
@@ -16,23 +17,28 @@ import type {
   Subscription,
   WaitOptions,
 } from '../contracts/index.js';
+import { isCausal } from '../contracts/index.js';
 import { type CoordinatorConfig, parseAddress, type ResolvedConfig, resolveConfig } from '../config/index.js';
 import { CoordinatorError, isErrorCode } from '../errors/index.js';
-import { Catalogue, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
-import { Core, END, type End, FilterHandle, PEER_CORE_MODULE } from '../native/index.js';
+import { Catalogue, type CausalContext, CRDT_DELTA, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
+import { causalActor, causalOrigins, Core, END, type End, FilterHandle, PEER_CORE_MODULE } from '../native/index.js';
 import { PeerNetwork, type Refused } from '../network/index.js';
 import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
+import { CausalPublisher } from './causal-publisher.js';
+import { CausalSubscription, startOf } from './causal-subscription.js';
 import { Consumer } from './consumer.js';
 import { groupOf } from './groups.js';
 import { Growth } from './growth.js';
 import { Journal } from './journal.js';
 import { Links } from './links.js';
 import { NodeMembers } from './members.js';
+import { NodeCrdt } from './node-crdt.js';
 import { Neighbours } from './neighbours.js';
+import { Origins } from './origins.js';
 import { OpenSubscriptions } from './open-subscriptions.js';
 import { openOptionsOf, sharedSettingsOf } from './opening.js';
 import type { Position } from './position.js';
-import { type Ending, Publisher } from './publisher.js';
+import { type Ending, levelOf, Publisher } from './publisher.js';
 import { Queries } from './queries.js';
 import { Removal } from './removal.js';
 import { Requests } from './requests.js';
@@ -61,6 +67,9 @@ export class Coordinator implements CoordinatorNode {
   readonly #core: Core;
   readonly #requests: Requests;
   readonly #publisher: Publisher;
+  readonly #causal: CausalPublisher;
+  readonly #origins: Origins;
+  readonly #cursors: CursorCodec;
   readonly #queries: Queries;
   readonly #journal: Journal;
   readonly #growth: Growth;
@@ -68,13 +77,14 @@ export class Coordinator implements CoordinatorNode {
   readonly #links: Links;
   readonly #removal: Removal;
   readonly #snapshots: Snapshots;
+  readonly #crdt: NodeCrdt;
   readonly members: Members;
   readonly #catalogue: Catalogue;
   readonly #ids: EventIds;
   readonly #writer: SubmissionWriter;
   readonly #sessions = new WeakMap<Session, SessionState>();
   readonly #subscriptions = new OpenSubscriptions();
-  readonly #events = new EventEmitter<{ failed: [CoordinatorError]; refused: [Refused] }>();
+  readonly #events = new EventEmitter<{ failed: [CoordinatorError]; refused: [Refused]; crdtRefused: [CoordinatorError] }>();
   #network: PeerNetwork | null = null;
   #neighbours: Neighbours | null = null;
   #watch: NodeJS.Timeout | null = null;
@@ -88,6 +98,7 @@ export class Coordinator implements CoordinatorNode {
     this.#ports = ports;
     this.#catalogue = new Catalogue(config.eventTypes);
     const cursors = new CursorCodec(config.clusterId);
+    this.#cursors = cursors;
     this.#ids = new EventIds(ports);
     this.#writer = new SubmissionWriter(this.#catalogue, this.#ids);
     this.#own = new SessionState(this.#ids.next());
@@ -106,6 +117,17 @@ export class Coordinator implements CoordinatorNode {
       { nodeId, groups, voters: () => this.#roster.voters, pendingBytesMax: config.limits.pendingBytesMax, groupSharePercentage: config.limits.groupSharePercentage, timeoutMs },
       (group, index, offset) => this.#placeOf(group, index, offset),
     );
+    this.#origins = new Origins(() => causalOrigins(core.handle));
+    this.#causal = new CausalPublisher({
+      core,
+      requests: this.#requests,
+      writer: this.#writer,
+      cursors,
+      origins: this.#origins,
+      nodeId,
+      pendingBytesMax: config.limits.pendingBytesMax,
+      timeoutMs,
+    });
     this.#queries = new Queries({
       core,
       requests: this.#requests,
@@ -116,6 +138,17 @@ export class Coordinator implements CoordinatorNode {
       nodeId,
       groups,
       timeoutMs,
+    });
+    this.#crdt = new NodeCrdt({
+      core,
+      growth: this.#growth,
+      context: this.#causalContext(),
+      nodeId,
+      actor: () => causalActor(core.handle),
+      nowMs: () => ports.nowMs(),
+      randomU64: () => ports.randomU64(),
+      publish: (events) => this.#causal.publish(events, 'causal', {}, true),
+      onRefused: (error) => this.#events.emit('crdtRefused', error),
     });
     this.#snapshots = new Snapshots({ core, requests: this.#requests, dataDir: config.dataDir, groups, timeoutMs });
     this.members = new NodeMembers({
@@ -140,6 +173,7 @@ export class Coordinator implements CoordinatorNode {
     const core = await Core.open(openOptionsOf(resolved, ports));
     const node = new Coordinator(resolved, core, ports);
     try {
+      await node.#crdt.open();
       await node.#join();
     } catch (error) {
       await core.close();
@@ -226,7 +260,9 @@ export class Coordinator implements CoordinatorNode {
   async #publish(events: readonly EventInput[], options: PublishOptions, each: boolean): Promise<Ending[]> {
     this.#check();
     const state = this.#stateOf(options.session);
-    const endings = await this.#publisher.publish(events, options, state, each);
+    const level = levelOf(options);
+    if (isCausal(level)) return this.#causal.publish(events, level, options, each);
+    const endings = await this.#publisher.publish(events, level, options, state, each);
     // A node that was quiet while 10,000 others published has lost its own session: the next publish opens another.
     if (state === this.#own && endings.some((ending) => ending instanceof CoordinatorError && ending.code === 'SESSION_EXPIRED')) {
       this.#own = new SessionState(this.#ids.next());
@@ -242,26 +278,52 @@ export class Coordinator implements CoordinatorNode {
     return state;
   }
 
+  /** CRDTs that all nodes share, by name: a write is here at once, on disk when its promise resolves, and at the others when they have heard of it. */
+  get crdt(): CrdtObjects<Promise<Receipt | null>> {
+    this.#check();
+    return this.#crdt;
+  }
+
   /** A stream of the events that `where` lets through; it ends when its signal aborts, it is closed, or the node closes. */
   subscribe(options: SubscribeOptions = {}): Subscription {
     this.#check();
-    const group = groupOf(options.group, this.config.groups);
-    const start = this.#journal.startOf(options.from, group);
-    const { codes, categories, globs } = filterOf(options.where, this.#catalogue);
-    const all = codes.length + categories.length + globs.length === 0;
-    const subscription = new JournalSubscription(
-      {
-        journal: this.#journal,
-        growth: this.#growth,
-        group,
-        attach: (name, from, signal) => this.#attach(name, group, from, signal),
-      },
-      { ...options, bufferBytesMax: Math.min(options.bufferBytesMax ?? BUFFER_BYTES, this.config.limits.subscriptionBytesMax) },
-      start,
-      all ? null : new FilterHandle(codes, categories, globs),
-    );
+    const bounded = { ...options, bufferBytesMax: Math.min(options.bufferBytesMax ?? BUFFER_BYTES, this.config.limits.subscriptionBytesMax) };
+    const subscription = this.#laneOf(options) === 'causal' ? this.#subscribeCausal(bounded) : this.#subscribeOrdered(bounded);
     this.#subscriptions.add(subscription);
     return subscription;
+  }
+
+  /** The lane that a subscription names, or its cursor. */
+  #laneOf({ lane, from }: SubscribeOptions): 'ordered' | 'causal' {
+    if (lane === 'ordered' || lane === 'causal') return lane;
+    if (lane !== undefined) throw new CoordinatorError('USAGE', `there is no subscription to lane ${JSON.stringify(lane)}; ordered and causal are allowed`);
+    const cursor = from !== undefined && from !== 'first' && from !== 'latest' && from !== 'snapshot';
+    return cursor && this.#cursors.decodeCausal(from) !== null ? 'causal' : 'ordered';
+  }
+
+  #subscribeOrdered(options: SubscribeOptions): JournalSubscription {
+    const group = groupOf(options.group, this.config.groups);
+    const start = this.#journal.startOf(options.from, group);
+    const attach = (name: string, from: Position, signal: AbortSignal) => this.#attach(name, group, from, signal);
+    return new JournalSubscription({ journal: this.#journal, growth: this.#growth, group, attach }, options, start, this.#filterOf(options));
+  }
+
+  #subscribeCausal(options: SubscribeOptions): CausalSubscription {
+    if (options.consumer !== undefined) throw new CoordinatorError('USAGE', 'named consumers are of the ordered lane; keep the cursor of what was done instead');
+    const start = startOf(options.from, this.#cursors);
+    const { codes, categories } = filterOf(options.where, this.#catalogue);
+    // They are shown to whoever names them.
+    const crdtDeltas = codes.includes(CRDT_DELTA) || categories.includes(CRDT_DELTA & 0xff00);
+    return new CausalSubscription({ core: this.#core, growth: this.#growth, context: this.#causalContext(), crdtDeltas }, options, start, this.#filterOf(options));
+  }
+
+  #causalContext(): CausalContext {
+    return { catalogue: this.#catalogue, cursors: this.#cursors, group: 0, consumer: null, originOf: (number: number) => this.#origins.at(number) };
+  }
+
+  #filterOf({ where }: SubscribeOptions): FilterHandle | null {
+    const { codes, categories, globs } = filterOf(where, this.#catalogue);
+    return codes.length + categories.length + globs.length === 0 ? null : new FilterHandle(codes, categories, globs);
   }
 
   #attach(name: string, group: number, from: Position, signal: AbortSignal): Promise<Consumer> {
@@ -310,9 +372,13 @@ export class Coordinator implements CoordinatorNode {
   on(event: 'failed', listener: (error: CoordinatorError) => void): this;
   /** A connection that this node refused, or that a peer refused it; a refusal that repeats may be told again. */
   on(event: 'refused', listener: (refused: Refused) => void): this;
-  on(...[event, listener]: ['failed', (error: CoordinatorError) => void] | ['refused', (refused: Refused) => void]): this {
-    if (event === 'refused') {
-      this.#events.on(event, listener);
+  /** A delta of a CRDT that cannot be taken in: somebody has published what is none. */
+  on(event: 'crdtRefused', listener: (error: CoordinatorError) => void): this;
+  on(
+    ...[event, listener]: ['failed', (error: CoordinatorError) => void] | ['refused', (refused: Refused) => void] | ['crdtRefused', (error: CoordinatorError) => void]
+  ): this {
+    if (event !== 'failed') {
+      this.#events.on(event, listener as never);
       return this;
     }
     this.#events.on(event, listener);
@@ -342,12 +408,14 @@ export class Coordinator implements CoordinatorNode {
 
   async #close(): Promise<void> {
     this.#subscriptions.closeAll();
+    this.#crdt.close();
     const until = this.#ports.monotonicMs() + DRAIN_MS;
     while (this.#failure === null && this.#requests.size > 0 && this.#ports.monotonicMs() < until) {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_STEP_MS));
     }
     this.#requests.endAll(new CoordinatorError('CLOSED', 'the node was closed before this ended', { committed: 'unknown' }));
     this.#publisher.release();
+    this.#causal.release();
     if (this.#watch !== null) clearInterval(this.#watch);
     if (this.#failure === null) await this.#handOver();
     // The network first: its thread must not meet a core that is going.
@@ -369,6 +437,7 @@ export class Coordinator implements CoordinatorNode {
       this.#growth.wake(end.count);
       this.#growth.rest();
     } else if (end.kind === END.tableChanged) {
+      this.#origins.refresh();
       this.#look();
     } else if (end.kind === END.nodeEnded) {
       const { code, text } = end.reason;
@@ -381,7 +450,9 @@ export class Coordinator implements CoordinatorNode {
     this.#failure = error;
     this.#requests.endAll(error);
     this.#publisher.release();
+    this.#causal.release();
     this.#subscriptions.closeAll();
+    this.#crdt.close();
     this.#events.emit('failed', error);
   }
 

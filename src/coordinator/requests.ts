@@ -46,13 +46,17 @@ export class Requests {
   #next = 1;
   #timer: NodeJS.Timeout | null = null;
   #ended: CoordinatorError | null = null;
-  /** Called when bytes were freed. */
-  onRoom: () => void = () => {};
+  readonly #onRoom: (() => void)[] = [];
   bytes = 0;
 
   constructor(core: Pick<Core, 'withdraw'>, monotonicMs: () => number) {
     this.#core = core;
     this.#nowMs = monotonicMs;
+  }
+
+  /** Has `told` called when bytes were freed. */
+  onRoom(told: () => void): void {
+    this.#onRoom.push(told);
   }
 
   /** Milliseconds of the clock that deadlines go by. */
@@ -146,7 +150,7 @@ export class Requests {
       clearInterval(this.#timer);
       this.#timer = null;
     }
-    if (waiting.bytes > 0) this.onRoom();
+    if (waiting.bytes > 0) for (const told of this.#onRoom) told();
     return waiting;
   }
 

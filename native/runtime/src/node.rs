@@ -117,7 +117,7 @@ impl Node {
         let began = Instant::now();
         let recovered = member_open::recover(disk.clone(), &config.member)?;
         let log_time = began.elapsed();
-        let member = member_open::start(&recovered, &config.member)?;
+        let mut member = member_open::start(&recovered, &config.member)?;
         let state_time = began.elapsed() - log_time;
         let member_open::Recovered { log, keeper, recovery, .. } = recovered;
         let opened = Opened { identity: recovery.identity, torn_bytes: recovery.torn_bytes, log_time, state_time };
@@ -126,7 +126,13 @@ impl Node {
         let groups = member.groups().map(|(id, group)| (id, GroupShared::new(group))).collect();
         let table = member.group(FIRST_GROUP).map_or(Membership::default(), |group| group.machine().membership().clone());
         let table_told = table.version;
-        let shared = Arc::new(Shared::new(Outbox::new(peers, config.peer_bytes_max), groups, table));
+        let (origins, delivered) = member.take_lane_news();
+        let lane = LaneShared {
+            delivered: Arc::new(delivered.unwrap_or_default()),
+            origins: Arc::new(origins.unwrap_or_default()),
+            actor: Arc::from(""),
+        };
+        let shared = Arc::new(Shared::new(Outbox::new(peers, config.peer_bytes_max), groups, lane, table));
         // Bounded by what fills them: requests by the bytes that may wait, frames by what peers may have in flight,
         // writes and jobs by both.
         let inputs: Queue<Input> = Queue::default();
@@ -239,7 +245,7 @@ impl Node {
         let Some(log) = self.reader.read().clone() else { return Ok(vec![0; 8]) };
         let mut waited = Duration::ZERO;
         loop {
-            let LaneShared { delivered, origins } = self.shared.lane.read().clone();
+            let LaneShared { delivered, origins, .. } = self.shared.lane.read().clone();
             match reader.read(&log, &origins, &delivered, bounds, filter) {
                 Err(ReadError::Unreadable { group, index, .. }) if waited < REPAIR_WAIT => {
                     let _ = self.send(Input::Unreadable { group, index });

@@ -273,6 +273,7 @@ impl<R: EntryReader> Protocol<R> {
             let mut shared = self.shared.lane.write();
             if let Some(origins) = origins {
                 shared.origins = Arc::new(origins);
+                shared.actor = self.member.lane().actor_name().into();
             }
             if let Some(delivered) = delivered {
                 shared.delivered = Arc::new(delivered);
@@ -283,7 +284,7 @@ impl<R: EntryReader> Protocol<R> {
             self.lane_told = Instant::now();
             *self.shared.lane_status.lock() = lane.status();
         }
-        let grown = grown && self.shared.watched.load(Ordering::SeqCst);
+        let grown = grown && self.shared.lane_watched.load(Ordering::SeqCst);
         if grown || !effects.completions.is_empty() {
             let entries = lane.delivered().iter().map(|(_, counter)| counter).sum();
             self.shared.app.put(|out| {

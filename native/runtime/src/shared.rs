@@ -69,10 +69,12 @@ impl GroupShared {
 }
 
 /// What readers see of the causal lane. Every origin that `delivered` counts is in `origins`.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct LaneShared {
     pub delivered: Arc<Clock>,
     pub origins: Arc<Vec<OriginView>>,
+    /// Who writes here; empty while that is not decided.
+    pub actor: Arc<str>,
 }
 
 /// What both sides of the doors see.
@@ -89,6 +91,8 @@ pub struct Shared {
     pub table: Mutex<Membership>,
     /// Somebody waits for the journals to grow.
     pub watched: AtomicBool,
+    /// And for the causal lane to.
+    pub lane_watched: AtomicBool,
     pub pending_bytes: AtomicUsize,
     pub refused_frames: AtomicU64,
     pub last_refusal: Mutex<Option<String>>,
@@ -102,16 +106,17 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(outbox: Outbox, groups: BTreeMap<GroupId, GroupShared>, table: Membership) -> Self {
+    pub fn new(outbox: Outbox, groups: BTreeMap<GroupId, GroupShared>, lane: LaneShared, table: Membership) -> Self {
         Self {
             app: Mailbox::default(),
             outbox,
             inbox: Inbox::default(),
             groups,
-            lane: RwLock::default(),
+            lane: RwLock::new(lane),
             lane_status: Mutex::default(),
             table: Mutex::new(table),
             watched: AtomicBool::new(false),
+            lane_watched: AtomicBool::new(false),
             pending_bytes: AtomicUsize::new(0),
             refused_frames: AtomicU64::new(0),
             last_refusal: Mutex::new(None),

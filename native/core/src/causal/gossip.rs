@@ -4,7 +4,7 @@
 use super::actor::OriginId;
 use super::message::{Entries, Held, Pull};
 use super::origin::Pulling;
-use super::{Lane, FIRST_ORIGIN};
+use super::{pop_if, Lane, FIRST_ORIGIN};
 use crate::ids::{Index, MemberId};
 use crate::ordered::store::EntryReader;
 use crate::peer::frame::{self, Channel, FrameKind};
@@ -75,7 +75,7 @@ impl<R: EntryReader> Lane<R> {
             false => (origin.actor, origin.written),
         };
         let mut ready = Vec::new();
-        while let Some(entry) = self.unsent.pop_front_if(|(counter, ..)| *counter <= written) {
+        while let Some(entry) = pop_if(&mut self.unsent, |(counter, ..)| *counter <= written) {
             ready.push(entry);
         }
         let (Some(first), Some(last)) = (ready.first().map(|entry| entry.0), ready.last().map(|entry| entry.0)) else { return };

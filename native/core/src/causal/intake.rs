@@ -2,7 +2,7 @@
 
 use super::actor::{Clock, OriginId};
 use super::head::Head;
-use super::{Lane, WHOLE_EVERY};
+use super::{pop_if, Lane, WHOLE_EVERY};
 use crate::entry;
 use crate::event::Submission;
 use crate::ids::{Index, RequestId, Term};
@@ -78,7 +78,7 @@ impl<R: EntryReader> Lane<R> {
         while !self.intake.taken.is_empty() {
             let (mut bytes, mut submissions, mut offset) = (0, Vec::new(), 0);
             let counter = self.origins[me.at()].last + 1;
-            while let Some(taken) = self.intake.taken.pop_front_if(|next| bytes == 0 || bytes + next.submission.bytes().len() <= ENTRY_BYTES) {
+            while let Some(taken) = pop_if(&mut self.intake.taken, |next| bytes == 0 || bytes + next.submission.bytes().len() <= ENTRY_BYTES) {
                 let Taken { submission, taken_at_us } = taken;
                 bytes += submission.bytes().len();
                 self.intake.written.push_back(Written {
@@ -94,6 +94,7 @@ impl<R: EntryReader> Lane<R> {
                 offset += submission.count();
                 submissions.push(submission);
             }
+            self.urgent = true;
             let clock = self.write_entry(me, counter, &submissions);
             let of_entry = self.intake.written.len() - submissions.len();
             self.intake.written[of_entry].clock = Some(clock);

@@ -57,7 +57,7 @@ pub struct LaneConfig {
     pub fresh_incarnation: u32,
     /// The log may have forgotten what was acknowledged (rule L2).
     pub unsettled: bool,
-    /// Ticks after the open in which the other members can say that the last actor may go on.
+    /// Ticks after the open in which publishes wait for the other members to say that the last actor may go on.
     pub continuity_ticks: u64,
     /// Ticks between two tellings of what is on disk here.
     pub gossip_ticks: u64,
@@ -65,6 +65,11 @@ pub struct LaneConfig {
     pub fetch_ticks: u64,
     /// Entries of an origin that wait in memory for what they follow.
     pub buffer_entries: usize,
+}
+
+/// Takes the first of a queue if it is as wanted.
+fn pop_if<T>(queue: &mut VecDeque<T>, wanted: impl FnOnce(&T) -> bool) -> Option<T> {
+    queue.front().is_some_and(wanted).then(|| queue.pop_front()).flatten()
 }
 
 /// What a write covers, once it is on disk.
@@ -96,6 +101,10 @@ pub struct Lane<R> {
     ops: Vec<Op>,
     /// Of what is in `ops`.
     writing: Writing,
+    /// Somebody here waits for what is in `ops`.
+    urgent: bool,
+    /// Tick of the last write.
+    wrote_at: u64,
     writes: VecDeque<Writing>,
     /// Of all writes that are not on disk.
     writing_bytes: usize,
@@ -172,7 +181,7 @@ impl<R: EntryReader> Lane<R> {
 
     /// A write is on disk, and all before it.
     pub fn persisted(&mut self, number: u64) {
-        while let Some(done) = self.writes.pop_front_if(|writing| writing.number <= number) {
+        while let Some(done) = pop_if(&mut self.writes, |writing| writing.number <= number) {
             self.writing_bytes -= done.bytes;
             for (origin, last) in done.ends {
                 let origin = &mut self.origins[origin.at()];
@@ -194,7 +203,11 @@ impl<R: EntryReader> Lane<R> {
         self.answer(now_us, effects);
         self.push();
         effects.frames.append(&mut self.frames);
-        if !self.ops.is_empty() {
+        // What others have written goes to disk once a tick, or along with what somebody here waits for: each sync takes
+        // as long as the one before, however little it brings.
+        let due = self.urgent || self.writes.is_empty() && self.ticks > self.wrote_at;
+        if due && !self.ops.is_empty() {
+            (self.urgent, self.wrote_at) = (false, self.ticks);
             let ops = std::mem::take(&mut self.ops);
             let number = self.writing.number;
             let next = Writing { number: number + 1, bytes: 0, ends: Vec::new(), repairs: Vec::new() };
@@ -213,7 +226,8 @@ impl<R: EntryReader> Lane<R> {
         let mine = self.origins.iter().filter(|origin| origin.actor.member == me && origin.last > 0);
         let (actor, last) = mine.max_by_key(|origin| origin.group).map_or((Actor { member: me, incarnation: 0 }, 0), |origin| (origin.actor, origin.last));
         let own = |actor| self.by_actor.get(&actor).map_or(0, |origin| self.origins[origin.at()].last);
-        let judged = match self.config.unsettled {
+        let damaged = self.by_actor.get(&actor).is_some_and(|origin| !self.origins[origin.at()].lost.is_empty());
+        let judged = match self.config.unsettled || damaged {
             true => Verdict::BeginAnew,
             false => self.continuity.judge(me, &self.table, actor, last, &own),
         };
@@ -222,9 +236,11 @@ impl<R: EntryReader> Lane<R> {
         let judged = if judged == Verdict::GoOn && held_up { Verdict::Wait } else { judged };
         let judged = if crate::plants::is(crate::plants::CorePlant::OriginGoesOn) { Verdict::GoOn } else { judged };
         match judged {
-            Verdict::Wait if self.ticks < self.config.continuity_ticks => {}
+            // While nobody publishes there is no hurry.
+            Verdict::Wait if self.ticks < self.config.continuity_ticks || self.intake.len() == 0 => {}
             Verdict::GoOn => {
                 self.me = self.origin_of(actor);
+                self.origins_moved = true;
                 let members: Vec<MemberId> = self.peers.keys().copied().collect();
                 members.into_iter().for_each(|member| self.resume_pushing(member));
             }
@@ -237,6 +253,7 @@ impl<R: EntryReader> Lane<R> {
         let incarnation = self.config.fresh_incarnation.wrapping_add(self.renewals.wrapping_mul(0x9E37_79B9)).max(1);
         self.renewals += 1;
         self.me = self.origin_of(Actor { member: self.config.me, incarnation });
+        self.origins_moved = true;
         self.covered = None;
         self.unsent.clear();
         self.peers.values_mut().for_each(|peer| peer.sent = Some(0));
@@ -310,6 +327,11 @@ impl<R: EntryReader> Lane<R> {
         self.origins.iter().map(|origin| (origin.actor, origin.held()))
     }
 
+    /// Who writes here, as clocks spell it; empty while that is not decided.
+    pub fn actor_name(&self) -> String {
+        self.actor().map_or(String::new(), |actor| self.name_of(actor))
+    }
+
     pub fn actor(&self) -> Option<Actor> {
         self.me.map(|me| self.origins[me.at()].actor)
     }
@@ -325,7 +347,7 @@ impl<R: EntryReader> Lane<R> {
     pub fn status(&self) -> LaneStatus {
         let row = |origin: &Origin| (self.name_of(origin.actor), origin.delivered, origin.held(), origin.known.max(origin.last));
         LaneStatus {
-            actor: self.actor().map_or(String::new(), |actor| self.name_of(actor)),
+            actor: self.actor_name(),
             origins: self.origins.iter().map(row).collect(),
             pending: self.intake.len(),
         }

@@ -31,6 +31,8 @@ impl<R: EntryReader> Lane<R> {
             peers: BTreeMap::new(),
             ops: Vec::new(),
             writing: Writing { number: 1, bytes: 0, ends: Vec::new(), repairs: Vec::new() },
+            urgent: false,
+            wrote_at: 0,
             writes: VecDeque::new(),
             writing_bytes: 0,
             delivered: Default::default(),

@@ -8,7 +8,9 @@ use super::actor::{Actor, Clock, OriginId};
 use super::delivery::{head_of, whole_before};
 use super::OriginView;
 use crate::entry;
-use crate::event::Submission;
+use super::head::take_actor;
+use crate::event::{Malformed, Submission};
+use crate::packed::Unpack;
 use crate::filter::Filter;
 use crate::ids::{GroupId, Index};
 use crate::journal::pack_item;
@@ -43,6 +45,47 @@ pub struct Place {
     pub had: BTreeMap<Actor, u64>,
     /// Of the entry after those: events up to, not including, this offset.
     pub part: Option<(Actor, u32)>,
+}
+
+impl Place {
+    /// u16 count and u16 parts (0 or 1), then per origin its actor and u64 counter, then the part: actor and u32 offset.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(4 + 20 * self.had.len() + 16);
+        out.extend_from_slice(&(self.had.len() as u16).to_le_bytes());
+        out.extend_from_slice(&u16::from(self.part.is_some()).to_le_bytes());
+        for (actor, counter) in &self.had {
+            actor.put(&mut out);
+            out.extend_from_slice(&counter.to_le_bytes());
+        }
+        if let Some((actor, offset)) = self.part {
+            actor.put(&mut out);
+            out.extend_from_slice(&offset.to_le_bytes());
+        }
+        out
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut fields = Unpack::new(bytes);
+        let (count, parts) = (fields.u16()?, fields.u16()?);
+        let mut place = Self::default();
+        for _ in 0..count {
+            place.had.insert(take_actor(&mut fields)?, fields.u64()?);
+        }
+        if parts > 1 || place.had.len() != usize::from(count) {
+            return Err(Malformed { at: 0, what: "an origin twice, or more than one part" });
+        }
+        if parts == 1 {
+            place.part = Some((take_actor(&mut fields)?, fields.u32()?));
+        }
+        fields.end()?;
+        Ok(place)
+    }
+
+    /// The end of what is delivered.
+    pub fn latest(origins: &[OriginView], delivered: &Clock) -> Self {
+        let had = delivered.iter().filter_map(|(id, counter)| Some((origins.get(id.at())?.actor, counter))).collect();
+        Self { had, part: None }
+    }
 }
 
 struct Page {
@@ -281,7 +324,7 @@ impl Reader {
         Ok(clock)
     }
 
-    /// Where it stands.
+    /// Where it stands, as `Place::encode` has it.
     pub fn place(&self, origins: &[OriginView]) -> Place {
         let met = self.tracks.iter().enumerate().filter(|(_, track)| track.had > 0);
         let met = met.map(|(at, track)| (origins[at].actor, track.had));
