@@ -110,6 +110,7 @@ impl Run {
         match event {
             Event::Tick { node, life } => world.tick(node as usize, life),
             Event::Arrive(lane) => world.deliver(lane),
+            Event::Late { number } => world.deliver_late(number),
             Event::Written { node, life, batch } => world.written(node as usize, life, batch),
             Event::Flush { node, life } => {
                 let member = &mut world.members[node as usize];

@@ -17,11 +17,13 @@ pub struct Shadow {
     groups: Vec<GroupShadow>,
     /// The origins of the causal lane, by the numbers that this member has given them.
     origins: BTreeMap<GroupId, OriginShadow>,
+    /// Those that the last batch has emptied.
+    emptied: BTreeMap<GroupId, OriginShadow>,
 }
 
 impl Shadow {
     pub fn new(groups: u32) -> Self {
-        Self { groups: (0..groups).map(|_| GroupShadow::default()).collect(), origins: BTreeMap::new() }
+        Self { groups: (0..groups).map(|_| GroupShadow::default()).collect(), origins: BTreeMap::new(), emptied: BTreeMap::new() }
     }
 
     pub fn of(&self, group: GroupId) -> &GroupShadow {
@@ -40,9 +42,12 @@ impl Shadow {
     pub fn apply(&mut self, ops: &[Op]) {
         (0..).map(GroupId).zip(&mut self.groups).for_each(|(group, shadow)| shadow.apply(group, ops));
         self.origins.values_mut().for_each(|origin| origin.kept = origin.prints.len());
+        self.emptied.clear();
         for op in ops.iter().filter(|op| is_origin(op.group())) {
-            if let Op::Entries { group, entries } | Op::Repair { group, entries } = op {
-                self.origins.entry(*group).or_default().take(entries);
+            match op {
+                Op::Entries { group, entries } | Op::Repair { group, entries } => self.origins.entry(*group).or_default().take(entries),
+                Op::Truncate { group, .. } => self.emptied.extend(self.origins.remove_entry(group)),
+                _ => {}
             }
         }
     }
@@ -87,7 +92,8 @@ impl Shadow {
         let mut origins = self.origins.clone();
         origins.values_mut().for_each(|origin| origin.prints.truncate(origin.kept));
         origins.retain(|_, origin| !origin.prints.is_empty());
-        groups.map(|groups| Shadow { groups, origins })
+        origins.extend(self.emptied.clone());
+        groups.map(|groups| Shadow { groups, origins, emptied: BTreeMap::new() })
     }
 
     /// Takes note of groups that were founded, in this open or in one before that ended with its process.
@@ -118,7 +124,7 @@ impl Shadow {
     }
 }
 
-/// An origin's log as a member has it: nothing is ever cut from it.
+/// An origin's log as a member has it: nothing is cut from it but all of one that cannot be read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OriginShadow {
     pub actor: Actor,

@@ -54,6 +54,16 @@ pub fn mendable(world: &World) -> Vec<(usize, GroupId, Index)> {
     here.map(|(node, group, _, counter)| (node, group, Index(counter))).collect()
 }
 
+/// Whether damage has taken an entry of a member that no other has.
+pub fn has_lost_for_good(world: &World, node: usize) -> bool {
+    let holes = || world.members[node].shadow.origins().flat_map(|(_, origin)| origin.holes.iter().map(|counter| (origin.actor, *counter)));
+    if holes().next().is_none() {
+        return false;
+    }
+    let members = members(world);
+    holes().any(|(actor, counter)| available(world, &members, actor, counter).is_none())
+}
+
 /// What keeps the causal lane from being whole; `None` where nothing does.
 pub fn wrong(world: &World) -> Option<String> {
     let members = members(world);

@@ -96,6 +96,7 @@ impl World {
         }
         self.ended.retain(|(of, _)| *of != node);
         for other in (0..self.members.len()).filter(|other| *other != node) {
+            self.let_linger(node, other);
             self.reset_link(node, other, self.now_us + 1_000);
             self.reset_link(other, node, self.now_us + 1_000);
         }
