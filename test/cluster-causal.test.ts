@@ -119,3 +119,35 @@ test.serial('bad input is refused and leaves nothing', async (t) => {
   t.deepEqual(pathsOf(await all(node, 2)), ['/ok', '/last']);
   await until('the status to know', () => node.status().lanes.causal.origins[0]?.delivered === 2n);
 });
+
+test.serial('a session that moves to another member still reads its writes, and writes after them', async (t) => {
+  const cluster = await Embedded.start(t);
+  const [a, b, c] = ['a', 'b', 'c'].map((id) => cluster.get(id)) as [Coordinator, Coordinator, Coordinator];
+  const here = a.session();
+  t.is(here.context, null);
+  for (let round = 0; round < 20; round++) {
+    await here.publishBatch(writes(3, `/${round}`), causal);
+    const there = b.session({ after: here.context as string });
+    await there.publish(fileWrite(`/then/${round}`), causal);
+    await c.readBarrier({ after: there.context as string });
+    const paths = pathsOf(await all(c, (round + 1) * 4));
+    t.deepEqual(paths.slice(-4), [...writes(3, `/${round}`).map(({ path }) => path as string), `/then/${round}`]);
+    await a.readBarrier({ after: there.context as string });
+  }
+  await cluster.close('b');
+  const ahead = await a.publish(fileWrite('/ahead'), causal);
+  await cluster.close('a');
+  await cluster.open('b');
+  const b2 = cluster.get('b');
+  // C has it, so that B will; what nobody has is waited for in vain.
+  await b2.readBarrier({ after: ahead.cursor });
+  const then = await c.publish(fileWrite('/y'), causal);
+  t.is((await b2.publish(fileWrite('/x'), { ...causal, after: then.cursor, timeoutMs: 5000 })).level, 'causal');
+  await cluster.close('c');
+  const alone = await b2.publish(fileWrite('/alone'), causal);
+  await cluster.close('b');
+  await cluster.open('c');
+  t.is(await codeOf(cluster.get('c').readBarrier({ after: alone.cursor, timeoutMs: 200 })), 'TIMEOUT');
+  t.is(await codeOf(cluster.get('c').publish(fileWrite('/z'), { ...causal, after: alone.cursor, signal: AbortSignal.timeout(100) })), 'ABORTED');
+  t.is(await codeOf(cluster.get('c').publish(fileWrite('/z'), { after: alone.cursor })), 'USAGE');
+});

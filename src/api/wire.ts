@@ -27,6 +27,7 @@ export interface WirePublishOptions {
   timeoutMs?: number;
   quorumSize?: number;
   quorumAll?: boolean;
+  after?: string;
 }
 
 export interface WireClock {
@@ -145,6 +146,7 @@ export interface WireReadResponse {
 export interface WireReadBarrierRequest {
   group: number;
   timeoutMs: number;
+  after?: string;
 }
 
 export interface WireReadBarrierResponse {

@@ -28,6 +28,7 @@ export interface PublishFlags {
   readonly critical?: boolean;
   readonly group: number;
   readonly quorumSize?: number | 'all';
+  readonly after?: string;
   readonly timeoutMs: number;
 }
 
@@ -35,6 +36,7 @@ export function publishOptions(command: Command): Command {
   command
     .addOption(new Option('--consistency <level>', 'what the receipt must state (default: linearizable)').choices([...LEVELS]))
     .option('--critical', 'agree among validators first')
+    .option('--after <cursor>', 'for eventual and causal: the cursor of a receipt or delivery whose events these follow', nonEmpty)
     .option('--quorum-size <n|all>', 'for strong: voters that must have applied the event', quorumSize);
   return timeoutOption(groupOption(command), 'how long an event is tried under its id, through changes of leader');
 }
@@ -46,6 +48,7 @@ export function remoteOptions(flags: PublishFlags) {
     ...(flags.critical ? { critical: true } : {}),
     ...(flags.group === 0 ? {} : { group: flags.group }),
     ...(flags.quorumSize === undefined ? {} : { quorumSize: flags.quorumSize }),
+    ...(flags.after === undefined ? {} : { after: flags.after }),
     timeoutMs: flags.timeoutMs,
   };
 }

@@ -47,6 +47,8 @@ export interface PublishOptions {
   /** Default 10,000. After it the promise rejects with `TIMEOUT` and `committed`. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** Of levels eventual and causal: a cursor of that lane, of a receipt or a delivery; the event follows what it names, which is waited for here. */
+  readonly after?: string;
   /** Session to publish through; `null` for none (suppression by event id only). Default: the node's own session. */
   readonly session?: Session | null;
   /** For `strong`: voters that must have applied the event; default a majority. */
@@ -56,6 +58,8 @@ export interface PublishOptions {
 /** Publishes made through one session are ordered and suppressed as one (rule R3). */
 export interface Session {
   readonly id: string;
+  /** A cursor of the causal lane: what the session has written there and all that follows from; null while that is nothing. */
+  readonly context: string | null;
   publish(event: EventInput, options?: Omit<PublishOptions, 'session'>): Promise<Receipt>;
   publishBatch(events: readonly EventInput[], options?: Omit<PublishOptions, 'session'>): Promise<Receipt[]>;
 }

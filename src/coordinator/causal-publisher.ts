@@ -5,6 +5,7 @@ import type { CoordinatorError } from '../errors/index.js';
 import { CausalPlace, type CursorCodec, formatUuid, type SubmissionWriter } from '../events/index.js';
 import { CAUSAL_GROUP, type Core, type End } from '../native/index.js';
 import { Admission } from './admission.js';
+import type { CausalBarrier } from './causal-barrier.js';
 import type { Origins } from './origins.js';
 import type { Ending } from './publisher.js';
 import { checkTimeout, type Requests } from './requests.js';
@@ -15,6 +16,7 @@ export interface CausalPublisherPorts {
   readonly writer: SubmissionWriter;
   readonly cursors: CursorCodec;
   readonly origins: Origins;
+  readonly barrier: CausalBarrier;
   readonly nodeId: string;
   readonly pendingBytesMax: number;
   readonly timeoutMs: number;
@@ -34,13 +36,12 @@ export class CausalPublisher {
   /** What comes back stands in the order of `events`. With `each`, a refused event is an error in its place; without it, the first one rejects. */
   async publish(events: readonly EventInput[], level: CausalLevel, options: PublishOptions, each: boolean): Promise<Ending[]> {
     if (events.length === 0) return [];
-    const { requests, writer, core, nodeId } = this.#ports;
+    const { requests, writer, core, nodeId, barrier } = this.#ports;
     let timeoutMs = checkTimeout(options.timeoutMs ?? this.#ports.timeoutMs);
-    if (this.#admission.waits(0)) {
-      const sinceMs = requests.nowMs();
-      await this.#admission.turn(0, options.signal, timeoutMs);
-      timeoutMs = Math.max(0, timeoutMs - (requests.nowMs() - sinceMs));
-    }
+    const sinceMs = requests.nowMs();
+    if (options.after !== undefined) await barrier.pass(options.after, timeoutMs, options.signal);
+    if (this.#admission.waits(0)) await this.#admission.turn(0, options.signal, timeoutMs);
+    timeoutMs = Math.max(1, timeoutMs - (requests.nowMs() - sinceMs));
     const refusals = each ? new Map<number, CoordinatorError>() : undefined;
     let ended: Promise<End> | null = null;
     let ids: Uint8Array = new Uint8Array();

@@ -1,6 +1,7 @@
 /** A member of a cluster in this process: opens the data directory, joins its peers, publishes, delivers, answers, closes. */
 import { EventEmitter } from 'node:events';
 import type {
+  BarrierOptions,
   CoordinatorNode,
   CrdtObjects,
   Delivery,
@@ -11,19 +12,21 @@ import type {
   ReadOptions,
   Receipt,
   Session,
+  SessionOptions,
   SnapshotStream,
   Status,
   SubscribeOptions,
   Subscription,
   WaitOptions,
 } from '../contracts/index.js';
-import { isCausal } from '../contracts/index.js';
+import { type CausalLevel, isCausal } from '../contracts/index.js';
 import { type CoordinatorConfig, parseAddress, type ResolvedConfig, resolveConfig } from '../config/index.js';
 import { CoordinatorError, isErrorCode } from '../errors/index.js';
 import { Catalogue, type CausalContext, CRDT_DELTA, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
 import { causalActor, causalOrigins, Core, END, type End, FilterHandle, PEER_CORE_MODULE } from '../native/index.js';
 import { PeerNetwork, type Refused } from '../network/index.js';
 import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
+import { CausalBarrier } from './causal-barrier.js';
 import { CausalPublisher } from './causal-publisher.js';
 import { CausalSubscription, startOf } from './causal-subscription.js';
 import { Consumer } from './consumer.js';
@@ -41,7 +44,7 @@ import type { Position } from './position.js';
 import { type Ending, levelOf, Publisher } from './publisher.js';
 import { Queries } from './queries.js';
 import { Removal } from './removal.js';
-import { Requests } from './requests.js';
+import { checkTimeout, Requests } from './requests.js';
 import { Roster } from './roster.js';
 import { SessionState } from './session.js';
 import { statusOf } from './status.js';
@@ -69,6 +72,7 @@ export class Coordinator implements CoordinatorNode {
   readonly #publisher: Publisher;
   readonly #causal: CausalPublisher;
   readonly #origins: Origins;
+  readonly #barrier: CausalBarrier;
   readonly #cursors: CursorCodec;
   readonly #queries: Queries;
   readonly #journal: Journal;
@@ -118,12 +122,14 @@ export class Coordinator implements CoordinatorNode {
       (group, index, offset) => this.#placeOf(group, index, offset),
     );
     this.#origins = new Origins(() => causalOrigins(core.handle));
+    this.#barrier = new CausalBarrier({ core, growth: this.#growth, cursors });
     this.#causal = new CausalPublisher({
       core,
       requests: this.#requests,
       writer: this.#writer,
       cursors,
       origins: this.#origins,
+      barrier: this.#barrier,
       nodeId,
       pendingBytesMax: config.limits.pendingBytesMax,
       timeoutMs,
@@ -230,10 +236,13 @@ export class Coordinator implements CoordinatorNode {
   }
 
   /** A session of its own: its publishes are ordered and suppressed as one (rule R3). */
-  session(): Session {
-    const state = new SessionState(this.#ids.next());
+  session({ after }: SessionOptions = {}): Session {
+    const state = new SessionState(this.#ids.next(), after);
     const session: Session = {
       id: state.id,
+      get context() {
+        return state.context;
+      },
       publish: (event, options) => this.publish(event, { ...options, session }),
       publishBatch: (events, options) => this.publishBatch(events, { ...options, session }),
     };
@@ -261,12 +270,21 @@ export class Coordinator implements CoordinatorNode {
     this.#check();
     const state = this.#stateOf(options.session);
     const level = levelOf(options);
-    if (isCausal(level)) return this.#causal.publish(events, level, options, each);
+    if (isCausal(level)) return this.#publishCausal(events, level, options, state, each);
+    if (options.after !== undefined) throw new CoordinatorError('USAGE', `an event of level ${level} cannot follow a cursor of the causal lane yet; eventual and causal ones can`);
     const endings = await this.#publisher.publish(events, level, options, state, each);
     // A node that was quiet while 10,000 others published has lost its own session: the next publish opens another.
     if (state === this.#own && endings.some((ending) => ending instanceof CoordinatorError && ending.code === 'SESSION_EXPIRED')) {
       this.#own = new SessionState(this.#ids.next());
     }
+    return endings;
+  }
+
+  async #publishCausal(events: readonly EventInput[], level: CausalLevel, options: PublishOptions, state: SessionState | null, each: boolean): Promise<Ending[]> {
+    const after = options.after ?? state?.after;
+    const endings = await this.#causal.publish(events, level, after === undefined ? options : { ...options, after }, each);
+    const last = endings.findLast((ending) => !(ending instanceof CoordinatorError));
+    if (last !== undefined) state?.note(last as Receipt);
     return endings;
   }
 
@@ -343,9 +361,14 @@ export class Coordinator implements CoordinatorNode {
     return this.#queries.read(cursorOrEventId, options);
   }
 
-  /** Resolves with the applied index once everything committed in the group before the call is applied here (rule R12). */
-  async readBarrier(options: WaitOptions = {}): Promise<bigint> {
+  /** Resolves with the applied index once everything committed in the group before the call is applied here (rule R12); or once what `after` names is delivered. */
+  async readBarrier(options: BarrierOptions = {}): Promise<bigint> {
     this.#check();
+    if (options.after !== undefined) {
+      await this.#barrier.pass(options.after, checkTimeout(options.timeoutMs ?? this.config.publishTimeoutMs), options.signal);
+      this.#crdt.catchUp();
+      return this.#core.appliedIndex(groupOf(options.group, this.config.groups));
+    }
     return this.#queries.readBarrier(options);
   }
 
@@ -409,6 +432,7 @@ export class Coordinator implements CoordinatorNode {
   async #close(): Promise<void> {
     this.#subscriptions.closeAll();
     this.#crdt.close();
+    this.#barrier.close();
     const until = this.#ports.monotonicMs() + DRAIN_MS;
     while (this.#failure === null && this.#requests.size > 0 && this.#ports.monotonicMs() < until) {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_STEP_MS));
@@ -453,6 +477,7 @@ export class Coordinator implements CoordinatorNode {
     this.#causal.release();
     this.#subscriptions.closeAll();
     this.#crdt.close();
+    this.#barrier.close();
     this.#events.emit('failed', error);
   }
 

@@ -80,6 +80,11 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
     void this.#follow();
   }
 
+  /** Takes in what is delivered by now. */
+  catchUp(): void {
+    while (this.#take());
+  }
+
   close(): void {
     this.#ended.abort();
     this.#filter.free();

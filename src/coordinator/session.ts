@@ -1,4 +1,5 @@
 /** A session's sequences (rule R3). */
+import type { Receipt } from '../contracts/index.js';
 import { parseUuid } from '../events/index.js';
 
 /** What the publisher keeps of a session in one group. Invariant: acknowledged < next. */
@@ -23,11 +24,25 @@ export class Sequences {
 export class SessionState {
   readonly id: string;
   readonly bytes: Uint8Array;
+  /** Of the causal lane: what the next publish follows that may not be here yet. */
+  after: string | undefined;
+  #last: Receipt | null = null;
   readonly #groups = new Map<number, Sequences>();
 
-  constructor(id: string) {
+  constructor(id: string, after?: string) {
     this.id = id;
+    this.after = after;
     this.bytes = parseUuid(id) ?? new Uint8Array(16);
+  }
+
+  /** A receipt of the causal lane. What it follows was here. */
+  note(receipt: Receipt): void {
+    this.#last = receipt;
+    this.after = undefined;
+  }
+
+  get context(): string | null {
+    return this.#last?.cursor ?? this.after ?? null;
   }
 
   in(group: number): Sequences {

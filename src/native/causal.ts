@@ -37,6 +37,11 @@ export function causalActor(handle: number): string {
   return calling(() => addon().causalActor(handle));
 }
 
+/** Whether everything that a cursor's place names is delivered here. Throws `CURSOR_INVALID`. */
+export function causalReaches(handle: number, place: Uint8Array): boolean {
+  return calling(() => addon().causalReaches(handle, place));
+}
+
 export function causalStatus(handle: number): NativeLane {
   return calling(() => addon().causalStatus(handle));
 }

@@ -67,6 +67,15 @@ pub fn causal_status(handle: u32) -> Result<NativeLane> {
     Ok(NativeLane { actor: status.actor.clone(), origins: status.origins.iter().map(row).collect(), pending: status.pending as u32 })
 }
 
+/// Whether everything that a cursor's place names is delivered here.
+#[napi]
+pub fn causal_reaches(handle: u32, place: &[u8]) -> Result<bool> {
+    let place = Place::decode(place).map_err(|error| coded("CURSOR_INVALID", error))?;
+    let node = registry::get(handle)?;
+    let lane = node.shared().lane.read().clone();
+    Ok(place.is_within(&lane.origins, &lane.delivered))
+}
+
 /// Where one subscription to the causal lane stands.
 #[napi]
 pub struct CausalReader {

@@ -81,6 +81,15 @@ impl Place {
         Ok(place)
     }
 
+    /// Whether everything that was had is delivered.
+    pub fn is_within(&self, origins: &[OriginView], delivered: &Clock) -> bool {
+        let delivered: BTreeMap<Actor, u64> = delivered.iter().filter_map(|(id, counter)| Some((origins.get(id.at())?.actor, counter))).collect();
+        let reaches = |actor: &Actor, counter: u64| delivered.get(actor).is_some_and(|known| *known >= counter);
+        // A part is of the entry after those.
+        let part = self.part.is_none_or(|(actor, _)| reaches(&actor, self.had.get(&actor).map_or(1, |had| had + 1)));
+        part && self.had.iter().all(|(actor, counter)| *counter == 0 || reaches(actor, *counter))
+    }
+
     /// The end of what is delivered.
     pub fn latest(origins: &[OriginView], delivered: &Clock) -> Self {
         let had = delivered.iter().filter_map(|(id, counter)| Some((origins.get(id.at())?.actor, counter))).collect();
