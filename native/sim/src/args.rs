@@ -285,6 +285,7 @@ mod tests {
             publishers: Some(2),
             subscribers: Some(0),
             consumers: Some(1),
+            causal: Some(4),
             groups: Some(3),
             until_ms: Some(12_345),
             keep: Some(BTreeSet::from([3, 17])),
