@@ -29,7 +29,7 @@ impl<R: EntryReader> Lane<R> {
 
     fn deliver_one(&mut self, id: OriginId) -> bool {
         let origin = &self.origins[id.at()];
-        if origin.delivered >= origin.held() && !plants::is(CorePlant::DeliveredBeforeDisk) || origin.delivered >= origin.last {
+        if origin.delivered >= origin.ready() && !plants::is(CorePlant::DeliveredBeforeDisk) || origin.delivered >= origin.last {
             return false;
         }
         if origin.waiting.is_empty() && !self.read_waiting(id) {
@@ -56,7 +56,7 @@ impl<R: EntryReader> Lane<R> {
     fn read_waiting(&mut self, id: OriginId) -> bool {
         let origin = &self.origins[id.at()];
         let next = origin.delivered + 1;
-        let end = origin.held().min(next + self.config.buffer_entries as u64 - 1);
+        let end = origin.ready().min(next + self.config.buffer_entries as u64 - 1);
         let (group, actor) = (origin.group, origin.actor);
         match self.heads(id, next, end) {
             Ok(heads) => {

@@ -21,6 +21,7 @@ mod peer;
 pub mod reader;
 mod receive;
 
+use crate::clock::Ranges;
 use crate::ids::{GroupId, Index, MemberId};
 use crate::log::Op;
 use crate::membership::{Membership, Role};
@@ -188,7 +189,8 @@ impl<R: EntryReader> Lane<R> {
             }
             for (origin, counter) in done.repairs {
                 let origin = &mut self.origins[origin.at()];
-                origin.lost = origin.lost.without(&crate::clock::Ranges::of(counter, counter));
+                let mended = Ranges::of(counter, counter);
+                (origin.lost, origin.mending) = (origin.lost.without(&mended), origin.mending.without(&mended));
             }
         }
     }
@@ -229,6 +231,9 @@ impl<R: EntryReader> Lane<R> {
             true => Verdict::BeginAnew,
             false => self.continuity.judge(me, &self.table, actor, last, &own),
         };
+        // Of what damage holds up here, nobody may have what is lacking; and what comes next would seem to follow less.
+        let held_up = self.by_actor.get(&actor).is_some_and(|origin| self.origins[origin.at()].delivered < last);
+        let judged = if judged == Verdict::GoOn && held_up { Verdict::Wait } else { judged };
         let judged = if crate::plants::is(crate::plants::CorePlant::OriginGoesOn) { Verdict::GoOn } else { judged };
         match judged {
             // While nobody publishes there is no hurry.

@@ -7,7 +7,7 @@ use super::origin::Origin;
 use super::{is_origin, Lane, LaneConfig, Writing, FIRST_ORIGIN};
 use crate::clock::Ranges;
 use crate::ids::{GroupId, Index};
-use crate::log::{GroupRecovery, Recovery};
+use crate::log::{GroupRecovery, Op, Recovery};
 use crate::membership::Membership;
 use crate::ordered::store::EntryReader;
 use std::collections::{BTreeMap, VecDeque};
@@ -75,7 +75,12 @@ impl<R: EntryReader> Lane<R> {
                 }
             }
         }
-        // Where none can, it lies there until it can go; what is missing comes from the others, under another number.
+        if named.is_none() && last > 0 {
+            // Nothing says whose it is: it goes, and what it had comes from the others, under another number. It may be this
+            // member's own, and nobody else may have had it: its names are not given again.
+            self.config.unsettled = true;
+            self.ops.push(Op::Truncate { group, from: Index(1) });
+        }
         let Some((actor, hlc)) = named.filter(|(actor, _)| !self.by_actor.contains_key(actor)) else { return };
         self.hlc = self.hlc.max(hlc);
         let mut origin = Origin::new(actor, group);

@@ -25,6 +25,8 @@ pub struct Origin {
     pub written: u64,
     /// Of those up to `last`, what damage took.
     pub lost: Ranges,
+    /// Of what is lost, what is on its way back to disk: a batch has one place for an entry.
+    pub mending: Ranges,
     /// Everything up to here was delivered.
     pub delivered: u64,
     /// What the entries after `delivered` follow, as far as it is in memory.
@@ -45,6 +47,7 @@ impl Origin {
             last: 0,
             written: 0,
             lost: Ranges::default(),
+            mending: Ranges::default(),
             delivered: 0,
             waiting: VecDeque::new(),
             known: 0,
@@ -58,9 +61,16 @@ impl Origin {
         self.lost.iter().next().map_or(self.written, |(first, _)| self.written.min(first - 1))
     }
 
+    /// The last entry that can be delivered next: what damage takes of those that were delivered holds up none after them.
+    pub fn ready(&self) -> u64 {
+        let next = self.delivered + 1;
+        let lost = self.lost.iter().find(|(_, last)| *last >= next);
+        lost.map_or(self.written, |(first, _)| self.written.min(first.max(next) - 1))
+    }
+
     /// The first entries that are to be had from others.
     pub fn missing(&self) -> Option<(u64, u64)> {
-        let lost = self.lost.iter().next();
+        let lost = self.lost.without(&self.mending).iter().next();
         lost.or_else(|| (self.known > self.last).then_some((self.last + 1, self.known)))
     }
 }

@@ -32,6 +32,13 @@ pub enum ReadError {
     Compacted { index: Index, first: Index, name: String },
 }
 
+/// Entries from `first` on, at least one; `None` where that one cannot be read.
+fn page_of<R: EntryReader>(log: &R, group: GroupId, first: u64, last: u64) -> Option<Vec<LogEntry>> {
+    let read = |last: u64| log.entries(group, Index(first), Index(last + 1), PAGE_BYTES).ok();
+    // A page ends with an error wherever in it the damage is.
+    read(last).or_else(|| read(first)).filter(|entries| !entries.is_empty())
+}
+
 /// Where a subscription stands: what it has had of each origin, and of one entry a part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
@@ -162,7 +169,12 @@ impl Reader {
             };
             let Some(id) = next else { break };
             scanned += self.tracks[id.at()].pages.front().map_or(0, |page| page.entry.data.len() + 64);
-            let packed = self.pack(log, origins, id, bounds.events_max - events, filter, &mut out)?;
+            let packed = match self.pack(log, origins, id, bounds.events_max - events, filter, &mut out) {
+                Ok(packed) => packed,
+                // It has moved past what is packed: that has to be given.
+                Err(_) if events > 0 => break,
+                Err(error) => return Err(error),
+            };
             events += packed;
             blocks += u32::from(packed > 0);
         }
@@ -212,8 +224,7 @@ impl Reader {
             return Err(ReadError::Compacted { index: Index(next), first: Index(origin.first), name: origin.name.clone() });
         }
         let unreadable = || ReadError::Unreadable { group: origin.group, index: Index(next), name: origin.name.clone() };
-        let read = |last: u64| log.entries(origin.group, Index(next), Index(last + 1), PAGE_BYTES).ok();
-        let entries = read(last).or_else(|| read(next)).filter(|entries| !entries.is_empty()).ok_or_else(unreadable)?;
+        let entries = page_of(log, origin.group, next, last).ok_or_else(unreadable)?;
         for entry in entries {
             let submissions = entry::unpack_causal(&entry.data).map_err(|_| unreadable())?;
             let head = head_of(&entry, origin.actor).ok_or_else(unreadable)?;
@@ -235,8 +246,10 @@ impl Reader {
         filter: Option<&Filter>,
         out: &mut Vec<u8>,
     ) -> Result<u32, ReadError> {
-        let from = self.part.take_if(|(of, _)| *of == id).map_or(0, |(_, offset)| offset);
         let clock = self.clock_of_next(log, origins, id)?;
+        let from = self.part.take_if(|(of, _)| *of == id).map_or(0, |(_, offset)| offset);
+        // A place has one part: while that of an entry waits which is not delivered here yet, others come whole.
+        let divides = self.part.is_none() && self.part_unmet.is_none();
         let track = &mut self.tracks[id.at()];
         let Some(page) = track.pages.front() else { return Ok(0) };
         let begin = out.len();
@@ -261,7 +274,7 @@ impl Reader {
                 if here < from || filter.is_some_and(|filter| !filter.admits(&event)) {
                     continue;
                 }
-                if count == events_max {
+                if count >= events_max && divides {
                     stopped = Some(here);
                     break 'entry;
                 }
@@ -302,10 +315,7 @@ impl Reader {
                 let (mut clock, mut next) = (Clock::default(), first);
                 while next <= track.had {
                     let unreadable = || ReadError::Unreadable { group: origin.group, index: Index(next), name: origin.name.clone() };
-                    let entries = log.entries(origin.group, Index(next), Index(track.had + 1), PAGE_BYTES).map_err(|_| unreadable())?;
-                    if entries.is_empty() {
-                        return Err(unreadable());
-                    }
+                    let entries = page_of(log, origin.group, next, track.had).ok_or_else(unreadable)?;
                     for entry in &entries {
                         let head = head_of(entry, origin.actor).ok_or_else(unreadable)?;
                         for (actor, counter) in &head.follows {

@@ -54,7 +54,7 @@ impl<R: EntryReader> Lane<R> {
         let mut taken = false;
         for (counter, (data, context)) in (entries.first..).zip(entries.list) {
             let origin = &self.origins[id.at()];
-            let repairs = origin.lost.contains(counter);
+            let repairs = origin.lost.contains(counter) && !origin.mending.contains(counter);
             let next = counter == origin.last + 1;
             if !next && !repairs {
                 if counter > origin.last {
@@ -102,7 +102,9 @@ impl<R: EntryReader> Lane<R> {
     }
 
     fn repair(&mut self, id: OriginId, counter: u64, data: Bytes, context: Bytes) {
-        let group = self.origins[id.at()].group;
+        let origin = &mut self.origins[id.at()];
+        let group = origin.group;
+        origin.mending.insert(counter, counter);
         self.writing.bytes += data.len() + context.len() + 64;
         self.writing.repairs.push((id, counter));
         let entry = log_entry(counter, data, context);
