@@ -36,7 +36,7 @@ import { Journal } from './journal.js';
 import { Links } from './links.js';
 import { NodeMembers } from './members.js';
 import { NodeCrdt } from './node-crdt.js';
-import { Neighbours } from './neighbours.js';
+import { Neighbours, tableOf } from './neighbours.js';
 import { Origins } from './origins.js';
 import { OpenSubscriptions } from './open-subscriptions.js';
 import { openOptionsOf, sharedSettingsOf } from './opening.js';
@@ -202,17 +202,20 @@ export class Coordinator implements CoordinatorNode {
       peers: Object.entries(this.config.peers).map(([nodeId, address], slot) => ({ slot, nodeId, ...addressOf(address) })),
       peerBytesMax: this.config.limits.peerBytesMax,
       protocol: PROTOCOL,
+      table: tableOf(this.#core.status()),
       coreModule: PEER_CORE_MODULE,
       coreHandle: this.#core.handle,
     });
     this.#network = network;
+    const { core, config, roster, ports } = { core: this.#core, config: this.config, roster: this.#roster, ports: this.#ports };
+    const neighbours = new Neighbours({ core, config, roster, monotonicMs: ports.monotonicMs, isUp: (id) => this.#links.isUp(id), setMembers: (members) => network.setMembers(members) });
+    this.#neighbours = neighbours;
     network.on('event', (event) => {
       this.#links.take(event);
       if (event.type === 'refused') this.#events.emit('refused', event);
+      if (neighbours.take(event)) this.#look();
     });
     network.on('error', (error) => this.#fail(error));
-    const { core, config, roster, ports } = { core: this.#core, config: this.config, roster: this.#roster, ports: this.#ports };
-    this.#neighbours = new Neighbours({ core, config, roster, monotonicMs: ports.monotonicMs, setMembers: (members) => network.setMembers(members) });
     this.#watch = setInterval(() => this.#look(), WATCH_MS).unref();
     this.#look();
   }

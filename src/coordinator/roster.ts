@@ -14,6 +14,7 @@ export class Roster {
   readonly #config: ResolvedConfig;
   #members: readonly RosterMember[] = [];
   #names = new Map<bigint, string>();
+  #guests: readonly string[] = [];
 
   constructor(core: Core, config: ResolvedConfig) {
     this.#core = core;
@@ -32,7 +33,13 @@ export class Roster {
         return { id: member.id, address: address === '' ? null : address, role: member.role as RosterMember['role'] };
       })
       .sort((a, b) => (a.id < b.id ? -1 : 1));
-    this.#names = new Map([...Object.keys(peers), ...this.#members.map(({ id }) => id)].map((id) => [raftId(id), id]));
+    this.#names = new Map([...this.#guests, ...Object.keys(peers), ...this.#members.map(({ id }) => id)].map((id) => [raftId(id), id]));
+  }
+
+  /** Who is connected without being known to table or settings: a leader may be among them. */
+  setGuests(ids: readonly string[]): void {
+    this.#guests = ids;
+    this.refresh();
   }
 
   /** Everyone there ever was, by id. */

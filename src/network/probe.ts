@@ -22,7 +22,7 @@ export function probePeer(address: Address, expectedNodeId: string, identity: Id
     const { stream } = tcp.dial(address, 1, () => {
       connected = true;
       stream.write(
-        encodeHello({ ...identity, life: 0n, settings: '', protocolMin: protocol.min, protocolMax: protocol.max, channel: 0, expectedNodeId, features: [] }),
+        encodeHello({ ...identity, life: 0n, settings: '', protocolMin: protocol.min, protocolMax: protocol.max, channel: 0, expectedNodeId, features: [], listen: '', tableVersion: 0n, neighbours: [] }),
       );
     });
     const end = (probed: Probed): void => {
