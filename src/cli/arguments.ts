@@ -19,8 +19,8 @@ export function groupOption(command: Command): Command {
   return command.option('--group <n>', 'ordered group', wholeNumber(0, 0xffff_ffff), 0);
 }
 
-export function timeoutOption(command: Command, what: string): Command {
-  return command.option('--timeout-ms <ms>', what, wholeNumber(1, 3_600_000), 10_000);
+export function timeoutOption(command: Command, what: string, minMs = 1): Command {
+  return command.option('--timeout-ms <ms>', what, wholeNumber(minMs, 3_600_000), 10_000);
 }
 
 export interface PublishFlags {

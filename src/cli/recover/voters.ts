@@ -12,7 +12,7 @@ export interface VoterFound {
   readonly id: string;
   /** Null for a voter that was said to be gone, and for this node itself. */
   readonly address: string | null;
-  /** `unclear` may be alive: a process that is stopped or hangs, or another one at its address. */
+  /** `unclear` may be alive: one that does not answer in time, or another one at its address. */
   readonly state: 'this node' | 'answers' | 'silent' | 'unclear' | 'gone';
   /** What was met at the address, where it is not the voter's own answer. */
   readonly found: string | null;
