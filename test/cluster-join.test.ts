@@ -57,6 +57,15 @@ for (const leader of ['a', 'b']) {
   });
 }
 
+test.serial('a member may have the name of what every object has', async (t) => {
+  const cluster = await Embedded.start(t, {}, ['a'], ['constructor']);
+  const [a, address] = [cluster.get('a'), cluster.plan.address('constructor')];
+  await serve(cluster, 'constructor', ['a'], { join: true });
+  await a.members.add('constructor', address);
+  await persist('the promotion', () => a.members.promote('constructor'));
+  t.deepEqual(a.members.list().map(({ id, address: at, role }) => [id, at, role]), [['a', cluster.plan.address('a'), 'voter'], ['constructor', address, 'voter']]);
+});
+
 for (const [how, named] of [
   ['is found by those who took their places', ['a', 'b']],
   ['finds all of those who took their places by one of them', ['e']],

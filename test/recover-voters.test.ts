@@ -55,6 +55,14 @@ test('time that passes proves nothing, also where no connection was made yet', a
   t.throws(() => refuseMajority(found, directory.quorums), { code: 'QUORUM_EXISTS' });
 });
 
+test('a voter that is named as what every object has is looked up as any other', async (t) => {
+  const { states } = await asked(['a', 'constructor'], { constructor: await nobody() });
+  t.deepEqual(states, ['this node', 'silent']);
+  const peers = {} as Record<string, string>;
+  const error = await t.throwsAsync(asked(['a', 'constructor'], peers), { code: 'USAGE' });
+  t.regex(error?.message ?? '', /the address of the voter constructor is not in the directory/);
+});
+
 test('swapped addresses hide nobody', async (t) => {
   const [b, c] = [await answering(t, 'b'), await answering(t, 'c')];
   const { states, code, message } = await asked(['a', 'b', 'c'], { b: c, c: b });

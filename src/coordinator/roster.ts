@@ -1,5 +1,5 @@
 /** Who belongs to the cluster, as this node knows it: the agreed table, and its own settings where there is none yet. */
-import type { ResolvedConfig } from '../config/index.js';
+import { peerAddressOf, type ResolvedConfig } from '../config/index.js';
 import { type Core, type NativeGroup, type NativeStatus, raftId } from '../native/index.js';
 
 export interface RosterMember {
@@ -29,7 +29,7 @@ export class Roster {
     const table = status.table.length === 0 ? founders : status.table;
     this.#members = table
       .map((member): RosterMember => {
-        const address = member.id === nodeId ? listen : (peers[member.id] ?? member.address);
+        const address = member.id === nodeId ? listen : (peerAddressOf(peers, member.id) ?? member.address);
         return { id: member.id, address: address === '' ? null : address, role: member.role as RosterMember['role'] };
       })
       .sort((a, b) => (a.id < b.id ? -1 : 1));

@@ -1,5 +1,5 @@
 /** Whether the voters of a stopped member's cluster are still there. */
-import { parseAddress } from '../../config/index.js';
+import { parseAddress, peerAddressOf } from '../../config/index.js';
 import type { HeldDirectory } from '../../contracts/index.js';
 import { CoordinatorError } from '../../errors/index.js';
 import { probePeer } from '../../network/index.js';
@@ -34,7 +34,7 @@ export async function findVoters(held: HeldDirectory, questions: VoterQuestions)
   checkNames(held, voters, questions);
   const known = voters.map((id) => {
     if (id === held.nodeId || questions.gone.includes(id)) return { id, address: null };
-    const given = questions.peers[id] ?? held.members.find((member) => member.id === id)?.address ?? null;
+    const given = peerAddressOf(questions.peers, id) ?? held.members.find((member) => member.id === id)?.address ?? null;
     if (given === null) throw usage(`the address of the voter ${id} is not in the directory; give --peer ${id}=HOST:PORT where it would answer, or --gone ${id} if it exists no more`);
     return { id, address: given };
   });
