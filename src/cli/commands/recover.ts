@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { HeldDirectory } from '../../contracts/index.js';
 import { CoordinatorError } from '../../errors/index.js';
 import { jsonOf } from '../../events/index.js';
-import { outputOption, repeated, timeoutOption, usage, wholeNumber } from '../arguments.js';
+import { outputOption, repeated, timeoutOption, usage, windowOption } from '../arguments.js';
 import { facts, type OutputFormat, table, writeJson, writeLine } from '../output.js';
 import { record } from '../recover/record.js';
 import { findVoters, refuseMajority, type VoterFound } from '../recover/voters.js';
@@ -34,7 +34,6 @@ export function registerRecover(program: Command): void {
     .option('--cluster-id <id>', 'the cluster that it belongs to', 'vexfs')
     .option('--peer <id=host:port>', 'where another voter would answer; needed for each that the directory has no address of', repeated)
     .option('--gone <id>', 'a voter that exists no more, and is not asked', repeated)
-    .option('--window-events <n>', "the members' dedup.windowEvents, where it is not the usual one", wholeNumber(1000, 100_000_000))
     .option('--yes', 'do not ask; needs --i-understand-data-loss')
     .option('--i-understand-data-loss', 'acknowledged events that only the lost members have are given up')
     .addHelpText(
@@ -54,7 +53,7 @@ export function registerRecover(program: Command): void {
       ].join('\n'),
     )
     .action(recover);
-  timeoutOption(outputOption(command), `how long a voter may take to answer, at least ${TIMEOUT_MIN_MS}`, TIMEOUT_MIN_MS);
+  timeoutOption(windowOption(outputOption(command)), `how long a voter may take to answer, at least ${TIMEOUT_MIN_MS}`, TIMEOUT_MIN_MS);
 }
 
 async function recover(flags: RecoverFlags): Promise<void> {
