@@ -22,6 +22,7 @@ function scan(nodeId: string, entries: readonly LogEntry[], commit = entries.len
       nodeId,
       clusterId,
       directory: `/data/${nodeId}`,
+      windowEvents: 1000,
       segments: 1,
       bytes: 1n,
       tornBytes: 0n,
@@ -163,6 +164,12 @@ test('doubled, moved, gap, damage and strangers are told apart', async (t) => {
   t.deepEqual(await kinds([scan('a', journal, 4, 'test', { segment: 's', position: 7n, reason: 'crc' })]), ['damage']);
   t.deepEqual(await kinds([scan('a', journal), scan('b', journal, 4, 'other')]), ['cluster']);
   t.deepEqual(await kinds([scan('a', journal), scan('a', journal)]), ['cluster']);
+});
+
+test('directories with other settings are named', async (t) => {
+  const other = scan('b', journal);
+  const verdict = await verifyJournals([scan('a', journal), { ...other, summary: { ...other.summary, windowEvents: 2000 } }], null);
+  t.deepEqual(verdict.problems.map(({ kind, message }) => [kind, message]), [['settings', '/data/b has dedup.windowEvents 2000, /data/a 1000, so that old duplicates count otherwise']]);
 });
 
 test('empty journals pass', async (t) => {

@@ -145,6 +145,7 @@ test('an event comes from its JSON form, and nothing else passes', (t) => {
 });
 
 test('values go to JSON with u64 as text and bytes as base64', (t) => {
+  t.is(JSON.stringify(jsonOf(JSON.parse('{"__proto__":{"a":1},"constructor":2}'))), '{"__proto__":{"a":1},"constructor":2}');
   t.deepEqual(jsonOf({ a: 1n, b: Uint8Array.of(255), c: [undefined, 2n], d: undefined, e: { toJSON: () => 'x' }, f: Number.NaN }), { a: '1', b: '/w==', c: [null, '2'], e: 'x', f: null });
 });
 

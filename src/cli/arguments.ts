@@ -19,8 +19,13 @@ export function groupOption(command: Command): Command {
   return command.option('--group <n>', 'ordered group', wholeNumber(0, 0xffff_ffff), 0);
 }
 
-export function timeoutOption(command: Command, what: string): Command {
-  return command.option('--timeout-ms <ms>', what, wholeNumber(1, 3_600_000), 10_000);
+/** Of directories of stopped members. */
+export function windowOption(command: Command): Command {
+  return command.option('--window-events <n>', "the members' dedup.windowEvents, for a directory that does not say it", wholeNumber(1000, 100_000_000));
+}
+
+export function timeoutOption(command: Command, what: string, minMs = 1): Command {
+  return command.option('--timeout-ms <ms>', what, wholeNumber(minMs, 3_600_000), 10_000);
 }
 
 export interface PublishFlags {

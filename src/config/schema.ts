@@ -115,7 +115,7 @@ export const configSchema = z.strictObject({
   }),
   validators: anyObject('Validators of critical events.'),
   dedup: section({
-    windowEvents: integer(1000, 100_000_000, 1_000_000, 'Events of the group over which an id without a session is recognised as seen.'),
+    windowEvents: integer(1000, 100_000_000, 1_000_000, 'Events of the group over which an id without a session is recognised as seen; the same on all members, and kept in the data directory from its first start on.'),
   }),
   limits: section({
     pendingBytesMax: integer(64 * KIB, 4096 * MIB, 64 * MIB, 'Bytes of publishes waiting for their receipts; beyond, publishes wait for room, and too many of them get BACKPRESSURE.'),

@@ -23,7 +23,7 @@ import { type CausalLevel, isCausal } from '../contracts/index.js';
 import { type CoordinatorConfig, parseAddress, type ResolvedConfig, resolveConfig } from '../config/index.js';
 import { CoordinatorError, isErrorCode } from '../errors/index.js';
 import { Catalogue, type CausalContext, CRDT_DELTA, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
-import { causalActor, causalOrigins, Core, END, type End, FilterHandle, PEER_CORE_MODULE } from '../native/index.js';
+import { causalActor, causalOrigins, Core, END, type End, FilterHandle, keepSettings, PEER_CORE_MODULE, windowOf } from '../native/index.js';
 import { PeerNetwork, type Refused } from '../network/index.js';
 import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
 import { CausalBarrier } from './causal-barrier.js';
@@ -36,7 +36,7 @@ import { Journal } from './journal.js';
 import { Links } from './links.js';
 import { NodeMembers } from './members.js';
 import { NodeCrdt } from './node-crdt.js';
-import { Neighbours } from './neighbours.js';
+import { Neighbours, tableOf } from './neighbours.js';
 import { Origins } from './origins.js';
 import { OpenSubscriptions } from './open-subscriptions.js';
 import { openOptionsOf, sharedSettingsOf } from './opening.js';
@@ -171,14 +171,18 @@ export class Coordinator implements CoordinatorNode {
 
   /**
    * Starts a member. Resolves when its data directory is recovered and its peer port listens, without waiting for a quorum.
-   * Rejects with `CONFIG_INVALID`, `ADDRESS_REFUSED`, `DATA_DIR_IN_USE`, `DATA_DIR_MISMATCH`, `DATA_DIR_UNREADABLE`, `LOG_DAMAGED` or `PORT_IN_USE`; nothing is left running.
+   * Rejects with `CONFIG_INVALID` (also for another window than the directory's), `ADDRESS_REFUSED`, `DATA_DIR_IN_USE`, `DATA_DIR_MISMATCH`, `DATA_DIR_UNREADABLE`, `LOG_DAMAGED` or `PORT_IN_USE`; nothing is left running.
    */
   static async start(config: CoordinatorConfig): Promise<Coordinator> {
     const resolved = resolveConfig(config);
     const ports = realPorts;
+    const { dataDir, dedup } = resolved;
+    // Before the core applies anything with it.
+    await windowOf(dataDir, dedup.windowEvents);
     const core = await Core.open(openOptionsOf(resolved, ports));
     const node = new Coordinator(resolved, core, ports);
     try {
+      await keepSettings(dataDir, dedup);
       await node.#crdt.open();
       await node.#join();
     } catch (error) {
@@ -202,17 +206,20 @@ export class Coordinator implements CoordinatorNode {
       peers: Object.entries(this.config.peers).map(([nodeId, address], slot) => ({ slot, nodeId, ...addressOf(address) })),
       peerBytesMax: this.config.limits.peerBytesMax,
       protocol: PROTOCOL,
+      table: tableOf(this.#core.status()),
       coreModule: PEER_CORE_MODULE,
       coreHandle: this.#core.handle,
     });
     this.#network = network;
+    const { core, config, roster, ports } = { core: this.#core, config: this.config, roster: this.#roster, ports: this.#ports };
+    const neighbours = new Neighbours({ core, config, roster, monotonicMs: ports.monotonicMs, isUp: (id) => this.#links.isUp(id), setMembers: (members) => network.setMembers(members) });
+    this.#neighbours = neighbours;
     network.on('event', (event) => {
       this.#links.take(event);
       if (event.type === 'refused') this.#events.emit('refused', event);
+      if (neighbours.take(event)) this.#look();
     });
     network.on('error', (error) => this.#fail(error));
-    const { core, config, roster, ports } = { core: this.#core, config: this.config, roster: this.#roster, ports: this.#ports };
-    this.#neighbours = new Neighbours({ core, config, roster, monotonicMs: ports.monotonicMs, setMembers: (members) => network.setMembers(members) });
     this.#watch = setInterval(() => this.#look(), WATCH_MS).unref();
     this.#look();
   }

@@ -107,7 +107,7 @@ export class Ledger {
       const receipts = new Map([...this.#places].map(([id, { index, offset, term }], line) => [id, { group: 0, index, offset, term, line, found: 0 }]));
       const verdict = await verifyJournals(scans, receipts);
       must(verdict.ok, () => `log verify: ${verdict.problems.slice(0, SHOWN).map(({ message }) => message).join('; ')}`);
-    }, [...this.#places.keys()]);
+    }, { wanted: [...this.#places.keys()] });
   }
 
   /** The place of the last acknowledged event. */
