@@ -28,6 +28,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   'groups.ratio': { at: 'least', value: 0.9 },
   'causal.one.ratio': { at: 'most', value: 2 },
   'causal.ten.delivery.p99': { at: 'most', value: 50 },
+  ...Object.fromEntries(['g-counter', 'pn-counter', 'lww-register', 'mv-register', 'or-set', 'two-phase-set', 'map'].map((type) => [`causal.five.${type}.equal`, { at: 'most', value: 50 } as const])),
   'causal.catchup.rate': { at: 'least', value: 100_000 },
   'crdt.map.merge.yjsRatio': { at: 'least', value: 5 },
   'crdt.map.merge.jsonRatio': { at: 'least', value: 2.5 },

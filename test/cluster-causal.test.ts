@@ -1,6 +1,6 @@
 /** The causal lane over real processes, sockets and disks: events without a quorum. */
 import test from 'ava';
-import { type Coordinator, CoordinatorError, type Delivery } from '../dist/index.js';
+import { ApiClient, ApiServer, type Coordinator, CoordinatorError, type Delivery } from '../dist/index.js';
 import { codeOf, Embedded, fileWrite, take, until, writes } from './helpers/cluster.js';
 
 const causal = { consistency: 'causal' } as const;
@@ -150,4 +150,37 @@ test.serial('a session that moves to another member still reads its writes, and 
   t.is(await codeOf(cluster.get('c').readBarrier({ after: alone.cursor, timeoutMs: 200 })), 'TIMEOUT');
   t.is(await codeOf(cluster.get('c').publish(fileWrite('/z'), { ...causal, after: alone.cursor, signal: AbortSignal.timeout(100) })), 'ABORTED');
   t.is(await codeOf(cluster.get('c').publish(fileWrite('/z'), { after: alone.cursor })), 'USAGE');
+});
+
+test.serial('all of it through the API', async (t) => {
+  const cluster = await Embedded.start(t);
+  const [one, other] = await Promise.all(
+    ['a', 'b'].map(async (id) => {
+      const server = await ApiServer.start(cluster.get(id), { address: '127.0.0.1:0' });
+      const client = new ApiClient(server.address);
+      t.teardown(async () => {
+        client.close();
+        await server.close();
+      });
+      return client;
+    }),
+  );
+  const receipt = await (one as ApiClient).publish(fileWrite('/one'), causal);
+  t.like(receipt, { level: 'causal', lane: 'causal', clock: { a: '1' }, index: 1n });
+  const next = await (other as ApiClient).publish(fileWrite('/next'), { consistency: 'eventual', after: receipt.cursor });
+  t.is(next.level, 'eventual');
+  await (one as ApiClient).readBarrier({ after: next.cursor });
+  const paths: (string | null)[] = [];
+  const subscription = (one as ApiClient).subscribe({ from: 'first', lane: 'causal' });
+  for await (const delivery of subscription) {
+    paths.push(delivery.event.path);
+    t.is(delivery.lane, 'causal');
+    if (paths.length === 2) break;
+  }
+  t.deepEqual(paths, ['/one', '/next']);
+  const status = await (one as ApiClient).status();
+  t.deepEqual(status.lanes.causal.actor, 'a');
+  await until('the status to know', async () => (await (one as ApiClient).status()).lanes.causal.origins.length === 2);
+  t.is(await codeOf((one as ApiClient).publish(fileWrite('/x'), { ...causal, after: 'nonsense!' })), 'CURSOR_INVALID');
+  t.is(await codeOf((one as ApiClient).readBarrier({ after: (await (one as ApiClient).publish(fileWrite('/ordered'))).cursor })), 'CURSOR_INVALID');
 });

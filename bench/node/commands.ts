@@ -1,5 +1,5 @@
 /** What the bench asks of a node's process, over the channel between parent and child. */
-import type { CoordinatorConfig, Level } from '../../dist/index.js';
+import type { CoordinatorConfig, CrdtType, Level } from '../../dist/index.js';
 
 export interface NodeStatus {
   readonly role: string;
@@ -101,6 +101,16 @@ export interface PublishCausalResult {
   readonly latenciesMs: Float64Array;
 }
 
+export interface CrdtRun {
+  readonly operations: number;
+}
+
+export interface CrdtState {
+  /** When it changed last, by the machine's monotonic clock. */
+  readonly lastChangeMs: number;
+  readonly state: string;
+}
+
 export interface FollowedCausal {
   readonly events: number;
   /** Of each event, from its publish at whichever node to its delivery here, by the machine's monotonic clock. */
@@ -151,6 +161,11 @@ export interface Commands {
   publishCausal(options: PublishCausal): PublishCausalResult;
   /** What `followCausal` has had; resolves once these are at least so many events. */
   followedCausal(options: { readonly events: number }): FollowedCausal;
+  /** Looks at the CRDT of a type from now on. */
+  openCrdt(type: CrdtType | 'map'): void;
+  /** Writes to it; answers the time of the last write. */
+  writeCrdt(options: CrdtRun): number;
+  crdtState(): CrdtState;
   holdNextSync(ms: number): void;
   /** Starts an echo server; answers its port. */
   echo(): number;

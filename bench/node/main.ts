@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { Coordinator } from '../../dist/index.js';
 import type { Commands, Reply, Request } from './commands.js';
 import { CausalFollower, publishCausal } from './causal.js';
+import { crdtState, openCrdt, writeCrdt } from './crdts.js';
 import { grow } from './growth.js';
 import { inFlight } from './in-flight.js';
 import { Journal } from './journal.js';
@@ -71,6 +72,9 @@ const answers: Answers = {
   followCausal: async () => follower.begin(node()),
   publishCausal: (options) => publishCausal(node(), options!),
   followedCausal: (options) => follower.followed(options!.events),
+  openCrdt: async (type) => openCrdt(node(), type!),
+  writeCrdt: (options) => writeCrdt(node(), options!),
+  crdtState: async () => crdtState(),
   holdNextSync: async (ms) => node().holdNextSync(ms!),
   echo: () =>
     new Promise((resolve) => {

@@ -1,11 +1,16 @@
-import { Cluster } from '../cluster.js';
+import { Cluster, until } from '../cluster.js';
 import type { Suite } from '../context.js';
 import { Floor } from '../floor.js';
+import type { CrdtState } from '../node/commands.js';
 import { percentile } from '../samples.js';
 
 /** Voters are seven at most. */
 const FOUNDERS = ['a', 'b', 'c', 'd', 'e', 'f', 'g'];
 const LEARNERS = ['h', 'i', 'j'];
+const TYPES = ['g-counter', 'pn-counter', 'lww-register', 'mv-register', 'or-set', 'two-phase-set', 'map'] as const;
+/** Writes to one object, by five nodes together. */
+const OPERATIONS = 1000;
+const AGREE_MS = 30_000;
 const RATE = 10_000;
 const BATCH = 20;
 
@@ -62,6 +67,28 @@ export const causal: Suite = {
     report.addRounds('causal', 'causal.ten.publish.p99', ten.publish, 'ms');
     report.addRounds('causal', 'causal.ten.delivery.p50', ten.p50, 'ms');
     report.addRounds('causal', 'causal.ten.delivery.p99', ten.p99, 'ms');
+
+    await Cluster.with(
+      options.directory,
+      async ({ members }) => {
+        for (const type of TYPES) {
+          progress(`  five nodes: ${type}`);
+          const after: number[] = [];
+          for (let round = 1; round <= options.rounds; round++) {
+            await Promise.all(members.map((member) => member.call('openCrdt', type)));
+            const last = Math.max(...(await Promise.all(members.map((member) => member.call('writeCrdt', { operations: OPERATIONS / members.length })))));
+            let states: CrdtState[] = [];
+            await until(`have the same ${type}`, AGREE_MS, async () => {
+              states = await Promise.all(members.map((member) => member.call('crdtState')));
+              return states.every(({ state }) => state === states[0]!.state);
+            });
+            after.push(Math.max(0, ...states.map(({ lastChangeMs }) => lastChangeMs - last)));
+          }
+          report.addRounds('causal', `causal.five.${type}.equal`, after, 'ms');
+        }
+      },
+      { ids: FOUNDERS.slice(0, 5) },
+    );
 
     const rates: number[] = [];
     for (let round = 1; round <= Math.ceil(options.rounds / 2); round++) {

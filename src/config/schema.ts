@@ -59,7 +59,7 @@ export const configSchema = z.strictObject({
     { flag: '--peer' },
   ),
   join: flag(false, 'A new data directory waits to be added to a cluster that exists (`member add`) instead of founding one.'),
-  groups: integer(1, LIMITS.groupsMax, 1, 'Ordered groups of the cluster, numbered from 0; the same on all members.'),
+  groups: integer(1, LIMITS.groupsMax, 1, 'Ordered groups of the cluster, numbered from 0; the same on all members. Raised, on all of them, only while they are the members that the cluster was founded with; never lowered.'),
   raft: section({
     electionTimeoutMs: leaf(
       z.tuple([between(10, 60_000), between(10, 60_000)]).default([150, 300]),
@@ -109,7 +109,7 @@ export const configSchema = z.strictObject({
     ageMs: integer(0, Number.MAX_SAFE_INTEGER, 0, 'Age of the oldest entries that the journal of a group keeps behind its newest snapshot; 0 for no such limit.'),
   }),
   causal: section({
-    gossipIntervalMs: integer(10, 60_000, 20, 'How often a member tells the others which events of the causal lane have come to its disk, where that has changed.'),
+    gossipIntervalMs: integer(10, 60_000, 200, 'How often a member tells the others which events of the causal lane have come to its disk, where that has changed.'),
     deliveryTimeoutMs: integer(10, 3_600_000, 100, 'How long a missing event of the causal lane has to come by itself before it is asked for.'),
     bufferEvents: integer(1, 1_000_000, 1000, 'Entries of one origin that wait in memory for what happened before them; the others are read from disk when their turn comes.'),
   }),

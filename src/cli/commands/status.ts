@@ -55,7 +55,7 @@ function describe(status: Status): string {
 
 function causalLane({ actor, origins }: CausalLaneStatus): string {
   const missing = origins.filter(({ delivered, known }) => delivered < known).length;
-  return [actor === null ? 'waits for the others to say how it goes on' : `writes as ${actor}`, `${origins.length} origins`, ...(missing === 0 ? [] : [`${missing} not followed to their ends`])].join(', ');
+  return [actor === null ? 'waits for the others to say how it goes on' : `writes as ${actor}`, origins.length === 1 ? 'one origin' : `${origins.length} origins`, ...(missing === 0 ? [] : [`${missing} not followed to their ends`])].join(', ');
 }
 
 function groupRow({ group, role, leader, term, commitIndex, appliedIndex, firstIndex, snapshot, events, consistencyPercentage }: GroupStatus): string[] {

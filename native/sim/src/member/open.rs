@@ -125,7 +125,8 @@ impl Member {
         for (id, found) in recovery.groups.iter().filter(|(id, _)| is_origin(**id)) {
             wrong = wrong.or(self.shadow.origin_mut(*id).and_then(|origin| read_origin_back(origin, *id, entries, found, holed)));
         }
-        for id in recovery.groups.keys().copied().filter(|id| !is_origin(*id)) {
+        let all: Vec<GroupId> = self.shadow.groups().map(|(id, _)| id).collect();
+        for id in all {
             let found = found_of(recovery, id);
             let shadow = self.shadow.of_mut(id);
             if holed && settled && !shadow.is(&found) {
