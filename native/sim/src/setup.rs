@@ -191,7 +191,7 @@ impl Setup {
         let groups = changes.groups.map_or(planted.unwrap_or(drawn_groups), |groups| groups as u32);
         // Drawn apart too. Bugs planted elsewhere are looked for where they were before there was this lane.
         let mut lane = Random::stream(seed, "lane", 0);
-        let (drawn_causal, drawn_pace_us) = (lane.pick(&[0, 1, 2, 3]), lane.pick(&[150_000, 400_000, 1_200_000]));
+        let (drawn_causal, drawn_pace_us) = (lane.pick(&[0, 0, 1, 1, 2, 3]), lane.pick(&[200_000, 600_000, 2_000_000]));
         let (causal, causal_pace_us) = match changes.plant {
             // Between two copies of a directory, one event that is still on its way: few of them, and slow links.
             Some(Plant::EarlierLivesHeard) => (2, 400_000),

@@ -19,11 +19,13 @@ pub struct Shadow {
     origins: BTreeMap<GroupId, OriginShadow>,
     /// Those that the last batch has emptied.
     emptied: BTreeMap<GroupId, OriginShadow>,
+    /// Those that any batch has: where that is lost, they are there again.
+    emptied_ever: BTreeMap<GroupId, OriginShadow>,
 }
 
 impl Shadow {
     pub fn new(groups: u32) -> Self {
-        Self { groups: (0..groups).map(|_| GroupShadow::default()).collect(), origins: BTreeMap::new(), emptied: BTreeMap::new() }
+        Self { groups: (0..groups).map(|_| GroupShadow::default()).collect(), origins: BTreeMap::new(), emptied: BTreeMap::new(), emptied_ever: BTreeMap::new() }
     }
 
     pub fn of(&self, group: GroupId) -> &GroupShadow {
@@ -50,6 +52,7 @@ impl Shadow {
                 _ => {}
             }
         }
+        self.emptied_ever.extend(self.emptied.clone());
     }
 
     /// Those of which something can be read: only its entries say whose a log is.
@@ -73,12 +76,17 @@ impl Shadow {
             let (found, here) = (found_of(recovery, group), self.origins.get(&group).map_or(0, OriginShadow::last));
             let lost = recovery.damaged.iter().any(|range| range.group == group);
             let fits = found.last_index.0 == here && (holed || !lost) || holed && recovery.unsettled && found.last_index.0 <= here;
+            let again = self.emptied_ever.get(&group).is_some_and(|origin| found.last_index.0 <= origin.last());
+            let fits = fits || holed && here == 0 && again;
             (!fits || found.first_index > Index(1)).then_some((group, here, found.last_index.0))
         })
     }
 
     /// Takes over what recovery made of damage to origins' logs.
     pub fn found_origins(&mut self, recovery: &Recovery) {
+        for (group, origin) in self.emptied_ever.iter().filter(|(group, _)| recovery.groups.contains_key(group)) {
+            self.origins.entry(*group).or_insert_with(|| origin.clone());
+        }
         for (group, origin) in &mut self.origins {
             origin.prints.truncate(found_of(recovery, *group).last_index.0 as usize);
             origin.kept = origin.kept.min(origin.prints.len());
@@ -93,7 +101,7 @@ impl Shadow {
         origins.values_mut().for_each(|origin| origin.prints.truncate(origin.kept));
         origins.retain(|_, origin| !origin.prints.is_empty());
         origins.extend(self.emptied.clone());
-        groups.map(|groups| Shadow { groups, origins, emptied: BTreeMap::new() })
+        groups.map(|groups| Shadow { groups, origins, emptied: BTreeMap::new(), emptied_ever: self.emptied_ever.clone() })
     }
 
     /// Takes note of groups that were founded, in this open or in one before that ended with its process.

@@ -342,3 +342,108 @@ impl Reader {
         Place { had, part: part.or(self.part_unmet) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes_le::u32_at;
+    use crate::event::{RECORD_HEADER_BYTES, SUBMISSION_HEADER_BYTES};
+    use crate::ids::{MemberId, Term};
+    use crate::causal::head::Head;
+    use std::collections::BTreeSet;
+
+    const BOUNDS: Bounds = Bounds { bytes_max: 1 << 20, events_max: 100 };
+
+    fn actor(member: u64) -> Actor {
+        Actor { member: MemberId(member), incarnation: 0 }
+    }
+
+    /// Entries by group and index; those that are lost make any read over them fail.
+    #[derive(Clone, Default)]
+    struct Disk {
+        entries: BTreeMap<(GroupId, u64), LogEntry>,
+        lost: BTreeSet<(GroupId, u64)>,
+    }
+
+    impl Disk {
+        fn add(&mut self, member: u64, counter: u64, whole: bool, follows: Vec<(Actor, u64)>, events: u32) {
+            let record: Vec<u8> = (RECORD_HEADER_BYTES as u32).to_le_bytes().into_iter().chain([0; RECORD_HEADER_BYTES - 4]).collect();
+            let body = record.repeat(events as usize);
+            let mut bytes = vec![1, 1, 1, 1];
+            bytes.extend_from_slice(&((SUBMISSION_HEADER_BYTES + 1 + body.len()) as u32).to_le_bytes());
+            bytes.extend_from_slice(&[0; 4]);
+            bytes.extend_from_slice(&events.to_le_bytes());
+            bytes.resize(SUBMISSION_HEADER_BYTES, 0);
+            bytes.push(b'a');
+            bytes.extend_from_slice(&body);
+            let submission = Submission::parse_causal(bytes.into()).expect("it is well packed");
+            let context = Head { actor: actor(member), whole, follows }.encode().into();
+            let entry = LogEntry { index: Index(counter), term: Term(1), kind: 0, data: entry::pack(&[submission]).into(), context };
+            self.entries.insert((GroupId(member as u32), counter), entry);
+        }
+    }
+
+    impl EntryReader for Disk {
+        fn entries(&self, group: GroupId, low: Index, high: Index, _: u64) -> Result<Vec<LogEntry>, String> {
+            match self.lost.range((group, low.0)..(group, high.0)).next() {
+                Some(_) => Err("damaged".to_string()),
+                None => Ok(self.entries.range((group, low.0)..(group, high.0)).map(|(_, entry)| entry.clone()).collect()),
+            }
+        }
+    }
+
+    fn origins(members: u64) -> Vec<OriginView> {
+        let view = |member| OriginView { actor: actor(member), name: member.to_string(), group: GroupId(member as u32), first: 1 };
+        (1..=members).map(view).collect()
+    }
+
+    fn delivered(counters: &[u64]) -> Clock {
+        let mut clock = Clock::default();
+        (0..).zip(counters).for_each(|(at, counter)| clock.set(OriginId(at), *counter));
+        clock
+    }
+
+    /// Blocks, and events of the first.
+    fn counts(packed: &[u8]) -> (u32, u32) {
+        (u32_at(packed, 0), u32_at(packed, 24))
+    }
+
+    #[test]
+    fn a_part_waits_while_others_come_whole() {
+        let mut disk = Disk::default();
+        disk.add(1, 1, true, Vec::new(), 3);
+        disk.add(2, 1, true, Vec::new(), 3);
+        let (origins, place) = (origins(2), Place { had: BTreeMap::new(), part: Some((actor(1), 1)) });
+        let mut reader = Reader::new(place);
+        let one = Bounds { events_max: 1, ..BOUNDS };
+        let packed = reader.read(&disk, &origins, &delivered(&[0, 1]), one, None).expect("it is read");
+        assert_eq!(counts(&packed), (1, 3));
+        assert_eq!(reader.place(&origins), Place { had: [(actor(2), 1)].into(), part: Some((actor(1), 1)) });
+        let packed = reader.read(&disk, &origins, &delivered(&[1, 1]), BOUNDS, None).expect("it is read");
+        assert_eq!(counts(&packed), (1, 2));
+        assert_eq!(reader.place(&origins), Place { had: [(actor(1), 1), (actor(2), 1)].into(), part: None });
+    }
+
+    #[test]
+    fn damage_is_named_where_it_is_and_takes_nothing_that_is_packed() {
+        let mut disk = Disk::default();
+        (1..=4).for_each(|counter| disk.add(1, counter, counter == 1, Vec::new(), 1));
+        // Of the first origin's fourth entry the clock is to be looked up; the second origin's entry comes before it.
+        disk.add(2, 1, true, Vec::new(), 1);
+        disk.lost.insert((GroupId(1), 2));
+        let origins = origins(2);
+        let mut reader = Reader::new(Place { had: [(actor(1), 3)].into(), part: None });
+        let all = delivered(&[4, 1]);
+        let unreadable = |read: Result<Vec<u8>, ReadError>| matches!(read, Err(ReadError::Unreadable { index: Index(2), .. }));
+        assert!(unreadable(reader.read(&disk, &origins, &all, BOUNDS, None)));
+        disk.add(1, 4, false, vec![(actor(2), 1)], 1);
+        let mut reader = Reader::new(Place { had: [(actor(1), 3)].into(), part: None });
+        let packed = reader.read(&disk, &origins, &all, BOUNDS, None).expect("what comes before is read");
+        assert_eq!(counts(&packed), (1, 1));
+        assert!(unreadable(reader.read(&disk, &origins, &all, BOUNDS, None)));
+        disk.lost.clear();
+        let packed = reader.read(&disk, &origins, &all, BOUNDS, None).expect("it is back");
+        assert_eq!(counts(&packed), (1, 1));
+        assert_eq!(reader.place(&origins).had, [(actor(1), 4), (actor(2), 1)].into());
+    }
+}
