@@ -164,7 +164,8 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
     const endings = await this.#publish(batch.flatMap(({ events }) => events));
     let at = 0;
     for (const { outgoing, waiting, deltas } of batch) {
-      const own = endings.slice(at, (at += deltas.length));
+      const own = endings.slice(at, at + deltas.length);
+      at += deltas.length;
       const failed = own.find((ending) => ending instanceof CoordinatorError);
       if (failed instanceof CoordinatorError) {
         this.#keep(outgoing, deltas.filter((_, position) => own[position] instanceof CoordinatorError));
@@ -201,7 +202,10 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
 
   #outgoingOf(object: LocalObject<Promise<Receipt | null>>): Outgoing {
     let outgoing = this.#outgoing.get(object);
-    if (outgoing === undefined) this.#outgoing.set(object, (outgoing = new Outgoing(object)));
+    if (outgoing === undefined) {
+      outgoing = new Outgoing(object);
+      this.#outgoing.set(object, outgoing);
+    }
     return outgoing;
   }
 }
