@@ -66,6 +66,9 @@ test('log verify, log dump and recover come to the state that the member had', a
     t.regex(refused.stderr, /^CONFIG_INVALID: dedup\.windowEvents is 2000, but .* says 1000/, args.join(' '));
   }
   t.is((await vexcoord(['log', 'dump', '--data-dir', dataDir, '--window-events', '1000', '--count', '1'])).status, 0);
+  const unknown = await vexcoord(['log', 'dump', '--data-dir', dataDir, '--group', '7']);
+  t.deepEqual([unknown.status, unknown.stdout], [1, '']);
+  t.regex(unknown.stderr, /^GROUP_UNKNOWN: the log in .* has no group 7; it has 0$/m);
   t.like(await lookAtDirectory(dataDir), { groups: [{ events }] });
   await recoverDirectory({ dataDir, clusterId: 'test', nodeId: 'a', seed: 1n, segmentBytes: SEGMENT_BYTES });
   const node = await start(dataDir);

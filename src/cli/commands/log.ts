@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { LogEntry, LogScan } from '../../contracts/logscan.js';
+import { CoordinatorError } from '../../errors/index.js';
 import { outputOption, repeated, unsigned64, wholeNumber, windowOption } from '../arguments.js';
 import { type OutputFormat, table, writeJson, writeLine } from '../output.js';
 import { type ScanOptions, withScans } from '../verify/open.js';
@@ -69,8 +70,12 @@ function dump(flags: DumpFlags): Promise<void> {
 }
 
 async function dumpEntries(scan: LogScan, flags: DumpFlags): Promise<void> {
-  const group = scan.summary.groups.find((one) => one.group === flags.group);
-  if (group === undefined) return;
+  const { groups } = scan.summary;
+  const group = groups.find((one) => one.group === flags.group);
+  if (group === undefined) {
+    const known = groups.map((one) => one.group).join(', ') || 'none';
+    throw new CoordinatorError('GROUP_UNKNOWN', `the log in ${flags.dataDir} has no group ${flags.group}; it has ${known}`, { committed: 'no' });
+  }
   let next = flags.from ?? group.firstIndex;
   let left = flags.count ?? Number.POSITIVE_INFINITY;
   let headed = false;

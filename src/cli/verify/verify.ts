@@ -79,7 +79,7 @@ function checkReceipts(receipts: ReadonlyMap<string, Acknowledged>, summaries: r
   let missing = 0;
   let released = 0;
   for (const [eventId, receipt] of receipts) {
-    const has = (member: number): boolean => (receipt.found & (1 << member)) !== 0;
+    const has = (member: number): boolean => (receipt.found & (1n << BigInt(member))) !== 0n;
     const journals = summaries.map((summary) => summary.groups.find(({ group }) => group === receipt.group));
     const silent = (member: number): boolean => {
       const journal = journals[member];
