@@ -6,11 +6,19 @@ import { codeOf, Embedded, fileWrite, take, until, writes } from './helpers/clus
 const causal = { consistency: 'causal' } as const;
 const pathsOf = (deliveries: readonly Delivery[]): (string | null)[] => deliveries.map(({ event }) => event.path);
 
+/** A cluster whose members have all said who the others were: each writes under its own name. */
+async function named(t: Parameters<typeof Embedded.start>[0]): Promise<Embedded> {
+  const cluster = await Embedded.start(t);
+  await decided(cluster);
+  return cluster;
+}
+const decided = (cluster: Embedded): Promise<void> => until('who writes where', () => [...cluster.nodes.values()].every((node) => node.status().lanes.causal.actor !== null));
+
 /** All events of the lane that a node has delivered, from the first on. */
 const all = (node: Coordinator, count: number): Promise<Delivery[]> => take(node, count, { lane: 'causal', from: 'first' });
 
 test.serial('a publish is acknowledged by one member and delivered at all, each origin in its order', async (t) => {
-  const cluster = await Embedded.start(t);
+  const cluster = await named(t);
   const [a, b, c] = ['a', 'b', 'c'].map((id) => cluster.get(id)) as [Coordinator, Coordinator, Coordinator];
   const receipts = await Promise.all([a, b, c].flatMap((node) => Array.from({ length: 20 }, (_, at) => node.publish(fileWrite(`/${node.nodeId}/${at}`), causal))));
   for (const [at, receipt] of receipts.entries()) {
@@ -87,10 +95,11 @@ test.serial('cursors go on behind their event at any member, filters pass over w
 });
 
 test.serial('a member goes on as who it was when all others say that it may, and as another where one is silent', async (t) => {
-  const cluster = await Embedded.start(t);
+  const cluster = await named(t);
   await cluster.get('a').publish(fileWrite('/1'), causal);
   await cluster.close('a');
   await cluster.open('a');
+  await decided(cluster);
   const again = await cluster.get('a').publish(fileWrite('/2'), causal);
   t.deepEqual(again.clock, { a: '2' });
   await until('the status to tell', () => cluster.get('a').status().lanes.causal.actor === 'a');
@@ -153,7 +162,7 @@ test.serial('a session that moves to another member still reads its writes, and 
 });
 
 test.serial('all of it through the API', async (t) => {
-  const cluster = await Embedded.start(t);
+  const cluster = await named(t);
   const [one, other] = await Promise.all(
     ['a', 'b'].map(async (id) => {
       const server = await ApiServer.start(cluster.get(id), { address: '127.0.0.1:0' });
@@ -167,8 +176,8 @@ test.serial('all of it through the API', async (t) => {
   );
   const receipt = await (one as ApiClient).publish(fileWrite('/one'), causal);
   t.like(receipt, { level: 'causal', lane: 'causal', clock: { a: '1' }, index: 1n });
-  const next = await (other as ApiClient).publish(fileWrite('/next'), { consistency: 'eventual', after: receipt.cursor });
-  t.is(next.level, 'eventual');
+  const next = await (other as ApiClient).publish(fileWrite('/next'), { ...causal, after: receipt.cursor });
+  t.is(await codeOf((other as ApiClient).publish(fileWrite('/x'), { consistency: 'eventual', after: receipt.cursor })), 'USAGE');
   await (one as ApiClient).readBarrier({ after: next.cursor });
   const paths: (string | null)[] = [];
   const subscription = (one as ApiClient).subscribe({ from: 'first', lane: 'causal' });
@@ -183,4 +192,44 @@ test.serial('all of it through the API', async (t) => {
   await until('the status to know', async () => (await (one as ApiClient).status()).lanes.causal.origins.length === 2);
   t.is(await codeOf((one as ApiClient).publish(fileWrite('/x'), { ...causal, after: 'nonsense!' })), 'CURSOR_INVALID');
   t.is(await codeOf((one as ApiClient).readBarrier({ after: (await (one as ApiClient).publish(fileWrite('/ordered'))).cursor })), 'CURSOR_INVALID');
+});
+
+test.serial('a cursor names all that its event follows, also what a filter has left out', async (t) => {
+  const cluster = await Embedded.start(t);
+  const [a, b, c] = ['a', 'b', 'c'].map((id) => cluster.get(id)) as [Coordinator, Coordinator, Coordinator];
+  const before = await a.publishBatch(writes(3, '/x'), causal);
+  await b.publish(fileWrite('/y'), { ...causal, after: before[2]?.cursor as string });
+  const [y] = (await take(c, 1, { lane: 'causal', where: { path: '/y' } })) as [Delivery];
+  const end = await a.publish(fileWrite('/end'), { ...causal, after: y.cursor });
+  t.deepEqual(pathsOf(await take(c, 1, { from: y.cursor })), ['/end']);
+  await b.readBarrier({ after: end.cursor });
+  t.deepEqual(pathsOf(await take(b, 1, { from: y.cursor })), ['/end']);
+});
+
+test.serial('publishes of a session keep their order, whatever they wait for', async (t) => {
+  const cluster = await Embedded.start(t);
+  const [a, b] = [cluster.get('a'), cluster.get('b')];
+  const session = b.session();
+  for (let round = 0; round < 10; round++) {
+    const first = await a.publish(fileWrite(`/${round}`), causal);
+    await Promise.all([session.publish(fileWrite(`/${round}/1`), { ...causal, after: first.cursor }), session.publish(fileWrite(`/${round}/2`), causal)]);
+  }
+  const paths = pathsOf(await all(b, 30)).filter((path) => (path as string).split('/').length === 3);
+  t.deepEqual(paths, Array.from({ length: 20 }, (_, at) => `/${Math.floor(at / 2)}/${(at % 2) + 1}`));
+  t.is(await codeOf(session.publish(fileWrite('/never'), { ...causal, after: 'AQEA' })), 'CURSOR_INVALID');
+  t.is((await session.publish(fileWrite('/after all'), causal)).level, 'causal');
+});
+
+test.serial('whoever was removed acknowledges nothing more, before it is sure that it was', async (t) => {
+  const cluster = await Embedded.start(t, {}, ['a', 'b', 'c']);
+  const c = cluster.get('c');
+  let failed = false;
+  c.on('failed', () => {
+    failed = true;
+  });
+  await c.publish(fileWrite('/before'), causal);
+  await (await cluster.leader()).members.remove('c');
+  await until('it to be refused', async () => (await codeOf(c.publish(fileWrite('/after'), causal))) === 'MEMBER_REMOVED');
+  t.false(failed);
+  t.is(await codeOf(c.crdt.counter('x').increment(1)), 'MEMBER_REMOVED');
 });

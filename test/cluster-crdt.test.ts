@@ -51,6 +51,7 @@ test.serial('what any node writes is there at once, on disk when it is answered,
 
 test.serial('a restart brings everything back, and goes on as the same actor', async (t) => {
   const cluster = await Embedded.start(t);
+  await until('who writes where', () => nodesOf(cluster).every((node) => node.status().lanes.causal.actor !== null));
   for (const { crdt, nodeId } of nodesOf(cluster)) await crdt.set('tags').add(nodeId, 'all');
   await until('all tags', () => nodesOf(cluster).every(({ crdt }) => crdt.set('tags').size === 4));
   await cluster.get('a').crdt.set('tags').delete('b');

@@ -41,7 +41,7 @@ export function publishOptions(command: Command): Command {
   command
     .addOption(new Option('--consistency <level>', 'what the receipt must state (default: linearizable)').choices([...LEVELS]))
     .option('--critical', 'agree among validators first')
-    .option('--after <cursor>', 'for eventual and causal: the cursor of a receipt or delivery whose events these follow', nonEmpty)
+    .option('--after <cursor>', 'for causal: the cursor of a receipt or delivery whose events these follow', nonEmpty)
     .option('--quorum-size <n|all>', 'for strong: voters that must have applied the event', quorumSize);
   return timeoutOption(groupOption(command), 'how long an event is tried under its id, through changes of leader');
 }

@@ -47,7 +47,7 @@ export interface PublishOptions {
   /** Default 10,000. After it the promise rejects with `TIMEOUT` and `committed`. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
-  /** Of levels eventual and causal: a cursor of that lane, of a receipt or a delivery; the event follows what it names, which is waited for here. */
+  /** Of level causal: a cursor of that lane, of a receipt or a delivery; the event follows what it names, which is waited for here. */
   readonly after?: string;
   /** Session to publish through; `null` for none (suppression by event id only). Default: the node's own session. */
   readonly session?: Session | null;

@@ -86,7 +86,7 @@ export interface CoordinatorNode {
   read(cursorOrEventId: string, options?: ReadOptions): Promise<Delivery>;
   /** Resolves with the applied index, once everything committed before the call is applied here; or once what `after` names is delivered. */
   readBarrier(options?: BarrierOptions): Promise<bigint>;
-  /** What became of an event id (rule R4); may commit a fence. */
+  /** What became of an event id on the ordered lane (rule R4); may commit a fence. Of events of the causal lane it knows nothing. */
   outcome(eventId: string, options?: WaitOptions): Promise<Outcome>;
   status(): Status;
   readonly members: Members;

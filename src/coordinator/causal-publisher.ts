@@ -5,7 +5,6 @@ import type { CoordinatorError } from '../errors/index.js';
 import { CausalPlace, type CursorCodec, formatUuid, type SubmissionWriter } from '../events/index.js';
 import { CAUSAL_GROUP, type Core, type End } from '../native/index.js';
 import { Admission } from './admission.js';
-import type { CausalBarrier } from './causal-barrier.js';
 import type { Origins } from './origins.js';
 import type { Ending } from './publisher.js';
 import { checkTimeout, type Requests } from './requests.js';
@@ -16,7 +15,6 @@ export interface CausalPublisherPorts {
   readonly writer: SubmissionWriter;
   readonly cursors: CursorCodec;
   readonly origins: Origins;
-  readonly barrier: CausalBarrier;
   readonly nodeId: string;
   readonly pendingBytesMax: number;
   readonly timeoutMs: number;
@@ -36,10 +34,9 @@ export class CausalPublisher {
   /** What comes back stands in the order of `events`. With `each`, a refused event is an error in its place; without it, the first one rejects. */
   async publish(events: readonly EventInput[], level: CausalLevel, options: PublishOptions, each: boolean): Promise<Ending[]> {
     if (events.length === 0) return [];
-    const { requests, writer, core, nodeId, barrier } = this.#ports;
+    const { requests, writer, core, nodeId } = this.#ports;
     let timeoutMs = checkTimeout(options.timeoutMs ?? this.#ports.timeoutMs);
     const sinceMs = requests.nowMs();
-    if (options.after !== undefined) await barrier.pass(options.after, timeoutMs, options.signal);
     if (this.#admission.waits(0)) await this.#admission.turn(0, options.signal, timeoutMs);
     timeoutMs = Math.max(1, timeoutMs - (requests.nowMs() - sinceMs));
     const refusals = each ? new Map<number, CoordinatorError>() : undefined;

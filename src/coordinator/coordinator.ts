@@ -22,7 +22,7 @@ import type {
 import { type CausalLevel, isCausal } from '../contracts/index.js';
 import { type CoordinatorConfig, parseAddress, type ResolvedConfig, resolveConfig } from '../config/index.js';
 import { CoordinatorError, isErrorCode } from '../errors/index.js';
-import { Catalogue, type CausalContext, CRDT_DELTA, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
+import { Catalogue, type CausalContext, CausalPlace, CRDT_DELTA, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
 import { causalActor, causalOrigins, Core, END, type End, FilterHandle, keepSettings, PEER_CORE_MODULE, windowOf } from '../native/index.js';
 import { PeerNetwork, type Refused } from '../network/index.js';
 import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
@@ -129,7 +129,6 @@ export class Coordinator implements CoordinatorNode {
       writer: this.#writer,
       cursors,
       origins: this.#origins,
-      barrier: this.#barrier,
       nodeId,
       pendingBytesMax: config.limits.pendingBytesMax,
       timeoutMs,
@@ -153,7 +152,7 @@ export class Coordinator implements CoordinatorNode {
       actor: () => causalActor(core.handle),
       nowMs: () => ports.nowMs(),
       randomU64: () => ports.randomU64(),
-      publish: (events) => this.#causal.publish(events, 'causal', {}, true),
+      publish: (events) => this.#publishCausal(events, 'causal', {}, null, true),
       onRefused: (error) => this.#events.emit('crdtRefused', error),
     });
     this.#snapshots = new Snapshots({ core, requests: this.#requests, dataDir: config.dataDir, groups, timeoutMs });
@@ -244,11 +243,13 @@ export class Coordinator implements CoordinatorNode {
 
   /** A session of its own: its publishes are ordered and suppressed as one (rule R3). */
   session({ after }: SessionOptions = {}): Session {
+    if (after !== undefined && this.#cursors.decodeCausal(after) === null) throw new CoordinatorError('CURSOR_INVALID', 'the cursor is of the ordered lane; a session goes on behind one of the causal lane');
     const state = new SessionState(this.#ids.next(), after);
+    const context = () => this.#both(state.last?.cursor ?? null, state.after);
     const session: Session = {
       id: state.id,
       get context() {
-        return state.context;
+        return context();
       },
       publish: (event, options) => this.publish(event, { ...options, session }),
       publishBatch: (events, options) => this.publishBatch(events, { ...options, session }),
@@ -288,11 +289,31 @@ export class Coordinator implements CoordinatorNode {
   }
 
   async #publishCausal(events: readonly EventInput[], level: CausalLevel, options: PublishOptions, state: SessionState | null, each: boolean): Promise<Ending[]> {
-    const after = options.after ?? state?.after;
-    const endings = await this.#causal.publish(events, level, after === undefined ? options : { ...options, after }, each);
+    this.#checkMember();
+    if (level === 'eventual' && options.after !== undefined) throw new CoordinatorError('USAGE', 'an eventual event follows nothing; publish it at level causal');
+    const after = level === 'causal' ? (options.after ?? state?.after) : undefined;
+    const timeoutMs = checkTimeout(options.timeoutMs ?? this.config.publishTimeoutMs);
+    const sinceMs = this.#ports.monotonicMs();
+    // Whoever publishes next in the session waits behind it.
+    await (state ?? new SessionState('')).inTurn(after === undefined ? null : () => this.#barrier.pass(after, timeoutMs, options.signal));
+    const endings = await this.#causal.publish(events, level, { ...options, timeoutMs: Math.max(1, timeoutMs - (this.#ports.monotonicMs() - sinceMs)) }, each);
     const last = endings.findLast((ending) => !(ending instanceof CoordinatorError));
-    if (last !== undefined) state?.note(last as Receipt);
+    if (last !== undefined) state?.note(last as Receipt, after !== undefined);
     return endings;
+  }
+
+  /** On this lane nothing else would tell that what is acknowledged comes to nobody. */
+  #checkMember(): void {
+    const removed = this.#roster.members.some(({ id, role }) => id === this.nodeId && role === 'removed');
+    if (!removed && (!this.#links.anySaysRemoved() || this.#links.anyUp())) return;
+    throw new CoordinatorError('MEMBER_REMOVED', `the others say that node ${this.nodeId} was removed from cluster ${this.clusterId}, and take nothing from it`, { committed: 'no' });
+  }
+
+  /** A cursor of the causal lane that names what both name. */
+  #both(one: string | null, other: string | undefined): string | null {
+    if (one === null || other === undefined) return one ?? other ?? null;
+    const [first, second] = [one, other].map((cursor) => CausalPlace.read(this.#cursors.decodeCausal(cursor) ?? CausalPlace.first.encode()));
+    return this.#cursors.encodeCausal((first as CausalPlace).with(second as CausalPlace).encode());
   }
 
   #stateOf(session: Session | null | undefined): SessionState | null {

@@ -41,7 +41,11 @@ export abstract class PulledSubscription implements Subscription, AsyncIterator<
 
   next(): Promise<IteratorResult<Delivery>> {
     const result = this.#turn.then(() => this.#pull());
-    this.#turn = result.catch(() => {});
+    // Without what it came to: that is the reader's.
+    this.#turn = result.then(
+      () => {},
+      () => {},
+    );
     return result;
   }
 

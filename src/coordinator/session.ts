@@ -24,9 +24,12 @@ export class Sequences {
 export class SessionState {
   readonly id: string;
   readonly bytes: Uint8Array;
-  /** Of the causal lane: what the next publish follows that may not be here yet. */
+  /** Of the causal lane: what the session's publishes follow besides its own, until one has. */
   after: string | undefined;
-  #last: Receipt | null = null;
+  /** Its last receipt there. */
+  last: Receipt | null = null;
+  /** Of the publishes that wait for what they follow: the last one's wait. */
+  #turn: Promise<void> | null = null;
   readonly #groups = new Map<number, Sequences>();
 
   constructor(id: string, after?: string) {
@@ -35,14 +38,27 @@ export class SessionState {
     this.bytes = parseUuid(id) ?? new Uint8Array(16);
   }
 
-  /** A receipt of the causal lane. What it follows was here. */
-  note(receipt: Receipt): void {
-    this.#last = receipt;
-    this.after = undefined;
+  /** A receipt of the causal lane; `follows`: its event follows `after`. */
+  note(receipt: Receipt, follows: boolean): void {
+    this.last = receipt;
+    if (follows) this.after = undefined;
   }
 
-  get context(): string | null {
-    return this.#last?.cursor ?? this.after ?? null;
+  /** Resolves, in the order of the calls, once `wait` has. Rejects as it does; those behind it go on. */
+  async inTurn(wait: (() => Promise<void>) | null): Promise<void> {
+    const before = this.#turn;
+    if (before === null && wait === null) return;
+    const passed = (async () => {
+      await before;
+      await wait?.();
+    })();
+    const turn = passed.catch(() => {});
+    this.#turn = turn;
+    try {
+      await passed;
+    } finally {
+      if (this.#turn === turn) this.#turn = null;
+    }
   }
 
   in(group: number): Sequences {

@@ -42,20 +42,24 @@ class Block {
     return this.#start + CAUSAL_BLOCK.clock + CAUSAL_ROW_BYTES * this.#bytes.readUInt16LE(this.#start + CAUSAL_BLOCK.clockRows);
   }
 
+  *#follows(): Generator<readonly [Origin, bigint]> {
+    for (let at = this.#start + CAUSAL_BLOCK.clock; at < this.items; at += CAUSAL_ROW_BYTES) {
+      yield [this.context.originOf(this.#bytes.readUInt16LE(at)), this.#bytes.readBigUInt64LE(at + 2)];
+    }
+  }
+
   /** What the entry follows, itself included. */
   get clock(): { readonly [actor: string]: string } {
-    const clock: Record<string, string> = {};
-    for (let at = this.#start + CAUSAL_BLOCK.clock; at < this.items; at += CAUSAL_ROW_BYTES) {
-      clock[this.context.originOf(this.#bytes.readUInt16LE(at)).name] = this.#bytes.readBigUInt64LE(at + 2).toString();
-    }
-    clock[this.origin.name] = this.counter.toString();
-    return clock;
+    const rows = [...this.#follows(), [this.origin, this.counter] as const];
+    return Object.fromEntries(rows.map(([{ name }, counter]) => [name, counter.toString()]));
   }
 
   /** Where a reader stands that has had everything up to an event of the entry. */
   after(offset: number): CausalPlace {
     const last = offset + 1 >= this.#bytes.readUInt32LE(this.#start + CAUSAL_BLOCK.entryEvents);
-    return last ? this.#before().after([[this.origin, this.counter]]) : this.#before().within(this.origin, this.counter, offset);
+    // It has had all that the entry follows, also what a filter has left out.
+    const before = this.#before().after(this.#follows());
+    return last ? before.after([[this.origin, this.counter]]) : before.within(this.origin, this.counter, offset);
   }
 }
 

@@ -66,6 +66,7 @@ export class CursorCodec {
   decodeCausal(text: string): Uint8Array | null {
     if (text.length > CAUSAL_TEXT_MAX || !ANY_TEXT.test(text)) throw refusal(text, 'is not one: a cursor is base64url');
     const bytes = Buffer.from(text, 'base64url');
+    if (bytes.length < HEAD_BYTES + CHECK_BYTES) throw refusal(text, 'is not one: it is too short');
     if (bytes.length === CURSOR_BYTES && bytes[1] === ORDERED_LANE) return null;
     if (bytes[0] !== VERSION) throw refusal(text, `has version ${bytes[0]}; this release reads version ${VERSION}`);
     const checked = bytes.length - CHECK_BYTES;

@@ -44,20 +44,20 @@ fn page_of<R: EntryReader>(log: &R, group: GroupId, first: u64, last: u64) -> Op
 pub struct Place {
     pub had: BTreeMap<Actor, u64>,
     /// Of the entry after those: events up to, not including, this offset.
-    pub part: Option<(Actor, u32)>,
+    pub parts: BTreeMap<Actor, u32>,
 }
 
 impl Place {
-    /// u16 count and u16 parts (0 or 1), then per origin its actor and u64 counter, then the part: actor and u32 offset.
+    /// u16 count and u16 parts, then per origin its actor and u64 counter, then per part its actor and u32 offset.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(4 + 20 * self.had.len() + 16);
         out.extend_from_slice(&(self.had.len() as u16).to_le_bytes());
-        out.extend_from_slice(&u16::from(self.part.is_some()).to_le_bytes());
+        out.extend_from_slice(&(self.parts.len() as u16).to_le_bytes());
         for (actor, counter) in &self.had {
             actor.put(&mut out);
             out.extend_from_slice(&counter.to_le_bytes());
         }
-        if let Some((actor, offset)) = self.part {
+        for (actor, offset) in &self.parts {
             actor.put(&mut out);
             out.extend_from_slice(&offset.to_le_bytes());
         }
@@ -71,11 +71,11 @@ impl Place {
         for _ in 0..count {
             place.had.insert(take_actor(&mut fields)?, fields.u64()?);
         }
-        if parts > 1 || place.had.len() != usize::from(count) {
-            return Err(Malformed { at: 0, what: "an origin twice, or more than one part" });
+        for _ in 0..parts {
+            place.parts.insert(take_actor(&mut fields)?, fields.u32()?);
         }
-        if parts == 1 {
-            place.part = Some((take_actor(&mut fields)?, fields.u32()?));
+        if place.had.len() != usize::from(count) || place.parts.len() != usize::from(parts) {
+            return Err(Malformed { at: 0, what: "an origin twice" });
         }
         fields.end()?;
         Ok(place)
@@ -85,15 +85,15 @@ impl Place {
     pub fn is_within(&self, origins: &[OriginView], delivered: &Clock) -> bool {
         let delivered: BTreeMap<Actor, u64> = delivered.iter().filter_map(|(id, counter)| Some((origins.get(id.at())?.actor, counter))).collect();
         let reaches = |actor: &Actor, counter: u64| delivered.get(actor).is_some_and(|known| *known >= counter);
-        // A part is of the entry after those.
-        let part = self.part.is_none_or(|(actor, _)| reaches(&actor, self.had.get(&actor).map_or(1, |had| had + 1)));
-        part && self.had.iter().all(|(actor, counter)| *counter == 0 || reaches(actor, *counter))
+        // Parts are of the entries after those.
+        let parts = self.parts.keys().all(|actor| reaches(actor, self.had.get(actor).map_or(1, |had| had + 1)));
+        parts && self.had.iter().all(|(actor, counter)| *counter == 0 || reaches(actor, *counter))
     }
 
     /// The end of what is delivered.
     pub fn latest(origins: &[OriginView], delivered: &Clock) -> Self {
         let had = delivered.iter().filter_map(|(id, counter)| Some((origins.get(id.at())?.actor, counter))).collect();
-        Self { had, part: None }
+        Self { had, parts: BTreeMap::new() }
     }
 }
 
@@ -119,8 +119,9 @@ pub struct Reader {
     by_actor: BTreeMap<Actor, OriginId>,
     /// What came of origins that are not met yet.
     unmet: BTreeMap<Actor, u64>,
-    part: Option<(OriginId, u32)>,
-    part_unmet: Option<(Actor, u32)>,
+    /// Of the next entry of some origins, events up to, not including, this offset were had.
+    parts: BTreeMap<OriginId, u32>,
+    parts_unmet: BTreeMap<Actor, u32>,
 }
 
 /// How much to bring.
@@ -132,7 +133,7 @@ pub struct Bounds {
 
 impl Reader {
     pub fn new(place: Place) -> Self {
-        Self { tracks: Vec::new(), by_actor: BTreeMap::new(), unmet: place.had, part: None, part_unmet: place.part }
+        Self { tracks: Vec::new(), by_actor: BTreeMap::new(), unmet: place.had, parts: BTreeMap::new(), parts_unmet: place.parts }
     }
 
     fn meet(&mut self, origins: &[OriginView]) {
@@ -141,8 +142,8 @@ impl Reader {
             self.by_actor.insert(origin.actor, id);
             let had = self.unmet.remove(&origin.actor).unwrap_or(0);
             self.tracks.push(Track { had, ..Track::default() });
-            if let Some((_, offset)) = self.part_unmet.take_if(|(actor, _)| *actor == origin.actor) {
-                self.part = Some((id, offset));
+            if let Some(offset) = self.parts_unmet.remove(&origin.actor) {
+                self.parts.insert(id, offset);
             }
         }
     }
@@ -169,7 +170,7 @@ impl Reader {
             };
             let Some(id) = next else { break };
             scanned += self.tracks[id.at()].pages.front().map_or(0, |page| page.entry.data.len() + 64);
-            let packed = match self.pack(log, origins, id, bounds.events_max - events, filter, &mut out) {
+            let packed = match self.pack(log, origins, id, Bounds { events_max: bounds.events_max - events, ..bounds }, filter, &mut out) {
                 Ok(packed) => packed,
                 // It has moved past what is packed: that has to be given.
                 Err(_) if events > 0 => break,
@@ -191,7 +192,8 @@ impl Reader {
 
     /// The origin whose entry comes next; `None` at the end of what is delivered.
     fn next<R: EntryReader>(&mut self, log: &R, origins: &[OriginView], delivered: &Clock) -> Result<Option<OriginId>, ReadError> {
-        if let Some((id, _)) = self.part {
+        // What was had in part comes first, where it is delivered here.
+        for id in self.parts.keys().copied().collect::<Vec<_>>() {
             self.fill(log, origins, id, delivered)?;
             if !self.tracks[id.at()].pages.is_empty() {
                 return Ok(Some(id));
@@ -242,14 +244,12 @@ impl Reader {
         log: &R,
         origins: &[OriginView],
         id: OriginId,
-        events_max: u32,
+        bounds: Bounds,
         filter: Option<&Filter>,
         out: &mut Vec<u8>,
     ) -> Result<u32, ReadError> {
         let clock = self.clock_of_next(log, origins, id)?;
-        let from = self.part.take_if(|(of, _)| *of == id).map_or(0, |(_, offset)| offset);
-        // A place has one part: while that of an entry waits which is not delivered here yet, others come whole.
-        let divides = self.part.is_none() && self.part_unmet.is_none();
+        let from = self.parts.remove(&id).unwrap_or(0);
         let track = &mut self.tracks[id.at()];
         let Some(page) = track.pages.front() else { return Ok(0) };
         let begin = out.len();
@@ -274,7 +274,7 @@ impl Reader {
                 if here < from || filter.is_some_and(|filter| !filter.admits(&event)) {
                     continue;
                 }
-                if count >= events_max && divides {
+                if count >= bounds.events_max || count > 0 && out.len() >= bounds.bytes_max {
                     stopped = Some(here);
                     break 'entry;
                 }
@@ -292,7 +292,7 @@ impl Reader {
             out.truncate(begin);
         }
         match stopped {
-            Some(offset) => self.part = Some((id, offset)),
+            Some(offset) => drop(self.parts.insert(id, offset)),
             None => {
                 track.had += 1;
                 track.pages.pop_front();
@@ -338,8 +338,8 @@ impl Reader {
         let met = self.tracks.iter().enumerate().filter(|(_, track)| track.had > 0);
         let met = met.map(|(at, track)| (origins[at].actor, track.had));
         let had = met.chain(self.unmet.iter().map(|(actor, had)| (*actor, *had))).collect();
-        let part = self.part.map(|(id, offset)| (origins[id.at()].actor, offset));
-        Place { had, part: part.or(self.part_unmet) }
+        let parts = self.parts.iter().map(|(id, offset)| (origins[id.at()].actor, *offset));
+        Place { had, parts: parts.chain(self.parts_unmet.iter().map(|(actor, offset)| (*actor, *offset))).collect() }
     }
 }
 
@@ -409,19 +409,21 @@ mod tests {
     }
 
     #[test]
-    fn a_part_waits_while_others_come_whole() {
+    fn parts_wait_for_their_entries() {
         let mut disk = Disk::default();
         disk.add(1, 1, true, Vec::new(), 3);
         disk.add(2, 1, true, Vec::new(), 3);
-        let (origins, place) = (origins(2), Place { had: BTreeMap::new(), part: Some((actor(1), 1)) });
+        let (origins, place) = (origins(2), Place { had: BTreeMap::new(), parts: [(actor(1), 1)].into() });
         let mut reader = Reader::new(place);
         let one = Bounds { events_max: 1, ..BOUNDS };
         let packed = reader.read(&disk, &origins, &delivered(&[0, 1]), one, None).expect("it is read");
-        assert_eq!(counts(&packed), (1, 3));
-        assert_eq!(reader.place(&origins), Place { had: [(actor(2), 1)].into(), part: Some((actor(1), 1)) });
+        assert_eq!(counts(&packed), (1, 1));
+        let place = reader.place(&origins);
+        assert_eq!(place, Place { had: BTreeMap::new(), parts: [(actor(1), 1), (actor(2), 1)].into() });
+        assert_eq!(Place::decode(&place.encode()), Ok(place));
         let packed = reader.read(&disk, &origins, &delivered(&[1, 1]), BOUNDS, None).expect("it is read");
-        assert_eq!(counts(&packed), (1, 2));
-        assert_eq!(reader.place(&origins), Place { had: [(actor(1), 1), (actor(2), 1)].into(), part: None });
+        assert_eq!(counts(&packed), (2, 2));
+        assert_eq!(reader.place(&origins), Place { had: [(actor(1), 1), (actor(2), 1)].into(), parts: BTreeMap::new() });
     }
 
     #[test]
@@ -432,12 +434,12 @@ mod tests {
         disk.add(2, 1, true, Vec::new(), 1);
         disk.lost.insert((GroupId(1), 2));
         let origins = origins(2);
-        let mut reader = Reader::new(Place { had: [(actor(1), 3)].into(), part: None });
+        let mut reader = Reader::new(Place { had: [(actor(1), 3)].into(), parts: BTreeMap::new() });
         let all = delivered(&[4, 1]);
         let unreadable = |read: Result<Vec<u8>, ReadError>| matches!(read, Err(ReadError::Unreadable { index: Index(2), .. }));
         assert!(unreadable(reader.read(&disk, &origins, &all, BOUNDS, None)));
         disk.add(1, 4, false, vec![(actor(2), 1)], 1);
-        let mut reader = Reader::new(Place { had: [(actor(1), 3)].into(), part: None });
+        let mut reader = Reader::new(Place { had: [(actor(1), 3)].into(), parts: BTreeMap::new() });
         let packed = reader.read(&disk, &origins, &all, BOUNDS, None).expect("what comes before is read");
         assert_eq!(counts(&packed), (1, 1));
         assert!(unreadable(reader.read(&disk, &origins, &all, BOUNDS, None)));

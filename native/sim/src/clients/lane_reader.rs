@@ -7,7 +7,7 @@ use crate::invariants::{causal_order, clocks_cover_the_past};
 use crate::lane::{Dot, Past};
 use crate::random::Random;
 use crate::world::World;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use vexfs_core::causal::actor::Actor;
 use vexfs_core::causal::reader::{Bounds, Place, ReadError, Reader};
 use vexfs_core::causal::OriginView;
@@ -22,8 +22,8 @@ const ITEM_HEADER_BYTES: usize = 60;
 struct Had {
     /// Whole entries.
     entries: Past,
-    /// Of the entry after those of an actor, events up to, not including, this offset.
-    part: Option<(Actor, u32)>,
+    /// Of the entry after those of some actors, events up to, not including, this offset.
+    parts: BTreeMap<Actor, u32>,
     ids: BTreeSet<EventId>,
 }
 
@@ -89,7 +89,7 @@ impl LaneReader {
         if !std::mem::replace(&mut self.begun, true) && self.random.chance(400) {
             // From the latest on.
             self.had.entries = (*running.lane.vector).clone();
-            self.place = Place { had: self.had.entries.clone(), part: None };
+            self.place = Place { had: self.had.entries.clone(), parts: BTreeMap::new() };
         }
         let bounds = Bounds { bytes_max: self.random.pick(&[1, 700, 16_000]), events_max: self.random.pick(&[1, 2, 5, 4_096]) };
         let place = &self.place;
@@ -111,8 +111,7 @@ impl LaneReader {
     fn leave_what_was_forgotten(&mut self, world: &World) {
         let forgotten = &world.history.lane.forgotten[self.forgotten..];
         self.forgotten += forgotten.len();
-        let part = self.had.part.map(|(actor, _)| actor);
-        let had = |dot: &Dot| self.had.entries.get(&dot.actor).is_some_and(|counter| *counter >= dot.counter) || part == Some(dot.actor);
+        let had = |dot: &Dot| self.had.entries.get(&dot.actor).is_some_and(|counter| *counter >= dot.counter) || self.had.parts.contains_key(&dot.actor);
         if forgotten.iter().any(had) {
             self.begin();
         }
@@ -129,10 +128,9 @@ fn read(world: &mut World, node: usize, name: &str, reader: &mut Reader, bounds:
             for block in blocks {
                 judge(world, node, &whom, block, had);
             }
-            let part = had.part.filter(|(_, offset)| *offset > 0);
             let here: Past = had.entries.iter().filter(|(_, counter)| **counter > 0).map(|(actor, counter)| (*actor, *counter)).collect();
-            if place.had != here || place.part != part {
-                let what = format!("{whom} stands at {place:?}, it has had {here:?} and {part:?}");
+            if place.had != here || place.parts != had.parts {
+                let what = format!("{whom} stands at {place:?}, it has had {here:?} and {:?}", had.parts);
                 world.history.violate("events_come_once", what);
             }
             Ok(place)
@@ -162,7 +160,7 @@ fn judge(world: &mut World, node: usize, whom: &str, block: Block, had: &mut Had
     causal_order::check(world, whom, dot, &had.entries);
     clocks_cover_the_past::check(world, whom, dot, clock);
     let events = world.history.lane.fact(dot).map(|fact| fact.events.clone()).unwrap_or_default();
-    let mut next = had.part.filter(|(of, _)| *of == actor).map_or(0, |(_, offset)| offset);
+    let mut next = had.parts.get(&actor).copied().unwrap_or(0);
     for (offset, id) in items {
         let expected = (had.entries.get(&actor).copied().unwrap_or(0) + 1, next);
         events_come_once::check(world, whom, Item { actor, counter, offset, id }, expected, &mut had.ids);
@@ -175,9 +173,9 @@ fn judge(world: &mut World, node: usize, whom: &str, block: Block, had: &mut Had
     }
     // Of what a member has not delivered yet a part may wait while others come whole.
     if next < events_all {
-        had.part = Some((actor, next));
+        had.parts.insert(actor, next);
     } else {
-        had.part.take_if(|(of, _)| *of == actor);
+        had.parts.remove(&actor);
         had.entries.insert(actor, counter);
     }
 }
