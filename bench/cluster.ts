@@ -1,4 +1,4 @@
-/** Three nodes on loopback, each in a process of its own. */
+/** Nodes on loopback, each in a process of its own: three unless it is said otherwise. */
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { CoordinatorConfig } from '../dist/index.js';
@@ -11,7 +11,12 @@ const POLL_MS = 5;
 const AGREE_MS = 30_000;
 
 /** What differs from a cluster as it comes. */
-export type ClusterSettings = Pick<CoordinatorConfig, 'groups' | 'raft'>;
+export type ClusterSettings = Pick<CoordinatorConfig, 'groups' | 'raft'> & {
+  /** Founders of the cluster; default a, b and c. */
+  readonly ids?: readonly string[];
+  /** Members that join it as learners. */
+  readonly learners?: readonly string[];
+};
 
 export class Cluster {
   readonly #directory: string;
@@ -30,11 +35,16 @@ export class Cluster {
   static async with<T>(parent: string, work: (cluster: Cluster) => Promise<T>, settings: ClusterSettings = {}): Promise<T> {
     const directory = openRoom(parent, 'cluster');
     try {
-      const ports = await freePorts(IDS.length);
-      const cluster = new Cluster(directory, new Map(IDS.map((id, at) => [id, `127.0.0.1:${ports[at]}`])), settings);
+      const { ids = IDS, learners = [] } = settings;
+      const ports = await freePorts(ids.length + learners.length);
+      const cluster = new Cluster(directory, new Map([...ids, ...learners].map((id, at) => [id, `127.0.0.1:${ports[at]}`])), settings);
       try {
-        await Promise.all(IDS.map((id) => cluster.start(id)));
-        await cluster.leader();
+        await Promise.all(ids.map((id) => cluster.start(id)));
+        const leader = await cluster.leader();
+        for (const id of learners) {
+          await leader.call('add', { id, address: cluster.#addresses.get(id)! });
+          await cluster.start(id);
+        }
         return await work(cluster);
       } finally {
         await Promise.all(cluster.members.map((member) => member.close()));
@@ -50,6 +60,7 @@ export class Cluster {
 
   /** Starts a node that does not run, on the data it has. */
   async start(id: string): Promise<Member> {
+    const { ids: _, learners = [], ...settings } = this.#settings;
     const member = new Member(id);
     this.#members.set(id, member);
     await member.call('start', {
@@ -59,9 +70,10 @@ export class Cluster {
       listen: this.#addresses.get(id)!,
       api: false,
       admin: false,
-      peers: Object.fromEntries([...this.#addresses].filter(([peer]) => peer !== id)),
+      peers: Object.fromEntries([...this.#addresses].filter(([peer]) => peer !== id && (learners.includes(id) || !learners.includes(peer)))),
+      join: learners.includes(id),
       observability: { logLevel: 'silent' },
-      ...this.#settings,
+      ...settings,
     });
     return member;
   }

@@ -41,6 +41,9 @@ export function coreOptions(dataDir: string): OpenOptions {
     retainEvents: 0,
     retainBytes: 0,
     retainAgeMs: 0,
+    gossipIntervalMs: 20,
+    deliveryTimeoutMs: 100,
+    causalityBuffer: 1000,
     seed: randomBytes(8).readBigUInt64LE(),
     freshDirectoryId: randomBytes(16),
   };

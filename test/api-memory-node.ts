@@ -119,7 +119,7 @@ export class MemoryNode extends EventEmitter implements CoordinatorNode {
         },
       ],
       members: [{ id: 'memory', address: null, role: 'voter', health: 'ok', matchIndex: 2n ** 64n - 1n, refused: null }],
-      lanes: { ordered: this.lane, causal: null, critical: null },
+      lanes: { ordered: this.lane, causal: { actor: 'memory', origins: [{ name: 'memory~1f', delivered: 1n, held: 2n ** 64n - 1n, known: 3n }], pending: 1 }, critical: null },
       disk: { dataDir: '/none', logBytes: 2n ** 63n + 1n, segments: 1, heldBackBytes: 2n ** 63n, tornBytes: 0n, syncP50Us: 12.5, full: false },
       health: { state: 'ok', reasons: [] },
       counters: { elections: 1 },

@@ -204,6 +204,7 @@ test.serial('recover refuses while a majority is there, and begins again from on
   t.regex(await operator.refused('QUORUM_EXISTS', [...recover, ...yes]), /2 of 3 voters are there, a majority: a \(this node\), b at /);
   await operator.stop('b', 'SIGKILL');
   t.is((await vexcoord([...recover, '--yes'])).status, 2);
+  t.like(await vexcoord([...recover, ...yes, '--timeout-ms', '999']), { status: 2, stdout: '' });
   t.is((await vexcoord(recover)).status, 2, 'nobody can be asked');
   t.is((await vexcoord(['recover', '--data-dir', dataDir, '--node-id', 'a', '--cluster-id', 'ops', ...yes])).status, 2, 'no addresses');
   await operator.refused('DATA_DIR_MISMATCH', ['recover', '--data-dir', dataDir, '--node-id', 'b', '--cluster-id', 'ops', ...yes]);

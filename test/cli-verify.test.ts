@@ -22,6 +22,7 @@ function scan(nodeId: string, entries: readonly LogEntry[], commit = entries.len
       nodeId,
       clusterId,
       directory: `/data/${nodeId}`,
+      windowEvents: 1000,
       segments: 1,
       bytes: 1n,
       tornBytes: 0n,
@@ -81,7 +82,7 @@ async function whole(of: LogScan): Promise<LogEntry[]> {
 }
 
 const journal = [entry(1, []), entry(2, ['a', 'b']), entry(3, ['c']), entry(4, ['d'])];
-const receipt = (index: number, offset = 0, term = 1): Acknowledged => ({ group: 0, index: BigInt(index), offset, term: BigInt(term), line: 1, found: 0 });
+const receipt = (index: number, offset = 0, term = 1): Acknowledged => ({ group: 0, index: BigInt(index), offset, term: BigInt(term), line: 1, found: 0n });
 
 test('equal journals with every receipt in them pass', async (t) => {
   const receipts = new Map([
@@ -163,6 +164,22 @@ test('doubled, moved, gap, damage and strangers are told apart', async (t) => {
   t.deepEqual(await kinds([scan('a', journal, 4, 'test', { segment: 's', position: 7n, reason: 'crc' })]), ['damage']);
   t.deepEqual(await kinds([scan('a', journal), scan('b', journal, 4, 'other')]), ['cluster']);
   t.deepEqual(await kinds([scan('a', journal), scan('a', journal)]), ['cluster']);
+});
+
+test('more than 31 directories are told apart', async (t) => {
+  // The last one alone lacks the event, whose bit would be that of the first in 32 bits.
+  const scans = Array.from({ length: 33 }, (_, at) => scan(`m${at}`, at === 32 ? journal.slice(0, 3) : journal));
+  const verdict = await verifyJournals(scans, new Map([['d', receipt(4)]]));
+  t.true(verdict.ok, describeVerdict(verdict));
+  const few = Array.from({ length: 40 }, (_, at) => scan(`m${at}`, at < 5 ? journal : journal.slice(0, 3)));
+  const { problems } = await verifyJournals(few, new Map([['d', receipt(4)]]));
+  t.deepEqual(problems.map(({ message }) => message), ['the acknowledged event d (line 1, index 4) is in 5 of 40 journals, fewer than a majority']);
+});
+
+test('directories with other settings are named', async (t) => {
+  const other = scan('b', journal);
+  const verdict = await verifyJournals([scan('a', journal), { ...other, summary: { ...other.summary, windowEvents: 2000 } }], null);
+  t.deepEqual(verdict.problems.map(({ kind, message }) => [kind, message]), [['settings', '/data/b has dedup.windowEvents 2000, /data/a 1000, so that old duplicates count otherwise']]);
 });
 
 test('empty journals pass', async (t) => {

@@ -10,7 +10,7 @@ import { codeOf, Embedded, fileWrite, Plan, take, until, writes } from './helper
 async function openAstray(cluster: Embedded, id: string): Promise<void> {
   const door = addon() as unknown as { openNode(options: OpenOptions): Promise<OpenedNode> };
   const { openNode } = door;
-  door.openNode = (options) => openNode({ ...options, windowEvents: 3 });
+  door.openNode = (options) => openNode(options.nodeId === id ? { ...options, windowEvents: 3 } : options);
   try {
     await cluster.open(id);
   } finally {

@@ -73,6 +73,54 @@ test.serial('a directory of several groups is not opened with fewer', async (t) 
   await (await Coordinator.start({ ...plan.config('a'), groups: 4 })).close();
 });
 
+test.serial('groups are raised only while the members are those of the founding', async (t) => {
+  const cluster = await Embedded.start(t, {}, ['a', 'b'], ['d']);
+  await cluster.get('a').publish(fileWrite('/before'));
+  await cluster.close('a', 'b');
+  const raised = (id: string, groups: number) => ({ ...cluster.plan.config(id), groups });
+  for (const id of ['a', 'b']) cluster.nodes.set(id, await Coordinator.start(raised(id, 2)));
+  await until('a leader of group 1', () => cluster.get('a').status().groups[1]?.leader != null);
+  t.is((await cluster.get('b').publish(fileWrite('/raised'), { group: 1 })).group, 1);
+  const leader = await cluster.leader();
+  await leader.members.add('d', cluster.plan.address('d'));
+  cluster.nodes.set('d', await Coordinator.start({ ...raised('d', 2), join: true, peers: { a: cluster.plan.address('a'), b: cluster.plan.address('b') } }));
+  await until('the learner to have all groups', () => cluster.get('d').status().groups.every(({ voters }) => voters.length === 2));
+  await cluster.close('a', 'b', 'd');
+  // Each would begin group 2 with the members of its own settings.
+  for (const id of ['a', 'b']) await t.throwsAsync(Coordinator.start(raised(id, 3)), { code: 'CONFIG_INVALID', message: /holds 2 groups.*set it to 2/ });
+  await t.throwsAsync(Coordinator.start({ ...raised('d', 3), peers: { a: cluster.plan.address('a') } }), { code: 'CONFIG_INVALID', message: /holds 2 groups/ });
+  for (const id of ['a', 'b']) cluster.nodes.set(id, await Coordinator.start(raised(id, 2)));
+  await cluster.leader();
+  t.deepEqual((await take(cluster.get('a'), 1, { group: 1 })).map(({ event }) => event.path), ['/raised']);
+});
+
+test.serial('groups are not raised while a log may have forgotten something', async (t) => {
+  const plan = await Plan.of(t, {}, ['a']);
+  const node = await Coordinator.start(plan.config('a'));
+  await until('it leads', () => node.status().role === 'leader');
+  await node.publish(fileWrite('/kept'));
+  await node.close();
+  await writeFile(join(plan.dataDir('a'), 'UNSETTLED'), '');
+  await t.throwsAsync(Coordinator.start({ ...plan.config('a'), groups: 2 }), { code: 'CONFIG_INVALID', message: /may have forgotten something.*start with 1/ });
+  const settled = await Coordinator.start(plan.config('a'));
+  await until('it is settled', () => !existsSync(join(plan.dataDir('a'), 'UNSETTLED')));
+  await settled.close();
+  await (await Coordinator.start({ ...plan.config('a'), groups: 2 })).close();
+});
+
+test.serial('a directory that waits to join founds nothing, whatever it is told at its next start', async (t) => {
+  const cluster = await Embedded.start(t, {}, ['a'], ['d']);
+  const peers = { a: cluster.plan.address('a') };
+  const waiting = await Coordinator.start({ ...cluster.plan.config('d'), join: true, peers });
+  await waiting.close();
+  await cluster.get('a').members.add('d', cluster.plan.address('d'));
+  cluster.nodes.set('d', await Coordinator.start({ ...cluster.plan.config('d'), peers }));
+  await cluster.get('a').publish(fileWrite('/joined'));
+  await cluster.equal();
+  await until('it is settled', () => !existsSync(join(cluster.plan.dataDir('d'), 'UNSETTLED')));
+  t.deepEqual(cluster.get('d').status().groups.map(({ voters, learners }) => [voters, learners]), [[['a'], ['d']]]);
+});
+
 test.serial('groups outlive a restart, and their journals lie in one log', async (t) => {
   const cluster = await Embedded.start(t, { groups: GROUPS }, ['a']);
   for (let group = 0; group < GROUPS; group++) await cluster.get('a').publishBatch(writes(10 * (group + 1), `/${group}`), { group });

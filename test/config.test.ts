@@ -125,6 +125,11 @@ test('names are checked against each other', (t) => {
   refused({ peers: Object.fromEntries(Array.from({ length: 7 }, (_, n) => [`p${n}`, `h:${n + 1}`])) }, /names 7 other members; allowed: at most 6/);
 });
 
+test('a node may have the name of what every object has', (t) => {
+  const { peers } = resolveConfig({ nodeId: 'constructor', dataDir: 'data', peers: { toString: '127.0.0.1:7410' } });
+  t.deepEqual(Object.entries(peers), [['toString', '127.0.0.1:7410']]);
+});
+
 test('one file serves all members: a node leaves itself out of its peers', (t) => {
   const peers = { a: '127.0.0.1:7400', b: '127.0.0.1:7410' };
   t.deepEqual(resolveConfig({ ...REQUIRED, peers }).peers, { b: '127.0.0.1:7410' });

@@ -102,7 +102,8 @@ test('a consumer has a name of 1 to 256 bytes', (t) => {
 });
 
 test('the catalogue has the numbers of VexFS', (t) => {
-  t.is(EVENT_TYPES.size, 12 + 10 + 8 + 6 + 6 + 6 + 12);
+  // And one of the coordinator's own.
+  t.is(EVENT_TYPES.size, 12 + 10 + 8 + 6 + 6 + 6 + 12 + 1);
   const spots = { FilesystemCreate: 0x0101, FilesystemHardlink: 0x010c, GraphQuery: 0x020a, VectorEmbed: 0x0308, AgentInteraction: 0x0406, SystemSync: 0x0503, SemanticLink: 0x0606, ObservabilityThreshold: 0x080c };
   for (const [name, code] of Object.entries(spots)) {
     t.is(catalogue.codeOf(name), code);
@@ -145,6 +146,7 @@ test('an event comes from its JSON form, and nothing else passes', (t) => {
 });
 
 test('values go to JSON with u64 as text and bytes as base64', (t) => {
+  t.is(JSON.stringify(jsonOf(JSON.parse('{"__proto__":{"a":1},"constructor":2}'))), '{"__proto__":{"a":1},"constructor":2}');
   t.deepEqual(jsonOf({ a: 1n, b: Uint8Array.of(255), c: [undefined, 2n], d: undefined, e: { toJSON: () => 'x' }, f: Number.NaN }), { a: '1', b: '/w==', c: [null, '2'], e: 'x', f: null });
 });
 

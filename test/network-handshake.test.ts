@@ -71,6 +71,81 @@ test('UNKNOWN_PEER', async (t) => {
   await refusedOnBothSides(t, a, b, 'UNKNOWN_PEER', ['"a"', '"b"']);
 });
 
+/** What the application would tell of a table in which these are, at the addresses of raw clients. */
+const table = (version: bigint, known: readonly string[] = [], removed: readonly string[] = []) => ({
+  members: known.map((nodeId, slot) => ({ slot, nodeId, address: null })),
+  removed,
+  guests: [],
+  table: { version, empty: version === 0n },
+});
+
+/** The code of the answer to one Hello, or `accepted`. */
+async function answerTo(t: ExecutionContext, a: Member, nodeId: string, changes: Parameters<typeof helloOf>[2] = {}): Promise<{ code: string; client: RawClient }> {
+  const client = await rawClient(t, a.port, encodeHello(helloOf(nodeId, 'a', changes)));
+  await until(() => client.answer() !== null, 'the answer');
+  return { code: client.answer()?.accepted ? 'accepted' : (client.answer()?.code ?? ''), client };
+}
+
+test('who waits to be added accepts all of its cluster, until the table comes', async (t) => {
+  const a = await startMember(t, optionsOf('a', {}, { table: { version: 0n, empty: true } }));
+  t.is((await answerTo(t, a, 'x', { clusterId: 'other' })).code, 'CLUSTER_MISMATCH');
+  const [leader, stranger] = [await answerTo(t, a, 'b', { tableVersion: 7n }), await answerTo(t, a, 'x', { tableVersion: 7n })];
+  t.deepEqual([leader.code, stranger.code], ['accepted', 'accepted']);
+  a.peers.setMembers(table(7n, ['b']));
+  await stranger.client.closed;
+  t.is((await answerTo(t, a, 'x', { tableVersion: 7n })).code, 'UNKNOWN_PEER');
+  t.is(a.core.count('closed b/0'), 0);
+});
+
+test('who is unknown is accepted with a newer table alone, unless it was removed', async (t) => {
+  const a = await startMember(t, optionsOf('a', {}));
+  a.peers.setMembers(table(5n, ['b'], ['gone']));
+  for (const [nodeId, tableVersion, code] of [
+    ['e', 4n, 'UNKNOWN_PEER'],
+    ['e', 5n, 'UNKNOWN_PEER'],
+    ['e', 6n, 'accepted'],
+    ['gone', 6n, 'MEMBER_REMOVED'],
+    ['b', 0n, 'accepted'],
+  ] as const) {
+    t.is((await answerTo(t, a, nodeId, { tableVersion })).code, code, `${nodeId} ${tableVersion}`);
+  }
+  // A table as new as what it showed, without it.
+  a.peers.setMembers(table(6n, ['b'], ['gone']));
+  await until(() => a.core.count('closed e/0') === 1, 'the guest to be dismissed');
+  t.is(a.core.count('closed b/0'), 0);
+});
+
+test('no more than 64 unknown diallers are accepted at once', async (t) => {
+  const a = await startMember(t, optionsOf('a', {}, { table: { version: 0n, empty: true } }));
+  for (let at = 0; at < 64; at++) t.is((await answerTo(t, a, `guest${at}`)).code, 'accepted');
+  t.is((await answerTo(t, a, 'guest64')).code, 'UNKNOWN_PEER');
+  t.is((await answerTo(t, a, 'guest63', { channel: 1 })).code, 'accepted', 'who is connected may come on its other channel');
+});
+
+test('a dialler says where it listens and which table it has, as they are when it dials', async (t) => {
+  const c = await startMember(t, optionsOf('c', { a: await freePort(), any: await freePort() }));
+  const a = await startMember(t, optionsOf('a', { c: c.port }, { table: { version: 3n, empty: false } }));
+  const heard = () => c.events.flatMap((event) => (event.type === 'accepted' ? [event.listen] : []));
+  await until(() => heard().length === 2, 'the address');
+  t.deepEqual(new Set(heard()), new Set([`${HOST}:${a.port}`]));
+  const [first] = c.events.filter((event) => event.type === 'accepted');
+  t.like(first, { tableVersion: 3n, neighbours: [{ nodeId: 'c', address: `${HOST}:${c.port}` }] });
+  await startMember(t, { ...optionsOf('any', { c: c.port }), listen: { host: '0.0.0.0', port: 0 } });
+  await until(() => heard().length === 4, 'the other');
+  t.deepEqual(heard().slice(2), ['', '']);
+});
+
+test('a Hello names as many neighbours as there is room for, the first ones first', async (t) => {
+  const c = await startMember(t, optionsOf('c', { a: await freePort() }));
+  const a = await startMember(t, optionsOf('a', {}));
+  const many = Array.from({ length: 62 }, (_, at) => ({ slot: at + 1, nodeId: `${at}`.padEnd(64, 'x'), address: { host: HOST, port: 1 } }));
+  a.peers.setMembers({ ...table(1n), members: [{ slot: 0, nodeId: 'c', address: { host: HOST, port: c.port } }, ...many] });
+  await until(() => c.events.some(({ type }) => type === 'accepted'), 'the connection');
+  const [told] = c.events.flatMap((event) => (event.type === 'accepted' ? [event.neighbours.map(({ nodeId }) => nodeId)] : []));
+  t.true((told?.length ?? 0) > 10);
+  t.deepEqual(told, ['c', ...many.map(({ nodeId }) => nodeId)].slice(0, told?.length));
+});
+
 test('DUPLICATE_NODE_ID when a second directory uses a connected node id', async (t) => {
   const [a, b] = await startPair(t);
   const second = optionsOf('b', { a: a.port });
@@ -352,6 +427,9 @@ test('messages survive the wire, whatever the split', (t) => {
     features: fc.array(fc.string(), { maxLength: 4 }),
     settings: fc.string({ maxLength: 40 }),
     life: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+    listen: fc.string({ maxLength: 40 }),
+    tableVersion: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+    neighbours: fc.array(fc.record({ nodeId: fc.string({ maxLength: 16 }), address: fc.string({ maxLength: 40 }) }), { maxLength: 7 }),
   });
   fc.assert(
     fc.property(hello, fc.uint8Array(), fc.nat(), (message, tail, at) => {

@@ -169,7 +169,7 @@ test.serial('garbage, half frames and strangers on the peer ports harm nobody wh
   await writer.more(20);
   const before = await cluster.statuses();
   const hello = (more: Record<string, unknown>) =>
-    encodeHello({ clusterId: 'test', nodeId: 'a', protocolMin: 1, protocolMax: 1, channel: 0, incarnation: 1n, directory: Buffer.alloc(16, 7), expectedNodeId: 'b', features: [], settings: '', life: 0n, ...more });
+    encodeHello({ clusterId: 'test', nodeId: 'a', protocolMin: 1, protocolMax: 1, channel: 0, incarnation: 1n, directory: Buffer.alloc(16, 7), expectedNodeId: 'b', features: [], settings: '', life: 0n, listen: '', tableVersion: 0n, neighbours: [], ...more });
   const frame = (length: number, rest: Buffer) => Buffer.concat([Buffer.from(Uint32Array.of(length).buffer), rest]);
   const greetings: readonly Buffer[] = [
     Buffer.alloc(100_000, 0x99),

@@ -38,8 +38,6 @@ test.serial('what cannot be served is refused with its code, and changes nothing
   const cluster = await Embedded.start(t);
   const node = cluster.get('a');
   const refused: readonly [Record<string, unknown>, string][] = [
-    [{ consistency: 'eventual' }, 'LEVEL_UNAVAILABLE'],
-    [{ consistency: 'causal' }, 'LEVEL_UNAVAILABLE'],
     [{ consistency: 'critical' }, 'CRITICAL_UNAVAILABLE'],
     [{ critical: true }, 'CRITICAL_UNAVAILABLE'],
     [{ consistency: 'serializable' }, 'UNKNOWN_LEVEL'],

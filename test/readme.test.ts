@@ -20,17 +20,28 @@ function project(t: { teardown(done: () => void): void }): string {
   return room;
 }
 
+/** Runs the code of a section in a project of its own. Only the ports change: those of the text may be taken. */
+async function run(t: { teardown(done: () => void): void }, code: string) {
+  const room = project(t);
+  const written = [...new Set(code.match(/(?<=127\.0\.0\.1:)\d+/g))];
+  const ports = await freePorts(written.length);
+  const file = join(room, 'example.mjs');
+  writeFileSync(file, written.reduce((text, port, at) => text.replaceAll(`:${port}`, `:${ports[at]}`), code));
+  return { room, done: spawnSync(process.execPath, [file], { cwd: room, encoding: 'utf8', timeout: 60_000 }) };
+}
+
+test('the code without a quorum runs and prints what the README says', async (t) => {
+  const title = 'Without a quorum';
+  t.is(codeIn(title), readFileSync('examples/causal.mjs', 'utf8'), 'the README shows examples/causal.mjs');
+  const { done } = await run(t, codeIn(title));
+  t.is(done.stderr, '');
+  t.is(done.stdout, printedIn(title));
+});
+
 test('the embedding code runs and prints what the README says', async (t) => {
   const [code, printed] = [codeIn('Embed it'), printedIn('Embed it')];
   t.is(code, readFileSync('examples/embed.mjs', 'utf8'), 'the README shows examples/embed.mjs');
-  const room = project(t);
-  // Only the ports change: those of the text may be taken.
-  const written = [...new Set(code.match(/(?<=127\.0\.0\.1:)\d+/g))];
-  t.is(written.length, 3);
-  const ports = await freePorts(written.length);
-  const file = join(room, 'embed.mjs');
-  writeFileSync(file, written.reduce((text, port, at) => text.replaceAll(`:${port}`, `:${ports[at]}`), code));
-  const done = spawnSync(process.execPath, [file], { cwd: room, encoding: 'utf8', timeout: 60_000 });
+  const { room, done } = await run(t, code);
   t.is(done.stderr, '');
   t.is(done.status, 0);
   // How many disks are known to have it by then, and how many elections came before, is for the machine to say.

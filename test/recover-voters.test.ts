@@ -44,6 +44,25 @@ async function asked(voters: readonly string[], peers: Record<string, string>, g
   return { states: found.map(({ state }) => state), code: refusal?.code, message: refusal?.message ?? '' };
 }
 
+test('time that passes proves nothing, also where no connection was made yet', async (t) => {
+  const b = await answering(t, 'b');
+  const directory = held(['a', 'b', 'c']);
+  const asking = findVoters(directory, { peers: { b, c: b }, gone: [], timeoutMs: 1 });
+  // The timer is due before this process can hear that it is connected.
+  for (const end = performance.now() + 50; performance.now() < end; );
+  const found = await asking;
+  t.deepEqual(found.map(({ state }) => state), ['this node', 'unclear', 'unclear']);
+  t.throws(() => refuseMajority(found, directory.quorums), { code: 'QUORUM_EXISTS' });
+});
+
+test('a voter that is named as what every object has is looked up as any other', async (t) => {
+  const { states } = await asked(['a', 'constructor'], { constructor: await nobody() });
+  t.deepEqual(states, ['this node', 'silent']);
+  const peers = {} as Record<string, string>;
+  const error = await t.throwsAsync(asked(['a', 'constructor'], peers), { code: 'USAGE' });
+  t.regex(error?.message ?? '', /the address of the voter constructor is not in the directory/);
+});
+
 test('swapped addresses hide nobody', async (t) => {
   const [b, c] = [await answering(t, 'b'), await answering(t, 'c')];
   const { states, code, message } = await asked(['a', 'b', 'c'], { b: c, c: b });

@@ -39,7 +39,7 @@ async function verdictOf(t: ExecutionContext, directories: readonly string[], re
   return { verdict: await verifyJournals(scans, receipts), scans };
 }
 
-const acknowledged = ({ group, index, offset, term }: Receipt, line: number): Acknowledged => ({ group, index, offset, term, line, found: 0 });
+const acknowledged = ({ group, index, offset, term }: Receipt, line: number): Acknowledged => ({ group, index, offset, term, line, found: 0n });
 
 test('receipts are found in every group, above and below a snapshot; one that names another place is not', async (t) => {
   const receipts = new Map<string, Acknowledged>();
@@ -60,16 +60,16 @@ test('receipts are found in every group, above and below a snapshot; one that na
   t.is(committed, entries.filter(({ index }) => index <= (scans[0]?.summary.groups[1]?.commitIndex ?? 0n)).length);
 
   const [id, receipt] = [...receipts][7] as [string, Acknowledged];
-  const moved = new Map([...receipts].map(([eventId, one]) => [eventId, { ...one, found: 0 }]));
-  moved.set(id, { ...receipt, found: 0, offset: receipt.offset + 1 });
+  const moved = new Map([...receipts].map(([eventId, one]) => [eventId, { ...one, found: 0n }]));
+  moved.set(id, { ...receipt, found: 0n, offset: receipt.offset + 1 });
   const { verdict: other } = await verdictOf(t, [directory], moved);
   t.deepEqual(other.problems.map(({ kind, eventId }) => [kind, eventId]), [['moved', id], ['missing', id]]);
 
   // A receipt given again by a member whose journal has let the event go knows its place, and no term.
   const [second, again] = [...receipts][8] as [string, Acknowledged];
-  moved.set(id, { ...receipt, found: 0 }).set(second, { ...again, found: 0, term: 0n });
+  moved.set(id, { ...receipt, found: 0n }).set(second, { ...again, found: 0n, term: 0n });
   t.deepEqual((await verdictOf(t, [directory], moved)).verdict.problems, []);
-  moved.set(second, { ...again, found: 0, term: again.term + 1n });
+  moved.set(second, { ...again, found: 0n, term: again.term + 1n });
   t.deepEqual((await verdictOf(t, [directory], moved)).verdict.problems.map(({ kind }) => kind), ['moved', 'missing']);
 });
 
@@ -134,7 +134,7 @@ test('a gap in front of a snapshot is named and is no damage; a hole that is non
     entries: (...part) => scan.entries(...part),
     close: () => Promise.resolve(),
   });
-  const fresh = () => new Map([...receipts].map(([id, one]) => [id, { ...one, found: 0 }]));
+  const fresh = () => new Map([...receipts].map(([id, one]) => [id, { ...one, found: 0n }]));
   const gap = { firstIndex, lastIndex };
   const gapped = await verifyJournals([scan, holed([gap])], fresh());
   t.deepEqual([gapped.ok, gapped.problems], [true, []]);

@@ -1,5 +1,5 @@
 /** What the bench asks of a node's process, over the channel between parent and child. */
-import type { CoordinatorConfig, Level } from '../../dist/index.js';
+import type { CoordinatorConfig, CrdtType, Level } from '../../dist/index.js';
 
 export interface NodeStatus {
   readonly role: string;
@@ -88,6 +88,38 @@ export interface OpenedLog {
   readonly residentAfter: number;
 }
 
+export interface PublishCausal {
+  readonly ratePerSecond: number;
+  /** Events a publish. */
+  readonly batch: number;
+  readonly durationMs: number;
+}
+
+export interface PublishCausalResult {
+  readonly events: number;
+  /** Of each publish, from its intended time to its receipt. */
+  readonly latenciesMs: Float64Array;
+}
+
+export interface CrdtRun {
+  readonly operations: number;
+}
+
+export interface CrdtState {
+  /** When it changed last, by the machine's monotonic clock. */
+  readonly lastChangeMs: number;
+  readonly state: string;
+}
+
+export interface FollowedCausal {
+  readonly events: number;
+  /** Of each event, from its publish at whichever node to its delivery here, by the machine's monotonic clock. */
+  readonly latenciesMs: Float64Array;
+  /** That clock at the first delivery and at the last. */
+  readonly firstMs: number;
+  readonly lastMs: number;
+}
+
 export interface JournalCheck {
   readonly acknowledged: number;
   readonly missing: number;
@@ -121,6 +153,19 @@ export interface Commands {
   snapshot(): number;
   /** Has all groups led here. */
   leadAll(): void;
+  /** Adds a member, as a learner. */
+  add(options: { readonly id: string; readonly address: string }): void;
+  /** Begins to read the causal lane; answers when it does. */
+  followCausal(): void;
+  /** Publishes on the causal lane at a rate. */
+  publishCausal(options: PublishCausal): PublishCausalResult;
+  /** What `followCausal` has had; resolves once these are at least so many events. */
+  followedCausal(options: { readonly events: number }): FollowedCausal;
+  /** Looks at the CRDT of a type from now on. */
+  openCrdt(type: CrdtType | 'map'): void;
+  /** Writes to it; answers the time of the last write. */
+  writeCrdt(options: CrdtRun): number;
+  crdtState(): CrdtState;
   holdNextSync(ms: number): void;
   /** Starts an echo server; answers its port. */
   echo(): number;

@@ -4,6 +4,8 @@ import { Session as InspectorSession } from 'node:inspector/promises';
 import { writeFileSync } from 'node:fs';
 import { Coordinator } from '../../dist/index.js';
 import type { Commands, Reply, Request } from './commands.js';
+import { CausalFollower, publishCausal } from './causal.js';
+import { crdtState, openCrdt, writeCrdt } from './crdts.js';
 import { grow } from './growth.js';
 import { inFlight } from './in-flight.js';
 import { Journal } from './journal.js';
@@ -15,6 +17,7 @@ let coordinator: Coordinator | null = null;
 let loop: OpenLoopRun | null = null;
 let echo: Server | null = null;
 const journal = new Journal();
+const follower = new CausalFollower();
 const inspector = new InspectorSession();
 
 function node(): Coordinator {
@@ -65,6 +68,13 @@ const answers: Answers = {
     return bytes;
   },
   leadAll: () => node().members.transferLeadership(node().status().nodeId),
+  add: async (options) => void (await node().members.add(options!.id, options!.address)),
+  followCausal: async () => follower.begin(node()),
+  publishCausal: (options) => publishCausal(node(), options!),
+  followedCausal: (options) => follower.followed(options!.events),
+  openCrdt: async (type) => openCrdt(node(), type!),
+  writeCrdt: (options) => writeCrdt(node(), options!),
+  crdtState: async () => crdtState(),
   holdNextSync: async (ms) => node().holdNextSync(ms!),
   echo: () =>
     new Promise((resolve) => {

@@ -1,4 +1,5 @@
 import type { Suite } from '../context.js';
+import { causal } from './causal.js';
 import { commitBatch } from './commit-batch.js';
 import { commitOne } from './commit-one.js';
 import { crdt } from './crdt.js';
@@ -12,4 +13,4 @@ import { openLoop } from './open-loop.js';
 import { snapshot } from './snapshot.js';
 
 /** In the order in which they run. */
-export const SUITES: readonly Suite[] = [floor, napi, commitOne, commitBatch, openLoop, failover, isolation, open, snapshot, groups, crdt];
+export const SUITES: readonly Suite[] = [floor, napi, commitOne, commitBatch, openLoop, failover, isolation, open, snapshot, groups, causal, crdt];

@@ -89,8 +89,8 @@ export class ApiClient {
     return decodeDelivery(answer.delivery, async () => {});
   }
 
-  async readBarrier(options: CallOptions & { readonly group?: number } = {}): Promise<bigint> {
-    const request = { group: options.group ?? 0, timeoutMs: options.timeoutMs ?? 0 };
+  async readBarrier(options: CallOptions & { readonly group?: number; readonly after?: string } = {}): Promise<bigint> {
+    const request = { group: options.group ?? 0, timeoutMs: options.timeoutMs ?? 0, ...(options.after === undefined ? {} : { after: options.after }) };
     return BigInt((await this.#unary<WireReadBarrierResponse>('ReadBarrier', request, options)).appliedIndex);
   }
 

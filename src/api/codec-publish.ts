@@ -14,6 +14,7 @@ export function encodePublishOptions(options: RemotePublishOptions): WirePublish
     ...(options.group === undefined ? {} : { group: options.group }),
     ...(options.timeoutMs === undefined ? {} : { timeoutMs: Math.max(1, Math.round(options.timeoutMs)) }),
     ...(options.quorumSize === undefined ? {} : options.quorumSize === 'all' ? { quorumAll: true } : { quorumSize: options.quorumSize }),
+    ...(options.after === undefined ? {} : { after: options.after }),
   };
 }
 
@@ -26,6 +27,7 @@ export function decodePublishOptions(wire: WirePublishOptions | null | undefined
     ...(wire.group ? { group: wire.group } : {}),
     ...(wire.timeoutMs ? { timeoutMs: wire.timeoutMs } : {}),
     ...(wire.quorumAll ? { quorumSize: 'all' as const } : wire.quorumSize ? { quorumSize: wire.quorumSize } : {}),
+    ...(wire.after ? { after: wire.after } : {}),
   };
 }
 

@@ -1,4 +1,4 @@
-import type { Divergence, GroupStatus, MemberStatus, PutBack, RepairStatus, Role, Status } from '../contracts/index.js';
+import type { CausalLaneStatus, Divergence, GroupStatus, MemberStatus, PutBack, RepairStatus, Role, Status } from '../contracts/index.js';
 import type { WireDivergence, WireGroupStatus, WireMemberStatus, WirePutBack, WireRepair, WireStatus } from './wire.js';
 
 export function encodeStatus(status: Status): WireStatus {
@@ -27,7 +27,19 @@ export function encodeStatus(status: Status): WireStatus {
     health: status.health.state,
     healthReasons: [...status.health.reasons],
     counters: { ...status.counters },
+    causalLane: encodeCausalLane(status.lanes.causal),
   };
+}
+
+function encodeCausalLane({ actor, origins, pending }: CausalLaneStatus): WireStatus['causalLane'] {
+  const rows = origins.map(({ name, delivered, held, known }) => ({ name, delivered: delivered.toString(), held: held.toString(), known: known.toString() }));
+  return { actor: actor ?? '', origins: rows, pending };
+}
+
+function decodeCausalLane(wire: WireStatus['causalLane']): CausalLaneStatus {
+  const { actor, origins, pending } = wire ?? { actor: '', origins: [], pending: 0 };
+  const rows = origins.map(({ name, delivered, held, known }) => ({ name, delivered: BigInt(delivered), held: BigInt(held), known: BigInt(known) }));
+  return { actor: actor === '' ? null : actor, origins: rows, pending };
 }
 
 export function decodeStatus(wire: WireStatus): Status {
@@ -43,7 +55,7 @@ export function decodeStatus(wire: WireStatus): Status {
     applyHash: wire.applyHash,
     groups: wire.groups.map(decodeGroup),
     members: wire.members.map(decodeMember),
-    lanes: { ordered: wire.orderedLane as Status['lanes']['ordered'], causal: null, critical: null },
+    lanes: { ordered: wire.orderedLane as Status['lanes']['ordered'], causal: decodeCausalLane(wire.causalLane), critical: null },
     disk: {
       dataDir: wire.disk?.dataDir ?? '',
       logBytes: BigInt(wire.disk?.logBytes ?? 0),

@@ -2,6 +2,7 @@ import type { ClientDuplexStream } from '@grpc/grpc-js';
 import type { Delivery, Where } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import { decodeDelivery } from './codec-delivery.js';
+import { encodeLane } from './codec-names.js';
 import { fromStatus } from './codec-error.js';
 import type { WireDelivery, WireSubscribeRequest, WireSubscribeResponse } from './wire.js';
 
@@ -13,6 +14,7 @@ export interface RemoteSubscribeOptions {
   readonly where?: Where;
   readonly consumer?: string;
   readonly group?: number;
+  readonly lane?: 'ordered' | 'causal';
   readonly signal?: AbortSignal;
 }
 
@@ -49,6 +51,7 @@ export class RemoteSubscription implements AsyncIterable<Delivery> {
         ...(where === undefined ? {} : { where: { types: list(where.type).map(String), paths: list(where.path) } }),
         ...(options.consumer === undefined ? {} : { consumer: options.consumer }),
         ...(options.group === undefined ? {} : { group: options.group }),
+        ...(options.lane === undefined ? {} : { lane: encodeLane(options.lane) }),
       },
     });
   }

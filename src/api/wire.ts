@@ -27,6 +27,7 @@ export interface WirePublishOptions {
   timeoutMs?: number;
   quorumSize?: number;
   quorumAll?: boolean;
+  after?: string;
 }
 
 export interface WireClock {
@@ -87,6 +88,7 @@ export interface WireSubscribeStart {
   where?: { types?: string[]; paths?: string[] } | null;
   consumer?: string;
   group?: number;
+  lane?: string;
 }
 
 export interface WireSubscribeRequest {
@@ -144,6 +146,7 @@ export interface WireReadResponse {
 export interface WireReadBarrierRequest {
   group: number;
   timeoutMs: number;
+  after?: string;
 }
 
 export interface WireReadBarrierResponse {
@@ -233,6 +236,7 @@ export interface WireStatus {
   health: string;
   healthReasons: string[];
   counters: Record<string, number>;
+  causalLane: { actor: string; origins: { name: string; delivered: string; held: string; known: string }[]; pending: number } | null;
 }
 
 export interface WireChangeMembersRequest {

@@ -19,8 +19,13 @@ export function groupOption(command: Command): Command {
   return command.option('--group <n>', 'ordered group', wholeNumber(0, 0xffff_ffff), 0);
 }
 
-export function timeoutOption(command: Command, what: string): Command {
-  return command.option('--timeout-ms <ms>', what, wholeNumber(1, 3_600_000), 10_000);
+/** Of directories of stopped members. */
+export function windowOption(command: Command): Command {
+  return command.option('--window-events <n>', "the members' dedup.windowEvents, for a directory that does not say it", wholeNumber(1000, 100_000_000));
+}
+
+export function timeoutOption(command: Command, what: string, minMs = 1): Command {
+  return command.option('--timeout-ms <ms>', what, wholeNumber(minMs, 3_600_000), 10_000);
 }
 
 export interface PublishFlags {
@@ -28,6 +33,7 @@ export interface PublishFlags {
   readonly critical?: boolean;
   readonly group: number;
   readonly quorumSize?: number | 'all';
+  readonly after?: string;
   readonly timeoutMs: number;
 }
 
@@ -35,6 +41,7 @@ export function publishOptions(command: Command): Command {
   command
     .addOption(new Option('--consistency <level>', 'what the receipt must state (default: linearizable)').choices([...LEVELS]))
     .option('--critical', 'agree among validators first')
+    .option('--after <cursor>', 'for causal: the cursor of a receipt or delivery whose events these follow', nonEmpty)
     .option('--quorum-size <n|all>', 'for strong: voters that must have applied the event', quorumSize);
   return timeoutOption(groupOption(command), 'how long an event is tried under its id, through changes of leader');
 }
@@ -46,6 +53,7 @@ export function remoteOptions(flags: PublishFlags) {
     ...(flags.critical ? { critical: true } : {}),
     ...(flags.group === 0 ? {} : { group: flags.group }),
     ...(flags.quorumSize === undefined ? {} : { quorumSize: flags.quorumSize }),
+    ...(flags.after === undefined ? {} : { after: flags.after }),
     timeoutMs: flags.timeoutMs,
   };
 }

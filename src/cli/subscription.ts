@@ -27,7 +27,8 @@ export async function* lastingSubscription(addresses: readonly string[], options
       const { from: _first, ...rest } = remote;
       for await (const delivery of client.subscribe({ ...rest, ...(from === undefined ? {} : { from }) })) {
         aliveAt = Date.now();
-        if (last !== null && !isAfter(delivery, last)) {
+        // Cursors of the causal lane are exact.
+        if (last !== null && delivery.lane === 'ordered' && !isAfter(delivery, last)) {
           void delivery.ack().catch(() => {});
           continue;
         }

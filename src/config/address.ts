@@ -22,6 +22,11 @@ export function parseAddress(text: string): Address | null {
   return valid ? { host, port } : null;
 }
 
+/** What `peers` say of a node. An id may be the name of what every object has, as `constructor`. */
+export function peerAddressOf(peers: Readonly<Record<string, string>>, id: string): string | undefined {
+  return Object.hasOwn(peers, id) ? peers[id] : undefined;
+}
+
 export function formatAddress(address: Address): string {
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }

@@ -1,5 +1,5 @@
 import { LIMITS } from '../contracts/index.js';
-import { formatAddress, isLoopback, parseAddress } from './address.js';
+import { formatAddress, isLoopback, parseAddress, peerAddressOf } from './address.js';
 import type { ResolvedConfig } from './schema.js';
 import type { Origin, Problem } from './sources.js';
 
@@ -49,7 +49,7 @@ export function crossCheck(config: ResolvedConfig, originOf: OriginOf): Problem[
     );
   }
 
-  const own = config.peers[config.nodeId];
+  const own = peerAddressOf(config.peers, config.nodeId);
   if (own !== undefined && canonical(own) !== canonical(config.listen)) {
     report('peers', `gives this node, ${config.nodeId}, the address ${own}; allowed: the other members only, or this one at its listen address ${config.listen}.`);
   }

@@ -1,4 +1,4 @@
-export { type Address, formatAddress, isLoopback, parseAddress } from './address.js';
+export { type Address, formatAddress, isLoopback, parseAddress, peerAddressOf } from './address.js';
 export { type ConfigDescription, describeConfig } from './describe.js';
 export { type ConfigSources, type LoadedConfig, loadConfig, resolveConfig } from './load.js';
 export { type CoordinatorConfig, isNodeId, type ResolvedConfig } from './schema.js';

@@ -59,7 +59,7 @@ export const configSchema = z.strictObject({
     { flag: '--peer' },
   ),
   join: flag(false, 'A new data directory waits to be added to a cluster that exists (`member add`) instead of founding one.'),
-  groups: integer(1, LIMITS.groupsMax, 1, 'Ordered groups of the cluster, numbered from 0; the same on all members.'),
+  groups: integer(1, LIMITS.groupsMax, 1, 'Ordered groups of the cluster, numbered from 0; the same on all members. Raised, on all of them, only while they are the members that the cluster was founded with; never lowered.'),
   raft: section({
     electionTimeoutMs: leaf(
       z.tuple([between(10, 60_000), between(10, 60_000)]).default([150, 300]),
@@ -108,9 +108,14 @@ export const configSchema = z.strictObject({
     bytes: integer(0, Number.MAX_SAFE_INTEGER, 0, 'Bytes of entries that the journal of a group keeps behind its newest snapshot; 0 for no such limit.'),
     ageMs: integer(0, Number.MAX_SAFE_INTEGER, 0, 'Age of the oldest entries that the journal of a group keeps behind its newest snapshot; 0 for no such limit.'),
   }),
+  causal: section({
+    gossipIntervalMs: integer(10, 60_000, 200, 'How often a member tells the others which events of the causal lane have come to its disk, where that has changed.'),
+    deliveryTimeoutMs: integer(10, 3_600_000, 100, 'How long a missing event of the causal lane has to come by itself before it is asked for.'),
+    bufferEvents: integer(1, 1_000_000, 1000, 'Entries of one origin that wait in memory for what happened before them; the others are read from disk when their turn comes.'),
+  }),
   validators: anyObject('Validators of critical events.'),
   dedup: section({
-    windowEvents: integer(1000, 100_000_000, 1_000_000, 'Events of the group over which an id without a session is recognised as seen.'),
+    windowEvents: integer(1000, 100_000_000, 1_000_000, 'Events of the group over which an id without a session is recognised as seen; the same on all members, and kept in the data directory from its first start on.'),
   }),
   limits: section({
     pendingBytesMax: integer(64 * KIB, 4096 * MIB, 64 * MIB, 'Bytes of publishes waiting for their receipts; beyond, publishes wait for room, and too many of them get BACKPRESSURE.'),

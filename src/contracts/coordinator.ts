@@ -47,6 +47,8 @@ export interface PublishOptions {
   /** Default 10,000. After it the promise rejects with `TIMEOUT` and `committed`. */
   readonly timeoutMs?: number;
   readonly signal?: AbortSignal;
+  /** Of level causal: a cursor of that lane, of a receipt or a delivery; the event follows what it names, which is waited for here. */
+  readonly after?: string;
   /** Session to publish through; `null` for none (suppression by event id only). Default: the node's own session. */
   readonly session?: Session | null;
   /** For `strong`: voters that must have applied the event; default a majority. */
@@ -56,6 +58,8 @@ export interface PublishOptions {
 /** Publishes made through one session are ordered and suppressed as one (rule R3). */
 export interface Session {
   readonly id: string;
+  /** A cursor of the causal lane: what the session has written there and all that follows from; null while that is nothing. */
+  readonly context: string | null;
   publish(event: EventInput, options?: Omit<PublishOptions, 'session'>): Promise<Receipt>;
   publishBatch(events: readonly EventInput[], options?: Omit<PublishOptions, 'session'>): Promise<Receipt[]>;
 }
@@ -75,6 +79,8 @@ export interface SubscribeOptions {
    */
   readonly from?: 'first' | 'latest' | 'snapshot' | string;
   readonly where?: Where;
+  /** Default: the lane of the cursor in `from`, else `ordered`. Events of levels eventual and causal are in the causal one. */
+  readonly lane?: 'ordered' | 'causal';
   /** Named consumer: its position is replicated, what it did not acknowledge is delivered again (rule R8). */
   readonly consumer?: string;
   readonly group?: number;
@@ -100,6 +106,16 @@ export interface Delivery {
   readonly event: OrderedEvent;
   /** Marks this event and all before it as done, for a named consumer; a no-op otherwise. */
   ack(): Promise<void>;
+}
+
+/** The causal lane as a node has it. */
+export interface CausalLaneStatus {
+  /** Who this node writes as; null while it waits for the others to say whether it may go on as before (rule R7). */
+  readonly actor: string | null;
+  /** Of each origin the last entry that was delivered here, that is on disk here, and that anybody is known to have. */
+  readonly origins: readonly { readonly name: string; readonly delivered: bigint; readonly held: bigint; readonly known: bigint }[];
+  /** Publishes without an answer. */
+  readonly pending: number;
 }
 
 export interface Outcome {
@@ -210,7 +226,7 @@ export interface Status {
   readonly applyHash: string;
   readonly groups: readonly GroupStatus[];
   readonly members: readonly MemberStatus[];
-  readonly lanes: { readonly ordered: 'ready' | 'no-quorum' | 'recovering'; readonly causal: null; readonly critical: null };
+  readonly lanes: { readonly ordered: 'ready' | 'no-quorum' | 'recovering'; readonly causal: CausalLaneStatus; readonly critical: null };
   readonly disk: {
     readonly dataDir: string;
     readonly logBytes: bigint;

@@ -124,7 +124,11 @@ export interface CrdtCompared {
 export interface CrdtState {
   merge(bytes: Uint8Array, nowMs: number): boolean;
   state(): Uint8Array;
+  /** From now on local writes are this actor's. */
+  actAs(actor: string): void;
   takeDelta(): Uint8Array | null;
+  /** In deltas of so many bytes at most, but for a single larger fact; they are to be taken in this order. */
+  takeDeltas(bytesMax: number): readonly Uint8Array[];
   beginCompare(): Uint8Array;
   compare(message: Uint8Array): { readonly reply: Uint8Array | null; readonly delta: Uint8Array | null; readonly changed: boolean };
   add(key: Uint8Array, by: number): void;

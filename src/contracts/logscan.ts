@@ -40,6 +40,8 @@ export interface LogSummary {
   readonly nodeId: string;
   readonly clusterId: string;
   readonly directory: string;
+  /** The `dedup.windowEvents` that the log was read with: the directory's own where it says one. */
+  readonly windowEvents: number;
   readonly segments: number;
   readonly bytes: bigint;
   /** Bytes of a torn last batch that recovery would cut off. */

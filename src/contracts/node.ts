@@ -15,6 +15,15 @@ export interface WaitOptions extends ReadOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface SessionOptions {
+  readonly after?: string;
+}
+
+export interface BarrierOptions extends WaitOptions {
+  /** A cursor of the causal lane: waits for what it names instead of for the ordered group. */
+  readonly after?: string;
+}
+
 /** What a change of membership came to. */
 export interface MemberChange {
   /** Index of the command in group 0. */
@@ -66,7 +75,8 @@ export interface Subscription extends AsyncIterable<Delivery> {
 export interface CoordinatorNode {
   readonly nodeId: string;
   readonly clusterId: string;
-  session(): Session;
+  /** `after`: what the session's publishes of the causal lane follow, besides its own: the `context` of one at another node. */
+  session(options?: SessionOptions): Session;
   publish(event: EventInput, options?: PublishOptions): Promise<Receipt>;
   publishBatch(events: readonly EventInput[], options?: PublishOptions): Promise<Receipt[]>;
   /** Every event's own outcome, in order: a refused event does not fail its neighbours. */
@@ -74,9 +84,9 @@ export interface CoordinatorNode {
   subscribe(options?: SubscribeOptions): Subscription;
   /** The delivery a cursor or an event id names; `NOT_FOUND` when this node's journal has none. */
   read(cursorOrEventId: string, options?: ReadOptions): Promise<Delivery>;
-  /** Resolves with the applied index, once everything committed before the call is applied here. */
-  readBarrier(options?: WaitOptions): Promise<bigint>;
-  /** What became of an event id (rule R4); may commit a fence. */
+  /** Resolves with the applied index, once everything committed before the call is applied here; or once what `after` names is delivered. */
+  readBarrier(options?: BarrierOptions): Promise<bigint>;
+  /** What became of an event id on the ordered lane (rule R4); may commit a fence. Of events of the causal lane it knows nothing. */
   outcome(eventId: string, options?: WaitOptions): Promise<Outcome>;
   status(): Status;
   readonly members: Members;

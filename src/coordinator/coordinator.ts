@@ -1,7 +1,9 @@
 /** A member of a cluster in this process: opens the data directory, joins its peers, publishes, delivers, answers, closes. */
 import { EventEmitter } from 'node:events';
 import type {
+  BarrierOptions,
   CoordinatorNode,
+  CrdtObjects,
   Delivery,
   EventInput,
   Members,
@@ -10,32 +12,39 @@ import type {
   ReadOptions,
   Receipt,
   Session,
+  SessionOptions,
   SnapshotStream,
   Status,
   SubscribeOptions,
   Subscription,
   WaitOptions,
 } from '../contracts/index.js';
+import { type CausalLevel, isCausal } from '../contracts/index.js';
 import { type CoordinatorConfig, parseAddress, type ResolvedConfig, resolveConfig } from '../config/index.js';
 import { CoordinatorError, isErrorCode } from '../errors/index.js';
-import { Catalogue, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
-import { Core, END, type End, FilterHandle, PEER_CORE_MODULE } from '../native/index.js';
+import { Catalogue, type CausalContext, CausalPlace, CRDT_DELTA, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
+import { causalActor, causalOrigins, Core, END, type End, FilterHandle, keepSettings, PEER_CORE_MODULE, windowOf } from '../native/index.js';
 import { PeerNetwork, type Refused } from '../network/index.js';
 import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
+import { CausalBarrier } from './causal-barrier.js';
+import { CausalPublisher } from './causal-publisher.js';
+import { CausalSubscription, startOf } from './causal-subscription.js';
 import { Consumer } from './consumer.js';
 import { groupOf } from './groups.js';
 import { Growth } from './growth.js';
 import { Journal } from './journal.js';
 import { Links } from './links.js';
 import { NodeMembers } from './members.js';
-import { Neighbours } from './neighbours.js';
+import { NodeCrdt } from './node-crdt.js';
+import { Neighbours, tableOf } from './neighbours.js';
+import { Origins } from './origins.js';
 import { OpenSubscriptions } from './open-subscriptions.js';
 import { openOptionsOf, sharedSettingsOf } from './opening.js';
 import type { Position } from './position.js';
-import { type Ending, Publisher } from './publisher.js';
+import { type Ending, levelOf, Publisher } from './publisher.js';
 import { Queries } from './queries.js';
 import { Removal } from './removal.js';
-import { Requests } from './requests.js';
+import { checkTimeout, Requests } from './requests.js';
 import { Roster } from './roster.js';
 import { SessionState } from './session.js';
 import { statusOf } from './status.js';
@@ -61,6 +70,10 @@ export class Coordinator implements CoordinatorNode {
   readonly #core: Core;
   readonly #requests: Requests;
   readonly #publisher: Publisher;
+  readonly #causal: CausalPublisher;
+  readonly #origins: Origins;
+  readonly #barrier: CausalBarrier;
+  readonly #cursors: CursorCodec;
   readonly #queries: Queries;
   readonly #journal: Journal;
   readonly #growth: Growth;
@@ -68,13 +81,14 @@ export class Coordinator implements CoordinatorNode {
   readonly #links: Links;
   readonly #removal: Removal;
   readonly #snapshots: Snapshots;
+  readonly #crdt: NodeCrdt;
   readonly members: Members;
   readonly #catalogue: Catalogue;
   readonly #ids: EventIds;
   readonly #writer: SubmissionWriter;
   readonly #sessions = new WeakMap<Session, SessionState>();
   readonly #subscriptions = new OpenSubscriptions();
-  readonly #events = new EventEmitter<{ failed: [CoordinatorError]; refused: [Refused] }>();
+  readonly #events = new EventEmitter<{ failed: [CoordinatorError]; refused: [Refused]; crdtRefused: [CoordinatorError] }>();
   #network: PeerNetwork | null = null;
   #neighbours: Neighbours | null = null;
   #watch: NodeJS.Timeout | null = null;
@@ -88,6 +102,7 @@ export class Coordinator implements CoordinatorNode {
     this.#ports = ports;
     this.#catalogue = new Catalogue(config.eventTypes);
     const cursors = new CursorCodec(config.clusterId);
+    this.#cursors = cursors;
     this.#ids = new EventIds(ports);
     this.#writer = new SubmissionWriter(this.#catalogue, this.#ids);
     this.#own = new SessionState(this.#ids.next());
@@ -106,6 +121,18 @@ export class Coordinator implements CoordinatorNode {
       { nodeId, groups, voters: () => this.#roster.voters, pendingBytesMax: config.limits.pendingBytesMax, groupSharePercentage: config.limits.groupSharePercentage, timeoutMs },
       (group, index, offset) => this.#placeOf(group, index, offset),
     );
+    this.#origins = new Origins(() => causalOrigins(core.handle));
+    this.#barrier = new CausalBarrier({ core, growth: this.#growth, cursors });
+    this.#causal = new CausalPublisher({
+      core,
+      requests: this.#requests,
+      writer: this.#writer,
+      cursors,
+      origins: this.#origins,
+      nodeId,
+      pendingBytesMax: config.limits.pendingBytesMax,
+      timeoutMs,
+    });
     this.#queries = new Queries({
       core,
       requests: this.#requests,
@@ -116,6 +143,17 @@ export class Coordinator implements CoordinatorNode {
       nodeId,
       groups,
       timeoutMs,
+    });
+    this.#crdt = new NodeCrdt({
+      core,
+      growth: this.#growth,
+      context: this.#causalContext(),
+      nodeId,
+      actor: () => causalActor(core.handle),
+      nowMs: () => ports.nowMs(),
+      randomU64: () => ports.randomU64(),
+      publish: (events) => this.#publishCausal(events, 'causal', {}, null, true),
+      onRefused: (error) => this.#events.emit('crdtRefused', error),
     });
     this.#snapshots = new Snapshots({ core, requests: this.#requests, dataDir: config.dataDir, groups, timeoutMs });
     this.members = new NodeMembers({
@@ -132,14 +170,19 @@ export class Coordinator implements CoordinatorNode {
 
   /**
    * Starts a member. Resolves when its data directory is recovered and its peer port listens, without waiting for a quorum.
-   * Rejects with `CONFIG_INVALID`, `ADDRESS_REFUSED`, `DATA_DIR_IN_USE`, `DATA_DIR_MISMATCH`, `DATA_DIR_UNREADABLE`, `LOG_DAMAGED` or `PORT_IN_USE`; nothing is left running.
+   * Rejects with `CONFIG_INVALID` (also for another window than the directory's), `ADDRESS_REFUSED`, `DATA_DIR_IN_USE`, `DATA_DIR_MISMATCH`, `DATA_DIR_UNREADABLE`, `LOG_DAMAGED` or `PORT_IN_USE`; nothing is left running.
    */
   static async start(config: CoordinatorConfig): Promise<Coordinator> {
     const resolved = resolveConfig(config);
     const ports = realPorts;
+    const { dataDir, dedup } = resolved;
+    // Before the core applies anything with it.
+    await windowOf(dataDir, dedup.windowEvents);
     const core = await Core.open(openOptionsOf(resolved, ports));
     const node = new Coordinator(resolved, core, ports);
     try {
+      await keepSettings(dataDir, dedup);
+      await node.#crdt.open();
       await node.#join();
     } catch (error) {
       await core.close();
@@ -162,17 +205,20 @@ export class Coordinator implements CoordinatorNode {
       peers: Object.entries(this.config.peers).map(([nodeId, address], slot) => ({ slot, nodeId, ...addressOf(address) })),
       peerBytesMax: this.config.limits.peerBytesMax,
       protocol: PROTOCOL,
+      table: tableOf(this.#core.status()),
       coreModule: PEER_CORE_MODULE,
       coreHandle: this.#core.handle,
     });
     this.#network = network;
+    const { core, config, roster, ports } = { core: this.#core, config: this.config, roster: this.#roster, ports: this.#ports };
+    const neighbours = new Neighbours({ core, config, roster, monotonicMs: ports.monotonicMs, isUp: (id) => this.#links.isUp(id), setMembers: (members) => network.setMembers(members) });
+    this.#neighbours = neighbours;
     network.on('event', (event) => {
       this.#links.take(event);
       if (event.type === 'refused') this.#events.emit('refused', event);
+      if (neighbours.take(event)) this.#look();
     });
     network.on('error', (error) => this.#fail(error));
-    const { core, config, roster, ports } = { core: this.#core, config: this.config, roster: this.#roster, ports: this.#ports };
-    this.#neighbours = new Neighbours({ core, config, roster, monotonicMs: ports.monotonicMs, setMembers: (members) => network.setMembers(members) });
     this.#watch = setInterval(() => this.#look(), WATCH_MS).unref();
     this.#look();
   }
@@ -196,10 +242,15 @@ export class Coordinator implements CoordinatorNode {
   }
 
   /** A session of its own: its publishes are ordered and suppressed as one (rule R3). */
-  session(): Session {
-    const state = new SessionState(this.#ids.next());
+  session({ after }: SessionOptions = {}): Session {
+    if (after !== undefined && this.#cursors.decodeCausal(after) === null) throw new CoordinatorError('CURSOR_INVALID', 'the cursor is of the ordered lane; a session goes on behind one of the causal lane');
+    const state = new SessionState(this.#ids.next(), after);
+    const context = () => this.#both(state.last?.cursor ?? null, state.after);
     const session: Session = {
       id: state.id,
+      get context() {
+        return context();
+      },
       publish: (event, options) => this.publish(event, { ...options, session }),
       publishBatch: (events, options) => this.publishBatch(events, { ...options, session }),
     };
@@ -226,12 +277,43 @@ export class Coordinator implements CoordinatorNode {
   async #publish(events: readonly EventInput[], options: PublishOptions, each: boolean): Promise<Ending[]> {
     this.#check();
     const state = this.#stateOf(options.session);
-    const endings = await this.#publisher.publish(events, options, state, each);
+    const level = levelOf(options);
+    if (isCausal(level)) return this.#publishCausal(events, level, options, state, each);
+    if (options.after !== undefined) throw new CoordinatorError('USAGE', `an event of level ${level} cannot follow a cursor of the causal lane yet; eventual and causal ones can`);
+    const endings = await this.#publisher.publish(events, level, options, state, each);
     // A node that was quiet while 10,000 others published has lost its own session: the next publish opens another.
     if (state === this.#own && endings.some((ending) => ending instanceof CoordinatorError && ending.code === 'SESSION_EXPIRED')) {
       this.#own = new SessionState(this.#ids.next());
     }
     return endings;
+  }
+
+  async #publishCausal(events: readonly EventInput[], level: CausalLevel, options: PublishOptions, state: SessionState | null, each: boolean): Promise<Ending[]> {
+    this.#checkMember();
+    if (level === 'eventual' && options.after !== undefined) throw new CoordinatorError('USAGE', 'an eventual event follows nothing; publish it at level causal');
+    const after = level === 'causal' ? (options.after ?? state?.after) : undefined;
+    const timeoutMs = checkTimeout(options.timeoutMs ?? this.config.publishTimeoutMs);
+    const sinceMs = this.#ports.monotonicMs();
+    // Whoever publishes next in the session waits behind it.
+    await (state ?? new SessionState('')).inTurn(after === undefined ? null : () => this.#barrier.pass(after, timeoutMs, options.signal));
+    const endings = await this.#causal.publish(events, level, { ...options, timeoutMs: Math.max(1, timeoutMs - (this.#ports.monotonicMs() - sinceMs)) }, each);
+    const last = endings.findLast((ending) => !(ending instanceof CoordinatorError));
+    if (last !== undefined) state?.note(last as Receipt, after !== undefined);
+    return endings;
+  }
+
+  /** On this lane nothing else would tell that what is acknowledged comes to nobody. */
+  #checkMember(): void {
+    const removed = this.#roster.members.some(({ id, role }) => id === this.nodeId && role === 'removed');
+    if (!removed && (!this.#links.anySaysRemoved() || this.#links.anyUp())) return;
+    throw new CoordinatorError('MEMBER_REMOVED', `the others say that node ${this.nodeId} was removed from cluster ${this.clusterId}, and take nothing from it`, { committed: 'no' });
+  }
+
+  /** A cursor of the causal lane that names what both name. */
+  #both(one: string | null, other: string | undefined): string | null {
+    if (one === null || other === undefined) return one ?? other ?? null;
+    const [first, second] = [one, other].map((cursor) => CausalPlace.read(this.#cursors.decodeCausal(cursor) ?? CausalPlace.first.encode()));
+    return this.#cursors.encodeCausal((first as CausalPlace).with(second as CausalPlace).encode());
   }
 
   #stateOf(session: Session | null | undefined): SessionState | null {
@@ -242,26 +324,52 @@ export class Coordinator implements CoordinatorNode {
     return state;
   }
 
+  /** CRDTs that all nodes share, by name: a write is here at once, on disk when its promise resolves, and at the others when they have heard of it. */
+  get crdt(): CrdtObjects<Promise<Receipt | null>> {
+    this.#check();
+    return this.#crdt;
+  }
+
   /** A stream of the events that `where` lets through; it ends when its signal aborts, it is closed, or the node closes. */
   subscribe(options: SubscribeOptions = {}): Subscription {
     this.#check();
-    const group = groupOf(options.group, this.config.groups);
-    const start = this.#journal.startOf(options.from, group);
-    const { codes, categories, globs } = filterOf(options.where, this.#catalogue);
-    const all = codes.length + categories.length + globs.length === 0;
-    const subscription = new JournalSubscription(
-      {
-        journal: this.#journal,
-        growth: this.#growth,
-        group,
-        attach: (name, from, signal) => this.#attach(name, group, from, signal),
-      },
-      { ...options, bufferBytesMax: Math.min(options.bufferBytesMax ?? BUFFER_BYTES, this.config.limits.subscriptionBytesMax) },
-      start,
-      all ? null : new FilterHandle(codes, categories, globs),
-    );
+    const bounded = { ...options, bufferBytesMax: Math.min(options.bufferBytesMax ?? BUFFER_BYTES, this.config.limits.subscriptionBytesMax) };
+    const subscription = this.#laneOf(options) === 'causal' ? this.#subscribeCausal(bounded) : this.#subscribeOrdered(bounded);
     this.#subscriptions.add(subscription);
     return subscription;
+  }
+
+  /** The lane that a subscription names, or its cursor. */
+  #laneOf({ lane, from }: SubscribeOptions): 'ordered' | 'causal' {
+    if (lane === 'ordered' || lane === 'causal') return lane;
+    if (lane !== undefined) throw new CoordinatorError('USAGE', `there is no subscription to lane ${JSON.stringify(lane)}; ordered and causal are allowed`);
+    const cursor = from !== undefined && from !== 'first' && from !== 'latest' && from !== 'snapshot';
+    return cursor && this.#cursors.decodeCausal(from) !== null ? 'causal' : 'ordered';
+  }
+
+  #subscribeOrdered(options: SubscribeOptions): JournalSubscription {
+    const group = groupOf(options.group, this.config.groups);
+    const start = this.#journal.startOf(options.from, group);
+    const attach = (name: string, from: Position, signal: AbortSignal) => this.#attach(name, group, from, signal);
+    return new JournalSubscription({ journal: this.#journal, growth: this.#growth, group, attach }, options, start, this.#filterOf(options));
+  }
+
+  #subscribeCausal(options: SubscribeOptions): CausalSubscription {
+    if (options.consumer !== undefined) throw new CoordinatorError('USAGE', 'named consumers are of the ordered lane; keep the cursor of what was done instead');
+    const start = startOf(options.from, this.#cursors);
+    const { codes, categories } = filterOf(options.where, this.#catalogue);
+    // They are shown to whoever names them.
+    const crdtDeltas = codes.includes(CRDT_DELTA) || categories.includes(CRDT_DELTA & 0xff00);
+    return new CausalSubscription({ core: this.#core, growth: this.#growth, context: this.#causalContext(), crdtDeltas }, options, start, this.#filterOf(options));
+  }
+
+  #causalContext(): CausalContext {
+    return { catalogue: this.#catalogue, cursors: this.#cursors, group: 0, consumer: null, originOf: (number: number) => this.#origins.at(number) };
+  }
+
+  #filterOf({ where }: SubscribeOptions): FilterHandle | null {
+    const { codes, categories, globs } = filterOf(where, this.#catalogue);
+    return codes.length + categories.length + globs.length === 0 ? null : new FilterHandle(codes, categories, globs);
   }
 
   #attach(name: string, group: number, from: Position, signal: AbortSignal): Promise<Consumer> {
@@ -281,9 +389,14 @@ export class Coordinator implements CoordinatorNode {
     return this.#queries.read(cursorOrEventId, options);
   }
 
-  /** Resolves with the applied index once everything committed in the group before the call is applied here (rule R12). */
-  async readBarrier(options: WaitOptions = {}): Promise<bigint> {
+  /** Resolves with the applied index once everything committed in the group before the call is applied here (rule R12); or once what `after` names is delivered. */
+  async readBarrier(options: BarrierOptions = {}): Promise<bigint> {
     this.#check();
+    if (options.after !== undefined) {
+      await this.#barrier.pass(options.after, checkTimeout(options.timeoutMs ?? this.config.publishTimeoutMs), options.signal);
+      this.#crdt.catchUp();
+      return this.#core.appliedIndex(groupOf(options.group, this.config.groups));
+    }
     return this.#queries.readBarrier(options);
   }
 
@@ -310,9 +423,13 @@ export class Coordinator implements CoordinatorNode {
   on(event: 'failed', listener: (error: CoordinatorError) => void): this;
   /** A connection that this node refused, or that a peer refused it; a refusal that repeats may be told again. */
   on(event: 'refused', listener: (refused: Refused) => void): this;
-  on(...[event, listener]: ['failed', (error: CoordinatorError) => void] | ['refused', (refused: Refused) => void]): this {
-    if (event === 'refused') {
-      this.#events.on(event, listener);
+  /** A delta of a CRDT that cannot be taken in: somebody has published what is none. */
+  on(event: 'crdtRefused', listener: (error: CoordinatorError) => void): this;
+  on(
+    ...[event, listener]: ['failed', (error: CoordinatorError) => void] | ['refused', (refused: Refused) => void] | ['crdtRefused', (error: CoordinatorError) => void]
+  ): this {
+    if (event !== 'failed') {
+      this.#events.on(event, listener as never);
       return this;
     }
     this.#events.on(event, listener);
@@ -342,12 +459,15 @@ export class Coordinator implements CoordinatorNode {
 
   async #close(): Promise<void> {
     this.#subscriptions.closeAll();
+    this.#crdt.close();
+    this.#barrier.close();
     const until = this.#ports.monotonicMs() + DRAIN_MS;
     while (this.#failure === null && this.#requests.size > 0 && this.#ports.monotonicMs() < until) {
       await new Promise((resolve) => setTimeout(resolve, DRAIN_STEP_MS));
     }
     this.#requests.endAll(new CoordinatorError('CLOSED', 'the node was closed before this ended', { committed: 'unknown' }));
     this.#publisher.release();
+    this.#causal.release();
     if (this.#watch !== null) clearInterval(this.#watch);
     if (this.#failure === null) await this.#handOver();
     // The network first: its thread must not meet a core that is going.
@@ -369,6 +489,7 @@ export class Coordinator implements CoordinatorNode {
       this.#growth.wake(end.count);
       this.#growth.rest();
     } else if (end.kind === END.tableChanged) {
+      this.#origins.refresh();
       this.#look();
     } else if (end.kind === END.nodeEnded) {
       const { code, text } = end.reason;
@@ -381,7 +502,10 @@ export class Coordinator implements CoordinatorNode {
     this.#failure = error;
     this.#requests.endAll(error);
     this.#publisher.release();
+    this.#causal.release();
     this.#subscriptions.closeAll();
+    this.#crdt.close();
+    this.#barrier.close();
     this.#events.emit('failed', error);
   }
 

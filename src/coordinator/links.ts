@@ -74,6 +74,10 @@ export class Links {
     return this.#peers.get(id)?.turnedAway === 'MEMBER_REMOVED';
   }
 
+  anyUp(): boolean {
+    return [...this.#peers.keys()].some((id) => this.isUp(id));
+  }
+
   anySaysRemoved(): boolean {
     return [...this.#peers.values()].some(({ turnedAway }) => turnedAway === 'MEMBER_REMOVED');
   }

@@ -1,12 +1,12 @@
 /** The subscriptions a node has to end with itself. It does not keep them: one that its reader forgot is collected. */
-import type { JournalSubscription } from './subscription.js';
+import type { PulledSubscription } from './pulled-subscription.js';
 
 export class OpenSubscriptions {
-  readonly #references = new Set<WeakRef<JournalSubscription>>();
-  readonly #collected = new FinalizationRegistry<WeakRef<JournalSubscription>>((reference) => this.#references.delete(reference));
+  readonly #references = new Set<WeakRef<PulledSubscription>>();
+  readonly #collected = new FinalizationRegistry<WeakRef<PulledSubscription>>((reference) => this.#references.delete(reference));
 
   /** Kept track of until it ends. */
-  add(subscription: JournalSubscription): void {
+  add(subscription: PulledSubscription): void {
     const reference = new WeakRef(subscription);
     this.#references.add(reference);
     this.#collected.register(subscription, reference, reference);

@@ -34,6 +34,9 @@ export function openOptionsOf(config: ResolvedConfig, ports: Ports): OpenOptions
     retainEvents: config.retention.events,
     retainBytes: config.retention.bytes,
     retainAgeMs: config.retention.ageMs,
+    gossipIntervalMs: config.causal.gossipIntervalMs,
+    deliveryTimeoutMs: config.causal.deliveryTimeoutMs,
+    causalityBuffer: config.causal.bufferEvents,
     seed: ports.randomU64(),
     freshDirectoryId,
   };

@@ -1,6 +1,6 @@
 /** From events to receipts: packs, hands in, waits for room where too much waits already, and reads how it ended. */
-import type { EventInput, Level, PublishOptions, Receipt } from '../contracts/index.js';
-import { LEVELS, ORDERED_LEVELS } from '../contracts/index.js';
+import type { EventInput, Level, OrderedLevel, PublishOptions, Receipt } from '../contracts/index.js';
+import { LEVELS } from '../contracts/index.js';
 import { CoordinatorError, type ErrorCode } from '../errors/index.js';
 import { type CursorCodec, formatUuid, type PackedEvents, type SubmissionWriter } from '../events/index.js';
 import { type Core, END, type End, EVENT_OUTCOME, type EventOutcome } from '../native/index.js';
@@ -53,15 +53,14 @@ export class Publisher {
     this.#lookup = lookup;
     const { groups, groupSharePercentage, pendingBytesMax: bytesMax } = options;
     this.#admission = new Admission({ groups, groupSharePercentage, bytesMax, bytes: () => requests.bytes, bytesOf: (group) => requests.bytesOf(group) });
-    requests.onRoom = () => this.#admission.admit();
+    requests.onRoom(() => this.#admission.admit());
   }
 
   /**
    * Publishes a batch; what comes back stands in the order of `events`.
    * With `each`, a refused event is an error in its place; without it, the first one rejects.
    */
-  async publish(events: readonly EventInput[], options: PublishOptions, session: SessionState | null, each: boolean): Promise<Ending[]> {
-    const level = levelOf(options);
+  async publish(events: readonly EventInput[], level: OrderedLevel, options: PublishOptions, session: SessionState | null, each: boolean): Promise<Ending[]> {
     const quorum = this.#quorumOf(level, options);
     const target: Target = { level, quorum, group: groupOf(options.group, this.#options.groups), session };
     if (events.length === 0) return [];
@@ -153,14 +152,12 @@ export class Publisher {
   }
 }
 
-function levelOf(options: PublishOptions): Level {
+/** The level that a publish asks for. Throws `LEVEL_UNAVAILABLE`, `CRITICAL_UNAVAILABLE` and `UNKNOWN_LEVEL`. */
+export function levelOf(options: PublishOptions): Exclude<Level, 'critical'> {
   if (options.protocol !== undefined) throw new CoordinatorError('LEVEL_UNAVAILABLE', `named protocols are not served yet, so not ${JSON.stringify(options.protocol)} either; give a level`);
   const level = options.critical === true ? 'critical' : (options.consistency ?? 'linearizable');
-  if ((ORDERED_LEVELS as readonly string[]).includes(level)) return level;
   if (level === 'critical') throw new CoordinatorError('CRITICAL_UNAVAILABLE', 'critical events need four validators; this node has none');
-  if ((LEVELS as readonly string[]).includes(level)) {
-    throw new CoordinatorError('LEVEL_UNAVAILABLE', `level ${level} is not served yet; available are ${ORDERED_LEVELS.join(', ')}`);
-  }
+  if ((LEVELS as readonly string[]).includes(level)) return level;
   throw new CoordinatorError('UNKNOWN_LEVEL', `there is no level ${JSON.stringify(level)}; allowed are ${LEVELS.join(', ')}`);
 }
 

@@ -1,6 +1,6 @@
 /** Requests that wait for their end, by number; and their deadlines. */
 import { CoordinatorError } from '../errors/index.js';
-import { type Core, END, type End, TAKEN } from '../native/index.js';
+import { CAUSAL_GROUP, type Core, END, type End, TAKEN } from '../native/index.js';
 
 interface Waiting {
   readonly settle: (end: End) => void;
@@ -46,13 +46,17 @@ export class Requests {
   #next = 1;
   #timer: NodeJS.Timeout | null = null;
   #ended: CoordinatorError | null = null;
-  /** Called when bytes were freed. */
-  onRoom: () => void = () => {};
+  readonly #onRoom: (() => void)[] = [];
   bytes = 0;
 
   constructor(core: Pick<Core, 'withdraw'>, monotonicMs: () => number) {
     this.#core = core;
     this.#nowMs = monotonicMs;
+  }
+
+  /** Has `told` called when bytes were freed. */
+  onRoom(told: () => void): void {
+    this.#onRoom.push(told);
   }
 
   /** Milliseconds of the clock that deadlines go by. */
@@ -146,7 +150,7 @@ export class Requests {
       clearInterval(this.#timer);
       this.#timer = null;
     }
-    if (waiting.bytes > 0) this.onRoom();
+    if (waiting.bytes > 0) for (const told of this.#onRoom) told();
     return waiting;
   }
 
@@ -168,7 +172,8 @@ export class Requests {
 
 function late(waiting: Waiting, known: 'no' | 'unknown'): CoordinatorError {
   const committed = waiting.reads ? 'no' : known;
-  const why = waiting.reads ? 'no leader confirmed it in time' : committed === 'no' ? 'no leader was found to hand it to' : 'it was handed to a leader, but its end is not known here';
+  const lane = waiting.group === CAUSAL_GROUP;
+  const why = lane ? (committed === 'no' ? 'it was not written' : 'it was being written to the disk of this node') : waiting.reads ? 'no leader confirmed it in time' : committed === 'no' ? 'no leader was found to hand it to' : 'it was handed to a leader, but its end is not known here';
   return waiting.aborted
     ? new CoordinatorError('ABORTED', `${waiting.what} was aborted: ${why}`, { committed })
     : new CoordinatorError('TIMEOUT', `${waiting.what} timed out: ${why}`, { committed });

@@ -1,5 +1,5 @@
 /** Who belongs to the cluster, as this node knows it: the agreed table, and its own settings where there is none yet. */
-import type { ResolvedConfig } from '../config/index.js';
+import { peerAddressOf, type ResolvedConfig } from '../config/index.js';
 import { type Core, type NativeGroup, type NativeStatus, raftId } from '../native/index.js';
 
 export interface RosterMember {
@@ -14,6 +14,7 @@ export class Roster {
   readonly #config: ResolvedConfig;
   #members: readonly RosterMember[] = [];
   #names = new Map<bigint, string>();
+  #guests: readonly string[] = [];
 
   constructor(core: Core, config: ResolvedConfig) {
     this.#core = core;
@@ -28,11 +29,17 @@ export class Roster {
     const table = status.table.length === 0 ? founders : status.table;
     this.#members = table
       .map((member): RosterMember => {
-        const address = member.id === nodeId ? listen : (peers[member.id] ?? member.address);
+        const address = member.id === nodeId ? listen : (peerAddressOf(peers, member.id) ?? member.address);
         return { id: member.id, address: address === '' ? null : address, role: member.role as RosterMember['role'] };
       })
       .sort((a, b) => (a.id < b.id ? -1 : 1));
-    this.#names = new Map([...Object.keys(peers), ...this.#members.map(({ id }) => id)].map((id) => [raftId(id), id]));
+    this.#names = new Map([...this.#guests, ...Object.keys(peers), ...this.#members.map(({ id }) => id)].map((id) => [raftId(id), id]));
+  }
+
+  /** Who is connected without being known to table or settings: a leader may be among them. */
+  setGuests(ids: readonly string[]): void {
+    this.#guests = ids;
+    this.refresh();
   }
 
   /** Everyone there ever was, by id. */

@@ -1,4 +1,5 @@
 /** A session's sequences (rule R3). */
+import type { Receipt } from '../contracts/index.js';
 import { parseUuid } from '../events/index.js';
 
 /** What the publisher keeps of a session in one group. Invariant: acknowledged < next. */
@@ -23,11 +24,41 @@ export class Sequences {
 export class SessionState {
   readonly id: string;
   readonly bytes: Uint8Array;
+  /** Of the causal lane: what the session's publishes follow besides its own, until one has. */
+  after: string | undefined;
+  /** Its last receipt there. */
+  last: Receipt | null = null;
+  /** Of the publishes that wait for what they follow: the last one's wait. */
+  #turn: Promise<void> | null = null;
   readonly #groups = new Map<number, Sequences>();
 
-  constructor(id: string) {
+  constructor(id: string, after?: string) {
     this.id = id;
+    this.after = after;
     this.bytes = parseUuid(id) ?? new Uint8Array(16);
+  }
+
+  /** A receipt of the causal lane; `follows`: its event follows `after`. */
+  note(receipt: Receipt, follows: boolean): void {
+    this.last = receipt;
+    if (follows) this.after = undefined;
+  }
+
+  /** Resolves, in the order of the calls, once `wait` has. Rejects as it does; those behind it go on. */
+  async inTurn(wait: (() => Promise<void>) | null): Promise<void> {
+    const before = this.#turn;
+    if (before === null && wait === null) return;
+    const passed = (async () => {
+      await before;
+      await wait?.();
+    })();
+    const turn = passed.catch(() => {});
+    this.#turn = turn;
+    try {
+      await passed;
+    } finally {
+      if (this.#turn === turn) this.#turn = null;
+    }
   }
 
   in(group: number): Sequences {

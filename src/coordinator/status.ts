@@ -1,7 +1,7 @@
 /** What a node tells of itself. */
-import type { Divergence, GroupStatus, MemberStatus, PutBack, RepairStatus, Role, Status } from '../contracts/index.js';
+import type { CausalLaneStatus, Divergence, GroupStatus, MemberStatus, PutBack, RepairStatus, Role, Status } from '../contracts/index.js';
 import type { ResolvedConfig } from '../config/index.js';
-import { type Core, type NativeGroup, type NativeStatus, raftId } from '../native/index.js';
+import { causalStatus, type Core, type NativeGroup, type NativeStatus, raftId } from '../native/index.js';
 import type { NetworkStats } from '../network/index.js';
 import type { Links } from './links.js';
 import type { Roster } from './roster.js';
@@ -27,7 +27,7 @@ export function statusOf(core: Core, config: ResolvedConfig, version: string, ro
     applyHash,
     groups,
     members,
-    lanes: { ordered: laneOf(groups), causal: null, critical: null },
+    lanes: { ordered: laneOf(groups), causal: causalLaneOf(core), critical: null },
     disk: {
       dataDir: config.dataDir,
       logBytes: native.logBytes,
@@ -50,6 +50,11 @@ export function statusOf(core: Core, config: ResolvedConfig, version: string, ro
       ...Object.fromEntries(Object.entries(network).map(([name, value]) => [`network.${name}`, Number(value)])),
     },
   };
+}
+
+function causalLaneOf(core: Core): CausalLaneStatus {
+  const { actor, origins, pending } = causalStatus(core.handle);
+  return { actor: actor === '' ? null : actor, origins, pending };
 }
 
 function groupStatus(native: NativeGroup, roster: Roster): GroupStatus {

@@ -24,9 +24,9 @@ export class LocalObject<W> {
     }
   }
 
-  /** Takes in a state or a delta. True when anything has changed. */
-  merge(bytes: Uint8Array): boolean {
-    const changed = this.state.merge(bytes, this.nowMs());
+  /** Takes in a state or a delta; below 0 `nowMs` takes any timestamp. True when anything has changed. */
+  merge(bytes: Uint8Array, nowMs = this.nowMs()): boolean {
+    const changed = this.state.merge(bytes, nowMs);
     if (changed) this.#tell(true);
     return changed;
   }

@@ -9,6 +9,8 @@ export const CATEGORIES = {
   system: 0x0500,
   semantic: 0x0600,
   observability: 0x0800,
+  /** The coordinator's own. */
+  coordinator: 0x0f00,
 } as const;
 export type Category = keyof typeof CATEGORIES;
 
@@ -38,9 +40,13 @@ const NAMES: Readonly<Record<Category, readonly string[]>> = {
     'ResourceUsage',
     'Threshold',
   ],
+  coordinator: ['CrdtDelta'],
 };
 
-/** VexFS's own event types, name to code, exactly as the filesystem numbers them. */
+/** What carries the change of a CRDT of `node.crdt`: the delta as its payload, which object in its metadata (docs/formats.md, "CRDT deltas"). */
+export const CRDT_DELTA = 0x0f01;
+
+/** VexFS's own event types, name to code, exactly as the filesystem numbers them; and the coordinator's. */
 export const EVENT_TYPES: ReadonlyMap<string, number> = new Map(
   Object.entries(CATEGORIES).flatMap(([category, base]) => {
     const prefix = category.charAt(0).toUpperCase() + category.slice(1);

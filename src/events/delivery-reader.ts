@@ -25,7 +25,7 @@ export interface DeliveryContext {
  * An event as it was delivered, decoded field by field when asked for. The fields are accessors, so `{ ...event }` copies
  * nothing; `JSON.stringify` and `toJSON` give them all. `payload` is a view into the bytes the core delivered.
  */
-class DeliveredEvent implements OrderedEvent {
+export class DeliveredEvent implements OrderedEvent {
   readonly #record: RecordReader;
   readonly #item: DeliveryItem;
 
@@ -87,7 +87,7 @@ class DeliveredEvent implements OrderedEvent {
 }
 
 /** The item of the packed form that a delivery stands on. */
-class DeliveryItem {
+export class DeliveryItem {
   readonly context: DeliveryContext;
   readonly #bytes: Buffer;
   readonly #start: number;

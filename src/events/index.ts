@@ -1,4 +1,6 @@
-export { APPLICATION_CODE_MIN, CATEGORIES, Catalogue, type Category, EVENT_FLAGS, EVENT_PRIORITIES, EVENT_TYPES } from './catalogue.js';
+export { CausalPlace, type Origin } from './causal-place.js';
+export { type CausalContext, CausalDeliveries } from './causal-reader.js';
+export { APPLICATION_CODE_MIN, CATEGORIES, Catalogue, type Category, CRDT_DELTA, EVENT_FLAGS, EVENT_PRIORITIES, EVENT_TYPES } from './catalogue.js';
 export { CursorCodec, type CursorPosition } from './cursor.js';
 export { type DeliveryContext, DeliveryReader } from './delivery-reader.js';
 export { GrowingBuffer } from './growing-buffer.js';

@@ -23,11 +23,8 @@ export function jsonOf(value: unknown): JsonValue {
   if (value instanceof Uint8Array) return Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64');
   if (Array.isArray(value)) return value.map(jsonOf);
   if ('toJSON' in value && typeof value.toJSON === 'function') return value.toJSON() as JsonValue;
-  const json: Record<string, JsonValue> = {};
-  for (const [key, inner] of Object.entries(value)) {
-    if (inner !== undefined && typeof inner !== 'function') json[key] = jsonOf(inner);
-  }
-  return json;
+  // Not by assignment: a key may be `__proto__`, which would change the object instead of being in it.
+  return Object.fromEntries(Object.entries(value).flatMap(([key, inner]) => (inner === undefined || typeof inner === 'function' ? [] : [[key, jsonOf(inner)]])));
 }
 
 export const receiptToJson = (receipt: Receipt): JsonValue => jsonOf(receipt);

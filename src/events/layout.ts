@@ -44,6 +44,12 @@ export const CONSUMER = { epoch: 0, index: 8, offset: 16, reserved: 20, name: 24
 
 export const DELIVERIES = { nextIndex: 0, nextOffset: 8, count: 12, appliedIndex: 16, items: 24 } as const;
 
+/** Packed causal deliveries: the head, one block an entry, a row for each origin that has moved. */
+export const CAUSAL = { blocks: 0, moved: 4, first: 8 } as const;
+export const CAUSAL_BLOCK = { length: 0, origin: 4, clockRows: 6, counter: 8, events: 16, entryEvents: 20, clock: 24 } as const;
+/** u16 origin, u64 counter. */
+export const CAUSAL_ROW_BYTES = 10;
+
 export const DELIVERY = {
   length: 0,
   offset: 4,

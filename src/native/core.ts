@@ -60,6 +60,11 @@ export class Core {
     return calling(() => this.#native.submit(this.handle, request, submission, appliedQuorum));
   }
 
+  /** Hands in packed events for the causal lane; as `submit`. */
+  publish(request: number, submission: Uint8Array): number {
+    return calling(() => this.#native.publish(this.handle, request, submission));
+  }
+
   barrier(request: number, group: number): number {
     return calling(() => this.#native.requestBarrier(this.handle, request, group));
   }
@@ -115,6 +120,11 @@ export class Core {
   /** Whether the journal's growth is to be told. */
   watchJournal(watched: boolean): void {
     calling(() => this.#native.watchJournal(this.handle, watched));
+  }
+
+  /** Whether the causal lane's growth is to be told. */
+  watchCausal(watched: boolean): void {
+    calling(() => this.#native.watchCausal(this.handle, watched));
   }
 
   /** How far a group's journal goes: what `readJournal` can see. */

@@ -24,6 +24,12 @@ export class NativeCrdt implements CrdtState {
   takeDelta(): Uint8Array | null {
     return this.#object.takeDelta();
   }
+  actAs(actor: string): void {
+    calling(() => this.#object.actAs(actor));
+  }
+  takeDeltas(bytesMax: number): readonly Uint8Array[] {
+    return this.#object.takeDeltas(bytesMax);
+  }
   beginCompare(): Uint8Array {
     return this.#object.beginCompare();
   }

@@ -18,6 +18,7 @@ export const END = {
   tableChanged: 15,
   snapshotTaken: 16,
   snapshotFailed: 17,
+  kept: 18,
 } as const;
 
 export const EVENT_OUTCOME = { accepted: 0, duplicate: 1, idReused: 2, fenced: 3, sessionExpired: 4, early: 5, forgotten: 6 } as const;
@@ -91,6 +92,24 @@ export class End {
     const u64 = (at: number) => this.#view.getBigUint64(HEADER_BYTES + at, true);
     const u32 = (at: number) => this.#view.getUint32(HEADER_BYTES + at, true);
     return { epoch: u64(0), acknowledged: { index: u64(8), offset: u32(24) }, claimed: { index: u64(16), offset: u32(28) } };
+  }
+
+  /** Of a publish on the causal lane: who wrote it, and what it follows, itself included; by name. */
+  get kept(): { readonly actor: string; readonly clock: ReadonlyMap<string, bigint> } {
+    let at = HEADER_BYTES;
+    const text = (): string => {
+      const length = this.#view.getUint16(at, true);
+      at += 2 + length;
+      return this.#bytes.toString('utf8', at - length, at);
+    };
+    const actor = text();
+    const clock = new Map<string, bigint>();
+    for (let entry = 0; entry < this.count; entry++) {
+      const counter = this.#view.getBigUint64(at, true);
+      at += 8;
+      clock.set(text(), counter);
+    }
+    return { actor, clock };
   }
 
   /** Of an ended node: its code and why; of a request that was not understood or a snapshot that failed: why. */

@@ -1,9 +1,12 @@
 export type { NativeGroup, NativeStatus, OpenOptions } from './addon.js';
+export type { CausalOrigin } from './addon.js';
+export { CAUSAL_GROUP, causalActor, causalOrigins, causalReaches, causalStatus, NativeCausalReader } from './causal.js';
 export { CLOCK_RELATION, compareClocks, mergeClocks, NativeCrdt } from './crdt.js';
 export { Core, raftId, TAKEN } from './core.js';
 export { type ConsumerPlace, END, type End, EVENT_OUTCOME, type EventOutcome } from './ends.js';
 export { FilterHandle } from './filter.js';
 export { inspectSnapshot, lookAtDirectory, recoverDirectory, restoreSnapshots } from './offline.js';
+export { keepSettings, windowOf } from './settings.js';
 export { packMemberCommand } from './member-command.js';
 
 /** Module that a network Worker loads to reach an open core. */

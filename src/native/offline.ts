@@ -2,12 +2,12 @@
 import type { HeldDirectory, Resumed, SnapshotContents, TableMember } from '../contracts/index.js';
 import { addon, type NativeTableMember, type RecoverOptions, type RestoreOptions } from './addon.js';
 import { fromNative } from './errors.js';
+import { USUAL_WINDOW_EVENTS, windowOf } from './settings.js';
 
 /** As members have it unless configured otherwise. */
-const WINDOW_EVENTS = 1_000_000;
 const SEGMENT_BYTES = 64 * 1024 * 1024;
 
-/** Settings of the members that the files are of, where they are not the usual ones. */
+/** Settings of the members that the files are of, where they are neither the usual ones nor in the directory. */
 export interface FileSettings {
   readonly windowEvents?: number;
   readonly segmentBytes?: number;
@@ -22,19 +22,21 @@ export async function inspectSnapshot(path: string): Promise<SnapshotContents> {
 
 /** Makes a new data directory. Rejects with `SNAPSHOT_INVALID`, `SNAPSHOT_WRONG_CLUSTER`, `DATA_DIR_NOT_EMPTY` or `DATA_DIR_IN_USE`; nothing is changed then. */
 export function restoreSnapshots(options: Omit<RestoreOptions, 'windowEvents' | 'segmentBytes'> & FileSettings): Promise<Resumed[]> {
-  return coded(() => addon().restoreSnapshots({ windowEvents: WINDOW_EVENTS, segmentBytes: SEGMENT_BYTES, ...options }));
+  return coded(() => addon().restoreSnapshots({ windowEvents: USUAL_WINDOW_EVENTS, segmentBytes: SEGMENT_BYTES, ...options }));
 }
 
-/** What a stopped member's directory holds; nothing is changed. Rejects with `DATA_DIR_IN_USE`, `DATA_DIR_UNREADABLE`, `LOG_DAMAGED` or `STATE_LOST`. */
+/** What a stopped member's directory holds; nothing is changed. Rejects with `DATA_DIR_IN_USE`, `DATA_DIR_UNREADABLE`, `LOG_DAMAGED` or `STATE_LOST`, and with `CONFIG_INVALID` where the directory says that its settings are others. */
 export async function lookAtDirectory(dataDir: string, settings: FileSettings = {}): Promise<HeldDirectory> {
-  const found = await coded(() => addon().lookAtDirectory(dataDir, settings.windowEvents ?? WINDOW_EVENTS));
+  const windowEvents = await windowOf(dataDir, settings.windowEvents);
+  const found = await coded(() => addon().lookAtDirectory(dataDir, windowEvents));
   const { nodeId, clusterId, directory, incarnation, groups, quorums } = found;
   return { nodeId, clusterId, directory, incarnation, groups, members: membersOf(found.table), quorums };
 }
 
 /** Founds a cluster again in a stopped member's directory, with this member alone. Rejects as `lookAtDirectory`, and with `DATA_DIR_MISMATCH` or `DISK_FULL`. */
-export function recoverDirectory(options: Omit<RecoverOptions, 'windowEvents' | 'segmentBytes'> & FileSettings): Promise<Resumed[]> {
-  return coded(() => addon().recoverDirectory({ windowEvents: WINDOW_EVENTS, segmentBytes: SEGMENT_BYTES, ...options }));
+export async function recoverDirectory(options: Omit<RecoverOptions, 'windowEvents' | 'segmentBytes'> & FileSettings): Promise<Resumed[]> {
+  const windowEvents = await windowOf(options.dataDir, options.windowEvents);
+  return coded(() => addon().recoverDirectory({ segmentBytes: SEGMENT_BYTES, ...options, windowEvents }));
 }
 
 async function coded<T>(call: () => Promise<T>): Promise<T> {

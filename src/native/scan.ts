@@ -2,9 +2,8 @@
 import type { LogEntry, LogEvent, LogGroupSummary, LogPart, LogRun, LogScan, LogSighting, LogSummary } from '../contracts/index.js';
 import { addon, type NativeGroupSummary, type NativePart } from './addon.js';
 import { calling, fromNative } from './errors.js';
+import { windowOf } from './settings.js';
 
-/** The suppression window that members have unless configured otherwise; it decides what an old duplicate counts as. */
-const WINDOW_EVENTS = 1_000_000;
 const ENTRY_BYTES = 32;
 const EVENT_BYTES = 28;
 const NO_HASH = 0n;
@@ -14,16 +13,19 @@ const SIGHTING_BYTES = 24;
 
 /**
  * Opens the log in `dataDir` and passes over all of it; events with the ids `wanted` can be looked up in it afterwards.
- * Rejects with `DATA_DIR_IN_USE` or `DATA_DIR_UNREADABLE`; damage is reported in the summary.
+ * `windowEvents`, which decides what an old duplicate counts as, is needed only where the directory does not say it.
+ * Rejects with `DATA_DIR_IN_USE` or `DATA_DIR_UNREADABLE`, and with `CONFIG_INVALID` where the directory says another window; damage is reported in the summary.
  */
 export async function scanLog(dataDir: string, options: { readonly windowEvents?: number; readonly wanted?: readonly string[] } = {}): Promise<LogScan> {
-  const { windowEvents = WINDOW_EVENTS, wanted = [] } = options;
+  const { wanted = [] } = options;
+  const windowEvents = await windowOf(dataDir, options.windowEvents);
   try {
     const found = await addon().surveyLog(dataDir, windowEvents, packIds(wanted));
     const summary: LogSummary = {
       nodeId: found.nodeId,
       clusterId: found.clusterId,
       directory: found.directory.toString('hex'),
+      windowEvents,
       segments: found.segments,
       bytes: found.bytes,
       tornBytes: found.tornBytes,

@@ -21,7 +21,7 @@ export interface AcceptorContext {
   readonly core: PeerCore;
   readonly counters: Counters;
   emit(event: NetworkEvent): void;
-  standing(nodeId: string): Standing;
+  standing(hello: Hello): Standing;
   /** Dialled connections that are up to that node. */
   outboundOf(nodeId: string): Iterable<LivePeer>;
   onAccepted(nodeId: string): void;
@@ -77,6 +77,11 @@ export class Acceptor implements InboundOwner {
     for (const inbound of [...(this.#open.get(nodeId) ?? [])]) inbound.drop(reason);
   }
 
+  /** What those with connections open here have said of themselves, one for each of their connections. */
+  diallers(): Hello[] {
+    return [...this.#open.values()].flat().flatMap(({ hello }) => (hello === null ? [] : [hello]));
+  }
+
   /** Who has connections open here, or is awaited. */
   *inboundOf(nodeId: string): Iterable<LivePeer> {
     for (const inbound of this.#open.get(nodeId) ?? []) if (inbound.live !== null) yield inbound.live;
@@ -106,7 +111,8 @@ export class Acceptor implements InboundOwner {
     this.#open.set(hello.nodeId, [...(this.#open.get(hello.nodeId) ?? []), inbound]);
     this.counters.add('accepted');
     this.counters.add('inboundNow');
-    this.#context.emit({ type: 'accepted', protocol, incarnation: hello.incarnation, ...nameOf(inbound, hello) });
+    const { incarnation, listen, tableVersion, neighbours } = hello;
+    this.#context.emit({ type: 'accepted', protocol, incarnation, listen, tableVersion, neighbours, ...nameOf(inbound, hello) });
     this.#context.onAccepted(hello.nodeId);
   }
 

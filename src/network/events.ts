@@ -1,3 +1,4 @@
+import type { Hello } from './hello.js';
 import type { Channel } from './port.js';
 import type { RefusalCode } from './verdict.js';
 
@@ -15,6 +16,9 @@ interface OfInbound {
   readonly remote: string;
 }
 
+/** What a dialler says of how others can be dialled, as it came. */
+type Introduction = Pick<Hello, 'listen' | 'tableVersion' | 'neighbours'>;
+
 /** What changed in the network; rare by construction, so that it may travel as a message between threads. */
 export type NetworkEvent =
   /** We may send to the peer. */
@@ -23,7 +27,7 @@ export type NetworkEvent =
   /** The first dial that failed since the link was last up (or since the start); dialling goes on. */
   | ({ readonly type: 'unreachable'; readonly reason: string } & OfLink)
   /** The peer may send to us. */
-  | ({ readonly type: 'accepted'; readonly protocol: number; readonly incarnation: bigint } & OfInbound)
+  | ({ readonly type: 'accepted'; readonly protocol: number; readonly incarnation: bigint } & Introduction & OfInbound)
   | ({ readonly type: 'closed'; readonly reason: string } & OfInbound)
   /**
    * A handshake that one side refused. `outbound`: our dial, reported when the refusal or its reason is new;

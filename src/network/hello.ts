@@ -20,6 +20,18 @@ export interface Hello {
   readonly settings: string;
   /** Of the process; 0 is unknown. */
   readonly life: bigint;
+  /** Where the dialler says that it can be dialled, unchecked; empty where it does not know. */
+  readonly listen: string;
+  /** Of the member table that the dialler knows; 0 where it has none. */
+  readonly tableVersion: bigint;
+  /** Others that the dialler knows how to dial, unchecked. */
+  readonly neighbours: readonly Neighbour[];
+}
+
+export interface Neighbour {
+  readonly nodeId: string;
+  /** `host:port`. */
+  readonly address: string;
 }
 
 export interface Answer {
@@ -81,7 +93,8 @@ export function encodeAnswer(answer: Answer): Buffer {
 
 /** Throws HandshakeError for bytes that are not a Hello, or one whose fields cannot be meant. */
 export function decodeHello(body: Uint8Array): Hello {
-  const hello = decode<Hello>(types().hello, body);
+  const { tableVersion, ...rest } = decode<Omit<Hello, 'tableVersion'> & { tableVersion: string }>(types().hello, body);
+  const hello = { ...rest, tableVersion: BigInt(tableVersion) };
   checkIdentity(hello);
   if (hello.channel > 1) throw new HandshakeError(`channel ${hello.channel} is neither 0 nor 1`, true);
   if (hello.protocolMin < 1 || hello.protocolMin > hello.protocolMax) {

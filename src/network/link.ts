@@ -2,7 +2,7 @@ import { Backoff } from './backoff.js';
 import { CHALLENGED, isSame } from './challenges.js';
 import type { Counters } from './counters.js';
 import type { NetworkEvent } from './events.js';
-import { type Answer, decodeAnswer, encodeHello, HandshakeError, HandshakeReader } from './hello.js';
+import { type Answer, decodeAnswer, encodeHello, HandshakeError, HandshakeReader, type Hello } from './hello.js';
 import type { Identity, PeerAddress, ProtocolRange, Timing } from './options.js';
 import type { Channel, PeerCore } from './port.js';
 import type { Transport, TransportStream } from './transport.js';
@@ -23,6 +23,8 @@ export interface LinkContext {
   readonly counters: Counters;
   /** Numbers in [0, 1). */
   readonly random: () => number;
+  /** What a Hello says of this node as it is now. */
+  said(): Pick<Hello, 'listen' | 'tableVersion' | 'neighbours'>;
   emit(event: NetworkEvent): void;
   /** Accepted connections of that node, and those that are awaited. */
   inboundOf(nodeId: string): Iterable<LivePeer>;
@@ -78,6 +80,7 @@ export class OutboundLink {
       connection.stream.write(
         encodeHello({
           ...identity,
+          ...this.#context.said(),
           settings: identity.settings ?? '',
           life: identity.life ?? 0n,
           protocolMin: protocol.min,

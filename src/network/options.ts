@@ -28,10 +28,21 @@ export interface NetworkMember {
   readonly address: Address | null;
 }
 
+/** The agreed table of members, as far as this node has it. */
+export interface NetworkTable {
+  readonly version: bigint;
+  /** Nobody is in it: this node waits to be added. */
+  readonly empty: boolean;
+}
+
 /** Everyone who belongs to the cluster, this node left out, and who does no more. */
 export interface NetworkMembers {
+  /** The first are told to others first. */
   readonly members: readonly NetworkMember[];
   readonly removed: readonly string[];
+  /** Who was accepted though this node does not know it, and is dialled back: its connections stand by what it says of itself. */
+  readonly guests: readonly NetworkMember[];
+  readonly table: NetworkTable;
 }
 
 export interface ProtocolRange {
@@ -55,6 +66,12 @@ export const DEFAULT_TIMING: Timing = {
   refusedRetryMs: 1_000,
 };
 
+/** Diallers unknown here that may be connected at once: as many as a cluster has members. */
+export const GUESTS_MAX = 64;
+
+/** What a Hello may say of others: half of a handshake message. */
+export const NEIGHBOURS_BYTES_MAX = 2_048;
+
 /** Connections that may be in their handshake at once; the oldest makes room for the newest. */
 export const HANDSHAKES_MAX = 64;
 
@@ -67,4 +84,6 @@ export interface NetworkOptions {
   readonly peerBytesMax: number;
   readonly protocol: ProtocolRange;
   readonly timing?: Partial<Timing>;
+  /** As it is at the start. Where it is not given nobody unknown is accepted until `setMembers` says more. */
+  readonly table?: NetworkTable;
 }

@@ -8,13 +8,13 @@ import { Acceptor } from './acceptor.js';
 import { eachRun } from './batch.js';
 import { Counters } from './counters.js';
 import type { NetworkEvent } from './events.js';
-import { DIRECTORY_BYTES } from './hello.js';
+import { DIRECTORY_BYTES, type Hello, type Neighbour } from './hello.js';
 import { type LinkContext, OutboundLink } from './link.js';
-import { DEFAULT_TIMING, type NetworkMembers, type NetworkOptions, type PeerAddress } from './options.js';
+import { DEFAULT_TIMING, GUESTS_MAX, NEIGHBOURS_BYTES_MAX, type NetworkMember, type NetworkMembers, type NetworkOptions, type NetworkTable, type PeerAddress } from './options.js';
 import { type Channel, CHANNELS, type PeerCore } from './port.js';
 import { type Address, formatAddress } from './transport.js';
 import { TRANSPORTS, type TransportName } from './transports.js';
-import type { LivePeer } from './verdict.js';
+import type { LivePeer, Standing } from './verdict.js';
 
 export interface PeersPorts {
   readonly core: PeerCore;
@@ -24,6 +24,12 @@ export interface PeersPorts {
   readonly counters?: Counters;
   readonly transport?: TransportName;
 }
+
+/** Tags and lengths of a neighbour within a Hello, at most. */
+const NEIGHBOUR_OVERHEAD_BYTES = 10;
+
+/** Hosts that stand for every address of a machine: no other machine can dial them. */
+const UNSPECIFIED: readonly string[] = ['0.0.0.0', '::'];
 
 /** Times `refusedRetryMs` that a process has to show that it is alive: one that is refused meanwhile has not tried often. */
 const CHALLENGE_RETRIES = 2;
@@ -40,6 +46,10 @@ export class Peers {
   /** Who may dial us; those with an address have links too. */
   #accepted: ReadonlySet<string>;
   #removed: ReadonlySet<string> = new Set();
+  #table: NetworkTable;
+  /** Where others can dial this node; empty while nobody knows. */
+  #listen = '';
+  #neighbours: readonly Neighbour[];
   /** Links that took bytes in the batch at hand. */
   readonly #touched = new Set<OutboundLink>();
   #attached = false;
@@ -63,7 +73,7 @@ export class Peers {
       core: ports.core,
       counters: this.counters,
       emit,
-      standing: (nodeId) => (this.#removed.has(nodeId) ? 'removed' : this.#accepted.has(nodeId) ? 'member' : 'unknown'),
+      standing: (hello) => this.#standing(hello),
       outboundOf: (nodeId) => this.#outboundOf(nodeId),
       challengeMs: CHALLENGE_RETRIES * timing.refusedRetryMs,
       onAccepted: (nodeId) => this.#onAccepted(nodeId),
@@ -81,20 +91,28 @@ export class Peers {
       core: ports.core,
       counters: this.counters,
       random: () => ports.random(),
+      said: () => ({ listen: this.#listen, tableVersion: this.#table.version, neighbours: this.#neighbours }),
       emit,
       inboundOf: (nodeId: string) => acceptor.inboundOf(nodeId),
     };
     this.#accepted = new Set(options.peers.map((peer) => peer.nodeId));
+    this.#neighbours = neighboursOf(options.peers.map((peer) => ({ ...peer, address: peer })));
+    this.#table = options.table ?? { version: 0n, empty: false };
     for (const peer of options.peers) this.#addLinks(peer);
   }
 
   /** Takes over who belongs to the cluster: new members are dialled, moved ones anew, and who is gone is let go of. */
-  setMembers({ members, removed }: NetworkMembers): void {
+  setMembers({ members, removed, guests, table }: NetworkMembers): void {
     if (this.#closing !== null) return;
     this.#accepted = new Set(members.map((member) => member.nodeId));
     this.#removed = new Set(removed);
+    this.#table = table;
+    this.#neighbours = neighboursOf(members);
     for (const nodeId of removed) this.#acceptor.dismiss(nodeId, 'the peer was removed from the cluster');
-    const dialled = new Map(members.flatMap(({ slot, nodeId, address }) => (address === null ? [] : [[nodeId, { slot, nodeId, ...address }] as const])));
+    for (const hello of this.#acceptor.diallers()) {
+      if (!this.#accepted.has(hello.nodeId) && !this.#mayKnowBetter(hello)) this.#acceptor.dismiss(hello.nodeId, 'the peer is not in the table of members that has come');
+    }
+    const dialled = new Map([...members, ...guests].flatMap(({ slot, nodeId, address }) => (address === null ? [] : [[nodeId, { slot, nodeId, ...address }] as const])));
     for (const [nodeId, links] of [...this.#linksOf]) {
       const wanted = dialled.get(nodeId);
       const { host, port } = links[0]?.peer ?? {};
@@ -104,6 +122,19 @@ export class Peers {
       if (this.#linksOf.has(nodeId)) continue;
       for (const link of this.#addLinks(peer)) if (this.#attached) link.dial();
     }
+  }
+
+  #standing(hello: Hello): Standing {
+    const { nodeId } = hello;
+    if (this.#removed.has(nodeId)) return 'removed';
+    if (this.#accepted.has(nodeId)) return 'member';
+    const guests = new Set(this.#acceptor.diallers().flatMap((other) => (this.#accepted.has(other.nodeId) ? [] : [other.nodeId])));
+    return this.#mayKnowBetter(hello) && (guests.has(nodeId) || guests.size < GUESTS_MAX) ? 'guest' : 'unknown';
+  }
+
+  /** Whether who is not known here may be a member all the same: this node's table is old, or has not come yet. */
+  #mayKnowBetter({ tableVersion }: Hello): boolean {
+    return this.#table.empty || tableVersion > this.#table.version;
   }
 
   #addLinks(peer: PeerAddress): OutboundLink[] {
@@ -129,6 +160,7 @@ export class Peers {
     } catch (error) {
       throw listenError(this.#options.listen, error);
     }
+    this.#listen = UNSPECIFIED.includes(address.host) ? '' : formatAddress(address);
     if (this.#closing !== null) {
       await this.#acceptor.close();
       throw new CoordinatorError('CLOSED', 'the peer network was closed while it started');
@@ -175,6 +207,17 @@ export class Peers {
   #onAccepted(nodeId: string): void {
     for (const link of this.#linksOf.get(nodeId) ?? []) link.dialNow();
   }
+}
+
+/** As many as there is room for. */
+function neighboursOf(members: readonly NetworkMember[]): Neighbour[] {
+  let room = NEIGHBOURS_BYTES_MAX;
+  return members.flatMap(({ nodeId, address }) => {
+    if (address === null) return [];
+    const told = { nodeId, address: formatAddress(address) };
+    room -= Buffer.byteLength(nodeId) + Buffer.byteLength(told.address) + NEIGHBOUR_OVERHEAD_BYTES;
+    return room < 0 ? [] : [told];
+  });
 }
 
 function linkIndex(slot: number, channel: Channel): number {

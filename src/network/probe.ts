@@ -7,9 +7,9 @@ import type { Address } from './transport.js';
 export type Probed =
   /** Whether it accepts us or not. */
   | { readonly kind: 'answer'; readonly answer: Answer }
-  /** Nobody listens there, or nothing reaches it. */
+  /** The system says that nobody listens there, or that nothing reaches it. */
   | { readonly kind: 'silent'; readonly reason: string }
-  /** Neither of the two: somebody took the connection, or this side could not ask. Proves nothing. */
+  /** Neither of the two: somebody took the connection, this side could not ask, or time passed. Proves nothing. */
   | { readonly kind: 'unclear'; readonly reason: string };
 
 /** What the system says when nobody is there. Anything else, a name that does not resolve or too many open files, is of this side. */
@@ -22,7 +22,7 @@ export function probePeer(address: Address, expectedNodeId: string, identity: Id
     const { stream } = tcp.dial(address, 1, () => {
       connected = true;
       stream.write(
-        encodeHello({ ...identity, life: 0n, settings: '', protocolMin: protocol.min, protocolMax: protocol.max, channel: 0, expectedNodeId, features: [] }),
+        encodeHello({ ...identity, life: 0n, settings: '', protocolMin: protocol.min, protocolMax: protocol.max, channel: 0, expectedNodeId, features: [], listen: '', tableVersion: 0n, neighbours: [] }),
       );
     });
     const end = (probed: Probed): void => {
@@ -30,10 +30,10 @@ export function probePeer(address: Address, expectedNodeId: string, identity: Id
       stream.destroy();
       resolve(probed);
     };
-    // The kernel takes connections for a process that is stopped or hangs: only who takes none is silent.
+    // That time has passed proves nothing: the kernel takes connections for a process that hangs, packets get lost, and this process may have been busy itself.
     const timer = setTimeout(() => {
-      if (connected) end({ kind: 'unclear', reason: `takes the connection but does not answer within ${timeoutMs} ms` });
-      else end({ kind: 'silent', reason: `no connection within ${timeoutMs} ms` });
+      const reason = connected ? `takes the connection but does not answer within ${timeoutMs} ms` : `no connection within ${timeoutMs} ms`;
+      end({ kind: 'unclear', reason });
     }, timeoutMs);
     stream.on('data', (chunk: Buffer) => {
       try {

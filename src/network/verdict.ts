@@ -14,8 +14,11 @@ export const REFUSALS = [
 ] as const;
 export type RefusalCode = (typeof REFUSALS)[number];
 
-/** What the acceptor's cluster has agreed on about a node id. */
-export type Standing = 'member' | 'removed' | 'unknown';
+/**
+ * What the acceptor's cluster has agreed on about a dialler. A `guest` is one that the acceptor does not know, and that may know better:
+ * it is of a newer table of members, or the acceptor has none.
+ */
+export type Standing = 'member' | 'guest' | 'removed' | 'unknown';
 
 export interface Refusal {
   readonly code: RefusalCode;
@@ -46,7 +49,7 @@ export function judgeHello(
   place: string,
   own: Identity,
   range: ProtocolRange,
-  standing: (nodeId: string) => Standing,
+  standing: (hello: Hello) => Standing,
   live: Iterable<LivePeer>,
 ): Verdict {
   const dialler = quote(hello.nodeId);
@@ -69,7 +72,7 @@ export function judgeHello(
   if (hello.expectedNodeId !== own.nodeId) {
     return refuse('NODE_MISMATCH', `node ${dialler} expected node ${quote(hello.expectedNodeId)} at this address; it is node ${quote(own.nodeId)}`);
   }
-  const stands = standing(hello.nodeId);
+  const stands = standing(hello);
   if (stands === 'removed') {
     return refuse('MEMBER_REMOVED', `node ${dialler} was removed from the cluster; its id is never used again`);
   }

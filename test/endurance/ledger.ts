@@ -104,10 +104,10 @@ export class Ledger {
         }
         this.#check(`${nodeId}'s files`, placed.map(({ eventId, index, offset }) => ({ id: eventId, index, offset })), first);
       }
-      const receipts = new Map([...this.#places].map(([id, { index, offset, term }], line) => [id, { group: 0, index, offset, term, line, found: 0 }]));
+      const receipts = new Map([...this.#places].map(([id, { index, offset, term }], line) => [id, { group: 0, index, offset, term, line, found: 0n }]));
       const verdict = await verifyJournals(scans, receipts);
       must(verdict.ok, () => `log verify: ${verdict.problems.slice(0, SHOWN).map(({ message }) => message).join('; ')}`);
-    }, [...this.#places.keys()]);
+    }, { wanted: [...this.#places.keys()] });
   }
 
   /** The place of the last acknowledged event. */

@@ -1,10 +1,10 @@
 /** One life of a simulated member with the product's own policy over it: publisher, requests, queries, journal. */
 import type { Ports } from '../../dist/runtime/index.js';
 import { CoordinatorError } from '../../dist/errors/index.js';
-import type { EventInput, PublishOptions } from '../../dist/index.js';
+import type { EventInput, OrderedLevel, PublishOptions } from '../../dist/index.js';
 import { Catalogue, CursorCodec, EventIds, SubmissionWriter } from '../../dist/events/index.js';
 import { Journal } from '../../dist/coordinator/journal.js';
-import { type Ending, Publisher } from '../../dist/coordinator/publisher.js';
+import { type Ending, levelOf, Publisher } from '../../dist/coordinator/publisher.js';
 import { Queries } from '../../dist/coordinator/queries.js';
 import { Requests } from '../../dist/coordinator/requests.js';
 import { SessionState } from '../../dist/coordinator/session.js';
@@ -108,7 +108,7 @@ export class PolicyNode {
 
   publish(events: readonly EventInput[], options: PublishOptions, session: SessionState | null): Promise<Ending[]> {
     if (this.#plant === 'sequences-lost') session?.in(0).take(1);
-    return this.#publisher.publish(events, options, session, true);
+    return this.#publisher.publish(events, levelOf(options) as OrderedLevel, options, session, true);
   }
 
   take(packed: Buffer): void {

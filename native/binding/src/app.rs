@@ -7,6 +7,7 @@ use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi::Status;
 use napi_derive::napi;
 use std::sync::atomic::Ordering;
+use vexfs_core::causal::FIRST_ORIGIN;
 use vexfs_core::ids::{EventId, GroupId, Index, MemberId};
 use vexfs_core::journal::{JournalError, Window};
 use vexfs_core::membership;
@@ -52,6 +53,12 @@ pub fn detach_app(handle: u32, token: f64) {
 #[napi]
 pub fn submit(handle: u32, request: u32, submission: &[u8], applied_quorum: u32) -> Result<u32> {
     Ok(status_of(registry::get(handle)?.submit(request, submission, applied_quorum)))
+}
+
+/// Hands in packed events for the causal lane. Answers as `submit`.
+#[napi]
+pub fn publish(handle: u32, request: u32, submission: &[u8]) -> Result<u32> {
+    Ok(status_of(registry::get(handle)?.publish(request, submission)))
 }
 
 /// Asks for a read barrier. Answers as `submit`.
@@ -135,15 +142,27 @@ pub fn watch_journal(handle: u32, watched: bool) -> Result<()> {
     Ok(())
 }
 
+/// The same for the causal lane.
+#[napi]
+pub fn watch_causal(handle: u32, watched: bool) -> Result<()> {
+    registry::get(handle)?.shared().lane_watched.store(watched, Ordering::SeqCst);
+    Ok(())
+}
+
 fn of_group(handle: u32, group: u32, read: impl Fn(&GroupShared) -> u64) -> Result<BigInt> {
     let node = registry::get(handle)?;
     let group = node.shared().groups.get(&GroupId(group));
     group.map(|group| read(group).into()).ok_or_else(|| coded("GROUP_UNKNOWN", "there is no such group"))
 }
 
-/// How far a group's journal goes: what `readJournal` can see.
+/// How far a group's journal goes: what `readJournal` can see. Of the causal lane (group 2^31): the entries delivered.
 #[napi]
 pub fn applied_index(handle: u32, group: u32) -> Result<BigInt> {
+    if GroupId(group) == FIRST_ORIGIN {
+        let node = registry::get(handle)?;
+        let delivered = node.shared().lane.read().delivered.clone();
+        return Ok(delivered.iter().map(|(_, counter)| counter).sum::<u64>().into());
+    }
     of_group(handle, group, |group| group.applied.load(Ordering::SeqCst))
 }
 

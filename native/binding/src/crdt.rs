@@ -91,6 +91,18 @@ impl CrdtObject {
         self.object.lock().state().into()
     }
 
+    /// From now on dots are made by another actor.
+    #[napi]
+    pub fn act_as(&self, actor: String) -> Result<()> {
+        self.object.lock().act_as(&actor).map_err(refused)
+    }
+
+    /// In deltas of so many bytes at most, but for a single larger fact.
+    #[napi]
+    pub fn take_deltas(&self, bytes_max: u32) -> Vec<Buffer> {
+        self.object.lock().take_deltas(bytes_max as usize).into_iter().map(Buffer::from).collect()
+    }
+
     #[napi]
     pub fn take_delta(&self) -> Option<Buffer> {
         self.object.lock().take_delta().map(Buffer::from)

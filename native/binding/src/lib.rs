@@ -3,6 +3,7 @@
 //! its own instance of this module, share one core.
 
 mod app;
+mod causal;
 mod crdt;
 mod filter;
 mod offline;

@@ -5,7 +5,7 @@ use napi::bindgen_prelude::{AsyncTask, BigInt, Buffer, Env, Result, Task};
 use napi_derive::napi;
 use vexfs_core::log::{LogError, LogOptions};
 use vexfs_core::machine::MachineLimits;
-use vexfs_core::member::open::{MemberConfig, OpenError as MemberError};
+use vexfs_core::member::open::{CausalConfig, MemberConfig, OpenError as MemberError};
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 use vexfs_core::snapshot::SnapshotError;
 use vexfs_runtime::disk::DiskError;
@@ -43,6 +43,12 @@ pub struct OpenOptions {
     pub retain_events: f64,
     pub retain_bytes: f64,
     pub retain_age_ms: f64,
+    /// Between two tellings of what is on disk here, to members that do not know it.
+    pub gossip_interval_ms: u32,
+    /// How long a missing event of the causal lane has to come by itself.
+    pub delivery_timeout_ms: u32,
+    /// Entries of an origin that wait in memory for what they follow.
+    pub causality_buffer: u32,
     /// Seed of everything random in the protocol.
     pub seed: BigInt,
     /// 16 random bytes, used once for a new directory.
@@ -93,7 +99,7 @@ fn code_of(error: &OpenError) -> &'static str {
     match error {
         OpenError::Disk(error) => disk_code(error),
         OpenError::Member(MemberError::Log(error)) => log_code(error),
-        OpenError::Member(MemberError::MemberIdCollision(..) | MemberError::FewerGroups { .. }) => "CONFIG_INVALID",
+        OpenError::Member(MemberError::MemberIdCollision(..) | MemberError::FewerGroups { .. } | MemberError::MoreGroups { .. } | MemberError::MoreGroupsUnsettled { .. }) => "CONFIG_INVALID",
         OpenError::Member(MemberError::Group(_)) => "LOG_DAMAGED",
         OpenError::Member(MemberError::StateLost { .. }) => "STATE_LOST",
         OpenError::Member(MemberError::Snapshot(error)) => snapshot_code(error),
@@ -153,6 +159,12 @@ pub fn open_node(options: OpenOptions) -> Result<AsyncTask<OpenTask>> {
         },
         // A quarter of it is for what clocks may differ, and for a tick that was nearly over.
         read_lease_us: if options.read_lease { u64::from(options.election_timeout_min_ms) * 750 } else { 0 },
+        causal: CausalConfig {
+            gossip_ticks: ticks(options.gossip_interval_ms.into()) as u64,
+            fetch_ticks: ticks(options.delivery_timeout_ms.into()) as u64,
+            buffer_entries: options.causality_buffer as usize,
+            ..CausalConfig::default()
+        },
         log: LogOptions {
             segment_bytes: options.segment_bytes as u64,
             spare_segments: options.spare_segments as usize,

@@ -3,6 +3,7 @@
 use crate::ids::{GroupId, Index};
 use crate::machine::{EventOutcome, Outcome};
 use crate::ordered::effects::{Completion, End};
+use crate::packed::put_text;
 
 const HEADER_BYTES: usize = 56;
 
@@ -26,6 +27,7 @@ enum Kind {
     TableChanged = 15,
     SnapshotTaken = 16,
     SnapshotFailed = 17,
+    Kept = 18,
 }
 
 #[derive(Default)]
@@ -95,6 +97,17 @@ pub fn completion(out: &mut Vec<u8>, completion: &Completion) {
             record(out, Kind::Barrier, &header, |_| {});
         }
         End::Withdrawn => record(out, Kind::Withdrawn, &header, |_| {}),
+        End::Kept { actor, incarnation, counter, offset, hlc, clock } => {
+            (header.index, header.term, header.hlc) = (counter.0, u64::from(*incarnation), *hlc);
+            (header.first_offset, header.count, header.durable_members) = (*offset, clock.len() as u32, 1);
+            record(out, Kind::Kept, &header, |out| {
+                put_text(out, actor);
+                for (actor, counter) in clock {
+                    out.extend_from_slice(&counter.to_le_bytes());
+                    put_text(out, actor);
+                }
+            });
+        }
         End::Declined(refused) => {
             header.count = *refused as u32;
             record(out, Kind::MembersRefused, &header, |_| {});

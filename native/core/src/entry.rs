@@ -22,9 +22,18 @@ pub fn pack(submissions: &[Submission]) -> Vec<u8> {
 
 /// Opens an entry. Empty data (a new leader's first entry) holds no submissions.
 pub fn unpack(data: &Bytes) -> Result<Vec<Submission>, Malformed> {
-    if data.is_empty() {
-        return Ok(Vec::new());
+    match data.is_empty() {
+        true => Ok(Vec::new()),
+        false => unpack_with(data, Submission::parse),
     }
+}
+
+/// Opens an entry of an origin's log.
+pub fn unpack_causal(data: &Bytes) -> Result<Vec<Submission>, Malformed> {
+    unpack_with(data, Submission::parse_causal)
+}
+
+fn unpack_with(data: &Bytes, parse: impl Fn(Bytes) -> Result<Submission, Malformed>) -> Result<Vec<Submission>, Malformed> {
     if data.len() < ENTRY_HEADER_BYTES || data[0] != ENTRY_VERSION || data[1] != ENTRY_BATCH {
         return Err(Malformed { at: 0, what: "unknown entry version or kind" });
     }
@@ -39,7 +48,7 @@ pub fn unpack(data: &Bytes) -> Result<Vec<Submission>, Malformed> {
         if length < SUBMISSION_HEADER_BYTES || at + length > data.len() {
             return Err(Malformed { at, what: "submission length out of range" });
         }
-        let submission = Submission::parse(data.slice(at..at + length))
+        let submission = parse(data.slice(at..at + length))
             .map_err(|error| Malformed { at: at + error.at, what: error.what })?;
         submissions.push(submission);
         at += length;

@@ -159,8 +159,21 @@ pub struct ConsumerCommand {
 }
 
 impl Submission {
-    /// Checks everything a peer or a publisher could get wrong. `bytes` must be one whole submission.
+    /// Checks everything a peer or a publisher could get wrong. `bytes` must be one whole submission to the ordered lane.
     pub fn parse(bytes: Bytes) -> Result<Self, Malformed> {
+        Self::parse_of(bytes, 2..=4, "level is not one of the ordered lane")
+    }
+
+    /// As `parse`, of events for the causal lane.
+    pub fn parse_causal(bytes: Bytes) -> Result<Self, Malformed> {
+        let submission = Self::parse_of(bytes, 0..=1, "level is not one of the causal lane")?;
+        match submission.kind {
+            SubmissionKind::Events => Ok(submission),
+            _ => malformed(1, "the causal lane takes events alone"),
+        }
+    }
+
+    fn parse_of(bytes: Bytes, levels: std::ops::RangeInclusive<u8>, other: &'static str) -> Result<Self, Malformed> {
         if bytes.len() < SUBMISSION_HEADER_BYTES {
             return malformed(0, "shorter than a submission header");
         }
@@ -173,8 +186,8 @@ impl Submission {
         let Some(kind) = SubmissionKind::of(bytes[1]) else {
             return malformed(1, "unknown submission kind");
         };
-        if !(2..=4).contains(&bytes[2]) {
-            return malformed(2, "level is not one of the ordered lane");
+        if !levels.contains(&bytes[2]) {
+            return malformed(2, other);
         }
         if u32_at(&bytes, 4) as usize != bytes.len() {
             return malformed(4, "length does not match");

@@ -166,7 +166,7 @@ pub fn read<R: EntryReader>(
     Ok(out)
 }
 
-fn pack_item(
+pub(crate) fn pack_item(
     out: &mut Vec<u8>,
     submission: &Submission,
     position: u64,

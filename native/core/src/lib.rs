@@ -4,6 +4,7 @@
 //! two calls is said at the head of each module. Left out on purpose: files, sockets, threads, clocks, OS randomness.
 
 mod bytes_le;
+pub mod causal;
 pub mod clock;
 pub mod crdt;
 pub mod ends;

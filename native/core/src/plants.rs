@@ -47,6 +47,22 @@ pub enum CorePlant {
     StandingTrusted,
     /// Whatever older entries hold back, they are not moved for it.
     QuotaIgnored,
+    /// An origin's log goes on after an open, whatever others have of it.
+    OriginGoesOn,
+    /// What an earlier process of a member has sent is taken after its member was told that it is not here.
+    EarlierLivesHeard,
+    /// Own events leave before they are on disk.
+    OriginSendsEarly,
+    /// Own events are acknowledged before they are on disk.
+    OriginAcksEarly,
+    /// Events of others are delivered before they are on disk.
+    DeliveredBeforeDisk,
+    /// An event is delivered whether or not what it follows was.
+    DeliveredOutOfOrder,
+    /// An entry does not say what it follows.
+    NothingFollows,
+    /// What did not come by itself is not asked for.
+    NothingFetched,
 }
 
 #[cfg(feature = "plants")]

@@ -212,9 +212,12 @@ fn long_histories_stay_the_model() {
             let (object, model) = &mut replicas[at];
             operate(object, model, ACTORS[at], key, &operation);
             if step % 50 == 49 {
-                let (delta, theirs) = (replicas[at].0.take_delta(), replicas[at].1.clone());
+                // Whole, or in parts that are small enough.
+                let bytes_max = [usize::MAX, 300][draw(2) as usize];
+                let (deltas, theirs) = (replicas[at].0.take_deltas(bytes_max), replicas[at].1.clone());
                 let (object, model) = &mut replicas[1 - at];
-                if let Some(delta) = delta {
+                for delta in deltas {
+                    assert!(delta.len() <= bytes_max, "{} bytes", delta.len());
                     object.merge(&delta, None).expect("a delta of ours");
                 }
                 *model = model.join(&theirs);

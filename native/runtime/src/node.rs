@@ -7,7 +7,7 @@ use crate::disk::{DiskError, FileDisk, Mode};
 use crate::links::Outbox;
 use crate::protocol::{self, Ended, Protocol};
 use crate::queue::{Closing, Queue};
-use crate::shared::{GroupShared, Input, Shared};
+use crate::shared::{GroupShared, Input, LaneShared, Shared};
 use crate::writer::{upkeep, Writer};
 use parking_lot::{Mutex, RwLock};
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -17,6 +17,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use thiserror::Error;
+use vexfs_core::causal::reader::{Bounds, ReadError, Reader};
+use vexfs_core::causal::FIRST_ORIGIN;
 use vexfs_core::clock::HybridClock;
 use vexfs_core::ends;
 use vexfs_core::event;
@@ -115,7 +117,7 @@ impl Node {
         let began = Instant::now();
         let recovered = member_open::recover(disk.clone(), &config.member)?;
         let log_time = began.elapsed();
-        let member = member_open::start(&recovered, &config.member)?;
+        let mut member = member_open::start(&recovered, &config.member)?;
         let state_time = began.elapsed() - log_time;
         let member_open::Recovered { log, keeper, recovery, .. } = recovered;
         let opened = Opened { identity: recovery.identity, torn_bytes: recovery.torn_bytes, log_time, state_time };
@@ -124,7 +126,13 @@ impl Node {
         let groups = member.groups().map(|(id, group)| (id, GroupShared::new(group))).collect();
         let table = member.group(FIRST_GROUP).map_or(Membership::default(), |group| group.machine().membership().clone());
         let table_told = table.version;
-        let shared = Arc::new(Shared::new(Outbox::new(peers, config.peer_bytes_max), groups, table));
+        let (origins, delivered) = member.take_lane_news();
+        let lane = LaneShared {
+            delivered: Arc::new(delivered.unwrap_or_default()),
+            origins: Arc::new(origins.unwrap_or_default()),
+            actor: Arc::from(""),
+        };
+        let shared = Arc::new(Shared::new(Outbox::new(peers, config.peer_bytes_max), groups, lane, table));
         // Bounded by what fills them: requests by the bytes that may wait, frames by what peers may have in flight,
         // writes and jobs by both.
         let inputs: Queue<Input> = Queue::default();
@@ -163,6 +171,7 @@ impl Node {
             clock: HybridClock::default(),
             snapshots_asked: Vec::new(),
             table_told,
+            lane_told: Instant::now(),
         };
         threads.push(spawn("vexfs-protocol", {
             let (shared, inputs) = (shared.clone(), inputs.clone());
@@ -220,6 +229,34 @@ impl Node {
         self.send(Input::Submit { request, bytes: bytes.to_vec(), applied_quorum })
     }
 
+    /// Takes packed events for the causal lane, unless too many bytes wait already.
+    pub fn publish(&self, request: u32, bytes: &[u8]) -> Result<(), NotTaken> {
+        let waiting = self.shared.pending_bytes.load(Ordering::Relaxed);
+        if waiting > 0 && waiting + bytes.len() > self.pending_bytes_max {
+            return Err(NotTaken::Full);
+        }
+        self.shared.pending_bytes.fetch_add(bytes.len(), Ordering::Relaxed);
+        self.send(Input::Publish { request, bytes: bytes.to_vec() })
+    }
+
+    /// Packed deliveries of the causal lane from where a reader stands (see `vexfs_core::causal::reader`); none after
+    /// `close`. Waits a little for the repair of what it cannot read.
+    pub fn read_causal(&self, reader: &mut Reader, bounds: Bounds, filter: Option<&Filter>) -> Result<Vec<u8>, ReadError> {
+        let Some(log) = self.reader.read().clone() else { return Ok(vec![0; 8]) };
+        let mut waited = Duration::ZERO;
+        loop {
+            let LaneShared { delivered, origins, .. } = self.shared.lane.read().clone();
+            match reader.read(&log, &origins, &delivered, bounds, filter) {
+                Err(ReadError::Unreadable { group, index, .. }) if waited < REPAIR_WAIT => {
+                    let _ = self.send(Input::Unreadable { group, index });
+                    std::thread::sleep(REPAIR_POLL);
+                    waited += REPAIR_POLL;
+                }
+                read => return read,
+            }
+        }
+    }
+
     /// Whether there is a group of that number, in which this member has its say.
     fn check(&self, group: GroupId) -> Result<(), NotTaken> {
         let shared = self.shared.groups.get(&group).ok_or(NotTaken::UnknownGroup)?;
@@ -240,6 +277,9 @@ impl Node {
     }
 
     pub fn withdraw(&self, request: u32, group: GroupId) -> Result<(), NotTaken> {
+        if group == FIRST_ORIGIN {
+            return self.send(Input::Withdraw { request, group });
+        }
         match self.check(group) {
             // It was taken before, and nothing else would end it.
             Ok(()) | Err(NotTaken::Diverged) => self.send(Input::Withdraw { request, group }),

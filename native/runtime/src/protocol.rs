@@ -4,7 +4,9 @@
 use crate::queue::{Closing, Queue};
 use crate::shared::{Input, Shared};
 use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use vexfs_core::causal::FIRST_ORIGIN;
 use vexfs_core::clock::HybridClock;
 use vexfs_core::ends;
 use vexfs_core::event::{self, Submission};
@@ -18,6 +20,8 @@ use vexfs_core::snapshot::keeper::{Done, Job};
 
 /// Raft's tick.
 pub const TICK: Duration = Duration::from_millis(10);
+/// How often the status of the causal lane is told.
+const LANE_STATUS_EVERY: Duration = Duration::from_millis(50);
 /// Inputs taken between two flushes at most.
 const INPUTS_MAX: usize = 512;
 
@@ -39,6 +43,7 @@ pub struct Protocol<R: EntryReader> {
     pub snapshots_asked: Vec<(u32, GroupId, Index)>,
     /// Version of the member table that was told last.
     pub table_told: Index,
+    pub lane_told: Instant,
 }
 
 impl<R: EntryReader> Protocol<R> {
@@ -84,6 +89,7 @@ impl<R: EntryReader> Protocol<R> {
                 let bytes = event::member_submission(&self.node_id, &command);
                 self.submit(request, bytes, 1);
             }
+            Input::Publish { request, bytes } => self.publish(request, bytes),
             Input::Barrier { request, group } => {
                 let (id, now) = (self.request_id(request), self.now_us());
                 if let Some(group) = self.member.touch(group) {
@@ -112,9 +118,7 @@ impl<R: EntryReader> Protocol<R> {
                 }
             }
             Input::Unreadable { group, index } => {
-                if let Some(group) = self.member.touch(group) {
-                    group.unreadable(index);
-                }
+                self.member.unreadable(group, index);
             }
             Input::Transfer { group, to } => {
                 if let Some(group) = self.member.touch(group) {
@@ -143,7 +147,27 @@ impl<R: EntryReader> Protocol<R> {
         Ok(())
     }
 
-    fn submit(&mut self, request: u32, mut bytes: Vec<u8>, applied_quorum: u32) {
+    fn submit(&mut self, request: u32, bytes: Vec<u8>, applied_quorum: u32) {
+        let (bytes, now) = (self.stamp(request, bytes), self.now_us());
+        // What cannot be parsed is a defect of our own packer: told to the caller and to nobody else.
+        let taken = Submission::parse(bytes.into()).map_err(|error| error.to_string()).and_then(|submission| {
+            let known = self.member.submit(submission, applied_quorum, now);
+            known.then_some(()).ok_or_else(|| "there is no such group".to_string())
+        });
+        let Err(refused) = taken else { return };
+        self.shared.app.put(|out| ends::refused(out, request, &refused));
+    }
+
+    fn publish(&mut self, request: u32, bytes: Vec<u8>) {
+        let (bytes, now) = (self.stamp(request, bytes), self.now_us());
+        match Submission::parse_causal(bytes.into()) {
+            Ok(submission) => self.member.publish(submission, now),
+            Err(error) => self.shared.app.put(|out| ends::refused(out, request, &error.to_string())),
+        }
+    }
+
+    /// Writes into a submission where it was taken, and when.
+    fn stamp(&mut self, request: u32, mut bytes: Vec<u8>) -> Vec<u8> {
         let count = match bytes.len() >= event::SUBMISSION_HEADER_BYTES {
             true => u32::from_le_bytes([bytes[12], bytes[13], bytes[14], bytes[15]]),
             false => 0,
@@ -152,14 +176,7 @@ impl<R: EntryReader> Protocol<R> {
         let hlc = self.clock.take(wall_ms(), count);
         let id = self.request_id(request);
         event::stamp(&mut bytes, MemberId::of(&self.node_id), id, hlc);
-        let now = self.now_us();
-        // What cannot be parsed is a defect of our own packer: told to the caller and to nobody else.
-        let taken = Submission::parse(bytes.into()).map_err(|error| error.to_string()).and_then(|submission| {
-            let known = self.member.submit(submission, applied_quorum, now);
-            known.then_some(()).ok_or_else(|| "there is no such group".to_string())
-        });
-        let Err(refused) = taken else { return };
-        self.shared.app.put(|out| ends::refused(out, request, &refused));
+        bytes
     }
 
     fn answer_snapshots(&mut self, done: &Done) {
@@ -212,7 +229,9 @@ impl<R: EntryReader> Protocol<R> {
                 self.member.overflowed(member);
             }
         }
-        let (Some(group), Some(shared)) = (self.member.group(id), self.shared.groups.get(&id)) else { return };
+        let (Some(group), Some(shared)) = (self.member.group(id), self.shared.groups.get(&id)) else {
+            return self.tell_lane(effects);
+        };
         let applied = group.machine().applied();
         if let Some(first) = effects.journal_first.take() {
             shared.first.store(first.0, Ordering::SeqCst);
@@ -244,6 +263,40 @@ impl<R: EntryReader> Protocol<R> {
             self.shared.app.put(|out| ends::journal_grown(out, id, applied));
         }
         *shared.status.lock() = group.status();
+    }
+
+    /// What the causal lane has come to, for its readers and those who have published.
+    fn tell_lane(&mut self, effects: &mut Effects) {
+        let (origins, delivered) = self.member.take_lane_news();
+        let grown = delivered.is_some();
+        if grown || origins.is_some() {
+            let mut shared = self.shared.lane.write();
+            if let Some(origins) = origins {
+                shared.origins = Arc::new(origins);
+                shared.actor = self.member.lane().actor_name().into();
+            }
+            if let Some(delivered) = delivered {
+                shared.delivered = Arc::new(delivered);
+            }
+        }
+        let lane = self.member.lane();
+        if self.lane_told.elapsed() >= LANE_STATUS_EVERY {
+            self.lane_told = Instant::now();
+            *self.shared.lane_status.lock() = lane.status();
+        }
+        let grown = grown && self.shared.lane_watched.load(Ordering::SeqCst);
+        if grown || !effects.completions.is_empty() {
+            let entries = lane.delivered().iter().map(|(_, counter)| counter).sum();
+            self.shared.app.put(|out| {
+                for completion in &effects.completions {
+                    ends::completion(out, completion);
+                }
+                if grown {
+                    ends::journal_grown(out, FIRST_ORIGIN, Index(entries));
+                }
+            });
+            effects.completions.clear();
+        }
     }
 
     /// Members have come or gone: the network has to know.

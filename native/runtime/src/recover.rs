@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use thiserror::Error;
 use vexfs_core::event::Malformed;
+use vexfs_core::causal::is_origin;
 use vexfs_core::ids::{GroupId, Index, MemberId, Term};
 use vexfs_core::log::{
     clear_unsettled, Disk, GroupRecovery, HardState, Identity, Log, LogEntry, LogError, LogOptions, LogReader, Op, Recovery,
@@ -105,7 +106,7 @@ fn replay<D: Disk>(
 /// What lies in front of a group's snapshot is part of the state: only readers of the journal miss it.
 fn check(recovery: &Recovery) -> Result<(), RecoverError> {
     let covered = |group| recovery.groups.get(&group).and_then(|found: &GroupRecovery| found.snapshot).unwrap_or_default().0;
-    match recovery.damaged.iter().find(|lost| lost.last > covered(lost.group)) {
+    match recovery.damaged.iter().find(|lost| !is_origin(lost.group) && lost.last > covered(lost.group)) {
         Some(lost) => Err(RecoverError::Lost { group: lost.group, first: lost.first.max(Index(covered(lost.group).0 + 1)) }),
         None => Ok(()),
     }
@@ -129,7 +130,7 @@ pub fn look_on<D: Disk>(disk: Arc<D>, limits: MachineLimits) -> Result<Looked, R
     let mut table = Membership::default();
     let mut groups = Vec::new();
     let mut quorums = BTreeSet::new();
-    for (group, found) in &recovery.groups {
+    for (group, found) in recovery.groups.iter().filter(|(group, _)| !is_origin(**group)) {
         let Replayed { snapshot, machine, confs } = replay(&reader, &keeper, *group, found)?;
         quorums.extend(confs.iter().map(quorum));
         if *group == FIRST_GROUP {
@@ -179,7 +180,8 @@ impl Recover {
         check(&recovery)?;
         let mut ops = Vec::new();
         let mut recovered = Vec::new();
-        for (group, found) in &recovery.groups {
+        // What the causal lane has of each origin goes on as it is.
+        for (group, found) in recovery.groups.iter().filter(|(group, _)| !is_origin(**group)) {
             // The founding has an entry of its own, so that its snapshot takes the place of none that the log names now.
             let index = Index(found.last_index.0 + 1);
             recovered.push((*group, index));

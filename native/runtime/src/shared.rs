@@ -6,6 +6,9 @@ use crate::wake::Mailbox;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::Arc;
+use vexfs_core::causal::actor::Clock;
+use vexfs_core::causal::{LaneStatus, OriginView};
 use vexfs_core::ids::{EventId, GroupId, Index, MemberId};
 use vexfs_core::journal::Suppressed;
 use vexfs_core::member::batch::Finished;
@@ -19,6 +22,8 @@ use vexfs_core::snapshot::keeper::Done;
 /// What reaches the protocol thread.
 pub enum Input {
     Submit { request: u32, bytes: Vec<u8>, applied_quorum: u32 },
+    /// Events for the causal lane.
+    Publish { request: u32, bytes: Vec<u8> },
     Barrier { request: u32, group: GroupId },
     Withdraw { request: u32, group: GroupId },
     Find { request: u32, group: GroupId, id: EventId },
@@ -63,6 +68,15 @@ impl GroupShared {
     }
 }
 
+/// What readers see of the causal lane. Every origin that `delivered` counts is in `origins`.
+#[derive(Clone)]
+pub struct LaneShared {
+    pub delivered: Arc<Clock>,
+    pub origins: Arc<Vec<OriginView>>,
+    /// Who writes here; empty while that is not decided.
+    pub actor: Arc<str>,
+}
+
 /// What both sides of the doors see.
 pub struct Shared {
     /// Ends of requests, for the application's thread.
@@ -71,10 +85,14 @@ pub struct Shared {
     pub outbox: Outbox,
     pub inbox: Inbox,
     pub groups: BTreeMap<GroupId, GroupShared>,
+    pub lane: RwLock<LaneShared>,
+    pub lane_status: Mutex<LaneStatus>,
     /// The members as agreed on, as of what is applied here.
     pub table: Mutex<Membership>,
     /// Somebody waits for the journals to grow.
     pub watched: AtomicBool,
+    /// And for the causal lane to.
+    pub lane_watched: AtomicBool,
     pub pending_bytes: AtomicUsize,
     pub refused_frames: AtomicU64,
     pub last_refusal: Mutex<Option<String>>,
@@ -88,14 +106,17 @@ pub struct Shared {
 }
 
 impl Shared {
-    pub fn new(outbox: Outbox, groups: BTreeMap<GroupId, GroupShared>, table: Membership) -> Self {
+    pub fn new(outbox: Outbox, groups: BTreeMap<GroupId, GroupShared>, lane: LaneShared, table: Membership) -> Self {
         Self {
             app: Mailbox::default(),
             outbox,
             inbox: Inbox::default(),
             groups,
+            lane: RwLock::new(lane),
+            lane_status: Mutex::default(),
             table: Mutex::new(table),
             watched: AtomicBool::new(false),
+            lane_watched: AtomicBool::new(false),
             pending_bytes: AtomicUsize::new(0),
             refused_frames: AtomicU64::new(0),
             last_refusal: Mutex::new(None),

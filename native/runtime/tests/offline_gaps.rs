@@ -7,7 +7,7 @@ use std::sync::Arc;
 use vexfs_core::ids::{GroupId, Index, Term};
 use vexfs_core::log::{Disk, LogEntry, LogOptions, Op, SnapshotMark};
 use vexfs_core::machine::{Machine, MachineLimits};
-use vexfs_core::member::open::{recover, MemberConfig, Recovered};
+use vexfs_core::member::open::{recover, CausalConfig, MemberConfig, Recovered};
 use vexfs_core::ordered::conf::Conf;
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 use vexfs_core::snapshot::keeper::Keeper;
@@ -32,6 +32,7 @@ fn config() -> MemberConfig {
         limits: MachineLimits::default(),
         snapshots: SnapshotPolicy::default(),
         read_lease_us: 0,
+        causal: CausalConfig::default(),
         log: LogOptions { segment_bytes: 1 << 20, spare_segments: 0, reserve_bytes: 0 },
         seed: 1,
         fresh_directory_id: [7; 16],

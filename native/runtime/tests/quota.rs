@@ -10,7 +10,7 @@ use vexfs_core::ids::{GroupId, Index};
 use vexfs_core::journal::Window;
 use vexfs_core::log::LogOptions;
 use vexfs_core::machine::MachineLimits;
-use vexfs_core::member::open::MemberConfig;
+use vexfs_core::member::open::{CausalConfig, MemberConfig};
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 use vexfs_runtime::node::{Node, NodeConfig};
 use vexfs_runtime::offline;
@@ -38,6 +38,7 @@ fn open(dir: &Path) -> Arc<Node> {
             limits: MachineLimits { window_events: 100, ..MachineLimits::default() },
             snapshots: SnapshotPolicy { entries: 20, keep_entries: 0, retain_bytes: Some(1), ..SnapshotPolicy::default() },
             read_lease_us: 0,
+            causal: CausalConfig::default(),
             log: LogOptions { segment_bytes: SEGMENT, spare_segments: 1, reserve_bytes: 0 },
             seed: 1,
             fresh_directory_id: [1; 16],

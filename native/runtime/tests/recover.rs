@@ -12,7 +12,7 @@ use std::sync::Arc;
 use vexfs_core::ids::{GroupId, Index, MemberId, Term};
 use vexfs_core::log::{GroupRecovery, HardState, LogEntry, LogOptions, Op, SnapshotMark};
 use vexfs_core::machine::{Machine, MachineLimits};
-use vexfs_core::member::open::{recover, MemberConfig, Recovered};
+use vexfs_core::member::open::{recover, CausalConfig, MemberConfig, Recovered};
 use vexfs_core::membership::Role;
 use vexfs_core::ordered::conf::Conf;
 use vexfs_core::ordered::reconcile::{encode, Change};
@@ -40,6 +40,7 @@ fn config(founders: &[&str]) -> MemberConfig {
         limits: MachineLimits::default(),
         snapshots: SnapshotPolicy::default(),
         read_lease_us: 0,
+        causal: CausalConfig::default(),
         log: log_options(),
         seed: 1,
         fresh_directory_id: [7; 16],

@@ -26,6 +26,7 @@ Of one history:
 
 What is not as the seed has it:
   --members N, --publishers N, --subscribers N, --consumers N, --groups N
+  --causal N           publishers, and as many readers, of the causal lane
   --until-ms N         faults and clients stop then
   --only KIND,...      kinds of faults to draw from, those that seeds do not draw included
   --keep N,...|none    faults that strike, by number
@@ -135,7 +136,7 @@ impl Given {
             "--until-ms" => (1, 3_600_000),
             "--members" => (1, 9),
             "--groups" => (1, 4),
-            "--publishers" | "--subscribers" | "--consumers" => (0, 16),
+            "--publishers" | "--subscribers" | "--consumers" | "--causal" => (0, 16),
             _ => return Ok(false),
         };
         let text = next()?;
@@ -149,6 +150,7 @@ impl Given {
             "--publishers" => self.changes.publishers = count,
             "--subscribers" => self.changes.subscribers = count,
             "--consumers" => self.changes.consumers = count,
+            "--causal" => self.changes.causal = count,
             "--groups" => self.changes.groups = count,
             _ => {
                 let place = match name {
@@ -283,6 +285,7 @@ mod tests {
             publishers: Some(2),
             subscribers: Some(0),
             consumers: Some(1),
+            causal: Some(4),
             groups: Some(3),
             until_ms: Some(12_345),
             keep: Some(BTreeSet::from([3, 17])),

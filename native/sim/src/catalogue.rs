@@ -14,7 +14,7 @@ const fn row(name: &'static str, what: &'static str, source: &'static str) -> In
 }
 
 /// By the names that violations begin with.
-pub static INVARIANTS: [InvariantRow; 42] = [
+pub static INVARIANTS: [InvariantRow; 50] = [
     row("election_safety", "at most one leader is elected in a term", "Ongaro and Ousterhout 2014, section 5.2"),
     row("log_matching", "entries with the same index and term are the same, and so are all before them", "Ongaro and Ousterhout 2014, section 5.3"),
     row("leader_completeness", "a new leader's log holds every entry that was ever committed", "Ongaro and Ousterhout 2014, section 5.4.3"),
@@ -56,6 +56,14 @@ pub static INVARIANTS: [InvariantRow; 42] = [
     row("ends_are_asked_for", "a request ends once, and only one that was asked", "docs/ARCHITECTURE.md, \"Requests through a change of leader\""),
     row("no_panic", "nothing panics", "docs/ARCHITECTURE.md, \"When something fails\""),
     row("journals_are_kept", "without limits of retention the whole journal is somewhere in the cluster", "rule L5"),
+    row("causal_order", "nothing is delivered, by a member or to a reader, before what its publisher had seen", "rule R8, level causal; Lamport 1978; Birman, Schiper and Stephenson 1991"),
+    row("events_come_once", "a reader of the causal lane gets every event once, and each origin's without a gap, however often it moves", "rule R8"),
+    row("dots_are_unique", "no two entries ever have the same actor and counter, whatever a disk has lost", "rule R7; docs/decisions/0022; Almeida, Shoker and Baquero 2018"),
+    row("own_events_leave_from_disk", "an own causal event leaves its member only after fdatasync", "rule R7"),
+    row("kept_is_durable", "a causal or eventual publish is answered once it is on disk where it was taken, and is delivered everywhere in the end", "rule R1"),
+    row("delivered_stays_delivered", "what a member has delivered is on its disk, and is delivered there after every restart", "rules R7 and R8"),
+    row("clocks_cover_the_past", "a receipt's clock is what its entry follows, with all that its publisher had seen; readers get the same", "rules R2 and R9; Fidge 1988; Mattern 1989"),
+    row("origins_converge", "when the faults have stopped, every member has delivered all that any of them has", "rule R8, level eventual; Shapiro et al. 2011"),
     row("healing", "when the faults have stopped, every request ends, one leader leads and all members reach the same state", "Dwork, Lynch and Stockmeyer 1988"),
 ];
 

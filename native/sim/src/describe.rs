@@ -4,6 +4,8 @@ use crate::history::{Asked, ConsumerStep};
 use crate::record::Happening;
 use crate::world::World;
 use bytes::Bytes;
+use vexfs_core::causal::actor::Actor;
+use vexfs_core::causal::message::{Entries, Held, KnownOf, Pull};
 use vexfs_core::event::Submission;
 use vexfs_core::ids::{EventId, GroupId, MemberId, RequestId};
 use vexfs_core::log::Op;
@@ -84,6 +86,10 @@ fn frame_of_group(bytes: &[u8]) -> (&'static str, String) {
         kind if kind == FrameKind::ForwardRefused as u8 => ("ForwardRefused", "ForwardRefused".to_string()),
         kind if kind == FrameKind::AppliedQuery as u8 => ("AppliedQuery", format!("AppliedQuery {}", index())),
         kind if kind == FrameKind::AppliedAnswer as u8 => ("AppliedAnswer", format!("AppliedAnswer {}", index())),
+        kind if kind == FrameKind::Entries as u8 => ("Entries", entries(&body)),
+        kind if kind == FrameKind::Held as u8 => ("Held", held(&body)),
+        kind if kind == FrameKind::Pull as u8 => ("Pull", pull(&body)),
+        kind if kind == FrameKind::OriginAnswer as u8 => ("OriginAnswer", known(&body)),
         kind if kind == FrameKind::Standing as u8 => ("Standing", format!("Standing{}", standing(&body, 1))),
         kind if kind == FrameKind::StandingAnswer as u8 => ("StandingAnswer", format!("StandingAnswer{}", standing(&body, 2))),
         kind => {
@@ -91,6 +97,40 @@ fn frame_of_group(bytes: &[u8]) -> (&'static str, String) {
             (name, format!("{name} of {} bytes", body.len()))
         }
     }
+}
+
+fn actor(actor: Actor) -> String {
+    let node = (0..26).find(|node| MemberId::of(&node_name(*node).to_string()) == actor.member);
+    actor.name(&node.map_or("?".to_string(), |node| node_name(node).to_string()))
+}
+
+fn counters(list: &[(Actor, u64)]) -> String {
+    list.iter().map(|(of, counter)| format!(" {} {counter}", actor(*of))).collect()
+}
+
+fn entries(body: &Bytes) -> String {
+    match Entries::decode(body) {
+        Ok(entries) => {
+            let (last, answer) = (entries.first + entries.list.len() as u64 - 1, if entries.answer { ", an answer" } else { "" });
+            format!("Entries {} to {last} of {}{answer}", entries.first, actor(entries.actor))
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+fn held(body: &Bytes) -> String {
+    Held::decode(body).map_or_else(|error| error.to_string(), |held| {
+        let all = if held.all { " all" } else { "" };
+        format!("Held{all}{} from life {:x}, of {:x}", counters(&held.list), held.from, held.life)
+    })
+}
+
+fn pull(body: &Bytes) -> String {
+    Pull::decode(body).map_or_else(|error| error.to_string(), |pull| format!("Pull {} to {} of {}", pull.first, pull.last, actor(pull.actor)))
+}
+
+fn known(body: &Bytes) -> String {
+    KnownOf::decode(body).map_or_else(|error| error.to_string(), |known| format!("OriginAnswer{} to life {:x}", counters(&known.list), known.life))
 }
 
 /// What follows the `head` bytes of a standing or its answer.
@@ -104,7 +144,8 @@ fn standing(body: &Bytes, head: usize) -> String {
 }
 
 /// Frames that are told by their size alone.
-static OTHER_KINDS: [(FrameKind, &str); 13] = [
+static OTHER_KINDS: [(FrameKind, &str); 14] = [
+    (FrameKind::OriginQuery, "OriginQuery"),
     (FrameKind::SnapshotOffer, "SnapshotOffer"),
     (FrameKind::SnapshotPull, "SnapshotPull"),
     (FrameKind::SnapshotPiece, "SnapshotPiece"),
@@ -221,6 +262,10 @@ pub fn asked(asked: &Asked) -> String {
         Asked::Fence { id } => format!("fence {}", short(*id)),
         Asked::Barrier => "barrier".to_string(),
         Asked::Members { what } => what.clone(),
+        Asked::Kept { events, level, .. } => {
+            let ids: Vec<u64> = events.iter().map(|id| short(*id)).collect();
+            format!("publish {ids:?} {}", if *level > 0 { "causally" } else { "eventually" })
+        }
         Asked::Consumer { client, step } => match step {
             ConsumerStep::Attach => format!("consumer {client} attaches"),
             ConsumerStep::Claim { epoch, through } => format!("consumer {client} claims up to {}.{} in epoch {epoch}", through.index, through.offset),
@@ -236,6 +281,7 @@ pub fn end(completion: &Completion) -> String {
             outcome_text(outcome)
         ),
         End::Barrier { applied } => format!("barrier passed at {applied}"),
+        End::Kept { actor, counter, .. } => format!("kept as {counter} of {actor}"),
         End::Withdrawn => "withdrawn".to_string(),
         End::Declined(refused) => format!("declined: {refused}"),
     }

@@ -1,5 +1,6 @@
 //! What clients and members were seen to do, for the invariants to judge.
 
+use crate::lane::{LaneHistory, Seen};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use vexfs_core::ids::{EventId, GroupId, Index, RequestId, SessionId, Term};
@@ -12,6 +13,8 @@ pub enum Asked {
     Fence { id: EventId },
     Barrier,
     Members { what: String },
+    /// A publish to the causal lane, and what its publisher could have had by then where it was.
+    Kept { events: Vec<EventId>, level: u8, seen: Seen },
     /// By which client, and what.
     Consumer { client: usize, step: ConsumerStep },
 }
@@ -63,6 +66,7 @@ pub struct Delivery {
 #[derive(Default)]
 pub struct History {
     groups: Vec<GroupHistory>,
+    pub lane: LaneHistory,
     pub requests: BTreeMap<(usize, RequestId), Request>,
     /// The group that each event was published in.
     pub published_in: BTreeMap<EventId, GroupId>,

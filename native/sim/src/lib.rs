@@ -3,6 +3,7 @@
 //!
 //! - `setup` draws what a run is made of; `run` runs it: `queue` says what happens next, `world` carries it out.
 //! - `member` is how the product's parts are put together, what the runtime's threads do included.
+//! - `lane` is what was seen of the causal lane, `history` all else.
 //! - `disk`, `network` and `faults` are the world around it, `clients` use it, `invariants` judge it.
 //! - `plants` are known bugs that show that the judges can tell.
 //! - `replay` tells one seed's history and `diagram` draws it, `hunt` runs many, `shrink` makes a failing one smaller; `main`
@@ -22,6 +23,7 @@ pub mod history;
 pub mod hunt;
 pub mod interrupt;
 pub mod invariants;
+pub mod lane;
 pub mod member;
 pub mod network;
 pub mod outside;

@@ -151,6 +151,12 @@ impl Network {
         link.cut_until_us = link.cut_until_us.max(until_us);
     }
 
+    /// Of what is on its way the frames that are as wanted.
+    pub fn under_way(&self, from: usize, to: usize, channel: Channel, wanted: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
+        let frames = &self.links[from * self.members + to].flights[channel as usize].frames;
+        frames.iter().map(|(_, bytes)| bytes).filter(|bytes| wanted(bytes)).cloned().collect()
+    }
+
     /// What is on its way vanishes without anybody noticing.
     pub fn lose(&mut self, from: usize, to: usize) {
         for flight in &mut self.link(from, to).flights {

@@ -53,7 +53,7 @@ struct Outside {
 pub fn serve(seed: u64, changes: &Changes, input: &mut dyn BufRead, output: &mut dyn Write) -> io::Result<()> {
     // The clients are outside; what they ask is numbered by them.
     let none = Some(0);
-    let changes = Changes { publishers: none, subscribers: none, consumers: none, groups: Some(1), ..changes.clone() };
+    let changes = Changes { publishers: none, subscribers: none, consumers: none, causal: none, groups: Some(1), ..changes.clone() };
     let run = Run::new(Setup::new(seed, &changes), Recorder::default());
     let names: Vec<&str> = run.world.members.iter().map(|member| member.name.as_str()).collect();
     writeln!(output, "cluster {} {}", run.world.setup.until_us, names.join(" "))?;

@@ -65,6 +65,14 @@ pub enum Plant {
     EmptiedVotes,
     StandingTrusted,
     QuotaIgnored,
+    OriginGoesOn,
+    EarlierLivesHeard,
+    OriginSendsEarly,
+    OriginAcksEarly,
+    DeliveredBeforeDisk,
+    DeliveredOutOfOrder,
+    NothingFollows,
+    NothingFetched,
 }
 
 use Plant::*;
@@ -81,7 +89,7 @@ const fn row(plant: Plant, name: &'static str, what: &'static str, caught_by: &'
     PlantRow { plant, name, what, caught_by }
 }
 
-pub static PLANTS: [PlantRow; 54] = [
+pub static PLANTS: [PlantRow; 62] = [
     row(AckBeforeSync, "ack-before-sync", "the log says \"on disk\" when a write is only queued", &["acknowledged_is_durable"]),
     row(BarrierWithoutReadIndex, "read-without-barrier", "a barrier is answered from local state without asking the leader", &["barrier_is_real_time"]),
     row(TinyWindow, "tiny-window", "the id window forgets almost everything, on every member", &["exactly_once", "duplicates_keep_first_place", "fence_is_final"]),
@@ -136,6 +144,14 @@ pub static PLANTS: [PlantRow; 54] = [
     row(EmptiedVotes, "emptied-votes", "a voter that has lost everything votes before it has anything again", &["leader_completeness", "log_matching", "election_safety", "commit_is_final", "acknowledged_is_durable"]),
     row(StandingTrusted, "standing-trusted", "what a member shows of itself is taken for what is on its disk", &["alarms_are_true"]),
     row(QuotaIgnored, "quota-ignored", "what a quiet group holds back of the log is not moved, however much it is", &["held_back_is_bounded"]),
+    row(OriginGoesOn, "origin-goes-on", "an origin's log goes on after every start, whatever others have of it", &["dots_are_unique"]),
+    row(EarlierLivesHeard, "earlier-lives-heard", "what an earlier process of a member has sent is taken after its member was told that it is not there", &["dots_are_unique"]),
+    row(OriginSendsEarly, "origin-sends-early", "own causal events leave a member before they are on its disk", &["own_events_leave_from_disk", "dots_are_unique"]),
+    row(OriginAcksEarly, "origin-acks-early", "causal publishes are answered before they are on disk", &["kept_is_durable"]),
+    row(DeliveredBeforeDisk, "delivered-before-disk", "others' causal events are delivered before they are on disk", &["delivered_stays_delivered"]),
+    row(DeliveredOutOfOrder, "delivered-out-of-order", "a causal event is delivered whether or not what it follows was", &["causal_order"]),
+    row(NothingFollows, "nothing-follows", "a causal event does not say what it follows", &["causal_order", "clocks_cover_the_past"]),
+    row(NothingFetched, "nothing-fetched", "what did not come by itself of another's log is not asked for", &["origins_converge"]),
 ];
 
 /// Operations of a repair that forgets what follows.
@@ -178,6 +194,14 @@ impl Plant {
         matches!(self, FramesMixedUp | RecordsMixedUp | SubmissionsMixedUp | JournalsMixedUp | QuotaIgnored)
     }
 
+    /// Whether it is in the causal lane.
+    pub fn is_in_the_lane(self) -> bool {
+        matches!(
+            self,
+            OriginGoesOn | EarlierLivesHeard | OriginSendsEarly | OriginAcksEarly | DeliveredBeforeDisk | DeliveredOutOfOrder | NothingFollows | NothingFetched
+        )
+    }
+
     /// One member applies something else than the others.
     pub fn parts_states(self) -> bool {
         matches!(self, UnequalWindow | Divergence) || self.is_left_to_isolation()
@@ -213,6 +237,14 @@ impl Plant {
             EmptiedVotes => CorePlant::EmptiedVotes,
             StandingTrusted => CorePlant::StandingTrusted,
             QuotaIgnored => CorePlant::QuotaIgnored,
+            OriginGoesOn => CorePlant::OriginGoesOn,
+            EarlierLivesHeard => CorePlant::EarlierLivesHeard,
+            OriginSendsEarly => CorePlant::OriginSendsEarly,
+            OriginAcksEarly => CorePlant::OriginAcksEarly,
+            DeliveredBeforeDisk => CorePlant::DeliveredBeforeDisk,
+            DeliveredOutOfOrder => CorePlant::DeliveredOutOfOrder,
+            NothingFollows => CorePlant::NothingFollows,
+            NothingFetched => CorePlant::NothingFetched,
             _ => return None,
         })
     }
@@ -220,7 +252,7 @@ impl Plant {
     /// Changes what another member says.
     pub fn spoil_frame(self, frame: &mut Frame, groups: u32, random: &mut Random) {
         match self {
-            FramesMixedUp if random.chance(20) => frame.group = GroupId((frame.group.0 + 1) % groups),
+            FramesMixedUp if frame.group.0 < groups && random.chance(20) => frame.group = GroupId((frame.group.0 + 1) % groups),
             RepairUnchecked => garble(frame),
             _ => {}
         }

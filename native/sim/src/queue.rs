@@ -17,6 +17,8 @@ pub enum Event {
     Tick { node: u8, life: u32 },
     /// The first frame of a lane has arrived.
     Arrive(Lane),
+    /// What a process had sent that has ended arrives.
+    Late { number: u32 },
     /// A batch is on disk.
     Written { node: u8, life: u32, batch: u32 },
     Flush { node: u8, life: u32 },
@@ -32,6 +34,8 @@ pub enum Event {
     Publisher { number: u8 },
     Subscriber { number: u8 },
     Consumer { number: u8 },
+    LanePublisher { number: u8 },
+    LaneReader { number: u8 },
     Operator,
     /// The healing is looked at.
     Look,

@@ -3,7 +3,7 @@
 use crate::clients::{operator, Clients};
 use crate::faults::counts::Counts;
 use crate::faults::strike;
-use crate::invariants::{self, healing};
+use crate::invariants::{self, healing, origins_converge};
 use crate::panics;
 use crate::plants::Plant;
 use crate::queue::Event;
@@ -110,6 +110,7 @@ impl Run {
         match event {
             Event::Tick { node, life } => world.tick(node as usize, life),
             Event::Arrive(lane) => world.deliver(lane),
+            Event::Late { number } => world.deliver_late(number),
             Event::Written { node, life, batch } => world.written(node as usize, life, batch),
             Event::Flush { node, life } => {
                 let member = &mut world.members[node as usize];
@@ -136,7 +137,8 @@ impl Run {
                     world.note_state();
                 }
             }
-            Event::Publisher { .. } | Event::Subscriber { .. } | Event::Consumer { .. } | Event::Operator => {
+            Event::Publisher { .. } | Event::Subscriber { .. } | Event::Consumer { .. } | Event::Operator
+            | Event::LanePublisher { .. } | Event::LaneReader { .. } => {
                 self.clients.act(world, event);
             }
             Event::Look => self.look(),
@@ -156,6 +158,12 @@ impl Run {
                 let running = self.world.members[node].running.as_mut();
                 if let Some(group) = running.and_then(|running| running.groups.touch(group)) {
                     group.unreadable(index);
+                    self.world.plan_flush(node);
+                }
+            }
+            for (node, group, index) in origins_converge::mendable(&self.world) {
+                if let Some(running) = &mut self.world.members[node].running {
+                    running.groups.unreadable(group, index);
                     self.world.plan_flush(node);
                 }
             }

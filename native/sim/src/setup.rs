@@ -17,6 +17,7 @@ pub struct Changes {
     pub publishers: Option<usize>,
     pub subscribers: Option<usize>,
     pub consumers: Option<usize>,
+    pub causal: Option<usize>,
     pub groups: Option<usize>,
     /// Faults and clients stop then, in milliseconds of virtual time.
     pub until_ms: Option<u64>,
@@ -40,6 +41,7 @@ impl Changes {
             ("--publishers", self.publishers),
             ("--subscribers", self.subscribers),
             ("--consumers", self.consumers),
+            ("--causal", self.causal),
             ("--groups", self.groups),
             ("--until-ms", self.until_ms.map(|ms| ms as usize)),
         ];
@@ -107,6 +109,11 @@ pub struct Setup {
     pub publishers: usize,
     pub subscribers: usize,
     pub consumers: usize,
+    /// Publishers, and as many readers, of the causal lane.
+    pub causal: usize,
+    pub causal_pace_us: u64,
+    /// Of a process that ends, what it had sent of the causal lane may arrive yet.
+    pub lingers: bool,
     /// Groups 0 up to, not including, this many share each member's log.
     pub groups: u32,
     /// Where there are several, nobody picks the last one from then on.
@@ -168,19 +175,30 @@ impl Setup {
             limits.window_events = 2;
         }
         let held = changes.plant == Some(Plant::QuotaIgnored);
+        let late = changes.plant == Some(Plant::EarlierLivesHeard);
         let far = random.chance(200);
         let leased = changes.plant.is_some_and(Plant::needs_leases);
         let leases = random.chance(300) || leased;
         let reads = leases && (random.chance(200) || leased);
         let until_us = if reads { until_us.min(10_000_000) } else { until_us };
-        let election_ticks = if leased { (60, 70) } else { random.pick(&[(15, 30), (15, 30), (10, 13)]) };
+        let election_ticks = if leased || late { (60, 70) } else { random.pick(&[(15, 30), (15, 30), (10, 13)]) };
         let lease_us = (election_ticks.0 as u64 - 2) * TICK_US;
         let stale = changes.plant == Some(Plant::RepairFromStaleMember);
-        let mean_us = if leased || stale { 200_000 } else { mean_us };
+        let mean_us = if leased || stale || late { 200_000 } else { mean_us };
         // Drawn apart, so that a run of one group is what it was when there was one.
         let drawn_groups = Random::stream(seed, "groups", 0).pick(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 3, 4]);
         let planted = changes.plant.map(|plant| if plant.needs_groups() { drawn_groups.max(2) } else { 1 });
         let groups = changes.groups.map_or(planted.unwrap_or(drawn_groups), |groups| groups as u32);
+        // Drawn apart too. Bugs planted elsewhere are looked for where they were before there was this lane.
+        let mut lane = Random::stream(seed, "lane", 0);
+        let (drawn_causal, drawn_pace_us) = (lane.pick(&[0, 0, 1, 1, 2, 3]), lane.pick(&[200_000, 600_000, 2_000_000]));
+        let (causal, causal_pace_us) = match changes.plant {
+            // Between two copies of a directory, one event that is still on its way: few of them, and slow links.
+            Some(Plant::EarlierLivesHeard) => (2, 400_000),
+            Some(plant) if plant.is_in_the_lane() => (drawn_causal.max(2), drawn_pace_us.min(150_000)),
+            Some(_) => (0, drawn_pace_us),
+            None => (drawn_causal, drawn_pace_us),
+        };
         let mut faults = draw(seed, members, until_us, mean_us, &only);
         if let Some(keep) = &changes.keep {
             faults.retain(|fault| keep.contains(&fault.number));
@@ -192,6 +210,9 @@ impl Setup {
             publishers: changes.publishers.unwrap_or(if leased { 6 } else { random.between(1, 4) as usize }),
             subscribers: changes.subscribers.unwrap_or(random.between(1, 3) as usize),
             consumers: changes.consumers.unwrap_or(random.between(0, 4) as usize),
+            causal: changes.causal.unwrap_or(causal),
+            causal_pace_us,
+            lingers: lane.chance(250) || late,
             groups,
             quiet_from_us: if held { 3_000_000 } else { Random::stream(seed, "quiet", 0).pick(&[3_000_000, u64::MAX, u64::MAX]) },
             pace_us: if reads { 15_000 } else { random.pick(&[60_000, 250_000, 600_000, 2_000_000]) },
@@ -213,7 +234,7 @@ impl Setup {
             intake_bytes_max: random.pick(&[6 * 1024, 64 * 1024]),
             pending_bytes_max: random.pick(&[6 * 1024, 32 * 1024]),
             segment_bytes: random.pick(&[64, 128, 256]) * 1024,
-            delay_us: if far { (2_000, 30_000) } else { (100, 3_000) },
+            delay_us: if late { (10_000, 50_000) } else if far { (2_000, 30_000) } else { (100, 3_000) },
             sync_us: if far { (500, 20_000) } else { (200, 4_000) },
             busy_us: random.pick(&[0, 300, 3_000]),
         }

@@ -1,6 +1,9 @@
 //! What a member's log must hold, kept beside it: recovery is judged by it, and so are acknowledgements.
 
 use std::collections::{BTreeMap, BTreeSet};
+use vexfs_core::causal::actor::Actor;
+use vexfs_core::causal::head::Head;
+use vexfs_core::causal::is_origin;
 use vexfs_core::ids::{GroupId, Index, Term};
 use vexfs_core::log::{GroupRecovery, HardState, LogEntry, LostRange, Op, Recovery, SnapshotMark};
 use vexfs_core::member::open::founding_ops;
@@ -12,11 +15,17 @@ pub type Reach = (Term, Term, Index);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shadow {
     groups: Vec<GroupShadow>,
+    /// The origins of the causal lane, by the numbers that this member has given them.
+    origins: BTreeMap<GroupId, OriginShadow>,
+    /// Those that the last batch has emptied.
+    emptied: BTreeMap<GroupId, OriginShadow>,
+    /// Those that any batch has: where that is lost, they are there again.
+    emptied_ever: BTreeMap<GroupId, OriginShadow>,
 }
 
 impl Shadow {
     pub fn new(groups: u32) -> Self {
-        Self { groups: (0..groups).map(|_| GroupShadow::default()).collect() }
+        Self { groups: (0..groups).map(|_| GroupShadow::default()).collect(), origins: BTreeMap::new(), emptied: BTreeMap::new(), emptied_ever: BTreeMap::new() }
     }
 
     pub fn of(&self, group: GroupId) -> &GroupShadow {
@@ -34,12 +43,65 @@ impl Shadow {
     /// Takes a batch.
     pub fn apply(&mut self, ops: &[Op]) {
         (0..).map(GroupId).zip(&mut self.groups).for_each(|(group, shadow)| shadow.apply(group, ops));
+        self.origins.values_mut().for_each(|origin| origin.kept = origin.prints.len());
+        self.emptied.clear();
+        for op in ops.iter().filter(|op| is_origin(op.group())) {
+            match op {
+                Op::Entries { group, entries } | Op::Repair { group, entries } => self.origins.entry(*group).or_default().take(entries),
+                Op::Truncate { group, .. } => self.emptied.extend(self.origins.remove_entry(group)),
+                _ => {}
+            }
+        }
+        self.emptied_ever.extend(self.emptied.clone());
+    }
+
+    /// Those of which something can be read: only its entries say whose a log is.
+    pub fn origins(&self) -> impl Iterator<Item = (GroupId, &OriginShadow)> {
+        self.origins.iter().filter(|(_, origin)| !origin.unnamed).map(|(group, origin)| (*group, origin))
+    }
+
+    pub fn origin_mut(&mut self, group: GroupId) -> Option<&mut OriginShadow> {
+        self.origins.get_mut(&group)
+    }
+
+    /// The log of an actor's entries.
+    pub fn origin_of(&self, actor: Actor) -> Option<(GroupId, &OriginShadow)> {
+        self.origins().find(|(_, origin)| origin.actor == actor)
+    }
+
+    /// Origins whose logs are not what recovery found: how many entries there are, and how many were found.
+    pub fn other_origin(&self, recovery: &Recovery, holed: bool) -> Option<(GroupId, u64, u64)> {
+        let known = self.origins.keys().chain(recovery.groups.keys().filter(|group| is_origin(**group)));
+        known.copied().find_map(|group| {
+            let (found, here) = (found_of(recovery, group), self.origins.get(&group).map_or(0, OriginShadow::last));
+            let lost = recovery.damaged.iter().any(|range| range.group == group);
+            let fits = found.last_index.0 == here && (holed || !lost) || holed && recovery.unsettled && found.last_index.0 <= here;
+            let again = self.emptied_ever.get(&group).is_some_and(|origin| found.last_index.0 <= origin.last());
+            let fits = fits || holed && here == 0 && again;
+            (!fits || found.first_index > Index(1)).then_some((group, here, found.last_index.0))
+        })
+    }
+
+    /// Takes over what recovery made of damage to origins' logs.
+    pub fn found_origins(&mut self, recovery: &Recovery) {
+        for (group, origin) in self.emptied_ever.iter().filter(|(group, _)| recovery.groups.contains_key(group)) {
+            self.origins.entry(*group).or_insert_with(|| origin.clone());
+        }
+        for (group, origin) in &mut self.origins {
+            origin.prints.truncate(found_of(recovery, *group).last_index.0 as usize);
+            origin.kept = origin.kept.min(origin.prints.len());
+        }
+        self.origins.retain(|_, origin| !origin.prints.is_empty());
     }
 
     /// The state before the last batch.
     pub fn undone(&self) -> Option<Shadow> {
         let groups: Option<Vec<GroupShadow>> = self.groups.iter().map(GroupShadow::undone).collect();
-        groups.map(|groups| Shadow { groups })
+        let mut origins = self.origins.clone();
+        origins.values_mut().for_each(|origin| origin.prints.truncate(origin.kept));
+        origins.retain(|_, origin| !origin.prints.is_empty());
+        origins.extend(self.emptied.clone());
+        groups.map(|groups| Shadow { groups, origins, emptied: BTreeMap::new(), emptied_ever: self.emptied_ever.clone() })
     }
 
     /// Takes note of groups that were founded, in this open or in one before that ended with its process.
@@ -67,6 +129,55 @@ impl Shadow {
 
     pub fn reach(&self) -> Vec<Reach> {
         self.groups.iter().map(GroupShadow::reach).collect()
+    }
+}
+
+/// An origin's log as a member has it: nothing is cut from it but all of one that cannot be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OriginShadow {
+    pub actor: Actor,
+    /// Of each entry, from counter 1.
+    prints: Vec<u64>,
+    /// Entries that the disk has lost: whether anybody has noticed or not.
+    pub holes: BTreeSet<u64>,
+    /// Nothing of it could be read at the last start.
+    pub unnamed: bool,
+    /// Entries before the last batch.
+    kept: usize,
+}
+
+impl OriginShadow {
+    fn take(&mut self, entries: &[LogEntry]) {
+        for entry in entries {
+            if let Ok(head) = Head::decode(&entry.context) {
+                self.actor = head.actor;
+            }
+            match self.prints.get_mut(entry.index.0 as usize - 1) {
+                Some(print) => *print = fingerprint(entry),
+                None => self.prints.push(fingerprint(entry)),
+            }
+            self.holes.remove(&entry.index.0);
+        }
+    }
+
+    pub fn last(&self) -> u64 {
+        self.prints.len() as u64
+    }
+
+    /// The entry that is there, unless damage has taken it.
+    pub fn print(&self, counter: u64) -> Option<u64> {
+        let print = self.prints.get(counter.checked_sub(1)? as usize);
+        print.copied().filter(|_| !self.holes.contains(&counter))
+    }
+
+    /// The entry that was written there, whatever became of it.
+    pub fn written_print(&self, counter: u64) -> Option<u64> {
+        self.prints.get(counter.checked_sub(1)? as usize).copied()
+    }
+
+    /// As it was written, whatever became of it.
+    pub fn written(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        (1..).zip(self.prints.iter().copied())
     }
 }
 
@@ -264,7 +375,7 @@ fn term_of(found: &GroupRecovery, index: Index) -> Option<Term> {
 
 pub fn fingerprint(entry: &LogEntry) -> u64 {
     let mut sum = entry.data.len() as u64 ^ u64::from(entry.kind) << 56;
-    for chunk in entry.data.chunks(8) {
+    for chunk in entry.data.chunks(8).chain(entry.context.chunks(8)) {
         let mut word = [0; 8];
         word[..chunk.len()].copy_from_slice(chunk);
         sum = (sum ^ u64::from_le_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);

@@ -62,7 +62,7 @@ impl Search<'_> {
     /// Faults, milliseconds, members, groups and clients.
     fn size(&self) -> (usize, u64, usize) {
         let setup = self.setup();
-        let people = setup.members + setup.groups as usize + setup.publishers + setup.subscribers + setup.consumers;
+        let people = setup.members + setup.groups as usize + setup.publishers + setup.subscribers + setup.consumers + setup.causal;
         (setup.faults.len(), setup.until_us / 1_000, people)
     }
 
@@ -112,7 +112,8 @@ impl Search<'_> {
     fn clients(&mut self) {
         type Place = fn(&mut Changes) -> &mut Option<usize>;
         let setup = self.setup();
-        let places: [(usize, Place); 3] = [
+        let places: [(usize, Place); 4] = [
+            (setup.causal, |changes| &mut changes.causal),
             (setup.consumers, |changes| &mut changes.consumers),
             (setup.subscribers, |changes| &mut changes.subscribers),
             (setup.publishers, |changes| &mut changes.publishers),

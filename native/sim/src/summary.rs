@@ -57,13 +57,14 @@ pub fn setup(setup: &Setup) -> Vec<String> {
         some => format!(" (an operator may add {some})"),
     };
     let mut lines = vec![format!(
-        "seed {}: members {}{later}; {}{}, {}, {}",
+        "seed {}: members {}{later}; {}{}, {}, {}, {}",
         setup.seed,
         names(0, setup.founders),
         if setup.groups > 1 { format!("{} groups, ", setup.groups) } else { String::new() },
         counted(setup.publishers, "publisher"),
         counted(setup.subscribers, "subscriber"),
-        counted(setup.consumers, "consumer")
+        counted(setup.consumers, "consumer"),
+        counted(setup.causal, "causal client")
     )];
     lines.push(format!(
         "{} drawn; faults and clients stop at {} s; frames take {} to {} us, a sync {} to {} us",

@@ -62,7 +62,9 @@ fn changes(plant: Plant) -> Changes {
         // The older state in a majority with whoever lacks what it had acknowledged.
         Plant::PutBackVotes => Changes { members: Some(3), only: vec![FaultKind::RolledBack, FaultKind::Partition], ..planted },
         // The same, with nothing at all.
-        Plant::EmptiedVotes => Changes { members: Some(3), only: vec![FaultKind::Emptied, FaultKind::Partition], ..planted },
+        Plant::EmptiedVotes => Changes { members: Some(3), only: vec![FaultKind::Emptied, FaultKind::ProcessEnd], ..planted },
+        // Between two copies of a directory, an event that is still on its way.
+        Plant::EarlierLivesHeard => Changes { members: Some(3), only: vec![FaultKind::RolledBack], ..planted },
         // Readers of the member that differs would see it first, and end the run.
         Plant::StatesPart | Plant::NobodyIsolates => Changes { subscribers: Some(0), consumers: Some(0), ..planted },
         _ => planted,

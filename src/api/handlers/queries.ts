@@ -20,7 +20,7 @@ export const readHandler = (node: CoordinatorNode) =>
 
 export const readBarrierHandler = (node: CoordinatorNode) =>
   unary<WireReadBarrierRequest, WireReadBarrierResponse>(async (request, context) => {
-    const applied = await node.readBarrier({ group: request.group, ...context.timeout(request.timeoutMs), signal: context.signal });
+    const applied = await node.readBarrier({ group: request.group, ...(request.after ? { after: request.after } : {}), ...context.timeout(request.timeoutMs), signal: context.signal });
     return { appliedIndex: applied.toString() };
   });
 

@@ -4,6 +4,7 @@ import type { CoordinatorNode, Subscription } from '../../contracts/node.js';
 import { CoordinatorError } from '../../errors/index.js';
 import { deliveryBytes, encodeDelivery } from '../codec-delivery.js';
 import { toStatus } from '../codec-error.js';
+import { decodeLane } from '../codec-names.js';
 import type { WireDelivery, WireSubscribeRequest, WireSubscribeResponse, WireSubscribeStart } from '../wire.js';
 import { contextOf, wellFormed } from './context.js';
 
@@ -196,7 +197,15 @@ function decodeStart(start: WireSubscribeStart): SubscribeOptions {
     ...(Object.keys(where).length > 0 ? { where } : {}),
     ...(start.consumer ? { consumer: start.consumer } : {}),
     ...(start.group ? { group: start.group } : {}),
+    ...(start.lane && start.lane !== 'LANE_UNSPECIFIED' ? { lane: laneOf(start.lane) } : {}),
   };
+}
+
+/** The critical lane has no stream of its own. */
+function laneOf(wire: string): 'ordered' | 'causal' {
+  const lane = decodeLane(wire);
+  if (lane !== 'critical') return lane;
+  throw new CoordinatorError('USAGE', 'there is no subscription to the critical lane; ordered and causal are allowed');
 }
 
 /** `FilesystemWrite`, `filesystem`, `259` or `0x0103`. */

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { HeldDirectory } from '../../contracts/index.js';
 import { CoordinatorError } from '../../errors/index.js';
 import { jsonOf } from '../../events/index.js';
-import { outputOption, repeated, timeoutOption, usage, wholeNumber } from '../arguments.js';
+import { outputOption, repeated, timeoutOption, usage, windowOption } from '../arguments.js';
 import { facts, type OutputFormat, table, writeJson, writeLine } from '../output.js';
 import { record } from '../recover/record.js';
 import { findVoters, refuseMajority, type VoterFound } from '../recover/voters.js';
@@ -22,6 +22,9 @@ interface RecoverFlags {
   readonly timeoutMs: number;
 }
 
+/** A voter that is well answers within it, also on a busy machine. */
+const TIMEOUT_MIN_MS = 1_000;
+
 export function registerRecover(program: Command): void {
   const command = program
     .command('recover')
@@ -31,7 +34,6 @@ export function registerRecover(program: Command): void {
     .option('--cluster-id <id>', 'the cluster that it belongs to', 'vexfs')
     .option('--peer <id=host:port>', 'where another voter would answer; needed for each that the directory has no address of', repeated)
     .option('--gone <id>', 'a voter that exists no more, and is not asked', repeated)
-    .option('--window-events <n>', "the members' dedup.windowEvents, where it is not the usual one", wholeNumber(1000, 100_000_000))
     .option('--yes', 'do not ask; needs --i-understand-data-loss')
     .option('--i-understand-data-loss', 'acknowledged events that only the lost members have are given up')
     .addHelpText(
@@ -39,18 +41,19 @@ export function registerRecover(program: Command): void {
       [
         '',
         'It shows what the directory holds, asks every other voter at its address, and refuses while a majority, this member',
-        'included, is there, or may be: one that takes connections and does not answer counts. While members were being changed,',
-        'that is a majority of the old voters or of the new ones. Everything in the log is kept, also what no commit mark covers;',
-        'what only the lost members have is given up. The member is the only one from then on, which is recorded in the directory',
-        'and in the member table; whoever was a member before and comes back is told that it was removed. Others join under new',
-        'ids, by "vexcoord member add" and "vexcoord serve --join". Save a copy of the directory first.',
+        'included, is there, or may be: one that does not answer in time counts, unless the system says that nobody is there (give',
+        '--gone for a machine that is switched off). While members were being changed, that is a majority of the old voters or of',
+        'the new ones. Everything in the log is kept, also what no commit mark covers; what only the lost members have is given up.',
+        'The member is the only one from then on, which is recorded in the directory and in the member table; whoever was a member',
+        'before and comes back is told that it was removed. Others join under new ids, by "vexcoord member add" and "vexcoord serve',
+        '--join". Save a copy of the directory first.',
         '',
         'Example:',
         '  vexcoord recover --data-dir ./a --node-id a --peer b=127.0.0.1:7410 --peer c=127.0.0.1:7420',
       ].join('\n'),
     )
     .action(recover);
-  timeoutOption(outputOption(command), 'how long a voter may take to answer');
+  timeoutOption(windowOption(outputOption(command)), `how long a voter may take to answer, at least ${TIMEOUT_MIN_MS}`, TIMEOUT_MIN_MS);
 }
 
 async function recover(flags: RecoverFlags): Promise<void> {

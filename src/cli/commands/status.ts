@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { GroupStatus, Status } from '../../contracts/index.js';
+import type { CausalLaneStatus, GroupStatus, Status } from '../../contracts/index.js';
 import { statusToJson } from '../../events/index.js';
 import { apiOption, outputOption, timeoutOption } from '../arguments.js';
 import { firstAnswer } from '../nodes.js';
@@ -34,6 +34,7 @@ function describe(status: Status): string {
     ['health', [health.state, ...health.reasons].join('; ')],
     ['role', `${status.role} in term ${status.term}${status.leader === null ? ', no leader known' : `, leader ${status.leader}`}`],
     ['ordered lane', status.lanes.ordered],
+    ['causal lane', causalLane(status.lanes.causal)],
     ['committed', `index ${status.commitIndex}, applied ${status.appliedIndex}, hash ${status.applyHash}`],
     ['log', `${disk.logBytes} bytes in ${disk.segments} segments (${disk.heldBackBytes} bytes held back), fdatasync p50 ${Math.round(disk.syncP50Us)} µs, in ${disk.dataDir}`],
     ['consistency', `${percentage(Math.min(...status.groups.map((group) => group.consistencyPercentage)))} of the last minute's (event, member) pairs agreed within a second`],
@@ -50,6 +51,11 @@ function describe(status: Status): string {
   const parts = [lines, table(members, ['member', 'role', 'health', 'match', 'address', 'refused'])];
   if (status.groups.length > 1) parts.push(table(status.groups.map(groupRow), ['group', 'role', 'leader', 'term', 'commit', 'applied', 'first', 'snapshot', 'events', 'consistency']));
   return parts.join('\n\n');
+}
+
+function causalLane({ actor, origins }: CausalLaneStatus): string {
+  const missing = origins.filter(({ delivered, known }) => delivered < known).length;
+  return [actor === null ? 'waits for the others to say how it goes on' : `writes as ${actor}`, origins.length === 1 ? 'one origin' : `${origins.length} origins`, ...(missing === 0 ? [] : [`${missing} not followed to their ends`])].join(', ');
 }
 
 function groupRow({ group, role, leader, term, commitIndex, appliedIndex, firstIndex, snapshot, events, consistencyPercentage }: GroupStatus): string[] {

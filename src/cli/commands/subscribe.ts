@@ -1,4 +1,4 @@
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import type { Delivery } from '../../contracts/index.js';
 import { CoordinatorError } from '../../errors/index.js';
 import { deliveryToJson, parseWhere } from '../../events/index.js';
@@ -13,6 +13,7 @@ interface Flags {
   readonly where?: string;
   readonly count?: number;
   readonly consumer?: string;
+  readonly lane?: 'ordered' | 'causal';
   readonly group: number;
   readonly output: OutputFormat;
   readonly timeoutMs: number;
@@ -26,6 +27,7 @@ export function registerSubscribe(program: Command): void {
     .option('--where <expr>', 'only events that fit: type=NAME,... and path=GLOB terms, all of which must hold')
     .option('--count <n>', 'end after this many', wholeNumber(1, Number.MAX_SAFE_INTEGER))
     .option('--consumer <name>', 'keep the position under this name; a line is acknowledged once it is written', nonEmpty)
+    .addOption(new Option('--lane <lane>', 'events of the levels from sequential on, or of eventual and causal (default: the cursor\'s, else ordered)').choices(['ordered', 'causal']))
     .addHelpText('after', '\nExample:\n  vexcoord subscribe --from first --where "type=FilesystemWrite,graph path=/src/**" --count 10')
     .action(subscribe);
   timeoutOption(groupOption(apiOption(outputOption(command, 'json'))), 'how long to go on without a node that answers');
@@ -39,6 +41,7 @@ async function subscribe(flags: Flags): Promise<void> {
     ...(flags.from === undefined ? {} : { from: flags.from }),
     ...(where === undefined ? {} : { where }),
     ...(flags.consumer === undefined ? {} : { consumer: flags.consumer }),
+    ...(flags.lane === undefined ? {} : { lane: flags.lane }),
     ...(flags.group === 0 ? {} : { group: flags.group }),
     timeoutMs: flags.timeoutMs,
     signal,

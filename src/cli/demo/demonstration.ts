@@ -83,7 +83,7 @@ export class Demonstration {
     await cluster.stop();
     const receipts = await readReceipts(receiptsFile);
     const directories = cluster.members.map((member) => member.settings.dataDir);
-    const verdict = await withScans(directories, (scans) => verifyJournals(scans, receipts), [...receipts.keys()]);
+    const verdict = await withScans(directories, (scans) => verifyJournals(scans, receipts), { wanted: [...receipts.keys()] });
     const error = verdictError(verdict) ?? countError(verdict, replay, total, receipts.size);
     if (keep && error === null) await this.#uninterrupted(cluster.start());
     return { directory: this.#directory, receiptsFile, replay, failover, verdict, error };

@@ -1,5 +1,5 @@
 /** Whether the voters of a stopped member's cluster are still there. */
-import { parseAddress } from '../../config/index.js';
+import { parseAddress, peerAddressOf } from '../../config/index.js';
 import type { HeldDirectory } from '../../contracts/index.js';
 import { CoordinatorError } from '../../errors/index.js';
 import { probePeer } from '../../network/index.js';
@@ -12,7 +12,7 @@ export interface VoterFound {
   readonly id: string;
   /** Null for a voter that was said to be gone, and for this node itself. */
   readonly address: string | null;
-  /** `unclear` may be alive: a process that is stopped or hangs, or another one at its address. */
+  /** `unclear` may be alive: one that does not answer in time, or another one at its address. */
   readonly state: 'this node' | 'answers' | 'silent' | 'unclear' | 'gone';
   /** What was met at the address, where it is not the voter's own answer. */
   readonly found: string | null;
@@ -34,7 +34,7 @@ export async function findVoters(held: HeldDirectory, questions: VoterQuestions)
   checkNames(held, voters, questions);
   const known = voters.map((id) => {
     if (id === held.nodeId || questions.gone.includes(id)) return { id, address: null };
-    const given = questions.peers[id] ?? held.members.find((member) => member.id === id)?.address ?? null;
+    const given = peerAddressOf(questions.peers, id) ?? held.members.find((member) => member.id === id)?.address ?? null;
     if (given === null) throw usage(`the address of the voter ${id} is not in the directory; give --peer ${id}=HOST:PORT where it would answer, or --gone ${id} if it exists no more`);
     return { id, address: given };
   });

@@ -152,7 +152,7 @@ export class GroupComparison {
       // A receipt given again may not know its term any more.
       const sameTerm = receipt.term === term || receipt.term === 0n;
       if (receipt.group === this.group && receipt.index === index && receipt.offset === offset && sameTerm) {
-        receipt.found |= 1 << journal.member;
+        receipt.found |= 1n << BigInt(journal.member);
       } else if (index <= journal.group.commitIndex) {
         this.problems.add(
           'moved',

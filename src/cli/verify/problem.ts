@@ -1,6 +1,7 @@
 /** What can be wrong with a set of journals and receipts. */
 export type ProblemKind =
   | 'cluster' // the directories do not belong together
+  | 'settings' // the members had other settings that must be equal
   | 'damage' // a log is damaged
   | 'different' // two journals disagree below both commit marks
   | 'gap' // a journal lacks an entry below its commit mark

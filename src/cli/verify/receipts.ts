@@ -9,8 +9,8 @@ export interface Acknowledged {
   readonly offset: number;
   readonly term: bigint;
   readonly line: number;
-  /** Bit per member whose journal has the event just there. */
-  found: number;
+  /** Bit per member whose journal has the event just there; members are as many as directories were given. */
+  found: bigint;
 }
 
 /**
@@ -42,7 +42,7 @@ function take(receipts: Map<string, Acknowledged>, value: Record<string, unknown
   if ('error' in value || (value.lane !== undefined && value.lane !== 'ordered')) return;
   const { eventId, group = 0, index, offset = 0, term } = value;
   if (typeof eventId !== 'string' || typeof group !== 'number' || typeof offset !== 'number') throw new Error('it lacks eventId, group or offset');
-  const acknowledged = { group, index: BigInt(index as string), offset, term: BigInt(term as string), line, found: 0 };
+  const acknowledged = { group, index: BigInt(index as string), offset, term: BigInt(term as string), line, found: 0n };
   const earlier = receipts.get(eventId);
   if (earlier === undefined) receipts.set(eventId, acknowledged);
   else if (earlier.index !== acknowledged.index || earlier.offset !== offset || earlier.group !== group) {

@@ -54,7 +54,7 @@ function checkTogether(summaries: readonly LogSummary[], problems: Problems): vo
   let first: LogSummary | null = null;
   const directories = new Map<string, string>();
   for (const summary of summaries) {
-    const { nodeId, clusterId, directory, damage } = summary;
+    const { nodeId, clusterId, directory, windowEvents, damage } = summary;
     if (damage !== null) {
       // What a damaged log says of itself is not relied on.
       problems.add('damage', `the log in ${directory} is damaged in ${damage.segment || 'its files'} at byte ${damage.position}: ${damage.reason}`);
@@ -63,6 +63,9 @@ function checkTogether(summaries: readonly LogSummary[], problems: Problems): vo
     first ??= summary;
     if (clusterId !== first.clusterId) {
       problems.add('cluster', `${directory} belongs to the cluster ${clusterId}, ${first.directory} to ${first.clusterId}`);
+    }
+    if (windowEvents !== first.windowEvents) {
+      problems.add('settings', `${directory} has dedup.windowEvents ${windowEvents}, ${first.directory} ${first.windowEvents}, so that old duplicates count otherwise`);
     }
     const other = directories.get(nodeId);
     if (other !== undefined) problems.add('cluster', `${directory} and ${other} both belong to the node ${nodeId}`);
@@ -76,7 +79,7 @@ function checkReceipts(receipts: ReadonlyMap<string, Acknowledged>, summaries: r
   let missing = 0;
   let released = 0;
   for (const [eventId, receipt] of receipts) {
-    const has = (member: number): boolean => (receipt.found & (1 << member)) !== 0;
+    const has = (member: number): boolean => (receipt.found & (1n << BigInt(member))) !== 0n;
     const journals = summaries.map((summary) => summary.groups.find(({ group }) => group === receipt.group));
     const silent = (member: number): boolean => {
       const journal = journals[member];

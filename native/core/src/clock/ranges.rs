@@ -9,6 +9,13 @@ pub struct Ranges {
 impl Ranges {
     pub const EMPTY: Self = Self { list: Vec::new() };
 
+    /// `first..=last`.
+    pub fn of(first: u64, last: u64) -> Self {
+        let mut ranges = Self::default();
+        ranges.insert(first, last);
+        ranges
+    }
+
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

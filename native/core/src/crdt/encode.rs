@@ -84,7 +84,7 @@ pub(super) fn put_ranges(content: &mut Vec<u8>, ranges: &Ranges) {
     }
 }
 
-fn live_in<'a>(store: &'a Store, actor: usize, ranges: &'a Ranges) -> impl Iterator<Item = &'a super::store::Slot> {
+pub(super) fn live_in<'a>(store: &'a Store, actor: usize, ranges: &'a Ranges) -> impl Iterator<Item = &'a super::store::Slot> {
     let slots = store.lines.get(actor).map_or(&[][..], |line| &line.slots);
     let counter = |slot: &u32| store.slots[*slot as usize].counter;
     let mut from = 0;

@@ -2,7 +2,7 @@
 
 use super::batch::Batch;
 use super::compare::{self, Compared};
-use super::encode::encode;
+use super::encode::{encode, live_in};
 use super::touched::Touched;
 use super::types::{g_counter, lww_register, map, mv_register, or_set, pn_counter, two_phase_set, Shape, Type, STAMP_BYTES};
 use super::{CrdtError, Store, KEY_BYTES_MAX, VALUE_BYTES_MAX};
@@ -24,11 +24,14 @@ impl Object {
     /// `actor` makes the dots here: no other replica may have it, nor may it come back with an older state.
     pub fn new(shape: Shape, actor: &str, seed: u64) -> Result<Self, CrdtError> {
         let mut store = Store::new(seed, (shape.map && shape.of.is_keyed()).then_some(map::scope));
-        if actor.is_empty() || actor.len() > crate::clock::ACTOR_NAME_BYTES_MAX {
-            return Err(CrdtError::Limit { what: "bytes of an actor's name, and at least one", max: crate::clock::ACTOR_NAME_BYTES_MAX as u64 });
-        }
-        let me = store.intern(actor)?;
+        let me = intern(&mut store, actor)?;
         Ok(Self { shape, store, me })
+    }
+
+    /// From now on dots here are made by another actor; the same holds for it.
+    pub fn act_as(&mut self, actor: &str) -> Result<(), CrdtError> {
+        self.me = intern(&mut self.store, actor)?;
+        Ok(())
     }
 
     pub fn shape(&self) -> Shape {
@@ -89,6 +92,21 @@ impl Object {
     pub fn take_delta(&mut self) -> Option<Vec<u8>> {
         let fresh = std::mem::take(&mut self.store.fresh);
         (!fresh.is_empty()).then(|| encode(&self.store, self.shape, &fresh))
+    }
+
+    /// As `take_delta`, in as many deltas as it takes to keep each within so many bytes (but for a single larger fact). Taken
+    /// in their order, none of them takes away what a later one puts something else in the place of.
+    pub fn take_deltas(&mut self, bytes_max: usize) -> Vec<Vec<u8>> {
+        let fresh = std::mem::take(&mut self.store.fresh);
+        let (mut deltas, mut parts) = (Vec::new(), vec![fresh]);
+        while let Some(part) = parts.pop().filter(|part| !part.is_empty()) {
+            let delta = encode(&self.store, self.shape, &part);
+            match (delta.len() > bytes_max).then(|| halves(&self.store, &part)).flatten() {
+                Some((first, second)) => parts.extend([second, first]),
+                None => deltas.push(delta),
+            }
+        }
+        deltas
     }
 
     /// Whether `take_delta` would give anything.
@@ -274,6 +292,38 @@ impl Object {
         }
         Err(CrdtError::Type { found: self.shape.name(), expected: "a map".into() })
     }
+}
+
+fn intern(store: &mut Store, actor: &str) -> Result<ActorId, CrdtError> {
+    if actor.is_empty() || actor.len() > crate::clock::ACTOR_NAME_BYTES_MAX {
+        return Err(CrdtError::Limit { what: "bytes of an actor's name, and at least one", max: crate::clock::ACTOR_NAME_BYTES_MAX as u64 });
+    }
+    store.intern(actor)
+}
+
+/// Dots in two parts, neither empty: those that have facts before those that were removed, and else half of them each.
+fn halves(store: &Store, dots: &DottedVector) -> Option<(DottedVector, DottedVector)> {
+    let (mut facts, mut removed) = (DottedVector::default(), DottedVector::default());
+    for (actor, ranges) in dots.actors() {
+        live_in(store, actor.at(), ranges).for_each(|slot| facts.add(actor, slot.counter));
+        *removed.of_mut(actor) = ranges.without(facts.of(actor));
+    }
+    if !facts.is_empty() && !removed.is_empty() {
+        return Some((facts, removed));
+    }
+    let count: u64 = dots.actors().map(|(_, ranges)| ranges.count()).sum();
+    let (mut first, mut second, mut left) = (DottedVector::default(), DottedVector::default(), count / 2);
+    for (actor, ranges) in dots.actors() {
+        for (from, to) in ranges.iter() {
+            let taken = left.min(to - from + 1);
+            left -= taken;
+            if taken > 0 {
+                first.of_mut(actor).insert(from, from + taken - 1);
+            }
+            second.of_mut(actor).insert(from + taken, to);
+        }
+    }
+    (count > 1).then_some((first, second))
 }
 
 fn check_value(value: &[u8]) -> Result<&[u8], CrdtError> {

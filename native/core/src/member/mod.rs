@@ -9,6 +9,8 @@
 pub mod batch;
 pub mod open;
 
+use crate::causal::actor::Clock;
+use crate::causal::{is_origin, Lane, OriginView, FIRST_ORIGIN};
 use crate::event::Submission;
 use crate::ids::{EventId, GroupId, Index, MemberId, RequestId};
 use crate::machine::window::Place;
@@ -30,6 +32,7 @@ const UNMARK_TICKS: u64 = 200;
 
 pub struct Member<R: EntryReader> {
     groups: BTreeMap<GroupId, Group<R>>,
+    lane: Lane<R>,
     dirty: BTreeSet<GroupId>,
     /// What readers of a group have to learn with its next flush.
     moved: BTreeMap<GroupId, Moved>,
@@ -46,10 +49,10 @@ struct Moved {
 }
 
 impl<R: EntryReader> Member<R> {
-    pub fn new(groups: impl IntoIterator<Item = (GroupId, Group<R>)>) -> Self {
+    pub fn new(groups: impl IntoIterator<Item = (GroupId, Group<R>)>, lane: Lane<R>) -> Self {
         let groups: BTreeMap<_, _> = groups.into_iter().collect();
-        let dirty = groups.keys().copied().collect();
-        Self { groups, dirty, moved: BTreeMap::new(), ticks: 0, unmark_at: 0 }
+        let dirty = groups.keys().copied().chain([FIRST_ORIGIN]).collect();
+        Self { groups, lane, dirty, moved: BTreeMap::new(), ticks: 0, unmark_at: 0 }
     }
 
     pub fn group(&self, id: GroupId) -> Option<&Group<R>> {
@@ -58,6 +61,22 @@ impl<R: EntryReader> Member<R> {
 
     pub fn groups(&self) -> impl Iterator<Item = (GroupId, &Group<R>)> {
         self.groups.iter().map(|(id, group)| (*id, group))
+    }
+
+    pub fn lane(&self) -> &Lane<R> {
+        &self.lane
+    }
+
+    /// The causal lane, to give it an input; `FIRST_ORIGIN` is to be flushed then.
+    pub fn touch_lane(&mut self) -> &mut Lane<R> {
+        self.dirty.insert(FIRST_ORIGIN);
+        &mut self.lane
+    }
+
+    /// What readers of the causal lane have to learn after its flush: its origins, and what of them was delivered, each
+    /// where it has changed.
+    pub fn take_lane_news(&mut self) -> (Option<Vec<OriginView>>, Option<Clock>) {
+        (self.lane.take_origins(), self.lane.take_delivered().cloned())
     }
 
     /// A group to give an input to; it is to be flushed then.
@@ -69,6 +88,10 @@ impl<R: EntryReader> Member<R> {
 
     /// Flushes a group; the effects are to be carried out as its own.
     pub fn flush(&mut self, id: GroupId, now_us: u64, effects: &mut Effects) -> Result<(), GroupError> {
+        if id == FIRST_ORIGIN {
+            self.lane.flush(now_us, effects);
+            return Ok(());
+        }
         if let Some(moved) = self.moved.remove(&id) {
             effects.journal_first = moved.journal_first.or(effects.journal_first);
             effects.applied |= moved.applied;
@@ -123,6 +146,10 @@ impl<R: EntryReader> Member<R> {
             group.set_unsettled(&unsettled);
             group.tick();
         });
+        if let Some(first) = self.groups.get(&FIRST_GROUP) {
+            self.lane.set_table(first.machine().membership());
+        }
+        self.touch_lane().tick();
         self.ticks += 1;
         let marked = self.groups.values().any(Group::is_marked) && self.is_settled();
         if marked && self.ticks >= self.unmark_at {
@@ -146,7 +173,15 @@ impl<R: EntryReader> Member<R> {
         }
     }
 
+    /// Takes events for the causal lane.
+    pub fn publish(&mut self, submission: Submission, now_us: u64) {
+        self.touch_lane().submit(submission, now_us);
+    }
+
     pub fn withdraw(&mut self, id: GroupId, request: RequestId) -> bool {
+        if id == FIRST_ORIGIN {
+            return self.touch_lane().withdraw(request);
+        }
         self.touch(id).is_some_and(|group| group.withdraw(request))
     }
 
@@ -156,6 +191,9 @@ impl<R: EntryReader> Member<R> {
 
     pub fn receive(&mut self, from: MemberId, frame: Frame, now_us: u64, effects: &mut Effects) -> Result<(), Refused> {
         let id = frame.group;
+        if id == FIRST_ORIGIN {
+            return Ok(self.touch_lane().receive(from, &frame)?);
+        }
         let group = self.touch(id).ok_or(Refused::UnknownGroup { from, group: id })?;
         let known = group.was_put_back().is_some();
         let received = group.receive(from, frame, now_us, effects);
@@ -167,20 +205,26 @@ impl<R: EntryReader> Member<R> {
 
     pub fn link_up(&mut self, member: MemberId) {
         self.touch_all().for_each(|group| group.link_up(member));
+        self.touch_lane().link_up(member);
     }
 
     pub fn link_down(&mut self, member: MemberId) {
         self.touch_all().for_each(|group| group.link_down(member));
+        self.touch_lane().link_down(member);
     }
 
     /// Frames to a member were dropped, on a connection that stays.
     pub fn overflowed(&mut self, member: MemberId) {
         self.touch_all().for_each(|group| group.overflowed(member));
+        self.touch_lane().overflowed(member);
     }
 
     /// A batch is on disk.
     pub fn finished(&mut self, finished: &Finished, effects: &mut Effects) {
         for (id, number) in &finished.persisted {
+            if *id == FIRST_ORIGIN {
+                self.touch_lane().persisted(*number);
+            }
             if let Some(group) = self.touch(*id) {
                 group.persisted(*number);
             }
@@ -210,6 +254,15 @@ impl<R: EntryReader> Member<R> {
         done
     }
 
+    /// A reader has met damage.
+    pub fn unreadable(&mut self, id: GroupId, index: Index) {
+        if is_origin(id) {
+            self.touch_lane().unreadable(id, index);
+        } else if let Some(group) = self.touch(id) {
+            group.unreadable(index);
+        }
+    }
+
     /// Hands leadership of every group that this member leads to others; false where nobody can take one.
     pub fn hand_over(&mut self) -> bool {
         // All of them are asked, whatever one answers.
@@ -228,11 +281,11 @@ impl<R: EntryReader> Member<R> {
 
     /// Bytes of requests waiting here for their ends, over all groups.
     pub fn pending_bytes(&self) -> usize {
-        self.groups.values().map(Group::pending_bytes).sum()
+        self.groups.values().map(Group::pending_bytes).sum::<usize>() + self.lane.pending_bytes()
     }
 
-    /// Highest hybrid clock that any group has seen.
+    /// Highest hybrid clock that any group has seen, or the causal lane.
     pub fn hlc(&self) -> u64 {
-        self.groups.values().map(|group| group.machine().hlc()).max().unwrap_or(0)
+        self.groups.values().map(|group| group.machine().hlc()).fold(self.lane.hlc(), u64::max)
     }
 }

@@ -4,26 +4,31 @@
 //! them. So a member's configuration never depends on what its settings say later, and one that joins, whose log is
 //! empty, always begins with a snapshot from a leader.
 
-use super::Member;
+use super::{Member, FIRST_GROUP};
+use crate::entry;
+use crate::event::SubmissionKind;
+use crate::causal::{is_origin, Lane, LaneConfig};
 use crate::ids::{GroupId, Index, MemberId, Term};
 use crate::log::{
-    Disk, GroupRecovery, HardState, Log, LogError, LogOptions, LogReader, Op, Recovery, SnapshotMark, Wanted,
+    Disk, GroupRecovery, HardState, Log, LogEntry, LogError, LogOptions, LogReader, Op, Recovery, SnapshotMark, Wanted,
 };
 use crate::machine::{Machine, MachineLimits};
-use crate::membership::Membership;
+use crate::membership::{Membership, Role};
 use crate::ordered::conf::Conf;
 use crate::ordered::snapshots::SnapshotPolicy;
 use crate::ordered::{Group, GroupConfig, GroupError};
 use crate::plants::{self, CorePlant};
 use crate::snapshot::keeper::Keeper;
 use crate::snapshot::{SnapshotError, SnapshotMeta};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use thiserror::Error;
 
 /// Index and term that stand for the founding.
 pub const FOUNDED_AT: Index = Index(1);
 const FOUNDED_IN: Term = Term(1);
+/// Bytes of entries looked through at a time.
+const SCAN_BYTES: u64 = 1024 * 1024;
 
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -38,6 +43,11 @@ pub enum OpenError {
     /// Events of the others would not be found, and they would take no part in what is agreed there.
     #[error("the directory holds {held} groups, and the settings say groups: {asked}; set it to {held}")]
     FewerGroups { held: u32, asked: u32 },
+    /// Each member would begin the new groups with the members that it knows of.
+    #[error("the directory holds {held} groups, and the settings say groups: {asked}; more can be had only while the members are those that the cluster was founded with and that the settings name; set it to {held}")]
+    MoreGroups { held: u32, asked: u32 },
+    #[error("the directory holds {held} groups, and its log may have forgotten something, so that groups: {asked} cannot be had yet; start with {held} until the other members have settled it")]
+    MoreGroupsUnsettled { held: u32, asked: u32 },
     /// The log needs a snapshot that is not there, or was not readable.
     #[error("group {group} goes on from a snapshot at {index}, which cannot be read: {source}")]
     StateLost { group: GroupId, index: Index, source: SnapshotError },
@@ -63,10 +73,26 @@ pub struct MemberConfig {
     /// See `GroupConfig`.
     pub read_lease_us: u64,
     pub log: LogOptions,
+    pub causal: CausalConfig,
     /// Everything random comes from here.
     pub seed: u64,
     /// Random; becomes the directory's id when it is new.
     pub fresh_directory_id: [u8; 16],
+}
+
+/// Settings of the causal lane (see `LaneConfig`).
+#[derive(Clone, Copy, Debug)]
+pub struct CausalConfig {
+    pub continuity_ticks: u64,
+    pub gossip_ticks: u64,
+    pub fetch_ticks: u64,
+    pub buffer_entries: usize,
+}
+
+impl Default for CausalConfig {
+    fn default() -> Self {
+        Self { continuity_ticks: 50, gossip_ticks: 2, fetch_ticks: 10, buffer_entries: 1_000 }
+    }
 }
 
 /// A directory that was recovered, and founded if it was new.
@@ -89,7 +115,8 @@ pub fn recover<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Recovered
         salt_seed: config.seed,
     };
     let (mut log, mut recovery) = Log::open(disk.clone(), config.log.clone(), wanted)?;
-    let (held, asked) = (recovery.groups.keys().next_back().map_or(0, |last| last.0 + 1), config.groups.max(1));
+    let ordered = || recovery.groups.keys().filter(|id| !is_origin(**id));
+    let (held, asked) = (ordered().next_back().map_or(0, |last| last.0 + 1), config.groups.max(1));
     if held > asked {
         return Err(OpenError::FewerGroups { held, asked });
     }
@@ -102,9 +129,7 @@ pub fn recover<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Recovered
         log.set_unsettled()?;
         recovery.unsettled = true;
     }
-    // Of a directory that joined and was ended before it had every group, the rest comes from their leaders too.
-    let half_joined = recovery.unsettled && held > 0;
-    if !config.joins && !half_joined && !new.is_empty() {
+    if !config.joins && !new.is_empty() && founds(&log, &keeper, &recovery, config, held)? {
         found(&new, &keeper, config)?;
         log.append(&new.iter().flat_map(|group| founding_ops(*group)).collect::<Vec<_>>())?;
         recovery.groups.extend(new.into_iter().map(|group| (group, founded_log())));
@@ -112,12 +137,54 @@ pub fn recover<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Recovered
     Ok(Recovered { log, keeper, recovery, begun_again })
 }
 
+/// Whether a directory is to found the groups that it does not have.
+fn founds<D: Disk>(log: &Log<D>, keeper: &Keeper<D>, recovery: &Recovery, config: &MemberConfig, held: u32) -> Result<bool, OpenError> {
+    let asked = config.groups.max(1);
+    match (held, recovery.unsettled) {
+        (0, false) => Ok(true),
+        // It was to join, whether it is told so again or not.
+        (0, true) => Ok(false),
+        _ => match (as_founded(log, keeper, recovery, config), recovery.unsettled) {
+            (true, false) => Ok(true),
+            (true, true) => Err(OpenError::MoreGroupsUnsettled { held, asked }),
+            // It has joined, and was ended before it had every group: the rest comes from their leaders too.
+            (false, true) => Ok(false),
+            (false, false) => Err(OpenError::MoreGroups { held, asked }),
+        },
+    }
+}
+
+/// Whether the members are still those that the cluster was founded with, and the settings name them: so every member
+/// begins a new group alike. What is not committed yet counts as if it were.
+fn as_founded<D: Disk>(log: &Log<D>, keeper: &Keeper<D>, recovery: &Recovery, config: &MemberConfig) -> bool {
+    let found = recovery.groups.get(&FIRST_GROUP);
+    let Some((found, (snapshot, _))) = found.and_then(|found| Some((found, found.snapshot?))) else { return false };
+    let Ok((_, machine)) = keeper.load(FIRST_GROUP, snapshot, config.seed) else { return false };
+    let table = machine.membership();
+    let named: BTreeSet<MemberId> = config.founders.iter().map(|(name, _)| MemberId::of(name)).collect();
+    let voters = table.iter().filter(|(id, member)| member.role == Role::Voter && named.contains(id)).count();
+    if voters != named.len() || table.iter().count() != named.len() {
+        return false;
+    }
+    let reader = log.reader();
+    let mut next = snapshot.0 + 1;
+    while next <= found.last_index.0 {
+        let Ok(entries) = reader.entries(FIRST_GROUP, Index(next), Index(found.last_index.0 + 1), SCAN_BYTES) else { return false };
+        next += entries.len().max(1) as u64;
+        let changes = |entry: &LogEntry| entry.kind != 0 || entry::unpack(&entry.data).is_ok_and(|list| list.iter().any(|one| one.kind() == SubmissionKind::Members));
+        if entries.iter().any(changes) {
+            return false;
+        }
+    }
+    true
+}
+
 /// Empties the logs that have lost the mark they began with: no entry tells what it said, and nobody else has one in its
 /// place. The members, and the state, come with a snapshot from a leader; until then such a member is as one that joins.
 fn begin_again<D: Disk>(log: &mut Log<D>, recovery: &Recovery, config: &MemberConfig) -> Result<BTreeMap<GroupId, GroupRecovery>, LogError> {
     let alone = !config.joins && config.founders.len() < 2;
     let lost = |id: &GroupId| recovery.damaged.iter().any(|range| range.group == *id && range.first <= FOUNDED_AT);
-    let headless = |(id, found): &(&GroupId, &GroupRecovery)| found.snapshot.is_none() && found.last_index > Index(0) && lost(id);
+    let headless = |(id, found): &(&GroupId, &GroupRecovery)| !is_origin(**id) && found.snapshot.is_none() && found.last_index > Index(0) && lost(id);
     let begun = |(id, found): (&GroupId, &GroupRecovery)| {
         (*id, GroupRecovery { hard_state: HardState { commit: Index(0), ..found.hard_state }, ..empty_log() })
     };
@@ -166,7 +233,22 @@ pub fn start<D: Disk>(recovered: &Recovered<D>, config: &MemberConfig) -> Result
         group.damaged(&log_of, &lost);
         groups.push((id, group));
     }
-    Ok(Member::new(groups))
+    Ok(Member::new(groups, Lane::open(lane_config(config, recovery), recovery, log.reader())))
+}
+
+fn lane_config(config: &MemberConfig, recovery: &Recovery) -> LaneConfig {
+    let life = life_of(config);
+    LaneConfig {
+        me: MemberId::of(&config.node_id),
+        node_id: config.node_id.clone(),
+        life,
+        fresh_incarnation: (life as u32).max(1),
+        unsettled: recovery.unsettled,
+        continuity_ticks: config.causal.continuity_ticks,
+        gossip_ticks: config.causal.gossip_ticks,
+        fetch_ticks: config.causal.fetch_ticks,
+        buffer_entries: config.causal.buffer_entries,
+    }
 }
 
 fn check_ids(founders: &[(String, String)]) -> Result<(), OpenError> {
@@ -204,7 +286,7 @@ fn found<D: Disk>(groups: &[GroupId], keeper: &Keeper<D>, config: &MemberConfig)
     let voters = config.founders.iter().map(|(name, _)| MemberId::of(name)).collect();
     let conf = Conf::of_voters(voters);
     for group in groups {
-        let table = match *group == super::FIRST_GROUP {
+        let table = match *group == FIRST_GROUP {
             true => Membership::founded(&config.founders),
             false => Membership::default(),
         };

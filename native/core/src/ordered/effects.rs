@@ -70,6 +70,18 @@ pub enum End {
     Barrier { applied: Index },
     /// Taken back before any leader saw it.
     Withdrawn,
+    /// Of the causal lane: on disk and delivered here.
+    Kept {
+        /// As clocks spell it.
+        actor: String,
+        incarnation: u32,
+        counter: Index,
+        /// Of its first event among those of the entry.
+        offset: u32,
+        hlc: u64,
+        /// The entry and all that it follows.
+        clock: Vec<(String, u64)>,
+    },
     /// A member command that the leader did not propose; nothing was changed.
     Declined(MemberRefused),
 }

@@ -111,6 +111,8 @@ impl<R: EntryReader> Group<R> {
             let least = self.conf.proven().min(self.conf_since.1);
             self.lease.end(now_us);
             self.conf_since = (Index(entry.index), least);
+            // A restart that has forgotten it would need those who have gone since.
+            self.commit_wanted = true;
             self.conf = Arc::new(Conf::from_raft(&state));
             self.raw.mut_store().set_conf(state);
             // A learner that is promoted was counted on by nobody before.
@@ -247,13 +249,15 @@ impl<R: EntryReader> Group<R> {
     pub(super) fn tells_removed(&mut self, from: MemberId) -> bool {
         // Of several groups, one may not have come here yet: it does not know whether it still needs that member.
         // Nor does one whose configuration may be of long ago: who was added since may be needed until it has gone again.
+        // Nor does a learner know: its leader may be of long ago, and those who have removed the sender may need it again where
+        // they have lost their commit marks.
         let present = self.settling.is_none() && self.leader.is_some();
-        let knows = present && !self.conf.voters.is_empty() && !self.conf.contains(from);
+        let knows = present && self.conf.voters.contains(&self.config.me) && !self.conf.contains(from);
         if self.goal().role(from) != Some(Role::Removed) || !knows {
             return false;
         }
         // Whoever is told goes for good: a restart here must not need its vote to learn that it has gone.
-        if self.persisted_commit < self.conf_since.0 {
+        if self.durable_commit < self.conf_since.0 {
             self.commit_wanted = true;
             return true;
         }

@@ -58,7 +58,7 @@ use raft::eraftpb::MessageType;
 use raft::{RawNode, StateRole};
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -155,7 +155,13 @@ pub struct Group<R: EntryReader> {
     drawn_for: Option<(u64, u64, StateRole)>,
     leader: Option<MemberId>,
     term: Term,
+    /// The commit mark as last handed to the log, and as it is on disk.
     persisted_commit: Index,
+    durable_commit: Index,
+    /// Marks on their way: number of the write, commit index.
+    marks_under_way: VecDeque<(u64, Index)>,
+    /// Number of the last ready.
+    last_number: u64,
     ticks: u64,
     idle_ticks: u32,
     /// The request that has waited longest, and since how many ticks it is that.
@@ -263,6 +269,9 @@ impl<R: EntryReader> Group<R> {
             leader: None,
             term,
             persisted_commit,
+            durable_commit: persisted_commit,
+            marks_under_way: VecDeque::new(),
+            last_number: 0,
             ticks: 0,
             idle_ticks: 0,
             oldest: None,
@@ -418,6 +427,10 @@ impl<R: EntryReader> Group<R> {
 
     /// A write is on disk (rule R1: not earlier).
     pub fn persisted(&mut self, number: u64) {
+        while let Some((_, commit)) = self.marks_under_way.front().filter(|(write, _)| *write <= number) {
+            self.durable_commit = *commit;
+            self.marks_under_way.pop_front();
+        }
         if let Some(released) = self.persistence.persisted(number) {
             self.release(released);
         }
@@ -527,7 +540,7 @@ impl<R: EntryReader> Group<R> {
         }
         let changes_vote = ready.must_sync() && hard.as_ref().is_some_and(|_| self.vote_changed(&known));
         if changes_vote || !ops.is_empty() {
-            ops.push(self.hard_state_op(&known));
+            ops.push(self.hard_state_op(&known, number));
         }
         if let Some(hard) = hard {
             self.raw.mut_store().set_hard_state(hard);
@@ -544,6 +557,7 @@ impl<R: EntryReader> Group<R> {
         let writes = !ops.is_empty();
         let written = Written { number, writes, last, changes_vote, installs };
         let released = self.persistence.hold(written, replaced.or(cut), waiting);
+        self.last_number = number;
         if writes {
             self.idle_ticks = 0;
             effects.writes.push(Write { group: self.config.group, number, ops, purpose: Purpose::Usual });
@@ -583,8 +597,9 @@ impl<R: EntryReader> Group<R> {
         }
     }
 
-    fn hard_state_op(&mut self, hard: &raft::eraftpb::HardState) -> Op {
+    fn hard_state_op(&mut self, hard: &raft::eraftpb::HardState, number: u64) -> Op {
         self.persisted_commit = Index(hard.commit);
+        self.marks_under_way.push_back((number, self.persisted_commit));
         let state =
             HardState { term: Term(hard.term), vote: MemberId(hard.vote), commit: Index(hard.commit) };
         Op::HardState { group: self.config.group, state }
@@ -604,8 +619,10 @@ impl<R: EntryReader> Group<R> {
     pub fn write_commit(&mut self, effects: &mut Effects) {
         let hard = self.raw.raft.hard_state();
         if hard.commit > self.persisted_commit.0 && !self.is_repairing() {
-            let op = self.hard_state_op(&hard);
-            effects.writes.push(Write { group: self.config.group, number: 0, ops: vec![op], purpose: Purpose::Usual });
+            // It is told of as the write before it is, once more.
+            let number = self.last_number;
+            let op = self.hard_state_op(&hard, number);
+            effects.writes.push(Write { group: self.config.group, number, ops: vec![op], purpose: Purpose::Usual });
         }
     }
 

@@ -54,6 +54,8 @@ pub enum Refused {
     Invented { from: MemberId, index: Index, last: Index },
     #[error("submission of group {found} in a frame of group {expected}")]
     Group { found: GroupId, expected: GroupId },
+    #[error("{from} sends what belongs to the causal lane in a frame of group {group}")]
+    Lane { from: MemberId, group: GroupId },
     #[error("body of {0} bytes for its kind")]
     Length(usize),
 }
@@ -114,6 +116,9 @@ impl<R: EntryReader> Group<R> {
                 *applied = index.max(*applied);
                 self.settle_strong(now_us, effects);
                 Ok(())
+            }
+            FrameKind::Entries | FrameKind::Held | FrameKind::Pull | FrameKind::OriginQuery | FrameKind::OriginAnswer => {
+                Err(Refused::Lane { from, group: frame.group })
             }
             FrameKind::SnapshotOffer => self.receive_offer(from, &frame, effects),
             FrameKind::SnapshotPull => self.receive_pull(from, &frame, effects),

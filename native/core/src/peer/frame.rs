@@ -48,6 +48,15 @@ pub enum FrameKind {
     Standing = 19,
     /// What was known of that.
     StandingAnswer = 20,
+    /// Of the causal lane: entries of an origin.
+    Entries = 21,
+    /// What of every origin the sender has on disk.
+    Held = 22,
+    /// Entries of an origin are asked for.
+    Pull = 23,
+    /// What the receiver has of the sender's own origins is asked for.
+    OriginQuery = 24,
+    OriginAnswer = 25,
 }
 
 #[derive(Clone, Debug)]
@@ -137,6 +146,11 @@ impl Assembler {
             18 => FrameKind::HashAnswer,
             19 => FrameKind::Standing,
             20 => FrameKind::StandingAnswer,
+            21 => FrameKind::Entries,
+            22 => FrameKind::Held,
+            23 => FrameKind::Pull,
+            24 => FrameKind::OriginQuery,
+            25 => FrameKind::OriginAnswer,
             other => return Err(FrameError::Kind(other)),
         };
         Ok(Frame { kind, group: GroupId(u32_at(&frame, 12)), body: frame.slice(FRAME_HEADER_BYTES..) })

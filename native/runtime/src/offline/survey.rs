@@ -7,6 +7,7 @@ use crate::disk::{FileDisk, Mode};
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+use vexfs_core::causal::is_origin;
 use vexfs_core::ids::{EventId, GroupId, Index, Term};
 use vexfs_core::log::ScanSummary;
 use vexfs_core::member::FIRST_GROUP;
@@ -45,7 +46,7 @@ pub struct GroupSurvey {
 
 pub struct Survey {
     pub log: ScanSummary,
-    /// Every group the log has records of, and the first.
+    /// Every ordered group the log has records of, and the first.
     pub groups: BTreeMap<GroupId, GroupSurvey>,
 }
 
@@ -57,6 +58,9 @@ pub fn survey(dir: &Path, window_events: usize, wanted: &[EventId]) -> Result<Su
     let mut groups = BTreeMap::from([(FIRST_GROUP, begin(FIRST_GROUP))]);
     let log = ahead::scan(&*disk, &mut |record| {
         let group = record.group();
+        if is_origin(group) {
+            return Ok(());
+        }
         let (replay, survey) = groups.entry(group).or_insert_with(|| begin(group));
         replay.take(record, &mut |row| survey.add(&row, &wanted))
     })?;

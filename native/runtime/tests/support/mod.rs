@@ -13,7 +13,7 @@ use vexfs_core::ids::{GroupId, Index};
 use vexfs_core::journal::Window;
 use vexfs_core::log::LogOptions;
 use vexfs_core::machine::MachineLimits;
-use vexfs_core::member::open::MemberConfig;
+use vexfs_core::member::open::{CausalConfig, MemberConfig};
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 use vexfs_core::ordered::status::GroupStatus;
 use vexfs_runtime::node::{Node, NodeConfig};
@@ -39,6 +39,7 @@ fn config(dir: &Path, name: &str, snapshot_entries: u64, limits: MachineLimits) 
             limits,
             snapshots: SnapshotPolicy { entries: snapshot_entries, keep_entries: 10, ..SnapshotPolicy::default() },
             read_lease_us: 0,
+            causal: CausalConfig::default(),
             log: LogOptions { segment_bytes: 64 * 1024, spare_segments: 1, reserve_bytes: 0 },
             seed: u64::from(name.as_bytes()[0]),
             fresh_directory_id: [name.as_bytes()[0]; 16],

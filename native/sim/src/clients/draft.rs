@@ -9,6 +9,8 @@ use vexfs_core::machine::consumer::Position;
 #[derive(Clone, Debug)]
 pub struct Draft {
     pub kind: SubmissionKind,
+    /// As submissions spell it: below 2 it is for the causal lane.
+    pub level: u8,
     pub group: GroupId,
     pub session: SessionId,
     pub first_sequence: u64,
@@ -21,7 +23,7 @@ pub struct Draft {
 impl Draft {
     pub fn events(group: GroupId, events: Vec<EventId>) -> Self {
         let kind = SubmissionKind::Events;
-        Self { kind, group, session: SessionId::NONE, first_sequence: 0, acknowledged: 0, events, consumer: None }
+        Self { kind, level: 2, group, session: SessionId::NONE, first_sequence: 0, acknowledged: 0, events, consumer: None }
     }
 
     /// What a packed submission says, but for consumers.
@@ -33,6 +35,11 @@ impl Draft {
         };
         let draft = Self { kind: submission.kind(), ..Self::events(submission.group(), events) };
         draft.in_session(submission.session(), submission.first_sequence(), submission.acknowledged_through())
+    }
+
+    /// For the causal lane.
+    pub fn kept(level: u8, events: Vec<EventId>) -> Self {
+        Self { level, ..Self::events(GroupId(0), events) }
     }
 
     pub fn fence(group: GroupId, id: EventId) -> Self {
@@ -53,7 +60,7 @@ impl Draft {
             (_, Some((name, epoch, place))) => (0, consumer_body(name, *epoch, *place)),
             _ => (self.events.len() as u32, self.events.iter().map(|id| record(*id)).collect::<Vec<_>>().concat()),
         };
-        let mut bytes = vec![1, self.kind as u8, 2, origin.len() as u8];
+        let mut bytes = vec![1, self.kind as u8, self.level, origin.len() as u8];
         let length = SUBMISSION_HEADER_BYTES + origin.len() + body.len();
         bytes.extend_from_slice(&(length as u32).to_le_bytes());
         bytes.extend_from_slice(&self.group.0.to_le_bytes());
@@ -65,7 +72,8 @@ impl Draft {
         bytes.extend_from_slice(origin.as_bytes());
         bytes.extend_from_slice(&body);
         vexfs_core::event::stamp(&mut bytes, MemberId::of(origin), request, hlc);
-        Submission::parse(Bytes::from(bytes)).ok()
+        let parse = if self.level < 2 { Submission::parse_causal } else { Submission::parse };
+        parse(Bytes::from(bytes)).ok()
     }
 }
 

@@ -111,14 +111,14 @@ pub fn read_all(world: &World, node: usize, group: GroupId) -> Result<Option<Vec
     Ok(Some(all))
 }
 
-fn number(bytes: &[u8], at: usize) -> u64 {
+pub(super) fn number(bytes: &[u8], at: usize) -> u64 {
     bytes[at..].first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
-fn small(bytes: &[u8], at: usize) -> u32 {
+pub(super) fn small(bytes: &[u8], at: usize) -> u32 {
     bytes[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes))
 }
 
-fn big(bytes: &[u8], at: usize) -> u128 {
+pub(super) fn big(bytes: &[u8], at: usize) -> u128 {
     bytes[at..].first_chunk().map_or(0, |bytes| u128::from_be_bytes(*bytes))
 }

@@ -1,9 +1,12 @@
-//! What uses the cluster: publishers, readers with barriers, subscriptions and named consumers. Each has a stream of
+//! What uses the cluster: publishers, readers with barriers, subscriptions and named consumers; publishers and readers of
+//! the causal lane. Each has a stream of
 //! chance of its own, and hops between members.
 
 pub mod consumer;
 pub mod draft;
 pub mod journal;
+pub mod lane_publisher;
+pub mod lane_reader;
 pub mod operator;
 pub mod publisher;
 pub mod subscriber;
@@ -11,6 +14,8 @@ pub mod subscriber;
 use crate::queue::Event;
 use crate::world::World;
 use consumer::Consumer;
+use lane_publisher::LanePublishers;
+use lane_reader::LaneReader;
 use operator::Operator;
 use publisher::Publishers;
 use subscriber::Subscriber;
@@ -19,6 +24,8 @@ pub struct Clients {
     publishers: Publishers,
     subscribers: Vec<Subscriber>,
     consumers: Vec<Consumer>,
+    lane_publishers: LanePublishers,
+    lane_readers: Vec<LaneReader>,
     operator: Operator,
 }
 
@@ -30,12 +37,18 @@ impl Clients {
             publishers: Publishers::new(seed, setup.publishers, setup.pace_us),
             subscribers: (0..setup.subscribers).map(|number| Subscriber::new(setup, number)).collect(),
             consumers: (0..setup.consumers).map(|number| Consumer::new(seed, number)).collect(),
+            lane_publishers: LanePublishers::new(setup),
+            lane_readers: (0..setup.causal).map(|number| LaneReader::new(seed, number)).collect(),
             operator: Operator::new(seed),
         };
         let counts = (setup.publishers, setup.subscribers, setup.consumers);
         (0..counts.0).for_each(|number| world.events.at(400_000, Event::Publisher { number: number as u8 }));
         (0..counts.1).for_each(|number| world.events.at(500_000, Event::Subscriber { number: number as u8 }));
         (0..counts.2).for_each(|number| world.events.at(600_000, Event::Consumer { number: number as u8 }));
+        for number in 0..world.setup.causal as u8 {
+            world.events.at(450_000, Event::LanePublisher { number });
+            world.events.at(550_000, Event::LaneReader { number });
+        }
         if world.setup.founders < world.setup.members {
             world.events.at(700_000, Event::Operator);
         }
@@ -48,12 +61,14 @@ impl Clients {
             Event::Publisher { number } => self.publishers.act(world, number as usize),
             Event::Subscriber { number } => self.subscribers[number as usize].act(world),
             Event::Consumer { number } => self.consumers[number as usize].act(world),
+            Event::LanePublisher { number } => self.lane_publishers.act(world, number as usize),
+            Event::LaneReader { number } => self.lane_readers[number as usize].act(world),
             Event::Operator => self.operator.act(world),
             _ => return,
         };
         let at_us = world.now_us + gap_us;
         // Subscriptions go on while the cluster heals; nothing new is asked of it then.
-        if at_us < world.setup.until_us || matches!(event, Event::Subscriber { .. }) {
+        if at_us < world.setup.until_us || matches!(event, Event::Subscriber { .. } | Event::LaneReader { .. }) {
             world.events.at(at_us, event);
         }
     }

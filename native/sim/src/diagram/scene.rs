@@ -16,7 +16,7 @@ const WINDOW_US: u64 = 2_000_000;
 const BEYOND_US: u64 = 15_000;
 
 /// Kinds of frames that share a colour, and a filter, by the name of that colour.
-pub static GROUPS: [(&str, &[&str]); 11] = [
+pub static GROUPS: [(&str, &[&str]); 12] = [
     ("append", &["Append", "AppendResponse"]),
     ("heartbeat", &["Heartbeat", "HeartbeatResponse"]),
     ("vote", &["RequestVote", "RequestVoteResponse", "RequestPreVote", "RequestPreVoteResponse", "TimeoutNow", "Transfer"]),
@@ -27,6 +27,7 @@ pub static GROUPS: [(&str, &[&str]); 11] = [
     ("repair", &["RepairQuery", "RepairAnswer", "TermQuery", "TermAnswer"]),
     ("compare", &["HashReport", "HashQuery", "HashAnswer", "Standing", "StandingAnswer"]),
     ("member", &["Removed"]),
+    ("causal", &["Entries", "Held", "Pull", "OriginQuery", "OriginAnswer"]),
     ("other", &[]),
 ];
 

@@ -126,6 +126,7 @@ fn carry_out(world: &mut World, fault: &Fault) -> bool {
         }
         FaultKind::CleanRestart if runs => {
             let now_us = world.now_us;
+            world.flush(node);
             // What cannot be written at the close is lost like any unsynced write.
             let _ = world.members[node].close(now_us);
             world.ended(node);
@@ -232,6 +233,7 @@ fn lie(world: &mut World, fault: &Fault, damage: Damage, loses: bool) -> bool {
     }
     if loses {
         member.struck = true;
+        member.note_loss(world.now_us);
         member.lost = Some(farther(member.lost.as_deref(), member.shadow.reach()));
     }
     world.say(Happening::Damage { node, what });
@@ -290,6 +292,7 @@ fn empty(world: &mut World, node: usize, length_us: u64) -> bool {
     end(world, node, 0, true);
     world.plan_start(node, length_us);
     world.members[node].replace_disk(&world.setup);
+    world.members[node].note_loss(world.now_us);
     true
 }
 
@@ -311,6 +314,7 @@ fn roll_back(world: &mut World, node: usize, length_us: u64) -> bool {
     world.plan_start(node, length_us);
     let member = &mut world.members[node];
     member.put_back = true;
+    member.note_loss(world.now_us);
     if let Some((mut disk, shadow)) = member.set_aside.take() {
         disk.end_process();
         member.lost = Some(farther(member.lost.as_deref(), member.shadow.reach()));

@@ -9,3 +9,11 @@ pub fn check(world: &mut World, node: usize, stamp: u64) {
         world.history.violate("clocks_follow", format!("{node} stamps {stamp:x}, it had seen {seen:x}"));
     }
 }
+
+/// As `check`, of an event for the causal lane: what its member has delivered was seen in whichever life.
+pub fn check_lane(world: &mut World, node: usize, stamp: u64) {
+    let seen = world.members[node].stamp_delivered;
+    if stamp <= seen {
+        world.history.violate("clocks_follow", format!("{node} stamps {stamp:x}, it had delivered {seen:x}"));
+    }
+}

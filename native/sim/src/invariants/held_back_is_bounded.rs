@@ -3,6 +3,7 @@
 //! is live was written. Moving all of it once takes up to twice that, since batches are padded to blocks, and what is
 //! live grows meanwhile; histories without the planted bug come to twice.
 
+use crate::invariants::origins_converge;
 use crate::member::UPKEEP;
 use crate::world::World;
 
@@ -25,6 +26,10 @@ pub struct Excess {
 /// Judges a batch that is on disk; `marked`: with a snapshot mark.
 pub fn check(world: &mut World, node: usize, marked: bool) {
     let segment = world.setup.segment_bytes;
+    if origins_converge::has_lost_for_good(world, node) {
+        // What nobody has any more of an origin's log cannot be moved, and stays in the way until the log can go (rule R11).
+        return;
+    }
     let Some(running) = &mut world.members[node].running else { return };
     if running.excess.is_none() && !marked {
         return;

@@ -43,8 +43,10 @@ pub fn check(world: &mut World, node: usize, group: GroupId, status: &GroupStatu
 
 /// Nobody is answered from a state that is not the others'.
 pub fn check_end(world: &mut World, node: usize, completion: &Completion) {
-    let isolated = world.members[node].group(completion.group).and_then(|group| group.isolated());
-    if let (Some(first), End::Applied { .. } | End::Barrier { .. }) = (isolated, &completion.end) {
+    if !matches!(completion.end, End::Applied { .. } | End::Barrier { .. }) {
+        return;
+    }
+    if let Some(first) = world.members[node].group(completion.group).and_then(|group| group.isolated()) {
         let what = format!("{node} answers request {}, and is isolated from entry {first} on", completion.request);
         world.history.violate("minority_is_isolated", what);
     }

@@ -4,13 +4,18 @@
 pub mod acknowledged_is_durable;
 pub mod alarms_are_true;
 pub mod barrier_is_real_time;
+pub mod causal_order;
+pub mod clocks_cover_the_past;
 pub mod clocks_follow;
 pub mod commit_is_final;
 pub mod commits_own_term;
 pub mod configurations_agree;
 pub mod consumers;
+pub mod delivered_stays_delivered;
+pub mod dots_are_unique;
 pub mod duplicates_keep_first_place;
 pub mod election_safety;
+pub mod events_come_once;
 pub mod exactly_once;
 pub mod fence_is_final;
 pub mod groups_are_apart;
@@ -19,11 +24,14 @@ pub mod hashes_agree;
 pub mod healing;
 pub mod held_back_is_bounded;
 pub mod journals_are_kept;
+pub mod kept_is_durable;
 pub mod leader_completeness;
 pub mod log_matching;
 pub mod memory_is_bounded;
 pub mod minority_is_isolated;
 pub mod one_change_at_a_time;
+pub mod origins_converge;
+pub mod own_events_leave_from_disk;
 pub mod receipts_are_modest;
 pub mod recovery_is_faithful;
 pub mod repair_is_faithful;
@@ -33,9 +41,10 @@ pub mod strong_is_applied;
 pub mod subscriptions_are_complete;
 pub mod withdrawn_is_absent;
 
-use crate::clients::{journal, operator};
+use crate::clients::{journal, lane_reader, operator};
 use crate::history::{Asked, State};
 use crate::world::World;
+use vexfs_core::causal::actor::Actor;
 use vexfs_core::ids::{GroupId, Index};
 use vexfs_core::ordered::effects::{Completion, End};
 
@@ -53,6 +62,12 @@ pub fn after_flush(world: &mut World, node: usize, group: GroupId) {
     if status.applied >= world.history.of(group).observed {
         journal::observe(world, node, group);
     }
+}
+
+/// As `after_flush`, of the causal lane.
+pub fn after_lane_flush(world: &mut World, node: usize) {
+    delivered_stays_delivered::check(world, node);
+    memory_is_bounded::check(world, node);
 }
 
 pub fn on_completion(world: &mut World, node: usize, completion: &Completion) {
@@ -85,7 +100,7 @@ pub fn on_completion(world: &mut World, node: usize, completion: &Completion) {
                     barrier_is_real_time::check_publish(world, &request, *index, outcome);
                 }
                 Asked::Fence { .. } => fence_is_final::note(world, &request, outcome),
-                Asked::Barrier | Asked::Members { .. } | Asked::Consumer { .. } => {}
+                Asked::Barrier | Asked::Members { .. } | Asked::Consumer { .. } | Asked::Kept { .. } => {}
             }
             answered(world, request.group, *index);
         }
@@ -94,6 +109,13 @@ pub fn on_completion(world: &mut World, node: usize, completion: &Completion) {
             answered(world, request.group, *applied);
         }
         End::Withdrawn => withdrawn_is_absent::note(world, &request),
+        End::Kept { incarnation, counter, offset, clock, .. } => {
+            let actor = Actor { member: world.members[node].id, incarnation: *incarnation };
+            if let Some(dot) = kept_is_durable::check(world, &request, actor, counter.0, *offset) {
+                let clock = clocks_cover_the_past::of_receipt(world, clock);
+                clocks_cover_the_past::check(world, "a publisher", dot, clock);
+            }
+        }
         End::Declined(_) => {}
     }
 }
@@ -112,6 +134,9 @@ pub fn at_the_end(world: &mut World) {
         members.iter().for_each(|node| judge_journal(world, *node, group));
         journals_are_kept::check(world, group);
     }
+    origins_converge::check(world);
+    kept_is_durable::check_everywhere(world, &members);
+    members.iter().for_each(|node| lane_reader::read_all(world, *node));
 }
 
 fn judge_journal(world: &mut World, node: usize, group: GroupId) {

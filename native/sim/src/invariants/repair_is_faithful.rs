@@ -28,6 +28,8 @@ fn is_right(world: &World, node: usize, group: GroupId, entry: &LogEntry) -> boo
     let (history, shadow) = (world.history.of(group), world.members[node].shadow.of(group));
     // What a lone voter wrote is on its disk and nowhere else.
     let has = |shadow: &GroupShadow| shadow.term_of(entry.index) == Some(entry.term) && !shadow.gaps.contains(&entry.index);
+    // Of what is in front of a log that began with a snapshot a shadow knows the term alone.
+    let has = |shadow: &GroupShadow| has(shadow) && entry.index >= shadow.first();
     let shadows = || world.members.iter().map(|member| member.shadow.of(group));
     let on_disk = || shadows().filter(|shadow| has(shadow)).find_map(|shadow| shadow.fingerprint_of(entry.index));
     let known = history.written.get(&(entry.index, entry.term)).map(|(known, _)| *known).or_else(on_disk);

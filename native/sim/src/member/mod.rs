@@ -9,10 +9,15 @@ pub use process::UPKEEP;
 
 use crate::disk::SimDisk;
 use crate::invariants::held_back_is_bounded::Excess;
+use crate::lane::{Dot, Past};
 use crate::plants::Plant;
 use crate::setup::Setup;
 use crate::shadow::{farther, Reach, Shadow};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use vexfs_core::causal::actor::Clock;
+use vexfs_core::causal::reader::{Bounds, ReadError, Reader};
+use vexfs_core::causal::{OriginView, FIRST_ORIGIN};
 use vexfs_core::clock::HybridClock;
 use vexfs_core::event::Submission;
 use vexfs_core::ids::{GroupId, Index, MemberId, RequestId, Term};
@@ -45,6 +50,19 @@ pub struct View {
     pub led_from: Option<(Term, Index)>,
 }
 
+/// What the runtime shares of the causal lane with its readers, and what invariants remember of it.
+#[derive(Default)]
+pub struct LaneView {
+    pub origins: Vec<OriginView>,
+    pub delivered: Clock,
+    /// `delivered` by actor: what any reader here could have had by now.
+    pub vector: Arc<Past>,
+    /// Last own entry of each own actor that was written in this life.
+    pub own: Past,
+    /// `vector` as invariants have judged it.
+    pub judged: Arc<Past>,
+}
+
 /// A member's process.
 pub struct Running {
     log: Log<SimDisk>,
@@ -52,6 +70,7 @@ pub struct Running {
     pub entries: DiskReader,
     pub groups: vexfs_core::member::Member<DiskReader>,
     views: Vec<View>,
+    pub lane: LaneView,
     pub effects: Effects,
     /// Work on snapshot files, in order.
     pub jobs: VecDeque<Job>,
@@ -93,6 +112,9 @@ impl Running {
 
     /// Tells readers what a flush of the group has come to, as the runtime does.
     pub fn tell_readers(&mut self, group: GroupId) {
+        if group == FIRST_ORIGIN {
+            return self.tell_lane();
+        }
         let Some(flushed) = self.groups.group(group) else { return };
         let (view, effects) = (&mut self.views[group.0 as usize], &mut self.effects);
         if let Some(first) = effects.journal_first.take() {
@@ -104,6 +126,23 @@ impl Running {
             view.suppressed.add(effects.suppressed.drain(..));
             view.applied = flushed.machine().applied();
         }
+    }
+
+    fn tell_lane(&mut self) {
+        let (origins, delivered) = self.groups.take_lane_news();
+        let view = &mut self.lane;
+        if let Some(origins) = origins {
+            view.origins = origins;
+        }
+        if let Some(delivered) = delivered {
+            view.vector = Arc::new(delivered.iter().map(|(id, counter)| (view.origins[id.at()].actor, counter)).collect());
+            view.delivered = delivered;
+        }
+    }
+
+    /// Packed deliveries of the causal lane from where the reader stands.
+    pub fn read_lane(&self, reader: &mut Reader, bounds: Bounds) -> Result<Vec<u8>, ReadError> {
+        reader.read(&self.entries, &self.lane.origins, &self.lane.delivered, bounds, None)
     }
 }
 
@@ -119,6 +158,16 @@ pub struct Member {
     batches: u32,
     /// What the log must hold.
     pub shadow: Shadow,
+    /// Entries of the causal lane that have come to disk since somebody looked.
+    pub on_disk: Vec<Dot>,
+    /// What was delivered of the causal lane in any of its lives, as far as its disk must have it still.
+    pub delivered_ever: Past,
+    /// The highest stamp among that.
+    pub stamp_delivered: u64,
+    /// When its disk last lost something that it had told of.
+    pub lost_at_us: u64,
+    /// It has, since it was started last.
+    pub forgets: bool,
     /// A batch that was under way when the process ended: it may have made it to the disk.
     pub maybe: Option<Vec<Op>>,
     /// The last acknowledged batch was damaged since.
@@ -171,6 +220,11 @@ impl Member {
             requests: 0,
             batches: 0,
             shadow: Shadow::new(setup.groups),
+            on_disk: Vec::new(),
+            delivered_ever: Past::new(),
+            stamp_delivered: 0,
+            lost_at_us: 0,
+            forgets: false,
             maybe: None,
             damaged: false,
             holed: false,
@@ -210,6 +264,12 @@ impl Member {
         self.disk = SimDisk::new(Plant::disk(setup.plant));
         self.shadow = Shadow::new(setup.groups);
         (self.holed, self.struck, self.set_aside, self.joins, self.life_id) = (false, false, None, true, 0);
+    }
+
+    /// What its disk had acknowledged may be gone from it.
+    pub fn note_loss(&mut self, now_us: u64) {
+        (self.lost_at_us, self.stamp_delivered, self.forgets) = (now_us, 0, true);
+        self.delivered_ever.clear();
     }
 
     pub fn runs(&self) -> bool {
@@ -264,6 +324,12 @@ impl Member {
         }
         running.clock.observe(running.groups.hlc());
         running.clock.take(wall_ms, count)
+    }
+
+    pub fn publish(&mut self, submission: Submission, now_us: u64) {
+        if let Some(running) = &mut self.running {
+            running.groups.publish(submission, now_us);
+        }
     }
 
     pub fn submit(&mut self, submission: Submission, applied_quorum: u32, now_us: u64) {

@@ -1,17 +1,18 @@
 //! From a simulated directory to a member, and the judgement of what its recovery found.
 
 use super::process::UPKEEP;
-use super::{Member, Running, View};
+use super::{LaneView, Member, Running, View};
 use crate::disk::SimDisk;
 use crate::plants::Plant;
 use crate::setup::Setup;
-use crate::shadow::{fingerprint, found_of, GroupShadow, Shadow};
+use crate::shadow::{fingerprint, found_of, GroupShadow, OriginShadow, Shadow};
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
+use vexfs_core::causal::is_origin;
 use vexfs_core::clock::HybridClock;
 use vexfs_core::ids::{GroupId, Index, MemberId};
 use vexfs_core::log::{GroupRecovery, Log, LogEntry, LogError, LogOptions, LogReader, LostRange, Recovery, Upkeep, Wanted};
-use vexfs_core::member::open::{self, MemberConfig, OpenError};
+use vexfs_core::member::open::{self, CausalConfig, MemberConfig, OpenError};
 use vexfs_core::ordered::effects::Effects;
 use vexfs_core::ordered::store::EntryReader;
 use vexfs_core::ordered::Group;
@@ -35,6 +36,7 @@ impl Member {
             limits,
             snapshots: setup.snapshots,
             read_lease_us: setup.read_lease_us,
+            causal: CausalConfig::default(),
             log: LogOptions { segment_bytes: setup.segment_bytes, spare_segments: 1, reserve_bytes: 0 },
             seed: setup.seed ^ self.id.0 ^ u64::from(self.life).rotate_left(40),
             fresh_directory_id: u128::from(self.id.0).to_le_bytes(),
@@ -62,6 +64,7 @@ impl Member {
             entries,
             views: groups.groups().map(|(_, group)| View::new(group)).collect(),
             groups,
+            lane: LaneView::default(),
             effects: Effects::default(),
             jobs: VecDeque::new(),
             job_planned: false,
@@ -92,7 +95,7 @@ impl Member {
         });
         let less = if damaged { self.shadow.undone() } else { None };
         let other = |shadow: &Shadow| shadow.groups().find(|(group, shadow)| !is_found(shadow, *group, recovery, holed)).map(|(group, _)| group);
-        let is = |shadow: &Shadow| other(shadow).is_none();
+        let is = |shadow: &Shadow| other(shadow).is_none() && shadow.other_origin(recovery, holed).is_none();
         let mut wrong = None;
         if let Some(less) = less.filter(is) {
             if !recovery.unsettled {
@@ -112,9 +115,18 @@ impl Member {
                 found.snapshot,
                 self.shadow.of(group).describe()
             ));
+        } else if let Some((group, here, found)) = self.shadow.other_origin(recovery, holed) {
+            wrong = Some(format!("recovery found {found} entries of origin {group}, the log held {here}"));
         }
         let settled = wrong.is_none();
-        for id in (0..recovery.groups.len() as u32).map(GroupId) {
+        if settled {
+            self.shadow.found_origins(recovery);
+        }
+        for (id, found) in recovery.groups.iter().filter(|(id, _)| is_origin(**id)) {
+            wrong = wrong.or(self.shadow.origin_mut(*id).and_then(|origin| read_origin_back(origin, *id, entries, found, holed)));
+        }
+        let all: Vec<GroupId> = self.shadow.groups().map(|(id, _)| id).collect();
+        for id in all {
             let found = found_of(recovery, id);
             let shadow = self.shadow.of_mut(id);
             if holed && settled && !shadow.is(&found) {
@@ -131,6 +143,14 @@ impl Member {
         disk.end_process();
         let Ok((reader, recovery)) = LogReader::open(Arc::new(disk)) else { return };
         for (group, found) in &recovery.groups {
+            if is_origin(*group) {
+                let unreadable = |at: &u64| EntryReader::entries(&reader, *group, Index(*at), Index(at + 1), 1).is_err();
+                let holes = (1..=found.last_index.0).filter(unreadable).collect();
+                if let Some(origin) = self.shadow.origin_mut(*group) {
+                    origin.holes = holes;
+                }
+                continue;
+            }
             let unreadable = |at: &Index| EntryReader::entries(&reader, *group, *at, Index(at.0 + 1), 1).is_err();
             let shadow = self.shadow.of_mut(*group);
             let here = (found.first_index.0..=found.last_index.0).map(Index).filter(|index| !shadow.gaps.contains(index));
@@ -189,6 +209,28 @@ fn read_back(shadow: &mut GroupShadow, group: GroupId, entries: &LogReader<SimDi
         wrong = wrong.or(Some(format!("{range} can be read, and are called lost")));
     }
     shadow.holes = holes;
+    wrong
+}
+
+/// As `read_back`, of an origin's log: the newest entries, or all of a damaged disk.
+fn read_origin_back(origin: &mut OriginShadow, group: GroupId, entries: &LogReader<SimDisk>, found: &GroupRecovery, holed: bool) -> Option<String> {
+    let last = found.last_index.0;
+    let low = if holed { 1 } else { last.saturating_sub(15).max(1) };
+    let (mut holes, mut wrong) = (BTreeSet::new(), None);
+    let written: Vec<(u64, u64)> = origin.written().filter(|(counter, _)| (low..=last).contains(counter)).collect();
+    let whole = EntryReader::entries(entries, group, Index(low), Index(last + 1), u64::MAX).is_ok_and(|read| {
+        read.len() == written.len() && read.iter().zip(&written).all(|(one, (_, print))| fingerprint(one) == *print)
+    });
+    for (counter, print) in written.into_iter().filter(|_| !whole) {
+        match EntryReader::entries(entries, group, Index(counter), Index(counter + 1), 1) {
+            Ok(read) if read.iter().all(|one| fingerprint(one) == print) => {}
+            Ok(_) => wrong = wrong.or(Some(format!("entry {counter} of origin {group} is not the one that was written"))),
+            Err(_) if holed => drop(holes.insert(counter)),
+            Err(error) => wrong = wrong.or(Some(error)),
+        }
+    }
+    origin.unnamed = holes.len() as u64 == last;
+    origin.holes = holes;
     wrong
 }
 

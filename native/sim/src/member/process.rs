@@ -1,6 +1,7 @@
 //! What a member's process does besides its groups: the log thread, the snapshot thread, and its end.
 
 use super::{Member, Writing};
+use crate::lane;
 use crate::plants::Plant;
 use crate::random::Random;
 use vexfs_core::log::{LogError, UpkeepLimits};
@@ -65,6 +66,7 @@ impl Member {
         // A batch of nothing is none: the last one on disk is still that before.
         if !batch.is_empty() {
             self.shadow.apply(&batch.ops);
+            self.on_disk.extend(lane::dots(&batch.ops));
         }
         let settled = batch.settles && running.log.clear_unsettled().is_ok();
         let finished = Finished { settled, ..batch.finish() };
@@ -78,9 +80,7 @@ impl Member {
             unreadable.extend(running.upkeep.while_idle(&mut running.log)?);
         }
         for range in unreadable {
-            if let Some(group) = running.groups.touch(range.group) {
-                group.unreadable(range.first);
-            }
+            running.groups.unreadable(range.group, range.first);
         }
         Ok(finished)
     }
@@ -114,7 +114,7 @@ impl Member {
         }
     }
 
-    /// An orderly close: what is queued is written, with the commit marks, and the segment is sealed.
+    /// An orderly close, after a last flush: what is queued is written, with the commit marks, and the segment is sealed.
     pub fn close(&mut self, now_us: u64) -> Result<(), LogError> {
         let Some(running) = &mut self.running else { return Ok(()) };
         let mut effects = Effects::default();

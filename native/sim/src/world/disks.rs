@@ -3,10 +3,12 @@
 use super::World;
 use crate::describe;
 use crate::invariants;
+use crate::lane;
 use crate::member::Member;
 use crate::plants::{self, Plant};
 use crate::queue::Event;
 use crate::record::Happening;
+use vexfs_core::causal::FIRST_ORIGIN;
 use vexfs_core::ids::Index;
 use vexfs_core::log::{LogError, Op};
 use vexfs_core::ordered::effects::Write;
@@ -47,11 +49,15 @@ impl World {
             if self.setup.plant == Some(Plant::SnapshotOverNewer) {
                 drop_newer(&mut write);
             }
-            if self.setup.plant == Some(Plant::RepairTruncates) {
+            if self.setup.plant == Some(Plant::RepairTruncates) && write.group != FIRST_ORIGIN {
                 write.ops = plants::truncating(write.ops);
             }
-            invariants::repair_is_faithful::check(self, node, &write);
-            invariants::log_matching::check(self, node, &write);
+            if write.group == FIRST_ORIGIN {
+                self.note_origins(node, &write);
+            } else {
+                invariants::repair_is_faithful::check(self, node, &write);
+                invariants::log_matching::check(self, node, &write);
+            }
             self.say_with(|world| Happening::Write { node, group: write.group, text: describe::write(world, &write) });
             let early = self.setup.plant == Some(Plant::AckBeforeSync);
             let Some(running) = &mut self.members[node].running else { return };
@@ -63,6 +69,19 @@ impl World {
             }
         }
         self.begin_write(node);
+    }
+
+    /// Takes note of entries of the causal lane that a member writes.
+    fn note_origins(&mut self, node: usize, write: &Write) {
+        let id = self.members[node].id;
+        for op in &write.ops {
+            let (Op::Entries { entries, .. } | Op::Repair { entries, .. }) = op else { continue };
+            for entry in entries {
+                let Some(running) = &mut self.members[node].running else { return };
+                let known = lane::note_written(&mut self.history, node, id, &mut running.lane.own, entry);
+                invariants::dots_are_unique::check_author(self, node, known);
+            }
+        }
     }
 
     fn begin_write(&mut self, node: usize) {
@@ -90,11 +109,13 @@ impl World {
             Ok(mut finished) => {
                 let marked = !finished.marks.is_empty();
                 if self.setup.plant == Some(Plant::AckBeforeSync) {
-                    finished.persisted.clear();
+                    finished.persisted.retain(|group, _| *group == FIRST_ORIGIN);
                 }
                 if let Some(running) = &mut member.running {
                     running.groups.finished(&finished, &mut running.effects);
                 }
+                let dots = std::mem::take(&mut self.members[node].on_disk);
+                invariants::dots_are_unique::check(self, node, &dots);
                 invariants::recovery_is_faithful::check_blocks(self, node);
                 invariants::held_back_is_bounded::check(self, node, marked);
                 self.begin_write(node);

@@ -2,12 +2,13 @@
 
 use super::World;
 use crate::describe;
-use crate::invariants::{self, one_change_at_a_time};
+use crate::invariants::{self, one_change_at_a_time, own_events_leave_from_disk};
 use crate::member::TICK_US;
 use crate::network::Sent;
 use crate::plants::Plant;
 use crate::queue::{Event, Lane};
 use crate::record::Happening;
+use vexfs_core::causal::FIRST_ORIGIN;
 use vexfs_core::ids::{GroupId, MemberId};
 use vexfs_core::ordered::GroupError;
 use vexfs_core::peer::frame::{Channel, FrameKind};
@@ -70,21 +71,33 @@ impl World {
                 return false;
             }
         }
+        if group == FIRST_ORIGIN {
+            running.tell_readers(group);
+        }
         let effects = &mut running.effects;
         let quiet = effects.frames.is_empty() && effects.writes.is_empty() && effects.jobs.is_empty();
         if quiet && effects.completions.is_empty() && !effects.applied && effects.journal_first.is_none() {
+            if group == FIRST_ORIGIN {
+                invariants::after_lane_flush(self, node);
+            }
             return true;
         }
         running.jobs.extend(effects.jobs.drain(..));
         let (writes, frames) = (std::mem::take(&mut effects.writes), std::mem::take(&mut effects.frames));
         let completions = std::mem::take(&mut effects.completions);
-        running.tell_readers(group);
-        writes.iter().for_each(|write| one_change_at_a_time::check(&mut self.history, running.group(write.group), write));
+        if group != FIRST_ORIGIN {
+            running.tell_readers(group);
+        }
+        writes.iter().filter(|write| write.group != FIRST_ORIGIN).for_each(|write| one_change_at_a_time::check(&mut self.history, running.group(write.group), write));
         self.take_writes(node, writes);
         self.plan_job(node);
         frames.into_iter().for_each(|frame| self.send(node, frame));
-        invariants::after_flush(self, node, group);
-        self.note_status(node, group);
+        if group == FIRST_ORIGIN {
+            invariants::after_lane_flush(self, node);
+        } else {
+            invariants::after_flush(self, node, group);
+            self.note_status(node, group);
+        }
         for completion in completions {
             self.history.note(&[node as u64, completion.request.0, now_us]);
             self.say_with(|_| Happening::Ended { node, group, request: completion.request, what: describe::end(&completion) });
@@ -100,6 +113,7 @@ impl World {
         if self.setup.plant == Some(Plant::ForwardsDropped) && bytes[8] == FrameKind::Forward as u8 {
             return;
         }
+        own_events_leave_from_disk::check(self, node, &bytes);
         self.history.note(&[node as u64, to as u64, channel as u64, bytes.len() as u64, now_us]);
         let what = self.recorder.is_on().then(|| describe::frame(&bytes));
         let sent = self.network.send(node, to, channel, bytes, now_us);

@@ -1,16 +1,19 @@
 //! Connections between members, and what arrives over them.
 
-use super::World;
+use super::{Late, World};
 use crate::describe;
 use crate::member::Running;
 use crate::plants::garble;
 use crate::queue::{Event, Lane};
 use crate::record::Happening;
 use crate::shadow::GroupShadow;
+use vexfs_core::causal::is_origin;
 use vexfs_core::ordered::receive::Refused;
 use vexfs_core::ordered::repair::words::Answer;
-use vexfs_core::peer::frame::{Frame, FrameKind};
+use vexfs_core::peer::frame::{Assembler, Channel, Frame, FrameKind};
 
+/// Microseconds until what a process that has ended had sent has arrived.
+const LATE_US: u64 = 1_000_000;
 /// Microseconds after which a dialler tries again.
 const REDIAL_US: (u64, u64) = (2_000, 30_000);
 
@@ -28,6 +31,38 @@ impl World {
             let at_us = until_us.max(self.now_us).min(self.now_us + REDIAL_US.1);
             self.events.at(at_us, Event::Dial { from: from as u8, to: to as u8 });
         }
+    }
+
+    /// Entries of the causal lane that a process has sent may be read from its connection when its next one is heard
+    /// already: the lane promises to bear that, where the handshake lets it happen.
+    pub(super) fn let_linger(&mut self, from: usize, to: usize) {
+        if !self.setup.lingers {
+            return;
+        }
+        let entries = |bytes: &[u8]| bytes[8] == FrameKind::Entries as u8;
+        for bytes in self.network.under_way(from, to, Channel::Bulk, entries) {
+            let at_us = self.now_us + self.random.between(0, LATE_US);
+            self.events.at(at_us, Event::Late { number: self.late.len() as u32 });
+            self.late.push(Late { from, to, life: self.members[to].life, bytes });
+        }
+    }
+
+    pub fn deliver_late(&mut self, number: u32) {
+        let Late { from, to, life, ref mut bytes } = self.late[number as usize];
+        let (bytes, mut frames) = (std::mem::take(bytes), Vec::new());
+        if self.members[to].life != life {
+            return;
+        }
+        let (sender, now_us) = (self.members[from].id, self.now_us);
+        let Some(running) = self.members[to].awake() else { return };
+        let taken = Assembler::default().push(&bytes, &mut frames).is_ok();
+        for frame in frames {
+            let taken = taken && running.groups.receive(sender, frame, now_us, &mut running.effects).is_ok();
+            if !taken {
+                self.history.violate("frames_are_taken", format!("{to} refuses what {from} sent before its end"));
+            }
+        }
+        self.plan_flush(to);
     }
 
     pub fn dial(&mut self, from: usize, to: usize) {
@@ -75,7 +110,7 @@ impl World {
             if let Some(plant) = self.setup.plant {
                 plant.spoil_frame(&mut frame, self.setup.groups, &mut self.random);
             }
-            if garbles && is_told_apart(member.shadow.of(frame.group), running, &frame) {
+            if garbles && !is_origin(frame.group) && is_told_apart(member.shadow.of(frame.group), running, &frame) {
                 garble(&mut frame);
             }
             if let Err(refused) = running.groups.receive(sender, frame, self.now_us, &mut running.effects) {

@@ -3,6 +3,7 @@
 use super::World;
 use crate::history::State;
 use crate::invariants;
+use crate::lane::Dot;
 use crate::member::{Member, Stage, TICK_US};
 use crate::queue::Event;
 use crate::record::Happening;
@@ -29,6 +30,7 @@ impl World {
                 let life = self.members[node].life;
                 self.say(Happening::Start { node });
                 invariants::recovery_is_faithful::check(self, node, wrong);
+                self.look_at_origins(node);
                 let first_us = self.now_us + self.random.between(1, TICK_US);
                 self.events.at(first_us, Event::Tick { node: node as u8, life });
                 self.plan_flush(node);
@@ -45,6 +47,24 @@ impl World {
                 self.plan_start(node, 200_000);
             }
         }
+    }
+
+    /// What the disk of a member that starts has of the causal lane.
+    fn look_at_origins(&mut self, node: usize) {
+        if std::mem::take(&mut self.members[node].forgets) {
+            let (members, lane) = (&self.members, &mut self.history.lane);
+            let on_a_disk = |dot: Dot| {
+                let has = |member: &Member| member.shadow.origin_of(dot.actor).and_then(|(_, origin)| origin.written_print(dot.counter)) == Some(dot.print);
+                members.iter().any(has)
+            };
+            lane.forget(members[node].id, on_a_disk);
+        }
+        let member = &mut self.members[node];
+        member.on_disk.clear();
+        let origins = member.shadow.origins();
+        let dots = origins.flat_map(|(_, origin)| origin.written().map(|(counter, print)| Dot { actor: origin.actor, counter, print }));
+        let dots: Vec<Dot> = dots.collect();
+        invariants::dots_are_unique::check(self, node, &dots);
     }
 
     /// A member was added: its process is started.
@@ -76,6 +96,7 @@ impl World {
         }
         self.ended.retain(|(of, _)| *of != node);
         for other in (0..self.members.len()).filter(|other| *other != node) {
+            self.let_linger(node, other);
             self.reset_link(node, other, self.now_us + 1_000);
             self.reset_link(other, node, self.now_us + 1_000);
         }

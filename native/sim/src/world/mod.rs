@@ -22,6 +22,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use vexfs_core::ids::GroupId;
 use vexfs_core::ordered::effects::Completion;
 
+/// A frame that a process had sent before it ended, on its way to a process of its receiver.
+struct Late {
+    from: usize,
+    to: usize,
+    life: u32,
+    bytes: Vec<u8>,
+}
+
 pub struct World {
     pub now_us: u64,
     pub setup: Setup,
@@ -29,6 +37,8 @@ pub struct World {
     pub members: Vec<Member>,
     pub network: Network,
     pub events: Events,
+    /// Frames of processes that have ended, by the numbers of their arrivals.
+    late: Vec<Late>,
     pub history: History,
     pub consumers: BTreeMap<(GroupId, &'static str), consumers::Name>,
     /// Completions that clients have not learned of.
@@ -52,6 +62,7 @@ impl World {
             network: Network::new(setup.seed, setup.members, setup.delay_us),
             members,
             events: Events::default(),
+            late: Vec::new(),
             history: History::new(setup.groups),
             consumers: BTreeMap::new(),
             ended: Vec::new(),

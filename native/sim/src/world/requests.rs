@@ -9,7 +9,8 @@ use crate::invariants;
 use crate::plants::Plant;
 use crate::record::Happening;
 use vexfs_core::event::{self, Submission, SubmissionKind};
-use vexfs_core::ids::{GroupId, RequestId};
+use vexfs_core::causal::FIRST_ORIGIN;
+use vexfs_core::ids::{GroupId, Index, RequestId};
 use vexfs_core::member::FIRST_GROUP;
 use vexfs_core::membership::MemberCommand;
 use vexfs_core::ordered::effects::{Completion, End};
@@ -66,6 +67,30 @@ impl World {
         let told = if plant == Some(Plant::StrongIsAlone) { 1 } else { applied_quorum };
         member.submit(submission, told, self.now_us);
         self.submitted(node, draft, request, applied_quorum);
+        Some(request)
+    }
+
+    /// Takes a publish for the causal lane; `None` as `submit`.
+    pub fn publish(&mut self, node: usize, draft: &Draft) -> Option<RequestId> {
+        let member = &mut self.members[node];
+        if !member.runs() {
+            return None;
+        }
+        let sized = draft.stamped(&member.name, RequestId(0), 0)?;
+        if !self.has_room(node, sized.bytes().len()) {
+            return None;
+        }
+        let member = &mut self.members[node];
+        let request = member.next_request();
+        let hlc = member.stamp(draft.events.len() as u32, self.now_us, self.setup.plant);
+        invariants::clocks_follow::check(self, node, hlc);
+        invariants::clocks_follow::check_lane(self, node, hlc);
+        let member = &mut self.members[node];
+        let submission = draft.stamped(&member.name, request, hlc)?;
+        member.publish(submission, self.now_us);
+        let seen = member.running.as_ref().map(|running| running.lane.vector.clone()).unwrap_or_default();
+        self.remember(node, FIRST_ORIGIN, request, Asked::Kept { events: draft.events.clone(), level: draft.level, seen }, 1);
+        self.plan_flush(node);
         Some(request)
     }
 
@@ -142,6 +167,8 @@ impl World {
         if let (Asked::Events { events, .. }, true) = (&known.asked, clean) {
             let (group, events) = (known.group, events.clone());
             self.history.of_mut(group).withdrawn.extend(events);
+        } else if let (Asked::Kept { events, .. }, true) = (&known.asked, clean) {
+            self.history.lane.withdrawn.extend(events.iter().copied());
         }
         self.plan_flush(node);
         Some(clean)
@@ -149,7 +176,8 @@ impl World {
 
     fn remember(&mut self, node: usize, group: GroupId, request: RequestId, asked: Asked, applied_quorum: u32) {
         self.say_with(|_| Happening::Asked { node, group, request, what: describe::asked(&asked) });
-        let (state, after) = (State::Open, self.history.of(group).highest_answered);
+        let after = if group == FIRST_ORIGIN { Index(0) } else { self.history.of(group).highest_answered };
+        let state = State::Open;
         let known = Request { node, group, asked, applied_quorum, state, withdrawn: false, unattended: false, after };
         self.history.requests.insert((node, request), known);
     }

@@ -1,0 +1,170 @@
+//! Bodies of the frames of the causal lane (docs/formats.md, "Peer connections").
+
+use super::actor::Actor;
+use super::head::take_actor;
+use crate::event::Malformed;
+use crate::ids::Index;
+use crate::packed::Unpack;
+use bytes::Bytes;
+
+/// What one frame of entries holds at most, but for a single larger entry.
+pub const ENTRIES_BYTES: usize = 1024 * 1024;
+/// Entries after which an answer ends.
+pub const ENTRIES_MAX: usize = 4_096;
+/// Actors in one message at most.
+const ACTORS_MAX: usize = 65_536;
+
+/// Entries of one origin, without a gap between them.
+pub struct Entries {
+    /// The life of the sender's process.
+    pub life: u64,
+    pub actor: Actor,
+    /// They answer a `Pull`, of which nothing more comes.
+    pub answer: bool,
+    pub first: u64,
+    /// Data and context.
+    pub list: Vec<(Bytes, Bytes)>,
+}
+
+impl Entries {
+    pub fn encode<'a>(life: u64, actor: Actor, answer: bool, first: Index, list: impl Iterator<Item = (&'a Bytes, &'a Bytes)>, out: &mut Vec<u8>) {
+        out.extend_from_slice(&life.to_le_bytes());
+        actor.put(out);
+        out.extend_from_slice(&u32::from(answer).to_le_bytes());
+        out.extend_from_slice(&first.0.to_le_bytes());
+        for (data, context) in list {
+            out.extend_from_slice(&(data.len() as u32).to_le_bytes());
+            out.extend_from_slice(&(context.len() as u32).to_le_bytes());
+            out.extend_from_slice(data);
+            out.extend_from_slice(context);
+        }
+    }
+
+    pub fn decode(body: &Bytes) -> Result<Self, Malformed> {
+        let mut fields = Unpack::new(body);
+        let (life, actor, flags, first) = (fields.u64()?, take_actor(&mut fields)?, fields.u32()?, fields.u64()?);
+        if flags > 1 || first == 0 {
+            return Err(Malformed { at: 20, what: "entries with unknown flags, or before the first" });
+        }
+        let mut list = Vec::new();
+        while !fields.is_empty() {
+            let (data, context) = (fields.u32()? as usize, fields.u32()? as usize);
+            let from = fields.at();
+            fields.bytes(data)?;
+            fields.bytes(context)?;
+            list.push((body.slice(from..from + data), body.slice(from + data..from + data + context)));
+        }
+        if first.checked_add(list.len() as u64).is_none() {
+            return Err(Malformed { at: 24, what: "counters beyond the last" });
+        }
+        Ok(Self { life, actor, answer: flags == 1, first, list })
+    }
+}
+
+/// What the sender has on disk, of those origins where that has changed since it was last told, or of all.
+pub struct Held {
+    pub all: bool,
+    /// The life of the sender's process.
+    pub from: u64,
+    /// The life of the receiver's process of which the sender takes new entries; 0 for any.
+    pub life: u64,
+    pub list: Vec<(Actor, u64)>,
+}
+
+impl Held {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.all));
+        out.extend_from_slice(&self.from.to_le_bytes());
+        out.extend_from_slice(&self.life.to_le_bytes());
+        put_counters(&self.list, out);
+    }
+
+    pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
+        let mut fields = Unpack::new(body);
+        let (all, from, life) = (fields.u8()?, fields.u64()?, fields.u64()?);
+        if all > 1 {
+            return Err(Malformed { at: 0, what: "unknown flags of a vector" });
+        }
+        Ok(Self { all: all == 1, from, life, list: take_counters(&mut fields)? })
+    }
+}
+
+/// Entries that the sender lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pull {
+    pub actor: Actor,
+    pub first: u64,
+    pub last: u64,
+}
+
+impl Pull {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        self.actor.put(out);
+        out.extend_from_slice(&self.first.to_le_bytes());
+        out.extend_from_slice(&self.last.to_le_bytes());
+    }
+
+    pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
+        let mut fields = Unpack::new(body);
+        let pull = Self { actor: take_actor(&mut fields)?, first: fields.u64()?, last: fields.u64()? };
+        fields.end()?;
+        if pull.first == 0 || pull.first > pull.last {
+            return Err(Malformed { at: 12, what: "no such entries" });
+        }
+        Ok(pull)
+    }
+}
+
+/// What a member has of the sender's own actors, and how new the table of members is that it knows: the answer to the
+/// life of a process that asked.
+pub struct KnownOf {
+    pub life: u64,
+    pub table: Index,
+    pub list: Vec<(Actor, u64)>,
+}
+
+impl KnownOf {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.life.to_le_bytes());
+        out.extend_from_slice(&self.table.0.to_le_bytes());
+        put_counters(&self.list, out);
+    }
+
+    pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
+        let mut fields = Unpack::new(body);
+        Ok(Self { life: fields.u64()?, table: Index(fields.u64()?), list: take_counters(&mut fields)? })
+    }
+}
+
+fn put_counters(list: &[(Actor, u64)], out: &mut Vec<u8>) {
+    for (actor, counter) in list {
+        actor.put(out);
+        out.extend_from_slice(&counter.to_le_bytes());
+    }
+}
+
+/// All that is left of a message.
+fn take_counters(fields: &mut Unpack<'_>) -> Result<Vec<(Actor, u64)>, Malformed> {
+    let mut list = Vec::new();
+    while !fields.is_empty() {
+        if list.len() == ACTORS_MAX {
+            return Err(Malformed { at: fields.at(), what: "more actors than there can be" });
+        }
+        list.push((take_actor(fields)?, fields.u64()?));
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Entries::decode(&bytes.clone().into());
+            let _ = (Held::decode(&bytes), Pull::decode(&bytes), KnownOf::decode(&bytes));
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! The causal lane: every member writes a log of its own, which the others follow; what happened before is delivered
+//! before (Birman, Schiper, Stephenson, "Lightweight causal and atomic group multicast", TOCS 1991; the logs as in
+//! Ladin et al., "Providing high availability using lazy replication", TOCS 1992).
+//!
+//! An entry is on disk here before it is acknowledged or leaves (rules R1, R7). What others have sent is on disk before it
+//! is delivered, so that nothing that was delivered is ever taken back. Everything that a member has delivered happened
+//! before what it writes next; an entry names what of that is new since the entry before it.
+//!
+//! Inputs and effects are as those of `ordered::Group`. Left out: which entries can go (rule R11).
+
+pub mod actor;
+mod continuity;
+mod delivery;
+mod gossip;
+pub mod head;
+mod intake;
+pub mod message;
+mod open;
+mod origin;
+mod peer;
+pub mod reader;
+mod receive;
+
+use crate::clock::Ranges;
+use crate::ids::{GroupId, Index, MemberId};
+use crate::log::Op;
+use crate::membership::{Membership, Role};
+use crate::ordered::effects::{Effects, Purpose, Write};
+use crate::ordered::store::EntryReader;
+use actor::{Actor, Clock, OriginId};
+use continuity::{Continuity, Verdict};
+use intake::{Intake, Unsent};
+use origin::Origin;
+use peer::Peer;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Groups of the log from here on are the origins' of the causal lane, numbered as they are met.
+pub const FIRST_ORIGIN: GroupId = GroupId(1 << 31);
+
+/// Origins that a member keeps a log of.
+pub const ORIGINS_MAX: usize = 4_096;
+
+/// Entries after which one names all that it follows.
+const WHOLE_EVERY: u64 = 64;
+
+pub fn is_origin(group: GroupId) -> bool {
+    group >= FIRST_ORIGIN
+}
+
+#[derive(Clone, Debug)]
+pub struct LaneConfig {
+    pub me: MemberId,
+    pub node_id: String,
+    /// Tells this process from all others of this member.
+    pub life: u64,
+    /// By lot: what the next actor of this member is called if the last one cannot go on. Not 0.
+    pub fresh_incarnation: u32,
+    /// The log may have forgotten what was acknowledged (rule L2).
+    pub unsettled: bool,
+    /// Ticks after the open in which publishes wait for the other members to say that the last actor may go on.
+    pub continuity_ticks: u64,
+    /// Ticks between two tellings of what is on disk here.
+    pub gossip_ticks: u64,
+    /// Ticks that a missing entry has to come by itself.
+    pub fetch_ticks: u64,
+    /// Entries of an origin that wait in memory for what they follow.
+    pub buffer_entries: usize,
+}
+
+/// Takes the first of a queue if it is as wanted.
+fn pop_if<T>(queue: &mut VecDeque<T>, wanted: impl FnOnce(&T) -> bool) -> Option<T> {
+    queue.front().is_some_and(wanted).then(|| queue.pop_front()).flatten()
+}
+
+/// What a write covers, once it is on disk.
+struct Writing {
+    number: u64,
+    bytes: usize,
+    /// Last entry of an origin.
+    ends: Vec<(OriginId, u64)>,
+    /// Lost entries that it brings back.
+    repairs: Vec<(OriginId, u64)>,
+}
+
+pub struct Lane<R> {
+    config: LaneConfig,
+    reader: R,
+    table: Membership,
+    origins: Vec<Origin>,
+    by_actor: BTreeMap<Actor, OriginId>,
+    next_group: u32,
+    /// Who writes here; `None` until it is sure who may.
+    me: Option<OriginId>,
+    continuity: Continuity,
+    renewals: u32,
+    intake: Intake,
+    /// What the last own entry follows, with everything before it; `None` where that is not known.
+    covered: Option<Clock>,
+    unsent: Unsent,
+    peers: BTreeMap<MemberId, Peer>,
+    ops: Vec<Op>,
+    /// Of what is in `ops`.
+    writing: Writing,
+    /// Somebody here waits for what is in `ops`.
+    urgent: bool,
+    /// Tick of the last write.
+    wrote_at: u64,
+    writes: VecDeque<Writing>,
+    /// Of all writes that are not on disk.
+    writing_bytes: usize,
+    delivered: Clock,
+    delivered_moved: bool,
+    /// Origins have been met since the readers were told.
+    origins_moved: bool,
+    hlc: u64,
+    ticks: u64,
+    frames: Vec<(MemberId, crate::peer::frame::Channel, Vec<u8>)>,
+}
+
+/// What readers and the status see of an origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginView {
+    pub actor: Actor,
+    pub name: String,
+    pub group: GroupId,
+    pub first: u64,
+}
+
+/// The lane as the status shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LaneStatus {
+    /// Who writes here; empty while that is not decided.
+    pub actor: String,
+    /// Of each origin: name, then the last entry delivered, on disk, and known of.
+    pub origins: Vec<(String, u64, u64, u64)>,
+    /// Requests that are not answered.
+    pub pending: usize,
+}
+
+impl<R: EntryReader> Lane<R> {
+    pub fn tick(&mut self) {
+        self.ticks += 1;
+        self.tick_gossip();
+        self.tick_pulls();
+    }
+
+    /// Members as group 0 has agreed on them.
+    pub fn set_table(&mut self, table: &Membership) {
+        if table.version == self.table.version && self.table.is_empty() == table.is_empty() {
+            return;
+        }
+        self.table.clone_from(table);
+        self.peers.retain(|id, _| table.role(*id).is_none_or(|role| role != Role::Removed));
+        for (id, member) in table.iter().filter(|(id, member)| *id != self.config.me && member.role != Role::Removed) {
+            debug_assert!(!member.name.is_empty());
+            self.peers.entry(id).or_default();
+        }
+        self.origins_moved = true;
+    }
+
+    pub fn link_up(&mut self, member: MemberId) {
+        let peer = self.peers.entry(member).or_default();
+        (peer.up, peer.told, peer.sent, peer.asked_at) = (true, None, None, None);
+    }
+
+    pub fn link_down(&mut self, member: MemberId) {
+        if let Some(peer) = self.peers.get_mut(&member) {
+            peer.up = false;
+        }
+        for origin in &mut self.origins {
+            origin.pulling.take_if(|pulling| pulling.from == member);
+        }
+    }
+
+    /// Frames to a member were dropped: it may miss any of them.
+    pub fn overflowed(&mut self, member: MemberId) {
+        if let Some(peer) = self.peers.get_mut(&member) {
+            (peer.told, peer.sent, peer.asked_at) = (None, None, None);
+        }
+    }
+
+    /// A write is on disk, and all before it.
+    pub fn persisted(&mut self, number: u64) {
+        while let Some(done) = pop_if(&mut self.writes, |writing| writing.number <= number) {
+            self.writing_bytes -= done.bytes;
+            for (origin, last) in done.ends {
+                let origin = &mut self.origins[origin.at()];
+                origin.written = origin.written.max(last);
+            }
+            for (origin, counter) in done.repairs {
+                let origin = &mut self.origins[origin.at()];
+                let mended = Ranges::of(counter, counter);
+                (origin.lost, origin.mending) = (origin.lost.without(&mended), origin.mending.without(&mended));
+            }
+        }
+    }
+
+    /// Does what the inputs since the last call have made possible.
+    pub fn flush(&mut self, now_us: u64, effects: &mut Effects) {
+        self.decide();
+        self.write_intake(now_us);
+        self.deliver();
+        self.answer(now_us, effects);
+        self.push();
+        effects.frames.append(&mut self.frames);
+        // What others have written goes to disk once a tick, or along with what somebody here waits for: each sync takes
+        // as long as the one before, however little it brings.
+        let due = self.urgent || self.writes.is_empty() && self.ticks > self.wrote_at;
+        if due && !self.ops.is_empty() {
+            (self.urgent, self.wrote_at) = (false, self.ticks);
+            let ops = std::mem::take(&mut self.ops);
+            let number = self.writing.number;
+            let next = Writing { number: number + 1, bytes: 0, ends: Vec::new(), repairs: Vec::new() };
+            self.writing_bytes += self.writing.bytes;
+            self.writes.push_back(std::mem::replace(&mut self.writing, next));
+            effects.writes.push(Write { group: FIRST_ORIGIN, number, ops, purpose: Purpose::Usual });
+        }
+    }
+
+    /// Settles who writes here, once that can be known.
+    fn decide(&mut self) {
+        if self.me.is_some() || self.table.is_empty() {
+            return;
+        }
+        let me = self.config.me;
+        let mine = self.origins.iter().filter(|origin| origin.actor.member == me && origin.last > 0);
+        let (actor, last) = mine.max_by_key(|origin| origin.group).map_or((Actor { member: me, incarnation: 0 }, 0), |origin| (origin.actor, origin.last));
+        let own = |actor| self.by_actor.get(&actor).map_or(0, |origin| self.origins[origin.at()].last);
+        let damaged = self.by_actor.get(&actor).is_some_and(|origin| !self.origins[origin.at()].lost.is_empty());
+        let judged = match self.config.unsettled || damaged {
+            true => Verdict::BeginAnew,
+            false => self.continuity.judge(me, &self.table, actor, last, &own),
+        };
+        // Of what damage holds up here, nobody may have what is lacking; and what comes next would seem to follow less.
+        let held_up = self.by_actor.get(&actor).is_some_and(|origin| self.origins[origin.at()].delivered < last);
+        let judged = if judged == Verdict::GoOn && held_up { Verdict::Wait } else { judged };
+        let judged = if crate::plants::is(crate::plants::CorePlant::OriginGoesOn) { Verdict::GoOn } else { judged };
+        match judged {
+            // While nobody publishes there is no hurry.
+            Verdict::Wait if self.ticks < self.config.continuity_ticks || self.intake.len() == 0 => {}
+            Verdict::GoOn => {
+                self.me = self.origin_of(actor);
+                self.origins_moved = true;
+                let members: Vec<MemberId> = self.peers.keys().copied().collect();
+                members.into_iter().for_each(|member| self.resume_pushing(member));
+            }
+            Verdict::Wait | Verdict::BeginAnew => self.begin_anew(),
+        }
+    }
+
+    /// Writes as another actor from now on.
+    fn begin_anew(&mut self) {
+        let incarnation = self.config.fresh_incarnation.wrapping_add(self.renewals.wrapping_mul(0x9E37_79B9)).max(1);
+        self.renewals += 1;
+        self.me = self.origin_of(Actor { member: self.config.me, incarnation });
+        self.origins_moved = true;
+        self.covered = None;
+        self.unsent.clear();
+        self.peers.values_mut().for_each(|peer| peer.sent = Some(0));
+    }
+
+    /// The origin of an actor, met now for the first time or not; `None` when there are too many.
+    fn origin_of(&mut self, actor: Actor) -> Option<OriginId> {
+        if let Some(id) = self.by_actor.get(&actor) {
+            return Some(*id);
+        }
+        if self.origins.len() >= ORIGINS_MAX {
+            return None;
+        }
+        let group = GroupId(self.next_group);
+        self.next_group += 1;
+        Some(self.add_origin(Origin::new(actor, group)))
+    }
+
+    fn add_origin(&mut self, origin: Origin) -> OriginId {
+        let id = OriginId(self.origins.len() as u16);
+        self.by_actor.insert(origin.actor, id);
+        self.origins.push(origin);
+        self.origins_moved = true;
+        id
+    }
+
+    fn name_of(&self, actor: Actor) -> String {
+        let unknown = || format!("{:016x}", actor.member.0);
+        let node_id = match actor.member == self.config.me {
+            true => self.config.node_id.clone(),
+            false => self.table.get(actor.member).map_or_else(unknown, |member| member.name.clone()),
+        };
+        actor.name(&node_id)
+    }
+
+    /// A reader has met damage.
+    pub fn unreadable(&mut self, group: GroupId, index: Index) {
+        if let Some(origin) = self.origins.iter_mut().find(|origin| origin.group == group) {
+            if (origin.first..=origin.last).contains(&index.0) {
+                origin.lost.insert(index.0, index.0);
+                origin.pulling = None;
+            }
+        }
+    }
+
+    /// What was delivered, when that has changed since the last call.
+    pub fn take_delivered(&mut self) -> Option<&Clock> {
+        std::mem::take(&mut self.delivered_moved).then_some(&self.delivered)
+    }
+
+    pub fn delivered(&self) -> &Clock {
+        &self.delivered
+    }
+
+    /// The origins in order of their numbers, when there are others since the last call.
+    pub fn take_origins(&mut self) -> Option<Vec<OriginView>> {
+        std::mem::take(&mut self.origins_moved).then(|| self.origins().collect())
+    }
+
+    pub fn origins(&self) -> impl Iterator<Item = OriginView> + '_ {
+        self.origins.iter().map(|origin| OriginView {
+            actor: origin.actor,
+            name: self.name_of(origin.actor),
+            group: origin.group,
+            first: origin.first,
+        })
+    }
+
+    /// What is on disk here and readable.
+    pub fn held(&self) -> impl Iterator<Item = (Actor, u64)> + '_ {
+        self.origins.iter().map(|origin| (origin.actor, origin.held()))
+    }
+
+    /// Who writes here, as clocks spell it; empty while that is not decided.
+    pub fn actor_name(&self) -> String {
+        self.actor().map_or(String::new(), |actor| self.name_of(actor))
+    }
+
+    pub fn actor(&self) -> Option<Actor> {
+        self.me.map(|me| self.origins[me.at()].actor)
+    }
+
+    pub fn pending_bytes(&self) -> usize {
+        self.intake.bytes()
+    }
+
+    pub fn hlc(&self) -> u64 {
+        self.hlc
+    }
+
+    pub fn status(&self) -> LaneStatus {
+        let row = |origin: &Origin| (self.name_of(origin.actor), origin.delivered, origin.held(), origin.known.max(origin.last));
+        LaneStatus {
+            actor: self.actor_name(),
+            origins: self.origins.iter().map(row).collect(),
+            pending: self.intake.len(),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! From what recovery found to a lane.
+
+use super::actor::Actor;
+use super::head::Head;
+use super::intake::Intake;
+use super::origin::Origin;
+use super::{is_origin, Lane, LaneConfig, Writing, FIRST_ORIGIN};
+use crate::clock::Ranges;
+use crate::ids::{GroupId, Index};
+use crate::log::{GroupRecovery, Op, Recovery};
+use crate::membership::Membership;
+use crate::ordered::store::EntryReader;
+use std::collections::{BTreeMap, VecDeque};
+
+impl<R: EntryReader> Lane<R> {
+    /// A lane over the origins that the log has.
+    pub fn open(config: LaneConfig, recovery: &Recovery, reader: R) -> Self {
+        let mut lane = Self {
+            config,
+            reader,
+            table: Membership::default(),
+            origins: Vec::new(),
+            by_actor: BTreeMap::new(),
+            next_group: FIRST_ORIGIN.0,
+            me: None,
+            continuity: Default::default(),
+            renewals: 0,
+            intake: Intake::default(),
+            covered: None,
+            unsent: VecDeque::new(),
+            peers: BTreeMap::new(),
+            ops: Vec::new(),
+            writing: Writing { number: 1, bytes: 0, ends: Vec::new(), repairs: Vec::new() },
+            urgent: false,
+            wrote_at: 0,
+            writes: VecDeque::new(),
+            writing_bytes: 0,
+            delivered: Default::default(),
+            delivered_moved: true,
+            origins_moved: true,
+            hlc: 0,
+            ticks: 0,
+            frames: Vec::new(),
+        };
+        for (group, found) in recovery.groups.iter().filter(|(group, _)| is_origin(**group)) {
+            lane.next_group = group.0 + 1;
+            let lost = recovery.damaged.iter().filter(|range| range.group == *group);
+            let lost = lost.fold(Ranges::default(), |mut all, range| {
+                all.insert(range.first.0, range.last.0);
+                all
+            });
+            lane.recover(*group, found, lost);
+        }
+        lane.deliver_at_open();
+        lane
+    }
+
+    fn recover(&mut self, group: GroupId, found: &GroupRecovery, mut lost: Ranges) {
+        let (first, last) = (found.first_index.0, found.last_index.0);
+        // Whose it is every entry says: the last one that can be read.
+        let mut at = last;
+        let mut named: Option<(Actor, u64)> = None;
+        while at >= first && at > 0 && named.is_none() {
+            let read = self.reader.entries(group, Index(at), Index(at + 1), u64::MAX).ok();
+            let entry = read.as_ref().and_then(|entries| entries.first());
+            match entry.and_then(|entry| Some((entry, Head::decode(&entry.context).ok()?))) {
+                Some((entry, head)) => {
+                    let hlc = crate::entry::unpack_causal(&entry.data).ok();
+                    let hlc = hlc.and_then(|submissions| submissions.iter().map(super::intake::last_hlc).max());
+                    named = Some((head.actor, hlc.unwrap_or(0)));
+                }
+                None => {
+                    lost.insert(at, at);
+                    at -= 1;
+                }
+            }
+        }
+        if named.is_none() && last > 0 {
+            // Nothing says whose it is: it goes, and what it had comes from the others, under another number. It may be this
+            // member's own, and nobody else may have had it: its names are not given again.
+            self.config.unsettled = true;
+            self.ops.push(Op::Truncate { group, from: Index(1) });
+        }
+        let Some((actor, hlc)) = named.filter(|(actor, _)| !self.by_actor.contains_key(actor)) else { return };
+        self.hlc = self.hlc.max(hlc);
+        let mut origin = Origin::new(actor, group);
+        (origin.first, origin.last, origin.written, origin.known, origin.lost) = (first, last, last, last, lost);
+        self.add_origin(origin);
+    }
+}

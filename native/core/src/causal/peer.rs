@@ -1,0 +1,20 @@
+//! What is known of another member of the causal lane, and what it was told.
+
+use super::actor::Clock;
+
+#[derive(Default)]
+pub struct Peer {
+    /// Frames to it arrive, as far as is known.
+    pub up: bool,
+    /// What it has said that it has on disk.
+    pub holds: Clock,
+    /// What it was told of this member's disk; `None`: everything is to be told, since it may know nothing.
+    pub told: Option<Clock>,
+    /// The last own entry that was sent to it, with everything before; `None`: it asks for what it lacks.
+    pub sent: Option<u64>,
+    /// The life of its process of which entries are taken: of a later one that has asked what is known of it, all that is
+    /// still on its way from an earlier one is to come to nothing.
+    pub life: Option<u64>,
+    /// Tick at which it was last asked what it knows of this member.
+    pub asked_at: Option<u64>,
+}

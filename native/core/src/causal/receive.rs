@@ -1,0 +1,203 @@
+//! What other members send.
+
+use super::actor::{Clock, OriginId};
+use super::gossip::TAKE_BYTES_MAX;
+use super::head::Head;
+use super::intake::{last_hlc, log_entry};
+use super::message::{Entries, Held, KnownOf, Pull, ENTRIES_BYTES, ENTRIES_MAX};
+use super::{Lane, FIRST_ORIGIN};
+use crate::bytes_le::u64_at;
+use crate::entry;
+use crate::event::Malformed;
+use crate::ids::{Index, MemberId};
+use crate::log::Op;
+use crate::membership::Role;
+use crate::ordered::store::EntryReader;
+use crate::peer::frame::{self, Channel, Frame, FrameKind};
+use bytes::Bytes;
+
+impl<R: EntryReader> Lane<R> {
+    /// Errors: what no member of this version sends; nothing of it was taken.
+    pub fn receive(&mut self, from: MemberId, frame: &Frame) -> Result<(), Malformed> {
+        if self.table.role(from).is_none_or(|role| role == Role::Removed) && !self.table.is_empty() {
+            return Ok(());
+        }
+        match frame.kind {
+            FrameKind::Entries => self.receive_entries(from, Entries::decode(&frame.body)?),
+            FrameKind::Held => self.receive_held(from, Held::decode(&frame.body)?),
+            FrameKind::Pull => self.receive_pull(from, Pull::decode(&frame.body)?),
+            FrameKind::OriginQuery if frame.body.len() == 8 => self.receive_query(from, u64_at(&frame.body, 0)),
+            FrameKind::OriginAnswer => self.receive_known(from, KnownOf::decode(&frame.body)?),
+            _ => return Err(Malformed { at: 0, what: "not a message of the causal lane" }),
+        }
+        Ok(())
+    }
+
+    fn receive_entries(&mut self, from: MemberId, entries: Entries) {
+        let life = *self.peers.entry(from).or_default().life.get_or_insert(entries.life);
+        if life != entries.life && !crate::plants::is(crate::plants::CorePlant::EarlierLivesHeard) {
+            // A process that is no more has sent it, and its member was told that it is not here.
+            return;
+        }
+        let Some(id) = self.origin_of(entries.actor) else { return };
+        let origin = &mut self.origins[id.at()];
+        if entries.answer {
+            origin.pulling.take_if(|pulling| pulling.from == from);
+        }
+        let end = entries.first + entries.list.len() as u64 - u64::from(!entries.list.is_empty());
+        let own = Some(id) == self.me;
+        if own && end > origin.last {
+            // Somebody has more of what is written here than this log has ever had.
+            return self.begin_anew();
+        }
+        origin.known = origin.known.max(end);
+        let mut taken = false;
+        for (counter, (data, context)) in (entries.first..).zip(entries.list) {
+            let origin = &self.origins[id.at()];
+            let repairs = origin.lost.contains(counter) && !origin.mending.contains(counter);
+            let next = counter == origin.last + 1;
+            if !next && !repairs {
+                if counter > origin.last {
+                    break;
+                }
+                continue;
+            }
+            if self.writing_bytes + self.writing.bytes >= TAKE_BYTES_MAX {
+                break;
+            }
+            let Some(follows) = self.check_entry(id, counter, &data, &context) else { break };
+            taken = true;
+            if next {
+                self.append(id, counter, data, context, follows);
+            } else {
+                self.repair(id, counter, data, context);
+            }
+        }
+        let origin = &mut self.origins[id.at()];
+        match entries.answer && origin.pulling.is_none() {
+            true if taken => self.pull(id),
+            // Another member may have it, in a while.
+            true => origin.missing_since = None,
+            false => {}
+        }
+    }
+
+    /// What an entry follows, if it is one of that origin that any member can read.
+    fn check_entry(&mut self, id: OriginId, counter: u64, data: &Bytes, context: &Bytes) -> Option<Vec<(OriginId, u64)>> {
+        let actor = self.origins[id.at()].actor;
+        let head = Head::decode(context).ok().filter(|head| head.actor == actor)?;
+        let itself = head.follows.iter().any(|(other, _)| *other == actor);
+        if itself || !head.whole && counter % super::WHOLE_EVERY == 1 {
+            return None;
+        }
+        let submissions = entry::unpack_causal(data).ok()?;
+        let hlc = submissions.iter().map(last_hlc).max().unwrap_or(0);
+        self.hlc = self.hlc.max(hlc);
+        let follows = self.resolve(head);
+        for (of, counter) in &follows {
+            let other = &mut self.origins[of.at()];
+            other.known = other.known.max(*counter);
+        }
+        Some(follows)
+    }
+
+    fn repair(&mut self, id: OriginId, counter: u64, data: Bytes, context: Bytes) {
+        let origin = &mut self.origins[id.at()];
+        let group = origin.group;
+        origin.mending.insert(counter, counter);
+        self.writing.bytes += data.len() + context.len() + 64;
+        self.writing.repairs.push((id, counter));
+        let entry = log_entry(counter, data, context);
+        match self.ops.last_mut() {
+            Some(Op::Repair { group: last, entries }) if *last == group && entries.last().is_some_and(|last| last.index.0 + 1 == counter) => entries.push(entry),
+            _ => self.ops.push(Op::Repair { group, entries: vec![entry] }),
+        }
+    }
+
+    fn receive_held(&mut self, from: MemberId, held: Held) {
+        let mine = self.config.life;
+        let peer = self.peers.entry(from).or_default();
+        if *peer.life.get_or_insert(held.from) != held.from {
+            return;
+        }
+        if held.all {
+            peer.holds = Clock::default();
+        }
+        if held.life != mine && held.life != 0 {
+            // It takes an earlier process for this one.
+            peer.asked_at = None;
+        }
+        for (actor, counter) in held.list {
+            let Some(id) = self.origin_of(actor) else { continue };
+            let origin = &mut self.origins[id.at()];
+            origin.known = origin.known.max(counter);
+            let more = Some(id) == self.me && counter > origin.last;
+            if let Some(peer) = self.peers.get_mut(&from) {
+                peer.holds.set(id, counter);
+            }
+            if more {
+                self.begin_anew();
+            }
+        }
+        self.resume_pushing(from);
+    }
+
+    /// Answers with what is on disk, up to the first that is not.
+    fn receive_pull(&mut self, from: MemberId, pull: Pull) {
+        let (life, actor) = (self.config.life, pull.actor);
+        let mut list = Vec::new();
+        if let Some(id) = self.by_actor.get(&actor).copied() {
+            let origin = &self.origins[id.at()];
+            let last = pull.last.min(origin.held()).min(pull.first.saturating_add(ENTRIES_MAX as u64 - 1));
+            let group = origin.group;
+            if pull.first >= origin.first && pull.first <= last {
+                match self.readable(group, pull.first, last, ENTRIES_BYTES as u64) {
+                    Some(entries) => list = entries.into_iter().map(|entry| (entry.data, entry.context)).collect(),
+                    None => self.unreadable(group, Index(pull.first)),
+                }
+            }
+            let end = pull.first + list.len() as u64 - u64::from(!list.is_empty());
+            if Some(id) == self.me && !list.is_empty() {
+                // It has everything before, else it had asked for that.
+                let next = self.unsent.front().map_or(self.origins[id.at()].last, |(counter, ..)| counter - 1);
+                if let Some(peer) = self.peers.get_mut(&from).filter(|peer| peer.sent.is_none() && end == next) {
+                    peer.sent = Some(end);
+                }
+            }
+        }
+        let bytes = list.iter().map(|(data, context): &(Bytes, Bytes)| data.len() + context.len() + 8).sum();
+        let frame = frame::build(FrameKind::Entries, FIRST_ORIGIN, bytes, |out| {
+            Entries::encode(life, actor, true, Index(pull.first), list.iter().map(|(data, context)| (data, context)), out);
+        });
+        self.frames.push((from, Channel::Bulk, frame));
+    }
+
+    /// Tells a member what is here of its actors, on disk or on its way there. From now on nothing is taken that another
+    /// process of it has sent, so that the answer stays true.
+    fn receive_query(&mut self, from: MemberId, life: u64) {
+        let peer = self.peers.entry(from).or_default();
+        if peer.life.replace(life) != Some(life) {
+            // It may have lost what it had.
+            (peer.told, peer.sent, peer.holds) = (None, None, Clock::default());
+        }
+        let of = self.origins.iter().filter(|origin| origin.actor.member == from);
+        let list = of.map(|origin| (origin.actor, origin.last)).collect();
+        let known = KnownOf { life, table: self.table.version, list };
+        self.send(from, Channel::Urgent, FrameKind::OriginAnswer, |out| known.encode(out));
+    }
+
+    fn receive_known(&mut self, from: MemberId, known: KnownOf) {
+        if known.life != self.config.life {
+            return;
+        }
+        for (actor, counter) in &known.list {
+            let Some(id) = self.origin_of(*actor) else { continue };
+            let origin = &mut self.origins[id.at()];
+            origin.known = origin.known.max(*counter);
+            if Some(id) == self.me && *counter > origin.last {
+                self.begin_anew();
+            }
+        }
+        self.continuity.note(from, known.table, known.list);
+    }
+}

@@ -1,0 +1,226 @@
+//! A reader of the causal lane: the product's own, from the beginning or from the latest on; it goes on elsewhere with its
+//! place, and where it is when its member is started again.
+
+use crate::clients::journal::{big, number, small};
+use crate::invariants::events_come_once::{self, Item};
+use crate::invariants::{causal_order, clocks_cover_the_past};
+use crate::lane::{Dot, Past};
+use crate::random::Random;
+use crate::world::World;
+use std::collections::{BTreeMap, BTreeSet};
+use vexfs_core::causal::actor::Actor;
+use vexfs_core::causal::reader::{Bounds, Place, ReadError, Reader};
+use vexfs_core::causal::OriginView;
+use vexfs_core::ids::EventId;
+
+const BLOCK_HEADER_BYTES: usize = 24;
+const CLOCK_BYTES: usize = 10;
+const ITEM_HEADER_BYTES: usize = 60;
+
+/// What a reader has had, for the invariants.
+#[derive(Default)]
+struct Had {
+    /// Whole entries.
+    entries: Past,
+    /// Of the entry after those of some actors, events up to, not including, this offset.
+    parts: BTreeMap<Actor, u32>,
+    ids: BTreeSet<EventId>,
+}
+
+/// One entry as it was packed: whose, its counter, its clock, how many events it has, and those that came.
+struct Block {
+    actor: Actor,
+    counter: u64,
+    clock: Past,
+    events_all: u32,
+    /// Offset and id.
+    items: Vec<(u32, EventId)>,
+}
+
+pub struct LaneReader {
+    name: String,
+    random: Random,
+    node: usize,
+    life: u32,
+    begun: bool,
+    reader: Option<Reader>,
+    place: Place,
+    had: Had,
+    /// Entries that were forgotten when it began or looked last.
+    forgotten: usize,
+}
+
+impl LaneReader {
+    pub fn new(seed: u64, which: usize) -> Self {
+        Self {
+            name: format!("lane reader {which}"),
+            random: Random::stream(seed, "lane reader", which as u64),
+            node: which,
+            life: 0,
+            begun: false,
+            reader: None,
+            place: Place::default(),
+            had: Had::default(),
+            forgotten: 0,
+        }
+    }
+
+    /// Reads a buffer; microseconds to the next.
+    pub fn act(&mut self, world: &mut World) -> u64 {
+        let gap_us = self.random.pick(&[50_000, 200_000, 800_000]);
+        let gap_us = self.random.between(gap_us / 2, gap_us);
+        if self.random.chance(100) || self.node >= world.members.len() {
+            self.node = self.random.between(0, world.members.len() as u64) as usize;
+            self.reader = None;
+        }
+        if self.random.chance(15) {
+            // Somebody else, in its place.
+            self.begin();
+        }
+        if !world.members[self.node].runs() {
+            return gap_us;
+        }
+        self.leave_what_was_forgotten(world);
+        let life = world.members[self.node].life;
+        if std::mem::replace(&mut self.life, life) != life {
+            self.reader = None;
+        }
+        let Some(running) = &world.members[self.node].running else { return gap_us };
+        if !std::mem::replace(&mut self.begun, true) && self.random.chance(400) {
+            // From the latest on.
+            self.had.entries = (*running.lane.vector).clone();
+            self.place = Place { had: self.had.entries.clone(), parts: BTreeMap::new() };
+        }
+        let bounds = Bounds { bytes_max: self.random.pick(&[1, 700, 16_000]), events_max: self.random.pick(&[1, 2, 5, 4_096]) };
+        let place = &self.place;
+        let reader = self.reader.get_or_insert_with(|| Reader::new(place.clone()));
+        match read(world, self.node, &self.name, reader, bounds, &mut self.had) {
+            Ok(place) => self.place = place,
+            // It comes again: as it stands, or from its place.
+            Err(()) if self.random.chance(500) => self.reader = None,
+            Err(()) => {}
+        }
+        gap_us
+    }
+
+    fn begin(&mut self) {
+        (self.begun, self.reader, self.place, self.had) = (false, None, Place::default(), Had::default());
+    }
+
+    /// Who has had what is as if it had never been begins anew: no place of its means anything.
+    fn leave_what_was_forgotten(&mut self, world: &World) {
+        let forgotten = &world.history.lane.forgotten[self.forgotten..];
+        self.forgotten += forgotten.len();
+        let had = |dot: &Dot| self.had.entries.get(&dot.actor).is_some_and(|counter| *counter >= dot.counter) || self.had.parts.contains_key(&dot.actor);
+        if forgotten.iter().any(had) {
+            self.begin();
+        }
+    }
+}
+
+/// Reads once, and judges what comes. The place to go on from; an error where damage was met.
+fn read(world: &mut World, node: usize, name: &str, reader: &mut Reader, bounds: Bounds, had: &mut Had) -> Result<Place, ()> {
+    let Some(running) = &world.members[node].running else { return Err(()) };
+    let whom = format!("{name} at {node}");
+    match running.read_lane(reader, bounds) {
+        Ok(packed) => {
+            let (place, blocks) = (reader.place(&running.lane.origins), blocks(&packed, &running.lane.origins));
+            for block in blocks {
+                judge(world, node, &whom, block, had);
+            }
+            let here: Past = had.entries.iter().filter(|(_, counter)| **counter > 0).map(|(actor, counter)| (*actor, *counter)).collect();
+            if place.had != here || place.parts != had.parts {
+                let what = format!("{whom} stands at {place:?}, it has had {here:?} and {:?}", had.parts);
+                world.history.violate("events_come_once", what);
+            }
+            Ok(place)
+        }
+        Err(ReadError::Unreadable { group, index, name }) => {
+            let lost = world.members[node].shadow.origins().any(|(of, origin)| of == group && origin.holes.contains(&index.0));
+            if !lost {
+                world.history.violate("groups_go_on", format!("{whom}: entry {index} of {name} cannot be read"));
+            }
+            if let Some(running) = &mut world.members[node].running {
+                running.groups.unreadable(group, index);
+            }
+            world.plan_flush(node);
+            Err(())
+        }
+        Err(error) => {
+            world.history.violate("groups_go_on", format!("{whom}: {error}"));
+            Err(())
+        }
+    }
+}
+
+fn judge(world: &mut World, node: usize, whom: &str, block: Block, had: &mut Had) {
+    let Block { actor, counter, clock, events_all, items } = block;
+    let written = world.members[node].shadow.origin_of(actor).and_then(|(_, origin)| origin.written_print(counter));
+    let dot = Dot { actor, counter, print: written.unwrap_or(0) };
+    causal_order::check(world, whom, dot, &had.entries);
+    clocks_cover_the_past::check(world, whom, dot, clock);
+    let events = world.history.lane.fact(dot).map(|fact| fact.events.clone()).unwrap_or_default();
+    let mut next = had.parts.get(&actor).copied().unwrap_or(0);
+    for (offset, id) in items {
+        let expected = (had.entries.get(&actor).copied().unwrap_or(0) + 1, next);
+        events_come_once::check(world, whom, Item { actor, counter, offset, id }, expected, &mut had.ids);
+        if events.get(offset as usize) != Some(&id) || events.len() != events_all as usize {
+            let what = format!("{whom} gets event {:x} at {offset} of entry {counter} of {actor:?}, which has {events:?}", id.0);
+            world.history.violate("events_come_once", what);
+        }
+        next = offset + 1;
+        world.history.deliveries += 1;
+    }
+    // Of what a member has not delivered yet a part may wait while others come whole.
+    if next < events_all {
+        had.parts.insert(actor, next);
+    } else {
+        had.parts.remove(&actor);
+        had.entries.insert(actor, counter);
+    }
+}
+
+/// Takes packed deliveries apart (docs/formats.md, "Packed causal deliveries").
+fn blocks(packed: &[u8], origins: &[OriginView]) -> Vec<Block> {
+    let (mut at, mut blocks) = (8, Vec::new());
+    for _ in 0..small(packed, 0) {
+        let actor = |at: usize| origins[usize::from(short(packed, at))].actor;
+        let (actors, count) = (usize::from(short(packed, at + 6)), small(packed, at + 16));
+        let clock = (0..actors).map(|of| at + BLOCK_HEADER_BYTES + of * CLOCK_BYTES).map(|at| (actor(at), number(packed, at + 2)));
+        let (mut item, mut items) = (at + BLOCK_HEADER_BYTES + actors * CLOCK_BYTES, Vec::new());
+        for _ in 0..count {
+            let record = item + ITEM_HEADER_BYTES + usize::from(packed[item + 57]);
+            items.push((small(packed, item + 4), EventId(big(packed, record + 24))));
+            item += small(packed, item) as usize;
+        }
+        blocks.push(Block { actor: actor(at + 4), counter: number(packed, at + 8), clock: clock.collect(), events_all: small(packed, at + 20), items });
+        at += small(packed, at) as usize;
+    }
+    blocks
+}
+
+fn short(bytes: &[u8], at: usize) -> u16 {
+    bytes[at..].first_chunk().map_or(0, |bytes| u16::from_le_bytes(*bytes))
+}
+
+/// A reader of everything, at the end: it gets all that its member has delivered.
+pub fn read_all(world: &mut World, node: usize) {
+    let holed = world.members[node].shadow.origins().any(|(_, origin)| !origin.holes.is_empty());
+    if holed {
+        return;
+    }
+    let (mut reader, mut had) = (Reader::new(Place::default()), Had::default());
+    let bounds = Bounds { bytes_max: 64 * 1024, events_max: 4_096 };
+    loop {
+        let before = had.ids.len();
+        let read = read(world, node, "the last lane reader", &mut reader, bounds, &mut had);
+        if read.is_err() || had.ids.len() == before {
+            break;
+        }
+    }
+    let delivered = world.members[node].running.as_ref().map(|running| running.lane.vector.clone()).unwrap_or_default();
+    if had.entries != *delivered {
+        let what = format!("the last lane reader at {node} gets {:?} of {delivered:?}", had.entries);
+        world.history.violate("events_come_once", what);
+    }
+}

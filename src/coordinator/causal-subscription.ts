@@ -1,0 +1,56 @@
+/** A stream over the causal lane: each event once, never before what happened before it. */
+import type { Delivery, SubscribeOptions } from '../contracts/index.js';
+import { CoordinatorError } from '../errors/index.js';
+import { type CausalContext, CausalDeliveries, CausalPlace, CRDT_DELTA, type CursorCodec } from '../events/index.js';
+import { CAUSAL_GROUP, type Core, type FilterHandle, NativeCausalReader } from '../native/index.js';
+import type { Growth } from './growth.js';
+import { EVENTS_MAX, PulledSubscription } from './pulled-subscription.js';
+
+export interface CausalSubscriptionPorts {
+  readonly core: Pick<Core, 'appliedIndex' | 'handle'>;
+  readonly growth: Growth;
+  readonly context: CausalContext;
+  /** The changes of CRDTs too, which are the coordinator's own. */
+  readonly crdtDeltas: boolean;
+}
+
+export class CausalSubscription extends PulledSubscription {
+  readonly #ports: CausalSubscriptionPorts;
+  readonly #reader: NativeCausalReader;
+  #place: CausalPlace;
+
+  /** `start`: what a cursor names, or null for the end of what is delivered. Throws `CURSOR_INVALID`. */
+  constructor(ports: CausalSubscriptionPorts, options: SubscribeOptions, start: Uint8Array | null, filter: FilterHandle | null) {
+    super(options, filter);
+    this.#ports = ports;
+    this.#reader = new NativeCausalReader(ports.core.handle, start);
+    this.#place = CausalPlace.read(this.#reader.place());
+  }
+
+  protected async fetch(): Promise<Iterable<Delivery> | null> {
+    const { core, growth, context } = this.#ports;
+    // Looked at before the read: what comes after it is waited for.
+    const delivered = core.appliedIndex(CAUSAL_GROUP);
+    const deliveries = new CausalDeliveries(this.#reader.read(this.bytesMax, EVENTS_MAX, this.filter), context, this.#place);
+    this.#place = deliveries.next;
+    if (deliveries.blocks > 0) return this.#ports.crdtDeltas ? deliveries : withoutCrdtDeltas(deliveries);
+    if (deliveries.moved === 0) await growth.past(CAUSAL_GROUP, delivered, this.signal);
+    // A filter that lets little through: others get their turn in between.
+    else await new Promise((resolve) => setImmediate(resolve));
+    return null;
+  }
+}
+
+function* withoutCrdtDeltas(deliveries: Iterable<Delivery>): Generator<Delivery> {
+  for (const delivery of deliveries) if (delivery.event.code !== CRDT_DELTA) yield delivery;
+}
+
+/** The place that a subscription begins with; null for the end of what is delivered. Throws `USAGE` and `CURSOR_INVALID`. */
+export function startOf(from: string | undefined, cursors: CursorCodec): Uint8Array | null {
+  if (from === undefined || from === 'latest') return null;
+  if (from === 'first') return CausalPlace.first.encode();
+  if (from === 'snapshot') throw new CoordinatorError('USAGE', "the causal lane has no snapshots to begin with; 'first', 'latest' and its own cursors are allowed");
+  const place = cursors.decodeCausal(from);
+  if (place === null) throw new CoordinatorError('CURSOR_INVALID', 'the cursor is of the ordered lane, the subscription of the causal one; a cursor holds within its lane');
+  return place;
+}

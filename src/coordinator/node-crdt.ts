@@ -1,0 +1,222 @@
+/**
+ * The CRDTs of a node: a write changes the object here at once, and its delta travels on the causal lane. Objects are put together from
+ * that lane when the node opens, so that they are as durable as it is.
+ */
+import type { CrdtKey, CrdtType, EventInput, JsonValue, Receipt } from '../contracts/index.js';
+import { LIMITS } from '../contracts/index.js';
+import { LocalObjects, type LocalObject } from '../crdt/index.js';
+import { CoordinatorError } from '../errors/index.js';
+import { type CausalContext, CausalDeliveries, CausalPlace, CRDT_DELTA } from '../events/index.js';
+import { CAUSAL_GROUP, type Core, FilterHandle, NativeCausalReader, NativeCrdt } from '../native/index.js';
+import type { Growth } from './growth.js';
+import { EVENTS_MAX } from './pulled-subscription.js';
+import type { Ending } from './publisher.js';
+
+export interface NodeCrdtPorts {
+  readonly core: Pick<Core, 'handle' | 'appliedIndex'>;
+  readonly growth: Growth;
+  readonly context: CausalContext;
+  readonly nodeId: string;
+  /** Who the lane writes as (rule R7), empty while that is not decided. */
+  actor(): string;
+  nowMs(): number;
+  randomU64(): bigint;
+  publish(events: readonly EventInput[]): Promise<Ending[]>;
+  /** A delta of another replica that cannot be taken in. */
+  onRefused(error: CoordinatorError): void;
+}
+
+const READ_BYTES = 1024 * 1024;
+/** Room for what else is in the event. */
+const DELTA_BYTES_MAX = LIMITS.payloadBytesMax - 64 * 1024;
+/** Of deltas in one publish. */
+const BATCH_BYTES = 4 * 1024 * 1024;
+/** What is in the lane counts everywhere or nowhere, whatever the clock here says. */
+const ANY_STAMP = -1;
+/** Between two attempts to publish what could not be. */
+const RETRY_MS = 500;
+const TYPES: readonly string[] = ['g-counter', 'pn-counter', 'lww-register', 'mv-register', 'or-set', 'two-phase-set'] satisfies CrdtType[];
+
+interface Waiting {
+  /** Null where the write has changed nothing. */
+  resolve(receipt: Receipt | null): void;
+  reject(error: CoordinatorError): void;
+}
+
+/** Writes of one turn of the event loop to one object are one delta. */
+class Outgoing {
+  readonly waiting: Waiting[] = [];
+  /** Deltas whose publish has failed. */
+  readonly unsent: Uint8Array[] = [];
+
+  constructor(readonly object: LocalObject<Promise<Receipt | null>>) {}
+}
+
+export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
+  readonly #ports: NodeCrdtPorts;
+  readonly #outgoing = new Map<LocalObject<Promise<Receipt | null>>, Outgoing>();
+  readonly #actors = new Map<LocalObject<Promise<Receipt | null>>, string>();
+  readonly #nobody: string;
+  readonly #ended = new AbortController();
+  readonly #filter = new FilterHandle([CRDT_DELTA], [], []);
+  readonly #reader: NativeCausalReader;
+  #planned = false;
+  #retry: NodeJS.Timeout | null = null;
+
+  constructor(ports: NodeCrdtPorts) {
+    super({
+      makeState: (key) => new NativeCrdt(key, `${ports.nodeId}~0`, Number(ports.randomU64() >> 11n)),
+      nowMs: () => ports.nowMs(),
+      commit: (object, change) => this.#commit(object, change),
+    });
+    this.#ports = ports;
+    this.#nobody = `${ports.nodeId}~${ports.randomU64().toString(16)}`;
+    this.#reader = new NativeCausalReader(ports.core.handle, CausalPlace.first.encode());
+  }
+
+  /** Takes in everything that is on disk here. Resolves once that is done; what comes later is taken in as it comes. */
+  async open(): Promise<void> {
+    while (this.#take()) await new Promise((resolve) => setImmediate(resolve));
+    void this.#follow();
+  }
+
+  /** Takes in what is delivered by now. */
+  catchUp(): void {
+    while (this.#take());
+  }
+
+  close(): void {
+    this.#ended.abort();
+    this.#filter.free();
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    const closed = new CoordinatorError('CLOSED', 'the node is closed', { committed: 'unknown' });
+    for (const { waiting } of this.#outgoing.values()) for (const one of waiting.splice(0)) one.reject(closed);
+  }
+
+  async #follow(): Promise<void> {
+    const { core, growth } = this.#ports;
+    const { signal } = this.#ended;
+    while (!signal.aborted) {
+      const delivered = core.appliedIndex(CAUSAL_GROUP);
+      try {
+        if (!this.#take()) await growth.past(CAUSAL_GROUP, delivered, signal);
+        else await new Promise((resolve) => setImmediate(resolve));
+      } catch (thrown) {
+        if (signal.aborted) return;
+        this.#ports.onRefused(CoordinatorError.from(thrown));
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref());
+      }
+    }
+  }
+
+  /** False at the end of what is delivered. */
+  #take(): boolean {
+    const packed = this.#reader.read(READ_BYTES, EVENTS_MAX, this.#filter.number);
+    const deliveries = new CausalDeliveries(packed, this.#ports.context, CausalPlace.first);
+    for (const { event } of deliveries) {
+      try {
+        this.object(keyOf(event.metadata)).merge(event.payload, ANY_STAMP);
+      } catch (thrown) {
+        this.#ports.onRefused(CoordinatorError.from(thrown));
+      }
+    }
+    return deliveries.moved > 0;
+  }
+
+  #commit(object: LocalObject<Promise<Receipt | null>>, change: () => void): Promise<Receipt | null> {
+    if (this.#ended.signal.aborted) throw new CoordinatorError('CLOSED', 'the node is closed', { committed: 'no' });
+    this.#actFor(object);
+    change();
+    const { waiting } = this.#outgoingOf(object);
+    const receipt = new Promise<Receipt | null>((resolve, reject) => waiting.push({ resolve, reject }));
+    this.#plan();
+    return receipt;
+  }
+
+  /**
+   * Dots are made by the lane's actor: what it has written before is all in the state, since that was put together from its log. While it
+   * is not decided, by one that nobody ever was.
+   */
+  #actFor(object: LocalObject<Promise<Receipt | null>>): void {
+    const actor = this.#ports.actor() || this.#nobody;
+    if (this.#actors.get(object) === actor) return;
+    object.state.actAs(actor);
+    this.#actors.set(object, actor);
+  }
+
+  #plan(): void {
+    if (this.#planned) return;
+    this.#planned = true;
+    setImmediate(() => {
+      this.#planned = false;
+      void this.#send();
+    });
+  }
+
+  /** Publishes what has changed since the last time. */
+  async #send(): Promise<void> {
+    if (this.#ended.signal.aborted) return;
+    const batch = [...this.#outgoing].map(([object, outgoing]) => {
+      const deltas = [...outgoing.unsent.splice(0), ...object.state.takeDeltas(DELTA_BYTES_MAX)];
+      return { outgoing, waiting: outgoing.waiting.splice(0), deltas, events: deltas.map((payload) => eventOf(object.key, payload)) };
+    });
+    this.#outgoing.clear();
+    const endings = await this.#publish(batch.flatMap(({ events }) => events));
+    let at = 0;
+    for (const { outgoing, waiting, deltas } of batch) {
+      const own = endings.slice(at, at + deltas.length);
+      at += deltas.length;
+      const failed = own.find((ending) => ending instanceof CoordinatorError);
+      if (failed instanceof CoordinatorError) {
+        this.#keep(outgoing, deltas.filter((_, position) => own[position] instanceof CoordinatorError));
+        for (const one of waiting) one.reject(failed);
+      } else for (const one of waiting) one.resolve((own.at(-1) as Receipt | undefined) ?? null);
+    }
+  }
+
+  async #publish(events: readonly EventInput[]): Promise<Ending[]> {
+    const endings: Ending[] = [];
+    while (endings.length < events.length) {
+      let [end, bytes] = [endings.length, 0];
+      while (end < events.length && (end === endings.length || bytes + (events[end]?.payload?.length ?? 0) <= BATCH_BYTES)) bytes += events[end++]?.payload?.length ?? 0;
+      const part = events.slice(endings.length, end);
+      try {
+        endings.push(...(await this.#ports.publish(part)));
+      } catch (thrown) {
+        const error = CoordinatorError.from(thrown);
+        endings.push(...part.map(() => error));
+      }
+    }
+    return endings;
+  }
+
+  /** What is in the state here has to go out, whatever became of its publish: it is tried again, and twice does no harm. */
+  #keep({ object }: Outgoing, deltas: readonly Uint8Array[]): void {
+    this.#outgoingOf(object).unsent.unshift(...deltas);
+    if (this.#ended.signal.aborted) return;
+    this.#retry ??= setTimeout(() => {
+      this.#retry = null;
+      this.#plan();
+    }, RETRY_MS).unref();
+  }
+
+  #outgoingOf(object: LocalObject<Promise<Receipt | null>>): Outgoing {
+    let outgoing = this.#outgoing.get(object);
+    if (outgoing === undefined) {
+      outgoing = new Outgoing(object);
+      this.#outgoing.set(object, outgoing);
+    }
+    return outgoing;
+  }
+}
+
+function eventOf({ name, type, map }: CrdtKey, payload: Uint8Array): EventInput {
+  return { type: CRDT_DELTA, payload, metadata: { name, type, map } };
+}
+
+/** Throws `CRDT_STATE_INVALID` for metadata that names no object. */
+function keyOf(metadata: JsonValue | null): CrdtKey {
+  const { name, type, map } = (metadata ?? {}) as { name?: unknown; type?: unknown; map?: unknown };
+  if (typeof name === 'string' && typeof type === 'string' && TYPES.includes(type) && typeof map === 'boolean') return { name, type: type as CrdtType, map };
+  throw new CoordinatorError('CRDT_STATE_INVALID', `the metadata of a CRDT's delta name no object: ${JSON.stringify(metadata)?.slice(0, 200)}`);
+}

@@ -1,0 +1,110 @@
+/** Where a reader of the causal lane stands (docs/formats.md, "Cursor"): of each origin what it has had, and of the next entries of some a part. */
+
+/** Who writes an origin's log. */
+export interface Origin {
+  readonly name: string;
+  /** Raft id of the member. */
+  readonly member: bigint;
+  readonly incarnation: number;
+}
+
+const HEAD_BYTES = 4;
+const ROW_BYTES = 20;
+const PART_BYTES = 16;
+const keyOf = (member: bigint, incarnation: number): string => `${member}~${incarnation}`;
+
+interface Row {
+  readonly member: bigint;
+  readonly incarnation: number;
+  readonly counter: bigint;
+}
+
+interface Part {
+  readonly member: bigint;
+  readonly incarnation: number;
+  /** First event of the origin's next entry that was not had. */
+  readonly offset: number;
+}
+
+export class CausalPlace {
+  readonly #rows: ReadonlyMap<string, Row>;
+  readonly #parts: ReadonlyMap<string, Part>;
+
+  private constructor(rows: ReadonlyMap<string, Row>, parts: ReadonlyMap<string, Part>) {
+    this.#rows = rows;
+    this.#parts = parts;
+  }
+
+  /** Before everything. */
+  static readonly first = new CausalPlace(new Map(), new Map());
+
+  /** Reads what `encode` or the core has written. */
+  static read(bytes: Uint8Array): CausalPlace {
+    const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const [rowCount, partCount] = [view.readUInt16LE(0), view.readUInt16LE(2)];
+    const rows = new Map<string, Row>();
+    const parts = new Map<string, Part>();
+    let at = HEAD_BYTES;
+    for (let row = 0; row < rowCount; row++, at += ROW_BYTES) {
+      const [member, incarnation] = [view.readBigUInt64LE(at), view.readUInt32LE(at + 8)];
+      rows.set(keyOf(member, incarnation), { member, incarnation, counter: view.readBigUInt64LE(at + 12) });
+    }
+    for (let part = 0; part < partCount; part++, at += PART_BYTES) {
+      const [member, incarnation] = [view.readBigUInt64LE(at), view.readUInt32LE(at + 8)];
+      parts.set(keyOf(member, incarnation), { member, incarnation, offset: view.readUInt32LE(at + 12) });
+    }
+    return new CausalPlace(rows, parts);
+  }
+
+  /** After everything that these entries name, too. */
+  after(entries: Iterable<readonly [Pick<Origin, 'member' | 'incarnation'>, bigint]>): CausalPlace {
+    const rows = new Map(this.#rows);
+    const parts = new Map(this.#parts);
+    for (const [{ member, incarnation }, counter] of entries) {
+      const key = keyOf(member, incarnation);
+      if (counter <= (rows.get(key)?.counter ?? 0n)) continue;
+      rows.set(key, { member, incarnation, counter });
+      // It was of the entry after the old one.
+      parts.delete(key);
+    }
+    return new CausalPlace(rows, parts);
+  }
+
+  /** After an event within an entry, of which others follow. */
+  within({ member, incarnation }: Origin, counter: bigint, offset: number): CausalPlace {
+    const before = this.after([[{ member, incarnation }, counter - 1n]]);
+    return new CausalPlace(before.#rows, new Map(before.#parts).set(keyOf(member, incarnation), { member, incarnation, offset: offset + 1 }));
+  }
+
+  /** After all that either names. */
+  with(other: CausalPlace): CausalPlace {
+    const both = this.after([...other.#rows.values()].map((row) => [row, row.counter] as const));
+    const parts = new Map(both.#parts);
+    for (const [key, part] of other.#parts) {
+      const same = (both.#rows.get(key)?.counter ?? 0n) === (other.#rows.get(key)?.counter ?? 0n);
+      if (same && part.offset > (parts.get(key)?.offset ?? 0)) parts.set(key, part);
+    }
+    return new CausalPlace(both.#rows, parts);
+  }
+
+  encode(): Buffer {
+    const [rows, parts] = [[...this.#rows.values()], [...this.#parts.values()]];
+    const bytes = Buffer.alloc(HEAD_BYTES + rows.length * ROW_BYTES + parts.length * PART_BYTES);
+    bytes.writeUInt16LE(rows.length, 0);
+    bytes.writeUInt16LE(parts.length, 2);
+    let at = HEAD_BYTES;
+    for (const { member, incarnation, counter } of rows) {
+      bytes.writeBigUInt64LE(member, at);
+      bytes.writeUInt32LE(incarnation, at + 8);
+      bytes.writeBigUInt64LE(counter, at + 12);
+      at += ROW_BYTES;
+    }
+    for (const { member, incarnation, offset } of parts) {
+      bytes.writeBigUInt64LE(member, at);
+      bytes.writeUInt32LE(incarnation, at + 8);
+      bytes.writeUInt32LE(offset, at + 12);
+      at += PART_BYTES;
+    }
+    return bytes;
+  }
+}

@@ -1,0 +1,47 @@
+/** The causal lane of an open node, as the core has it. */
+import { addon, type CausalOrigin, type NativeLane } from './addon.js';
+import { calling } from './errors.js';
+
+/** What the core calls the causal lane where it calls an ordered group by its number. */
+export const CAUSAL_GROUP = 0x8000_0000;
+
+type NativeReader = InstanceType<ReturnType<typeof addon>['CausalReader']>;
+
+/** Where one subscription stands; collected with this handle. */
+export class NativeCausalReader {
+  readonly #reader: NativeReader;
+
+  /** `place`: what a cursor names, or null for the end of what is delivered. Throws `CURSOR_INVALID`. */
+  constructor(handle: number, place: Uint8Array | null) {
+    this.#reader = calling(() => new (addon().CausalReader)(handle, place));
+  }
+
+  /** Packed causal deliveries (docs/formats.md). `filter` is a `FilterHandle`'s number or 0. Throws `CURSOR_COMPACTED` or `LOG_DAMAGED`. */
+  read(bytesMax: number, eventsMax: number, filter: number): Buffer {
+    return calling(() => this.#reader.read(bytesMax, eventsMax, filter));
+  }
+
+  /** Where it stands, as a cursor names it. */
+  place(): Buffer {
+    return calling(() => this.#reader.place());
+  }
+}
+
+/** Origins in the order of their numbers; there may be more of them later. */
+export function causalOrigins(handle: number): CausalOrigin[] {
+  return calling(() => addon().causalOrigins(handle));
+}
+
+/** Who the lane writes as; empty while that is not decided. */
+export function causalActor(handle: number): string {
+  return calling(() => addon().causalActor(handle));
+}
+
+/** Whether everything that a cursor's place names is delivered here. Throws `CURSOR_INVALID`. */
+export function causalReaches(handle: number, place: Uint8Array): boolean {
+  return calling(() => addon().causalReaches(handle, place));
+}
+
+export function causalStatus(handle: number): NativeLane {
+  return calling(() => addon().causalStatus(handle));
+}

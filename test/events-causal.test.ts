@@ -1,0 +1,36 @@
+/** Places of the causal lane: what a cursor names, whatever it went through. */
+import test from 'ava';
+import { CausalPlace, CursorCodec } from '../dist/events/index.js';
+
+const [a, b, c] = ['a', 'b', 'c'].map((name, at) => ({ name, member: BigInt(at + 1) << 60n, incarnation: at })) as [Origin, Origin, Origin];
+type Origin = { readonly name: string; readonly member: bigint; readonly incarnation: number };
+const bytes = (place: CausalPlace): string => place.encode().toString('hex');
+const again = (place: CausalPlace): CausalPlace => CausalPlace.read(place.encode());
+
+test('parts of entries are kept until their entry is had, several of them at once', (t) => {
+  const within = CausalPlace.first.within(a, 1n, 3).within(b, 5n, 0);
+  t.is(bytes(again(within)), bytes(within));
+  const later = again(within).after([[c, 7n]]);
+  t.is(bytes(later), bytes(CausalPlace.first.within(a, 1n, 3).within(b, 5n, 0).after([[c, 7n]])));
+  t.is(bytes(later.after([[a, 1n], [b, 5n]])), bytes(CausalPlace.first.after([[b, 5n], [c, 7n], [a, 1n]])));
+  // Of an entry that is had no part is left, and none goes back.
+  t.is(bytes(later.after([[b, 4n]])), bytes(later));
+});
+
+test('places are joined to the one after both', (t) => {
+  const [one, other] = [CausalPlace.first.after([[a, 3n]]).within(b, 2n, 1), CausalPlace.first.after([[a, 1n], [c, 4n]]).within(b, 2n, 4)];
+  const both = CausalPlace.first.after([[a, 3n], [c, 4n]]).within(b, 2n, 4);
+  for (const joined of [one.with(other), other.with(one), one.with(other).with(one)]) t.deepEqual([...joined.encode()].sort(), [...both.encode()].sort());
+  t.is(bytes(one.with(CausalPlace.first)), bytes(one));
+  t.is(bytes(CausalPlace.first.after([[b, 2n]]).with(one.with(other))).length, bytes(CausalPlace.first.after([[a, 3n], [b, 2n], [c, 4n]])).length);
+});
+
+test('cursors of the lane are checked', (t) => {
+  const [cursors, others] = [new CursorCodec('one'), new CursorCodec('other')];
+  const text = cursors.encodeCausal(CausalPlace.first.within(a, 9n, 2).encode());
+  t.is(bytes(CausalPlace.read(cursors.decodeCausal(text) as Uint8Array)), bytes(CausalPlace.first.within(a, 9n, 2)));
+  t.is(cursors.decodeCausal(cursors.encode({ group: 0, index: 1n, offset: 0 })), null);
+  for (const wrong of ['', 'x', 'nonsense!', text.slice(0, -2), `${text}AAAA`]) t.throws(() => cursors.decodeCausal(wrong), { code: 'CURSOR_INVALID' });
+  t.throws(() => others.decodeCausal(text), { code: 'CURSOR_INVALID' });
+  t.throws(() => cursors.decode(text), { code: 'CURSOR_INVALID', message: /causal lane/ });
+});
