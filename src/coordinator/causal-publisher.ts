@@ -7,6 +7,7 @@ import { CAUSAL_GROUP, type Core, type End } from '../native/index.js';
 import { Admission } from './admission.js';
 import type { Origins } from './origins.js';
 import type { Ending } from './publisher.js';
+import { fieldsOf, jsonOfReceipt } from './receipt.js';
 import { checkTimeout, type Requests } from './requests.js';
 
 export interface CausalPublisherPorts {
@@ -139,17 +140,11 @@ class CausalReceipt implements Receipt {
     return this.#end.latencyUs;
   }
 
-  #fields(): Receipt {
-    const { eventId, level, requestedLevel, lane, group, index, offset, term, cursor, durableMembers, clock, hlc, degraded, rule, certificate, duplicate, latencyUs } = this;
-    return { eventId, level, requestedLevel, lane, group, index, offset, term, cursor, durableMembers, clock, hlc, degraded, rule, certificate, duplicate, latencyUs };
-  }
-
-  /** u64 as decimal strings. */
   toJSON(): Record<string, unknown> {
-    return Object.fromEntries(Object.entries(this.#fields()).map(([name, value]) => [name, typeof value === 'bigint' ? value.toString() : value]));
+    return jsonOfReceipt(this);
   }
 
   [inspect.custom](): Receipt {
-    return this.#fields();
+    return fieldsOf(this);
   }
 }

@@ -295,7 +295,8 @@ export class Coordinator implements CoordinatorNode {
     const timeoutMs = checkTimeout(options.timeoutMs ?? this.config.publishTimeoutMs);
     const sinceMs = this.#ports.monotonicMs();
     // Whoever publishes next in the session waits behind it.
-    await (state ?? new SessionState('')).inTurn(after === undefined ? null : () => this.#barrier.pass(after, timeoutMs, options.signal));
+    const wait = after === undefined ? null : () => this.#barrier.pass(after, timeoutMs, options.signal);
+    await (state === null ? wait?.() : state.inTurn(wait));
     const endings = await this.#causal.publish(events, level, { ...options, timeoutMs: Math.max(1, timeoutMs - (this.#ports.monotonicMs() - sinceMs)) }, each);
     const last = endings.findLast((ending) => !(ending instanceof CoordinatorError));
     if (last !== undefined) state?.note(last as Receipt, after !== undefined);

@@ -91,17 +91,21 @@ export class OrderedReceipt implements Receipt {
     return this.#batch.latencyUs;
   }
 
-  #fields(): Receipt {
-    const { eventId, level, requestedLevel, lane, group, index, offset, term, cursor, durableMembers, clock, hlc, degraded, rule, certificate, duplicate, latencyUs } = this;
-    return { eventId, level, requestedLevel, lane, group, index, offset, term, cursor, durableMembers, clock, hlc, degraded, rule, certificate, duplicate, latencyUs };
-  }
-
-  /** u64 as decimal strings. */
   toJSON(): Record<string, unknown> {
-    return Object.fromEntries(Object.entries(this.#fields()).map(([name, value]) => [name, typeof value === 'bigint' ? value.toString() : value]));
+    return jsonOfReceipt(this);
   }
 
   [inspect.custom](): Receipt {
-    return this.#fields();
+    return fieldsOf(this);
   }
+}
+
+/** All that a receipt says, whose fields are accessors. */
+export function fieldsOf({ eventId, level, requestedLevel, lane, group, index, offset, term, cursor, durableMembers, clock, hlc, degraded, rule, certificate, duplicate, latencyUs }: Receipt): Receipt {
+  return { eventId, level, requestedLevel, lane, group, index, offset, term, cursor, durableMembers, clock, hlc, degraded, rule, certificate, duplicate, latencyUs };
+}
+
+/** The same with u64 as decimal strings. */
+export function jsonOfReceipt(receipt: Receipt): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fieldsOf(receipt)).map(([name, value]) => [name, typeof value === 'bigint' ? value.toString() : value]));
 }

@@ -57,7 +57,7 @@ impl<R: EntryReader> Lane<R> {
         let origin = &self.origins[id.at()];
         let next = origin.delivered + 1;
         let end = origin.ready().min(next + self.config.buffer_entries as u64 - 1);
-        let (group, actor) = (origin.group, origin.actor);
+        let group = origin.group;
         match self.heads(id, next, end) {
             Ok(heads) => {
                 let resolved: Vec<_> = heads.into_iter().map(|head| self.resolve(head)).collect();
@@ -65,7 +65,6 @@ impl<R: EntryReader> Lane<R> {
                 !self.origins[id.at()].waiting.is_empty()
             }
             Err(at) => {
-                debug_assert_eq!(self.by_actor.get(&actor), Some(&id));
                 self.unreadable(group, Index(at));
                 false
             }

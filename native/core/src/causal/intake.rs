@@ -73,7 +73,7 @@ impl<R: EntryReader> Lane<R> {
         true
     }
 
-    pub(super) fn write_intake(&mut self, _now_us: u64) {
+    pub(super) fn write_intake(&mut self) {
         let Some(me) = self.me else { return };
         while !self.intake.taken.is_empty() {
             let (mut bytes, mut submissions, mut offset) = (0, Vec::new(), 0);

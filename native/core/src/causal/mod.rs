@@ -151,8 +151,7 @@ impl<R: EntryReader> Lane<R> {
         }
         self.table.clone_from(table);
         self.peers.retain(|id, _| table.role(*id).is_none_or(|role| role != Role::Removed));
-        for (id, member) in table.iter().filter(|(id, member)| *id != self.config.me && member.role != Role::Removed) {
-            debug_assert!(!member.name.is_empty());
+        for (id, _) in table.iter().filter(|(id, member)| *id != self.config.me && member.role != Role::Removed) {
             self.peers.entry(id).or_default();
         }
         self.origins_moved = true;
@@ -198,7 +197,7 @@ impl<R: EntryReader> Lane<R> {
     /// Does what the inputs since the last call have made possible.
     pub fn flush(&mut self, now_us: u64, effects: &mut Effects) {
         self.decide();
-        self.write_intake(now_us);
+        self.write_intake();
         self.deliver();
         self.answer(now_us, effects);
         self.push();
