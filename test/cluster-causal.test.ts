@@ -75,7 +75,8 @@ test.serial('cursors go on behind their event at any member, filters pass over w
   for (const at of [0, 4, 9]) {
     const { cursor } = first[at] as Delivery;
     const rest = await take(b, 10 - at, { from: cursor });
-    t.deepEqual(new Set(pathsOf(rest)), new Set(pathsOf(first.slice(at + 1))));
+    // Events of several origins come in any order that respects their pasts.
+    t.deepEqual(pathsOf(rest).sort(), pathsOf(first.slice(at + 1)).sort());
   }
   t.is(last?.level, 'eventual');
   const late = await a.publish(fileWrite('/late', 10), causal);
