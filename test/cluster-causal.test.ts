@@ -1,6 +1,6 @@
 /** The causal lane over real processes, sockets and disks: events without a quorum. */
 import test from 'ava';
-import { ApiClient, ApiServer, type Coordinator, CoordinatorError, type Delivery } from '../dist/index.js';
+import { ApiClient, ApiServer, type Coordinator, CoordinatorError, type Delivery, type EventInput, type Receipt } from '../dist/index.js';
 import { codeOf, Embedded, fileWrite, take, until, writes } from './helpers/cluster.js';
 
 const causal = { consistency: 'causal' } as const;
@@ -13,6 +13,11 @@ async function named(t: Parameters<typeof Embedded.start>[0]): Promise<Embedded>
   return cluster;
 }
 const decided = (cluster: Embedded): Promise<void> => until('who writes where', () => [...cluster.nodes.values()].every((node) => node.status().lanes.causal.actor !== null));
+
+const codeAndCommitted = async (publish: Promise<unknown>): Promise<unknown> => {
+  const error = await publish.catch((error: unknown) => error);
+  return error instanceof CoordinatorError ? { code: error.code, committed: error.committed } : error;
+};
 
 /** All events of the lane that a node has delivered, from the first on. */
 const all = (node: Coordinator, count: number): Promise<Delivery[]> => take(node, count, { lane: 'causal', from: 'first' });
@@ -93,6 +98,63 @@ test.serial('cursors go on behind their event at any member, filters pass over w
   t.throws(() => a.subscribe({ lane: 'causal', from: 'snapshot' }), { code: 'USAGE' });
   t.throws(() => a.subscribe({ lane: 'causal', consumer: 'x' }), { code: 'USAGE' });
   t.throws(() => a.subscribe({ lane: 'critical' as 'causal' }), { code: 'USAGE' });
+});
+
+const ID = '0190a1b2-0000-7000-8000-0000000000';
+
+test.serial('an event that is published again is told where it stands, at whichever member, also after a restart', async (t) => {
+  const cluster = await named(t);
+  const [a, b] = [cluster.get('a'), cluster.get('b')];
+  const event = { ...fileWrite('/once', 100), id: `${ID}01` };
+  const first = await a.publish(event, causal);
+  const places = ({ eventId, index, offset, term, clock, hlc, cursor, level, requestedLevel, lane }: Receipt) => ({ eventId, index, offset, term, clock, hlc, cursor, level, requestedLevel, lane });
+  const again = await a.publish(event, causal);
+  t.deepEqual(places(again), places(first));
+  t.deepEqual([first.duplicate, again.duplicate], [false, true]);
+  t.like(await a.publish(event, { consistency: 'eventual' }), { level: 'eventual', requestedLevel: 'eventual', index: first.index, duplicate: true });
+  await all(b, 1);
+  t.deepEqual(places(await b.publish(event, causal)), places(first));
+  t.like(await codeAndCommitted(b.publish({ ...event, path: '/other' }, causal)), { code: 'EVENT_ID_REUSED', committed: 'no' });
+
+  // Of a batch what is new is written, in its order.
+  const batch = [{ ...fileWrite('/new'), id: `${ID}02` }, event, { ...fileWrite('/newer'), id: `${ID}03` }, { ...event, path: '/other' }, { ...fileWrite('/new'), id: `${ID}02` }];
+  const [one, known, two, reused, twice] = (await b.publishEach(batch, causal)) as [Receipt, Receipt, Receipt, CoordinatorError, Receipt];
+  t.deepEqual([one.offset, two.offset, known.index, twice.offset], [0, 1, first.index, 0]);
+  t.deepEqual([one, known, two, twice].map(({ duplicate }) => duplicate), [false, true, false, true]);
+  t.is(reused.code, 'EVENT_ID_REUSED');
+  t.true(two.hlc > one.hlc);
+  t.deepEqual(pathsOf(await all(a, 3)), ['/once', '/new', '/newer']);
+  t.is(two.clock?.a, first.index.toString());
+
+  t.is((await b.read(`${ID}03`)).event.path, '/newer');
+  t.like(await b.outcome(`${ID}01`), { state: 'committed' });
+  await cluster.close('b');
+  await cluster.open('b');
+  const later = await cluster.get('b').publish(event, causal);
+  t.deepEqual(places(later), places(first));
+  t.deepEqual(places(await cluster.get('b').publish(batch[2] as EventInput, causal)), places(two));
+  // An event that was eventual is no more than that.
+  const eventual = { ...fileWrite('/eventual'), id: `${ID}04` };
+  await a.publish(eventual, { consistency: 'eventual' });
+  t.like(await a.publish(eventual, causal), { level: 'eventual', requestedLevel: 'causal', duplicate: true });
+});
+
+test.serial('an event that was published at two members at once comes once to each reader, wherever that goes on', async (t) => {
+  const cluster = await named(t);
+  const [a, b, c] = ['a', 'b', 'c'].map((id) => cluster.get(id)) as [Coordinator, Coordinator, Coordinator];
+  const events = Array.from({ length: 50 }, (_, at) => ({ ...fileWrite(`/${at}`), id: `${ID}${(at + 16).toString(16)}` }));
+  const receipts = await Promise.all(events.flatMap((event) => [a.publish(event, causal), b.publish(event, causal)]));
+  await a.publish(fileWrite('/last-a'), causal);
+  await b.publish(fileWrite('/last-b'), causal);
+  const written = receipts.filter(({ duplicate }) => !duplicate).length;
+  t.log(`${written - events.length} of ${events.length} events were written twice`);
+  for (const node of [a, b, c]) {
+    const paths = pathsOf(await all(node, 52)).sort();
+    t.deepEqual(paths, [...events.map(({ path }) => path as string), '/last-a', '/last-b'].sort());
+  }
+  const half = await all(a, 20);
+  const rest = await take(c, 32, { from: (half.at(-1) as Delivery).cursor });
+  t.deepEqual(pathsOf([...half, ...rest]).sort(), [...events.map(({ path }) => path as string), '/last-a', '/last-b'].sort());
 });
 
 test.serial('a member goes on as who it was when all others say that it may, and as another where one is silent', async (t) => {

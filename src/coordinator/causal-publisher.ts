@@ -1,12 +1,13 @@
-/** Publishes of the causal lane: written to this node's own log, acknowledged when that is on disk here, quorum or not. */
+/** Publishes of the causal lane: written to this node's own log, acknowledged when that is on disk here, quorum or not. What the lane has already is told where it stands (rule R3). */
 import { inspect } from 'node:util';
 import type { CausalLevel, EventInput, Lane, Level, PublishOptions, Receipt } from '../contracts/index.js';
-import type { CoordinatorError } from '../errors/index.js';
+import { CoordinatorError } from '../errors/index.js';
 import { CausalPlace, type CursorCodec, formatUuid, type SubmissionWriter } from '../events/index.js';
-import { CAUSAL_GROUP, type Core, type End } from '../native/index.js';
+import { CAUSAL_GROUP, type Core, END, type End, EVENT_OUTCOME } from '../native/index.js';
 import { Admission } from './admission.js';
+import type { CausalEvents, CausalPosition } from './causal-events.js';
 import type { Origins } from './origins.js';
-import type { Ending } from './publisher.js';
+import { type Ending, refusalOf } from './publisher.js';
 import { fieldsOf, jsonOfReceipt } from './receipt.js';
 import { checkTimeout, type Requests } from './requests.js';
 
@@ -16,6 +17,7 @@ export interface CausalPublisherPorts {
   readonly writer: SubmissionWriter;
   readonly cursors: CursorCodec;
   readonly origins: Origins;
+  readonly events: Pick<CausalEvents, 'at'>;
   readonly nodeId: string;
   readonly pendingBytesMax: number;
   readonly timeoutMs: number;
@@ -56,10 +58,50 @@ export class CausalPublisher {
       this.#admission.entered();
     }
     const end = await ended;
-    const endings = end === null ? [] : Array.from({ length: taken }, (_, position) => new CausalReceipt(this.#ports, end, level, ids, position));
+    const endings = end === null ? [] : this.#endings(end, level, ids, taken);
     if (refusals === undefined || refusals.size === 0) return endings;
     let next = 0;
     return events.map((_, position) => refusals.get(position) ?? (endings[next++] as Ending));
+  }
+
+  #endings(end: End, requestedLevel: CausalLevel, ids: Uint8Array, count: number): Ending[] {
+    const { index, term, hlc, firstOffset, durableMembers, latencyUs } = end;
+    const batch: Batch = { ports: this.#ports, requestedLevel, durableMembers, latencyUs, ids };
+    // Read when somebody asks for a clock: most never do.
+    let read: Kept | undefined;
+    const kept = () => {
+      read ??= end.kept;
+      return read;
+    };
+    const fresh = { index, term, kept, level: requestedLevel, duplicate: false };
+    if (end.kind === END.kept) {
+      return Array.from({ length: count }, (_, position) => new CausalReceipt(batch, position, { ...fresh, offset: firstOffset + position, hlc: hlc + BigInt(position) }));
+    }
+    return end.keptEvents.map((event, position) => {
+      if (event.code === EVENT_OUTCOME.accepted) return new CausalReceipt(batch, position, { ...fresh, offset: event.offset, hlc: event.hlc });
+      const id = ids.subarray(position * 16, position * 16 + 16);
+      if (event.code !== EVENT_OUTCOME.duplicate) return refusalOf(event, formatUuid(id));
+      try {
+        return this.#first(event, batch, position, id);
+      } catch (error) {
+        if (!(error instanceof CoordinatorError)) throw error;
+        return new CoordinatorError(error.code, `event ${formatUuid(id)} was published before, as entry ${event.index} of ${event.actor}: ${error.message}`, { committed: 'yes', cause: error });
+      }
+    });
+  }
+
+  /** The receipt of an event that was published before. Throws `LOG_DAMAGED` and `CURSOR_COMPACTED`. */
+  receiptOf({ actor, index, offset }: CausalPosition, id: Uint8Array): Receipt {
+    return this.#first({ actor, index, offset }, { ports: this.#ports, durableMembers: 1, latencyUs: 0, ids: id }, 0, id);
+  }
+
+  #first({ actor, index, offset }: CausalPosition, batch: Batch, position: number, id: Uint8Array): Receipt {
+    const delivery = this.#ports.events.at({ actor, index, offset }, id);
+    // Where another place of the event comes first, what its entry says is not shown: where it stands is known.
+    const clock = new Map(Object.entries(delivery?.clock ?? { [actor]: index }).map(([name, counter]) => [name, BigInt(counter)]));
+    const eventual = batch.requestedLevel === 'eventual' || delivery?.level !== 'causal';
+    const term = BigInt(this.#ports.origins.named(actor).incarnation);
+    return new CausalReceipt(batch, position, { index, offset, term, kept: () => ({ actor, clock }), hlc: delivery?.event.hlc ?? 0n, level: eventual ? 'eventual' : 'causal', duplicate: true });
   }
 
   /** Lets everything that waits for room go on, to fail there: the node closes. */
@@ -68,30 +110,51 @@ export class CausalPublisher {
   }
 }
 
+/** Who wrote an entry, and what it follows, itself included. */
+type Kept = End['kept'];
+
+/** What all receipts of one end share. */
+interface Batch {
+  readonly ports: CausalPublisherPorts;
+  /** None where nobody has just asked for one. */
+  readonly requestedLevel?: CausalLevel;
+  readonly durableMembers: number;
+  readonly latencyUs: number;
+  /** The events' ids, 16 bytes each. */
+  readonly ids: Uint8Array;
+}
+
+/** Where one event stands. */
+interface Place {
+  readonly index: bigint;
+  readonly offset: number;
+  readonly term: bigint;
+  readonly hlc: bigint;
+  readonly level: CausalLevel;
+  readonly duplicate: boolean;
+  kept(): Kept;
+}
+
 /** Fields that cost something are computed when asked for; JSON and inspection show them all. */
 class CausalReceipt implements Receipt {
-  readonly #ports: CausalPublisherPorts;
-  readonly #end: End;
-  readonly #level: CausalLevel;
-  readonly #ids: Uint8Array;
+  readonly #batch: Batch;
   readonly #position: number;
+  readonly #place: Place;
 
-  constructor(ports: CausalPublisherPorts, end: End, level: CausalLevel, ids: Uint8Array, position: number) {
-    this.#ports = ports;
-    this.#end = end;
-    this.#level = level;
-    this.#ids = ids;
+  constructor(batch: Batch, position: number, place: Place) {
+    this.#batch = batch;
     this.#position = position;
+    this.#place = place;
   }
 
   get eventId(): string {
-    return formatUuid(this.#ids, this.#position * 16);
+    return formatUuid(this.#batch.ids, this.#position * 16);
   }
   get level(): Level {
-    return this.#level;
+    return this.#place.level;
   }
   get requestedLevel(): Level {
-    return this.#level;
+    return this.#batch.requestedLevel ?? this.level;
   }
   get lane(): Lane {
     return 'causal';
@@ -100,29 +163,29 @@ class CausalReceipt implements Receipt {
     return 0;
   }
   get index(): bigint {
-    return this.#end.index;
+    return this.#place.index;
   }
   get offset(): number {
-    return this.#end.firstOffset + this.#position;
+    return this.#place.offset;
   }
   get term(): bigint {
-    return this.#end.term;
+    return this.#place.term;
   }
   /** After the event and all that it follows. */
   get cursor(): string {
-    const { cursors, origins } = this.#ports;
-    const { actor, clock } = this.#end.kept;
+    const { cursors, origins } = this.#batch.ports;
+    const { actor, clock } = this.#place.kept();
     const followed = [...clock].filter(([name]) => name !== actor).map(([name, counter]) => [origins.named(name), counter] as const);
     return cursors.encodeCausal(CausalPlace.first.after(followed).within(origins.named(actor), this.index, this.offset).encode());
   }
   get durableMembers(): number {
-    return this.#end.durableMembers;
+    return this.#batch.durableMembers;
   }
   get clock(): { readonly [actor: string]: string } {
-    return Object.fromEntries([...this.#end.kept.clock].map(([name, counter]) => [name, counter.toString()]));
+    return Object.fromEntries([...this.#place.kept().clock].map(([name, counter]) => [name, counter.toString()]));
   }
   get hlc(): bigint {
-    return this.#end.hlc + BigInt(this.#position);
+    return this.#place.hlc;
   }
   get degraded(): boolean {
     return false;
@@ -134,10 +197,10 @@ class CausalReceipt implements Receipt {
     return null;
   }
   get duplicate(): boolean {
-    return false;
+    return this.#place.duplicate;
   }
   get latencyUs(): number {
-    return this.#end.latencyUs;
+    return this.#batch.latencyUs;
   }
 
   toJSON(): Record<string, unknown> {

@@ -27,6 +27,7 @@ import { causalActor, causalOrigins, Core, END, type End, FilterHandle, keepSett
 import { PeerNetwork, type Refused } from '../network/index.js';
 import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
 import { CausalBarrier } from './causal-barrier.js';
+import { CausalEvents } from './causal-events.js';
 import { CausalPublisher } from './causal-publisher.js';
 import { CausalSubscription, startOf } from './causal-subscription.js';
 import { Consumer } from './consumer.js';
@@ -123,12 +124,14 @@ export class Coordinator implements CoordinatorNode {
     );
     this.#origins = new Origins(() => causalOrigins(core.handle));
     this.#barrier = new CausalBarrier({ core, growth: this.#growth, cursors });
+    const causalEvents = new CausalEvents({ core, requests: this.#requests, origins: this.#origins, context: this.#causalContext() });
     this.#causal = new CausalPublisher({
       core,
       requests: this.#requests,
       writer: this.#writer,
       cursors,
       origins: this.#origins,
+      events: causalEvents,
       nodeId,
       pendingBytesMax: config.limits.pendingBytesMax,
       timeoutMs,
@@ -137,6 +140,11 @@ export class Coordinator implements CoordinatorNode {
       core,
       requests: this.#requests,
       journal: this.#journal,
+      causal: {
+        find: (id, timeoutMs) => causalEvents.find(id, timeoutMs),
+        at: (position, id) => causalEvents.at(position, id),
+        receiptOf: (position, id) => this.#causal.receiptOf(position, id),
+      },
       writer: this.#writer,
       cursors,
       roster: this.#roster,
@@ -298,8 +306,11 @@ export class Coordinator implements CoordinatorNode {
     const wait = after === undefined ? null : () => this.#barrier.pass(after, timeoutMs, options.signal);
     await (state === null ? wait?.() : state.inTurn(wait));
     const endings = await this.#causal.publish(events, level, { ...options, timeoutMs: Math.max(1, timeoutMs - (this.#ports.monotonicMs() - sinceMs)) }, each);
-    const last = endings.findLast((ending) => !(ending instanceof CoordinatorError));
-    if (last !== undefined) state?.note(last as Receipt, after !== undefined);
+    const receipts = endings.filter((ending): ending is Receipt => !(ending instanceof CoordinatorError));
+    const last = receipts.findLast(({ duplicate }) => !duplicate);
+    if (last !== undefined) state?.note(last, after !== undefined);
+    // What was published before stands somewhere else: what comes next in the session follows it all the same.
+    if (state !== null) for (const receipt of receipts) if (receipt.duplicate) state.after = this.#both(receipt.cursor, state.after) ?? undefined;
     return endings;
   }
 

@@ -161,7 +161,8 @@ export function levelOf(options: PublishOptions): Exclude<Level, 'critical'> {
   throw new CoordinatorError('UNKNOWN_LEVEL', `there is no level ${JSON.stringify(level)}; allowed are ${LEVELS.join(', ')}`);
 }
 
-function refusalOf(outcome: EventOutcome, id: string): CoordinatorError {
+/** The error of an event that was not taken. */
+export function refusalOf(outcome: EventOutcome, id: string): CoordinatorError {
   const refuse = (code: ErrorCode, sentence: string, committed: 'no' | 'unknown') => new CoordinatorError(code, sentence, { committed, details: { eventId: id } });
   switch (outcome.code) {
     case EVENT_OUTCOME.idReused:

@@ -1,8 +1,10 @@
-/** What is asked of the ordered lane: single deliveries, barriers, outcomes. */
+/** What is asked of the lanes: single deliveries, barriers, outcomes. */
 import type { Delivery, Outcome, ReadOptions, Receipt, WaitOptions } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import { type CursorCodec, parseUuid, type SubmissionWriter } from '../events/index.js';
 import type { Core, End } from '../native/index.js';
+import type { CausalEvents } from './causal-events.js';
+import type { CausalPublisher } from './causal-publisher.js';
 import { groupOf } from './groups.js';
 import type { Journal } from './journal.js';
 import type { Position } from './position.js';
@@ -14,6 +16,7 @@ export interface QueryPorts {
   readonly core: Pick<Core, 'barrier' | 'find' | 'submit'>;
   readonly requests: Requests;
   readonly journal: Pick<Journal, 'at' | 'kept'>;
+  readonly causal: Pick<CausalEvents, 'find' | 'at'> & Pick<CausalPublisher, 'receiptOf'>;
   readonly writer: SubmissionWriter;
   readonly cursors: CursorCodec;
   readonly roster: Pick<Roster, 'voters'>;
@@ -35,6 +38,8 @@ export class Queries {
   async read(cursorOrEventId: string, options: ReadOptions): Promise<Delivery> {
     const { journal, cursors, groups } = this.#ports;
     const id = parseUuid(cursorOrEventId);
+    const kept = id === null ? undefined : await this.#kept(id);
+    if (kept !== undefined) return kept;
     let place: (Position & { group: number }) | null;
     if (id === null) {
       const cursor = cursors.decode(cursorOrEventId);
@@ -49,6 +54,12 @@ export class Queries {
     return delivery;
   }
 
+  /** An event of the causal lane, if this node has delivered it. */
+  async #kept(id: Uint8Array): Promise<Delivery | undefined> {
+    const found = await this.#ports.causal.find(id, this.#ports.timeoutMs);
+    return found === null ? undefined : this.#ports.causal.at(found, id);
+  }
+
   async readBarrier(options: WaitOptions): Promise<bigint> {
     const { core, requests } = this.#ports;
     const group = groupOf(options.group, this.#ports.groups);
@@ -61,6 +72,8 @@ export class Queries {
     const group = groupOf(options.group, this.#ports.groups);
     const id = parseUuid(eventId);
     if (id === null) throw new CoordinatorError('INVALID_EVENT_ID', `${JSON.stringify(eventId)} is not a UUID`);
+    const kept = await this.#ports.causal.find(id, this.#ports.timeoutMs);
+    if (kept !== null) return { state: 'committed', receipt: this.#ports.causal.receiptOf(kept, id) };
     let place = await this.#find(group, id);
     if (place === null) {
       const end = await this.#fence(group, id, options);

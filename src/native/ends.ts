@@ -19,6 +19,7 @@ export const END = {
   snapshotTaken: 16,
   snapshotFailed: 17,
   kept: 18,
+  keptInPart: 19,
 } as const;
 
 export const EVENT_OUTCOME = { accepted: 0, duplicate: 1, idReused: 2, fenced: 3, sessionExpired: 4, early: 5, forgotten: 6 } as const;
@@ -31,6 +32,14 @@ export interface EventOutcome {
   readonly code: number;
   readonly offset: number;
   readonly index: bigint;
+}
+
+/** What one event of a publish on the causal lane came to; `offset` and `index` are those of the entry where it stands. */
+export interface KeptEvent extends EventOutcome {
+  /** Of a new event. */
+  readonly hlc: bigint;
+  /** Whose entry that is, by name; empty for the one that the end names. */
+  readonly actor: string;
 }
 
 /** A consumer's replicated place. */
@@ -94,22 +103,47 @@ export class End {
     return { epoch: u64(0), acknowledged: { index: u64(8), offset: u32(24) }, claimed: { index: u64(16), offset: u32(28) } };
   }
 
-  /** Of a publish on the causal lane: who wrote it, and what it follows, itself included; by name. */
+  /** Of a publish on the causal lane: who wrote it, and what it follows, itself included; by name. Where nothing was new, nobody and nothing. */
   get kept(): { readonly actor: string; readonly clock: ReadonlyMap<string, bigint> } {
-    let at = HEADER_BYTES;
-    const text = (): string => {
-      const length = this.#view.getUint16(at, true);
-      at += 2 + length;
-      return this.#bytes.toString('utf8', at - length, at);
-    };
-    const actor = text();
+    const read = this.#texts();
+    const actor = read.text();
     const clock = new Map<string, bigint>();
     for (let entry = 0; entry < this.count; entry++) {
-      const counter = this.#view.getBigUint64(at, true);
-      at += 8;
-      clock.set(text(), counter);
+      const counter = read.u64();
+      clock.set(read.text(), counter);
     }
     return { actor, clock };
+  }
+
+  /** Of one of which not every event was new: what each came to. */
+  get keptEvents(): KeptEvent[] {
+    const read = this.#texts();
+    read.text();
+    for (let entry = 0; entry < this.count; entry++) {
+      read.u64();
+      read.text();
+    }
+    return Array.from({ length: this.firstOffset }, () => {
+      const [code, offset] = [read.u32() & 0xff, read.u32()];
+      return { code, offset, index: read.u64(), hlc: read.u64(), actor: read.text() };
+    });
+  }
+
+  /** Fields of the body one after the other. */
+  #texts(): { u32(): number; u64(): bigint; text(): string } {
+    let at = HEADER_BYTES;
+    const past = (bytes: number): number => {
+      at += bytes;
+      return at - bytes;
+    };
+    return {
+      u32: () => this.#view.getUint32(past(4), true),
+      u64: () => this.#view.getBigUint64(past(8), true),
+      text: () => {
+        const length = this.#view.getUint16(past(2), true);
+        return this.#bytes.toString('utf8', past(length), at);
+      },
+    };
   }
 
   /** Of an ended node: its code and why; of a request that was not understood or a snapshot that failed: why. */

@@ -3,7 +3,7 @@ export type { CausalOrigin } from './addon.js';
 export { CAUSAL_GROUP, causalActor, causalOrigins, causalReaches, causalStatus, NativeCausalReader } from './causal.js';
 export { CLOCK_RELATION, compareClocks, mergeClocks, NativeCrdt } from './crdt.js';
 export { Core, raftId, TAKEN } from './core.js';
-export { type ConsumerPlace, END, type End, EVENT_OUTCOME, type EventOutcome } from './ends.js';
+export { type ConsumerPlace, END, type End, EVENT_OUTCOME, type EventOutcome, type KeptEvent } from './ends.js';
 export { FilterHandle } from './filter.js';
 export { inspectSnapshot, lookAtDirectory, recoverDirectory, restoreSnapshots } from './offline.js';
 export { keepSettings, windowOf } from './settings.js';

@@ -99,7 +99,15 @@ export class PolicyNode {
       return { term: delivery?.term ?? 0n, hlc: delivery?.event.hlc ?? 0n };
     };
     this.#publisher = new Publisher(core, this.requests, writer, cursors, options, placeOf);
-    this.queries = new Queries({ core, requests: this.requests, journal: this.journal, writer, cursors, roster: { voters }, nodeId, groups: GROUPS, timeoutMs });
+    // Of the causal lane nothing is asked here.
+    const causal = {
+      find: async () => null,
+      at: () => undefined,
+      receiptOf: () => {
+        throw new Error('there is no causal lane');
+      },
+    };
+    this.queries = new Queries({ core, requests: this.requests, journal: this.journal, causal, writer, cursors, roster: { voters }, nodeId, groups: GROUPS, timeoutMs });
   }
 
   newSession(): void {

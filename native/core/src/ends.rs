@@ -2,7 +2,7 @@
 
 use crate::ids::{GroupId, Index};
 use crate::machine::{EventOutcome, Outcome};
-use crate::ordered::effects::{Completion, End};
+use crate::ordered::effects::{Completion, End, KeptEntry, KeptEvent};
 use crate::packed::put_text;
 
 const HEADER_BYTES: usize = 56;
@@ -28,6 +28,7 @@ enum Kind {
     SnapshotTaken = 16,
     SnapshotFailed = 17,
     Kept = 18,
+    KeptInPart = 19,
 }
 
 #[derive(Default)]
@@ -77,6 +78,26 @@ fn event_outcome(out: &mut Vec<u8>, outcome: EventOutcome) {
     out.extend_from_slice(&index.0.to_le_bytes());
 }
 
+fn clock_of(out: &mut Vec<u8>, actor: &str, clock: &[(String, u64)]) {
+    put_text(out, actor);
+    for (actor, counter) in clock {
+        out.extend_from_slice(&counter.to_le_bytes());
+        put_text(out, actor);
+    }
+}
+
+/// As `event_outcome`; then the stamp, and whose entry it is: empty for the one of the request.
+fn kept_event(out: &mut Vec<u8>, event: &KeptEvent) {
+    let (outcome, hlc, actor) = match event {
+        KeptEvent::New { offset, hlc } => (EventOutcome::Accepted { offset: *offset }, *hlc, ""),
+        KeptEvent::Duplicate { actor, counter, offset } => (EventOutcome::Duplicate { index: *counter, offset: *offset }, 0, actor.as_str()),
+        KeptEvent::IdReused { actor, counter, offset } => (EventOutcome::IdReused { index: *counter, offset: *offset }, 0, actor.as_str()),
+    };
+    event_outcome(out, outcome);
+    out.extend_from_slice(&hlc.to_le_bytes());
+    put_text(out, actor);
+}
+
 /// Appends one completion.
 pub fn completion(out: &mut Vec<u8>, completion: &Completion) {
     let mut header = Header {
@@ -100,19 +121,26 @@ pub fn completion(out: &mut Vec<u8>, completion: &Completion) {
         End::Kept { actor, incarnation, counter, offset, hlc, clock } => {
             (header.index, header.term, header.hlc) = (counter.0, u64::from(*incarnation), *hlc);
             (header.first_offset, header.count, header.durable_members) = (*offset, clock.len() as u32, 1);
-            record(out, Kind::Kept, &header, |out| {
-                put_text(out, actor);
-                for (actor, counter) in clock {
-                    out.extend_from_slice(&counter.to_le_bytes());
-                    put_text(out, actor);
-                }
-            });
+            record(out, Kind::Kept, &header, |out| clock_of(out, actor, clock));
         }
+        End::KeptInPart { entry, events } => kept_in_part(out, header, entry.as_ref(), events),
         End::Declined(refused) => {
             header.count = *refused as u32;
             record(out, Kind::MembersRefused, &header, |_| {});
         }
     }
+}
+
+fn kept_in_part(out: &mut Vec<u8>, mut header: Header, entry: Option<&KeptEntry>, events: &[KeptEvent]) {
+    let (actor, clock) = entry.map_or(("", [].as_slice()), |entry| (entry.actor.as_str(), entry.clock.as_slice()));
+    if let Some(entry) = entry {
+        (header.index, header.term) = (entry.counter.0, u64::from(entry.incarnation));
+    }
+    (header.first_offset, header.count, header.durable_members) = (events.len() as u32, clock.len() as u32, 1);
+    record(out, Kind::KeptInPart, &header, |out| {
+        clock_of(out, actor, clock);
+        events.iter().for_each(|event| kept_event(out, event));
+    });
 }
 
 fn applied(out: &mut Vec<u8>, mut header: Header, outcome: &Outcome) {
@@ -158,6 +186,14 @@ pub fn place(out: &mut Vec<u8>, request: u32, found: Option<(Index, u32, u64)>) 
     let (index, offset, term) = found.unwrap_or_default();
     let header = Header { request, index: index.0, first_offset: offset, term, ..Default::default() };
     record(out, Kind::Place, &header, |_| {});
+}
+
+/// The same of an event of the causal lane.
+pub fn kept_place(out: &mut Vec<u8>, request: u32, found: Option<&KeptEvent>) {
+    match found {
+        Some(event) => kept_in_part(out, Header { request, ..Default::default() }, None, std::slice::from_ref(event)),
+        None => place(out, request, None),
+    }
 }
 
 /// A group's journal has grown to here.

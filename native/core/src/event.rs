@@ -316,6 +316,21 @@ impl Submission {
         MemberCommand::decode(self.body())
     }
 
+    /// The same submission with those of its events alone that are wanted, by their position; at least one.
+    pub fn only(&self, wanted: impl Fn(usize) -> bool) -> Submission {
+        let header = SUBMISSION_HEADER_BYTES + self.bytes[3] as usize;
+        let mut bytes = BytesMut::from(&self.bytes[..header]);
+        let mut count = 0u32;
+        for (_, event) in self.events().enumerate().filter(|(at, _)| wanted(*at)) {
+            bytes.extend_from_slice(event.bytes());
+            count += 1;
+        }
+        let length = bytes.len() as u32;
+        bytes[4..8].copy_from_slice(&length.to_le_bytes());
+        bytes[12..16].copy_from_slice(&count.to_le_bytes());
+        Submission { bytes: bytes.freeze(), kind: self.kind }
+    }
+
     /// The same submission with its events left out, its sequences still used up: what becomes of a cancelled
     /// publish that no leader has seen, so that the session's later ones are not left waiting for it.
     pub fn skipped(&self) -> Submission {

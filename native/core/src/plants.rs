@@ -47,6 +47,12 @@ pub enum CorePlant {
     StandingTrusted,
     /// Whatever older entries hold back, they are not moved for it.
     QuotaIgnored,
+    /// The ids of what the causal lane holds are forgotten at an open.
+    IdsForgotten,
+    /// An event that the causal lane has is written again when it is published again.
+    WrittenAgain,
+    /// Readers get an event in each place where it stands.
+    DoubledGiven,
     /// An origin's log goes on after an open, whatever others have of it.
     OriginGoesOn,
     /// What an earlier process of a member has sent is taken after its member was told that it is not here.

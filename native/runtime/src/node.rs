@@ -130,6 +130,7 @@ impl Node {
         let lane = LaneShared {
             delivered: Arc::new(delivered.unwrap_or_default()),
             origins: Arc::new(origins.unwrap_or_default()),
+            doubled: member.lane().doubled().clone(),
             actor: Arc::from(""),
         };
         let shared = Arc::new(Shared::new(Outbox::new(peers, config.peer_bytes_max), groups, lane, table));
@@ -245,8 +246,8 @@ impl Node {
         let Some(log) = self.reader.read().clone() else { return Ok(vec![0; 8]) };
         let mut waited = Duration::ZERO;
         loop {
-            let LaneShared { delivered, origins, .. } = self.shared.lane.read().clone();
-            match reader.read(&log, &origins, &delivered, bounds, filter) {
+            let LaneShared { delivered, origins, doubled, .. } = self.shared.lane.read().clone();
+            match reader.read(&log, &origins, &delivered, &doubled, bounds, filter) {
                 Err(ReadError::Unreadable { group, index, .. }) if waited < REPAIR_WAIT => {
                     let _ = self.send(Input::Unreadable { group, index });
                     std::thread::sleep(REPAIR_POLL);
@@ -288,7 +289,10 @@ impl Node {
     }
 
     pub fn find(&self, request: u32, group: GroupId, id: EventId) -> Result<(), NotTaken> {
-        self.send_to(group, Input::Find { request, group, id })
+        match group {
+            FIRST_ORIGIN => self.send(Input::Find { request, group, id }),
+            _ => self.send_to(group, Input::Find { request, group, id }),
+        }
     }
 
     /// Hands in a packed member command (docs/formats.md, "Member commands").

@@ -100,6 +100,11 @@ impl<R: EntryReader> Protocol<R> {
                 let clean = self.member.withdraw(group, self.request_id(request));
                 self.shared.app.put(|out| ends::withdrawn(out, request, clean));
             }
+            Input::Find { request, group: FIRST_ORIGIN, id } => {
+                let lane = self.member.lane();
+                let found = lane.find(id).map(|dot| lane.told_again(dot));
+                self.shared.app.put(|out| ends::kept_place(out, request, found.as_ref()));
+            }
             Input::Find { request, group, id } => {
                 let found = self.member.find(group, id).map(|place| {
                     let term = self.member.group(group).and_then(|group| group.term_of(place.index));

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
 use vexfs_core::causal::actor::Clock;
+use vexfs_core::causal::ids::Doubled;
 use vexfs_core::causal::{LaneStatus, OriginView};
 use vexfs_core::ids::{EventId, GroupId, Index, MemberId};
 use vexfs_core::journal::Suppressed;
@@ -73,6 +74,8 @@ impl GroupShared {
 pub struct LaneShared {
     pub delivered: Arc<Clock>,
     pub origins: Arc<Vec<OriginView>>,
+    /// Events that stand in more than one place.
+    pub doubled: Arc<Doubled>,
     /// Who writes here; empty while that is not decided.
     pub actor: Arc<str>,
 }

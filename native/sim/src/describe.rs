@@ -282,6 +282,10 @@ pub fn end(completion: &Completion) -> String {
         ),
         End::Barrier { applied } => format!("barrier passed at {applied}"),
         End::Kept { actor, counter, .. } => format!("kept as {counter} of {actor}"),
+        End::KeptInPart { entry, events } => match entry {
+            Some(entry) => format!("kept in part as {} of {}: {events:?}", entry.counter, entry.actor),
+            None => format!("kept before: {events:?}"),
+        },
         End::Withdrawn => "withdrawn".to_string(),
         End::Declined(refused) => format!("declined: {refused}"),
     }

@@ -57,6 +57,10 @@ pub struct LaneHistory {
     pub kept: Vec<Kept>,
     /// Events of publishes that were taken back.
     pub withdrawn: BTreeSet<EventId>,
+    /// Events that were published more than once.
+    pub retried: BTreeSet<EventId>,
+    /// Where each event was written, in the order in which that was seen.
+    places: BTreeMap<EventId, Vec<Dot>>,
     /// Entries that were on a disk, and then on none, before anybody else could have known of them.
     pub forgotten: Vec<Dot>,
 }
@@ -81,7 +85,14 @@ impl LaneHistory {
         self.entries.keys().copied()
     }
 
+    /// Where an event was written.
+    pub fn places(&self, id: EventId) -> &[Dot] {
+        self.places.get(&id).map_or(&[], Vec::as_slice)
+    }
+
     fn add(&mut self, actor: Actor, counter: u64, fact: Fact) {
+        let dot = Dot { actor, counter, print: fact.print };
+        fact.events.iter().for_each(|id| self.places.entry(*id).or_default().push(dot));
         let list = self.entries.entry(actor).or_default();
         if list.len() < counter as usize {
             list.resize_with(counter as usize, Vec::new);

@@ -73,6 +73,9 @@ pub enum Plant {
     DeliveredOutOfOrder,
     NothingFollows,
     NothingFetched,
+    IdsForgotten,
+    WrittenAgain,
+    DoubledGiven,
 }
 
 use Plant::*;
@@ -89,7 +92,7 @@ const fn row(plant: Plant, name: &'static str, what: &'static str, caught_by: &'
     PlantRow { plant, name, what, caught_by }
 }
 
-pub static PLANTS: [PlantRow; 62] = [
+pub static PLANTS: &[PlantRow] = &[
     row(AckBeforeSync, "ack-before-sync", "the log says \"on disk\" when a write is only queued", &["acknowledged_is_durable"]),
     row(BarrierWithoutReadIndex, "read-without-barrier", "a barrier is answered from local state without asking the leader", &["barrier_is_real_time"]),
     row(TinyWindow, "tiny-window", "the id window forgets almost everything, on every member", &["exactly_once", "duplicates_keep_first_place", "fence_is_final"]),
@@ -152,6 +155,9 @@ pub static PLANTS: [PlantRow; 62] = [
     row(DeliveredOutOfOrder, "delivered-out-of-order", "a causal event is delivered whether or not what it follows was", &["causal_order"]),
     row(NothingFollows, "nothing-follows", "a causal event does not say what it follows", &["causal_order", "clocks_cover_the_past"]),
     row(NothingFetched, "nothing-fetched", "what did not come by itself of another's log is not asked for", &["origins_converge"]),
+    row(IdsForgotten, "ids-forgotten", "the ids of what the causal lane holds are forgotten at a start", &["ids_are_written_once", "events_come_once"]),
+    row(WrittenAgain, "written-again", "what the causal lane has is written again when it is published again", &["ids_are_written_once"]),
+    row(DoubledGiven, "doubled-given", "readers get an event wherever it stands in the causal lane", &["events_come_once"]),
 ];
 
 /// Operations of a repair that forgets what follows.
@@ -199,6 +205,7 @@ impl Plant {
         matches!(
             self,
             OriginGoesOn | EarlierLivesHeard | OriginSendsEarly | OriginAcksEarly | DeliveredBeforeDisk | DeliveredOutOfOrder | NothingFollows | NothingFetched
+                | IdsForgotten | WrittenAgain | DoubledGiven
         )
     }
 
@@ -245,6 +252,9 @@ impl Plant {
             DeliveredOutOfOrder => CorePlant::DeliveredOutOfOrder,
             NothingFollows => CorePlant::NothingFollows,
             NothingFetched => CorePlant::NothingFetched,
+            IdsForgotten => CorePlant::IdsForgotten,
+            WrittenAgain => CorePlant::WrittenAgain,
+            DoubledGiven => CorePlant::DoubledGiven,
             _ => return None,
         })
     }

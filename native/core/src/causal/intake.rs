@@ -2,15 +2,17 @@
 
 use super::actor::{Clock, OriginId};
 use super::head::Head;
+use super::ids::{Admitted, Dot};
 use super::{pop_if, Lane, WHOLE_EVERY};
 use crate::entry;
 use crate::event::Submission;
 use crate::ids::{Index, RequestId, Term};
 use crate::log::{LogEntry, Op};
-use crate::ordered::effects::{Completion, Effects, End};
+use crate::ordered::effects::{Completion, Effects, End, KeptEntry, KeptEvent};
 use crate::ordered::store::EntryReader;
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Bytes that one entry takes in at most, but for a single larger submission.
 const ENTRY_BYTES: usize = 256 * 1024;
@@ -34,13 +36,26 @@ struct Written {
     taken_at_us: u64,
     /// What the entry follows; of the first request of an entry.
     clock: Option<Clock>,
+    /// What its events come to, where not all of them are new.
+    admitted: Option<Vec<Admitted>>,
 }
 
-/// Invariant: `bytes` is the sum over both queues.
+/// A request of which some events stand elsewhere, and waits until all of that is delivered here.
+struct Repeat {
+    request: RequestId,
+    bytes: usize,
+    taken_at_us: u64,
+    /// Of those that are new.
+    entry: Option<KeptEntry>,
+    admitted: Vec<Admitted>,
+}
+
+/// Invariant: `bytes` is the sum over all that is in here.
 #[derive(Default)]
 pub struct Intake {
     taken: VecDeque<Taken>,
     written: VecDeque<Written>,
+    repeats: Vec<Repeat>,
     bytes: usize,
 }
 
@@ -50,7 +65,7 @@ impl Intake {
     }
 
     pub fn len(&self) -> usize {
-        self.taken.len() + self.written.len()
+        self.taken.len() + self.written.len() + self.repeats.len()
     }
 }
 
@@ -66,6 +81,11 @@ impl<R: EntryReader> Lane<R> {
 
     /// Takes a request back, if it is not written; else it is about to be answered.
     pub fn withdraw(&mut self, request: RequestId) -> bool {
+        if let Some(at) = self.intake.repeats.iter().position(|repeat| repeat.request == request) {
+            // What it waits for may never be delivered; it stands there all the same.
+            self.intake.bytes -= self.intake.repeats.swap_remove(at).bytes;
+            return false;
+        }
         let Some(at) = self.intake.taken.iter().position(|taken| taken.submission.request() == request) else { return false };
         if let Some(taken) = self.intake.taken.remove(at) {
             self.intake.bytes -= taken.submission.bytes().len();
@@ -74,30 +94,43 @@ impl<R: EntryReader> Lane<R> {
     }
 
     pub(super) fn write_intake(&mut self) {
-        let Some(me) = self.me else { return };
+        let Some(me) = self.me.filter(|_| self.ids.is_complete()) else { return };
+        let actor = self.origins[me.at()].actor;
         while !self.intake.taken.is_empty() {
-            let (mut bytes, mut submissions, mut offset) = (0, Vec::new(), 0);
+            let (mut bytes, mut submissions, mut offset, mut clock_at) = (0, Vec::new(), 0, None);
             let counter = self.origins[me.at()].last + 1;
             while let Some(taken) = pop_if(&mut self.intake.taken, |next| bytes == 0 || bytes + next.submission.bytes().len() <= ENTRY_BYTES) {
                 let Taken { submission, taken_at_us } = taken;
+                let request = submission.request();
+                let size = submission.bytes().len();
+                let admitted = self.ids.admit(&submission, actor, counter, offset);
+                let fresh = admitted.iter().filter(|event| event.is_new()).count();
+                if fresh == 0 {
+                    self.intake.repeats.push(Repeat { request, bytes: size, taken_at_us, entry: None, admitted });
+                    continue;
+                }
+                let all = fresh == admitted.len();
+                let submission = if all { submission } else { submission.only(|at| admitted[at].is_new()) };
                 bytes += submission.bytes().len();
+                clock_at.get_or_insert(self.intake.written.len());
                 self.intake.written.push_back(Written {
-                    request: submission.request(),
+                    request,
                     origin: me,
                     counter,
                     offset,
                     hlc: submission.hlc(),
-                    bytes: submission.bytes().len(),
+                    bytes: size,
                     taken_at_us,
                     clock: None,
+                    admitted: (!all).then_some(admitted),
                 });
                 offset += submission.count();
                 submissions.push(submission);
             }
+            let Some(clock_at) = clock_at else { continue };
             self.urgent = true;
             let clock = self.write_entry(me, counter, &submissions);
-            let of_entry = self.intake.written.len() - submissions.len();
-            self.intake.written[of_entry].clock = Some(clock);
+            self.intake.written[clock_at].clock = Some(clock);
         }
     }
 
@@ -150,7 +183,7 @@ impl<R: EntryReader> Lane<R> {
     /// Tells the ends of requests whose entries are on disk and delivered.
     pub(super) fn answer(&mut self, now_us: u64, effects: &mut Effects) {
         let early = crate::plants::is(crate::plants::CorePlant::OriginAcksEarly);
-        let mut clock = Vec::new();
+        let mut clock: Arc<Vec<(String, u64)>> = Arc::default();
         while let Some(next) = self.intake.written.front() {
             let (id, counter) = (next.origin, next.counter);
             if counter > self.origins[id.at()].delivered && !early {
@@ -158,21 +191,52 @@ impl<R: EntryReader> Lane<R> {
             }
             if let Some(follows) = &next.clock {
                 let others = follows.iter().filter(|(other, _)| *other != id);
-                clock = others.chain([(id, counter)]).map(|(of, counter)| (self.name_of(self.origins[of.at()].actor), counter)).collect();
+                clock = Arc::new(others.chain([(id, counter)]).map(|(of, counter)| (self.name_of(self.origins[of.at()].actor), counter)).collect());
             }
             let Some(written) = self.intake.written.pop_front() else { break };
-            self.intake.bytes -= written.bytes;
-            let (actor, incarnation) = (self.origins[id.at()].actor, self.origins[id.at()].actor.incarnation);
-            let end = End::Kept {
-                actor: self.name_of(actor),
-                incarnation,
-                counter: Index(counter),
-                offset: written.offset,
-                hlc: written.hlc,
-                clock: clock.clone(),
+            let Written { request, offset, hlc, bytes, taken_at_us, .. } = written;
+            let (actor, counter, clock) = (self.origins[id.at()].actor, Index(counter), clock.clone());
+            let (incarnation, actor) = (actor.incarnation, self.name_of(actor));
+            if let Some(admitted) = written.admitted {
+                let entry = Some(KeptEntry { actor, incarnation, counter, clock });
+                self.intake.repeats.push(Repeat { request, bytes, taken_at_us, entry, admitted });
+                continue;
+            }
+            self.intake.bytes -= bytes;
+            let end = End::Kept { actor, incarnation, counter, offset, hlc, clock };
+            let latency_us = now_us.saturating_sub(taken_at_us);
+            effects.completions.push(Completion { group: super::FIRST_ORIGIN, request, end, latency_us });
+        }
+        self.answer_repeats(now_us, effects);
+    }
+
+    /// What somebody is told who asks for an event that stands there.
+    pub fn told_again(&self, Dot { actor, counter, offset }: Dot) -> KeptEvent {
+        KeptEvent::Duplicate { actor: self.name_of(actor), counter: Index(counter), offset }
+    }
+
+    fn answer_repeats(&mut self, now_us: u64, effects: &mut Effects) {
+        let delivered = |dot: &Dot| self.by_actor.get(&dot.actor).is_some_and(|id| self.delivered.get(*id) >= dot.counter);
+        let is_due = |repeat: &Repeat| {
+            repeat.admitted.iter().all(|event| match event {
+                Admitted::New { .. } | Admitted::IdReused(_) => true,
+                Admitted::Duplicate(dot) => delivered(dot),
+            })
+        };
+        let (due, waiting): (Vec<Repeat>, Vec<Repeat>) = std::mem::take(&mut self.intake.repeats).into_iter().partition(is_due);
+        self.intake.repeats = waiting;
+        for Repeat { request, bytes, taken_at_us, entry, admitted } in due {
+            self.intake.bytes -= bytes;
+            let event = |event: Admitted| match event {
+                Admitted::New { offset, hlc } => KeptEvent::New { offset, hlc },
+                Admitted::Duplicate(dot) => self.told_again(dot),
+                Admitted::IdReused(Dot { actor, counter, offset }) => {
+                    KeptEvent::IdReused { actor: self.name_of(actor), counter: Index(counter), offset }
+                }
             };
-            let latency_us = now_us.saturating_sub(written.taken_at_us);
-            effects.completions.push(Completion { group: super::FIRST_ORIGIN, request: written.request, end, latency_us });
+            let end = End::KeptInPart { entry, events: admitted.into_iter().map(event).collect() };
+            let latency_us = now_us.saturating_sub(taken_at_us);
+            effects.completions.push(Completion { group: super::FIRST_ORIGIN, request, end, latency_us });
         }
     }
 }

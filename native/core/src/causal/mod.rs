@@ -13,6 +13,7 @@ mod continuity;
 mod delivery;
 mod gossip;
 pub mod head;
+pub mod ids;
 mod intake;
 pub mod message;
 mod open;
@@ -29,6 +30,7 @@ use crate::ordered::effects::{Effects, Purpose, Write};
 use crate::ordered::store::EntryReader;
 use actor::{Actor, Clock, OriginId};
 use continuity::{Continuity, Verdict};
+use ids::Ids;
 use intake::{Intake, Unsent};
 use origin::Origin;
 use peer::Peer;
@@ -65,6 +67,8 @@ pub struct LaneConfig {
     pub fetch_ticks: u64,
     /// Entries of an origin that wait in memory for what they follow.
     pub buffer_entries: usize,
+    /// Last events whose ids are known.
+    pub window_events: usize,
 }
 
 /// Takes the first of a queue if it is as wanted.
@@ -94,6 +98,7 @@ pub struct Lane<R> {
     continuity: Continuity,
     renewals: u32,
     intake: Intake,
+    ids: Ids,
     /// What the last own entry follows, with everything before it; `None` where that is not known.
     covered: Option<Clock>,
     unsent: Unsent,
@@ -140,8 +145,11 @@ pub struct LaneStatus {
 impl<R: EntryReader> Lane<R> {
     pub fn tick(&mut self) {
         self.ticks += 1;
+        self.scan_ids();
         self.tick_gossip();
-        self.tick_pulls();
+        if self.ids.is_complete() {
+            self.tick_pulls();
+        }
     }
 
     /// Members as group 0 has agreed on them.

@@ -2,6 +2,7 @@
 
 use super::actor::Actor;
 use super::head::Head;
+use super::ids::Ids;
 use super::intake::Intake;
 use super::origin::Origin;
 use super::{is_origin, Lane, LaneConfig, Writing, FIRST_ORIGIN};
@@ -15,6 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 impl<R: EntryReader> Lane<R> {
     /// A lane over the origins that the log has.
     pub fn open(config: LaneConfig, recovery: &Recovery, reader: R) -> Self {
+        let ids = Ids::new(config.window_events, config.life);
         let mut lane = Self {
             config,
             reader,
@@ -26,6 +28,7 @@ impl<R: EntryReader> Lane<R> {
             continuity: Default::default(),
             renewals: 0,
             intake: Intake::default(),
+            ids,
             covered: None,
             unsent: VecDeque::new(),
             peers: BTreeMap::new(),
@@ -52,6 +55,7 @@ impl<R: EntryReader> Lane<R> {
             lane.recover(*group, found, lost);
         }
         lane.deliver_at_open();
+        lane.begin_scan();
         lane
     }
 

@@ -6,6 +6,7 @@
 
 use super::actor::{Actor, Clock, OriginId};
 use super::delivery::{head_of, whole_before};
+use super::ids::{Dot, Doubled};
 use super::OriginView;
 use crate::entry;
 use super::head::take_actor;
@@ -154,11 +155,15 @@ impl Reader {
         log: &R,
         origins: &[OriginView],
         delivered: &Clock,
+        doubled: &Doubled,
         bounds: Bounds,
         filter: Option<&Filter>,
     ) -> Result<Vec<u8>, ReadError> {
-        self.meet(origins);
         let mut out = vec![0; 8];
+        if !doubled.is_complete() {
+            return Ok(out);
+        }
+        self.meet(origins);
         let (mut blocks, mut events, mut scanned) = (0u32, 0u32, 0);
         let before: Vec<u64> = self.tracks.iter().map(|track| track.had).collect();
         while out.len() < bounds.bytes_max.max(9) && events < bounds.events_max && scanned < SCAN_BYTES_MAX {
@@ -170,7 +175,7 @@ impl Reader {
             };
             let Some(id) = next else { break };
             scanned += self.tracks[id.at()].pages.front().map_or(0, |page| page.entry.data.len() + 64);
-            let packed = match self.pack(log, origins, id, Bounds { events_max: bounds.events_max - events, ..bounds }, filter, &mut out) {
+            let packed = match self.pack(log, origins, id, Bounds { events_max: bounds.events_max - events, ..bounds }, filter, doubled, &mut out) {
                 Ok(packed) => packed,
                 // It has moved past what is packed: that has to be given.
                 Err(_) if events > 0 => break,
@@ -238,6 +243,14 @@ impl Reader {
         Ok(())
     }
 
+    fn has_had(&self, Dot { actor, counter, offset }: Dot) -> bool {
+        let (had, part) = match self.by_actor.get(&actor) {
+            Some(id) => (self.tracks[id.at()].had, self.parts.get(id)),
+            None => (self.unmet.get(&actor).copied().unwrap_or(0), self.parts_unmet.get(&actor)),
+        };
+        counter <= had || counter == had + 1 && part.is_some_and(|part| offset < *part)
+    }
+
     /// Packs what is wanted of the next entry of an origin, and moves on. The number of events.
     fn pack<R: EntryReader>(
         &mut self,
@@ -246,12 +259,12 @@ impl Reader {
         id: OriginId,
         bounds: Bounds,
         filter: Option<&Filter>,
+        doubled: &Doubled,
         out: &mut Vec<u8>,
     ) -> Result<u32, ReadError> {
         let clock = self.clock_of_next(log, origins, id)?;
         let from = self.parts.remove(&id).unwrap_or(0);
-        let track = &mut self.tracks[id.at()];
-        let Some(page) = track.pages.front() else { return Ok(0) };
+        let Some(page) = self.tracks[id.at()].pages.front() else { return Ok(0) };
         let begin = out.len();
         let (counter, incarnation) = (page.entry.index, u64::from(origins[id.at()].actor.incarnation));
         out.extend_from_slice(&[0; 4]);
@@ -274,6 +287,11 @@ impl Reader {
                 if here < from || filter.is_some_and(|filter| !filter.admits(&event)) {
                     continue;
                 }
+                let itself = (origins[id.at()].actor, counter.0);
+                let had = |dot: Dot| if (dot.actor, dot.counter) == itself { dot.offset < here } else { self.has_had(dot) };
+                if doubled.stands_in(&event, had) {
+                    continue;
+                }
                 if count >= bounds.events_max || count > 0 && out.len() >= bounds.bytes_max {
                     stopped = Some(here);
                     break 'entry;
@@ -291,6 +309,7 @@ impl Reader {
         if count == 0 {
             out.truncate(begin);
         }
+        let track = &mut self.tracks[id.at()];
         match stopped {
             Some(offset) => drop(self.parts.insert(id, offset)),
             None => {
@@ -416,12 +435,12 @@ mod tests {
         let (origins, place) = (origins(2), Place { had: BTreeMap::new(), parts: [(actor(1), 1)].into() });
         let mut reader = Reader::new(place);
         let one = Bounds { events_max: 1, ..BOUNDS };
-        let packed = reader.read(&disk, &origins, &delivered(&[0, 1]), one, None).expect("it is read");
+        let packed = reader.read(&disk, &origins, &delivered(&[0, 1]), &Doubled::none(), one, None).expect("it is read");
         assert_eq!(counts(&packed), (1, 1));
         let place = reader.place(&origins);
         assert_eq!(place, Place { had: BTreeMap::new(), parts: [(actor(1), 1), (actor(2), 1)].into() });
         assert_eq!(Place::decode(&place.encode()), Ok(place));
-        let packed = reader.read(&disk, &origins, &delivered(&[1, 1]), BOUNDS, None).expect("it is read");
+        let packed = reader.read(&disk, &origins, &delivered(&[1, 1]), &Doubled::none(), BOUNDS, None).expect("it is read");
         assert_eq!(counts(&packed), (2, 2));
         assert_eq!(reader.place(&origins), Place { had: [(actor(1), 1), (actor(2), 1)].into(), parts: BTreeMap::new() });
     }
@@ -437,14 +456,14 @@ mod tests {
         let mut reader = Reader::new(Place { had: [(actor(1), 3)].into(), parts: BTreeMap::new() });
         let all = delivered(&[4, 1]);
         let unreadable = |read: Result<Vec<u8>, ReadError>| matches!(read, Err(ReadError::Unreadable { index: Index(2), .. }));
-        assert!(unreadable(reader.read(&disk, &origins, &all, BOUNDS, None)));
+        assert!(unreadable(reader.read(&disk, &origins, &all, &Doubled::none(), BOUNDS, None)));
         disk.add(1, 4, false, vec![(actor(2), 1)], 1);
         let mut reader = Reader::new(Place { had: [(actor(1), 3)].into(), parts: BTreeMap::new() });
-        let packed = reader.read(&disk, &origins, &all, BOUNDS, None).expect("what comes before is read");
+        let packed = reader.read(&disk, &origins, &all, &Doubled::none(), BOUNDS, None).expect("what comes before is read");
         assert_eq!(counts(&packed), (1, 1));
-        assert!(unreadable(reader.read(&disk, &origins, &all, BOUNDS, None)));
+        assert!(unreadable(reader.read(&disk, &origins, &all, &Doubled::none(), BOUNDS, None)));
         disk.lost.clear();
-        let packed = reader.read(&disk, &origins, &all, BOUNDS, None).expect("it is back");
+        let packed = reader.read(&disk, &origins, &all, &Doubled::none(), BOUNDS, None).expect("it is back");
         assert_eq!(counts(&packed), (1, 1));
         assert_eq!(reader.place(&origins).had, [(actor(1), 4), (actor(2), 1)].into());
     }

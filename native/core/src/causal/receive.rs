@@ -8,7 +8,7 @@ use super::message::{Entries, Held, KnownOf, Pull, ENTRIES_BYTES, ENTRIES_MAX};
 use super::{Lane, FIRST_ORIGIN};
 use crate::bytes_le::u64_at;
 use crate::entry;
-use crate::event::Malformed;
+use crate::event::{Malformed, Submission};
 use crate::ids::{Index, MemberId};
 use crate::log::Op;
 use crate::membership::Role;
@@ -51,6 +51,10 @@ impl<R: EntryReader> Lane<R> {
             return self.begin_anew();
         }
         origin.known = origin.known.max(end);
+        if !self.ids.is_complete() {
+            // It is asked for once it can be told whether it stands elsewhere, too.
+            return;
+        }
         let mut taken = false;
         for (counter, (data, context)) in (entries.first..).zip(entries.list) {
             let origin = &self.origins[id.at()];
@@ -65,8 +69,9 @@ impl<R: EntryReader> Lane<R> {
             if self.writing_bytes + self.writing.bytes >= TAKE_BYTES_MAX {
                 break;
             }
-            let Some(follows) = self.check_entry(id, counter, &data, &context) else { break };
+            let Some((follows, submissions)) = self.check_entry(id, counter, &data, &context) else { break };
             taken = true;
+            self.ids.note_entry(entries.actor, counter, &submissions);
             if next {
                 self.append(id, counter, data, context, follows);
             } else {
@@ -82,8 +87,8 @@ impl<R: EntryReader> Lane<R> {
         }
     }
 
-    /// What an entry follows, if it is one of that origin that any member can read.
-    fn check_entry(&mut self, id: OriginId, counter: u64, data: &Bytes, context: &Bytes) -> Option<Vec<(OriginId, u64)>> {
+    /// What an entry follows and holds, if it is one of that origin that any member can read.
+    fn check_entry(&mut self, id: OriginId, counter: u64, data: &Bytes, context: &Bytes) -> Option<(Vec<(OriginId, u64)>, Vec<Submission>)> {
         let actor = self.origins[id.at()].actor;
         let head = Head::decode(context).ok().filter(|head| head.actor == actor)?;
         let itself = head.follows.iter().any(|(other, _)| *other == actor);
@@ -98,7 +103,7 @@ impl<R: EntryReader> Lane<R> {
             let other = &mut self.origins[of.at()];
             other.known = other.known.max(*counter);
         }
-        Some(follows)
+        Some((follows, submissions))
     }
 
     fn repair(&mut self, id: OriginId, counter: u64, data: Bytes, context: Bytes) {

@@ -19,11 +19,22 @@ pub struct Place {
     pub offset: u32,
 }
 
+/// What a window keeps of an event.
+pub trait Identified: Copy {
+    fn id(&self) -> EventId;
+}
+
+impl Identified for Place {
+    fn id(&self) -> EventId {
+        self.id
+    }
+}
+
 /// The last `capacity` accepted events, found by id in one probe.
 ///
 /// Invariant: `slots` holds exactly one slot number for each of `ring`'s places, and ids in `ring` are distinct.
-pub struct IdWindow {
-    ring: Ring,
+pub struct IdWindow<P = Place> {
+    ring: Ring<P>,
     /// Slot of the ring that the next event takes once it is full.
     next: usize,
     capacity: usize,
@@ -36,22 +47,22 @@ pub struct IdWindow {
 }
 
 /// Places by slot, in chunks that are copied only when they change while an image holds them.
-#[derive(Clone, Default)]
-struct Ring {
-    chunks: Vec<Arc<Vec<Place>>>,
+#[derive(Clone)]
+struct Ring<P> {
+    chunks: Vec<Arc<Vec<P>>>,
     len: usize,
 }
 
-impl Ring {
-    fn get(&self, slot: usize) -> &Place {
+impl<P: Identified> Ring<P> {
+    fn get(&self, slot: usize) -> &P {
         &self.chunks[slot / CHUNK_PLACES][slot % CHUNK_PLACES]
     }
 
-    fn set(&mut self, slot: usize, place: Place) {
+    fn set(&mut self, slot: usize, place: P) {
         Arc::make_mut(&mut self.chunks[slot / CHUNK_PLACES])[slot % CHUNK_PLACES] = place;
     }
 
-    fn push(&mut self, place: Place) {
+    fn push(&mut self, place: P) {
         if self.len % CHUNK_PLACES == 0 {
             self.chunks.push(Arc::new(Vec::with_capacity(CHUNK_PLACES)));
         }
@@ -63,13 +74,13 @@ impl Ring {
 
 /// The window as it stood at one moment; taking it copies no place.
 #[derive(Clone)]
-pub struct WindowImage {
-    ring: Ring,
+pub struct WindowImage<P = Place> {
+    ring: Ring<P>,
     oldest: usize,
     pub forgotten: u64,
 }
 
-impl WindowImage {
+impl<P: Identified> WindowImage<P> {
     pub fn len(&self) -> usize {
         self.ring.len
     }
@@ -79,20 +90,20 @@ impl WindowImage {
     }
 
     /// Oldest first, the same on every member whatever its capacity's history.
-    pub fn places(&self) -> impl Iterator<Item = &Place> {
+    pub fn places(&self) -> impl Iterator<Item = &P> {
         let len = self.ring.len;
         (0..len).map(move |at| self.ring.get((self.oldest + at) % len))
     }
 }
 
-impl IdWindow {
+impl<P: Identified> IdWindow<P> {
     pub fn new(capacity: usize, key: u64) -> Self {
         let capacity = capacity.clamp(1, (u32::MAX - 1) as usize);
         let size = (capacity * 2).next_power_of_two();
-        Self { ring: Ring::default(), next: 0, capacity, slots: vec![0; size], mask: size - 1, key, forgotten: 0 }
+        Self { ring: Ring { chunks: Vec::new(), len: 0 }, next: 0, capacity, slots: vec![0; size], mask: size - 1, key, forgotten: 0 }
     }
 
-    pub fn image(&self) -> WindowImage {
+    pub fn image(&self) -> WindowImage<P> {
         let oldest = if self.ring.len == self.capacity { self.next } else { 0 };
         WindowImage { ring: self.ring.clone(), oldest, forgotten: self.forgotten }
     }
@@ -116,14 +127,14 @@ impl IdWindow {
         for id in ids {
             sum ^= self.slots[Self::hash(self.key, id) as usize & self.mask];
             if full {
-                sum ^= self.slots[Self::hash(self.key, self.ring.get(at).id) as usize & self.mask];
+                sum ^= self.slots[Self::hash(self.key, self.ring.get(at).id()) as usize & self.mask];
                 at = if at + 1 == self.capacity { 0 } else { at + 1 };
             }
         }
         std::hint::black_box(sum);
     }
 
-    pub fn find(&self, id: EventId) -> Option<&Place> {
+    pub fn find(&self, id: EventId) -> Option<&P> {
         let hash = Self::hash(self.key, id);
         let mut at = hash as usize & self.mask;
         loop {
@@ -133,7 +144,7 @@ impl IdWindow {
             }
             if (slot >> 32) as u32 == hash {
                 let place = self.ring.get((slot as u32 - 1) as usize);
-                if place.id == id {
+                if place.id() == id {
                     return Some(place);
                 }
             }
@@ -170,20 +181,20 @@ impl IdWindow {
     }
 
     /// Adds a place whose id is not in the window; the oldest makes room.
-    pub fn insert(&mut self, place: Place) {
-        debug_assert!(self.find(place.id).is_none());
+    pub fn insert(&mut self, place: P) {
+        debug_assert!(self.find(place.id()).is_none());
         let slot = if self.ring.len < self.capacity {
             self.ring.push(place);
             self.ring.len - 1
         } else {
             let slot = self.next;
-            self.remove(self.ring.get(slot).id, slot);
+            self.remove(self.ring.get(slot).id(), slot);
             self.ring.set(slot, place);
             self.forgotten += 1;
             slot
         };
         self.next = if slot + 1 == self.capacity { 0 } else { slot + 1 };
-        let hash = Self::hash(self.key, place.id);
+        let hash = Self::hash(self.key, place.id());
         let mut at = hash as usize & self.mask;
         while self.slots[at] != 0 {
             at = (at + 1) & self.mask;

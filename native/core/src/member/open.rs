@@ -248,6 +248,7 @@ fn lane_config(config: &MemberConfig, recovery: &Recovery) -> LaneConfig {
         gossip_ticks: config.causal.gossip_ticks,
         fetch_ticks: config.causal.fetch_ticks,
         buffer_entries: config.causal.buffer_entries,
+        window_events: config.limits.window_events,
     }
 }
 

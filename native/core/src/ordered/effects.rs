@@ -7,6 +7,7 @@ use crate::membership::MemberRefused;
 use crate::machine::Outcome;
 use crate::peer::frame::Channel;
 use crate::snapshot::keeper::Job;
+use std::sync::Arc;
 
 /// A write the log owes: once all of it is on disk, `Group::persisted(number)`.
 #[derive(Debug)]
@@ -80,10 +81,32 @@ pub enum End {
         offset: u32,
         hlc: u64,
         /// The entry and all that it follows.
-        clock: Vec<(String, u64)>,
+        clock: Arc<Vec<(String, u64)>>,
     },
+    /// Of the causal lane, where not every event is new: what each came to. Those that are new are in the entry that
+    /// `entry` names as `Kept` does; what they are told by is on disk and delivered here, too.
+    KeptInPart { entry: Option<KeptEntry>, events: Vec<KeptEvent> },
     /// A member command that the leader did not propose; nothing was changed.
     Declined(MemberRefused),
+}
+
+/// The entry that a publish of the causal lane has come into, as clocks spell it.
+#[derive(Clone, Debug)]
+pub struct KeptEntry {
+    pub actor: String,
+    pub incarnation: u32,
+    pub counter: Index,
+    pub clock: Arc<Vec<(String, u64)>>,
+}
+
+/// What an event that was published to the causal lane has come to.
+#[derive(Clone, Debug)]
+pub enum KeptEvent {
+    New { offset: u32, hlc: u64 },
+    /// It was written before; there it stands.
+    Duplicate { actor: String, counter: Index, offset: u32 },
+    /// Its id belongs to another event, which stands there.
+    IdReused { actor: String, counter: Index, offset: u32 },
 }
 
 /// Filled by `Group::flush`; the caller empties it. Order within each list is to be kept.

@@ -130,7 +130,7 @@ pub fn end(world: &World, node: usize, completion: &Completion) -> String {
             outcome_text(outcome)
         ),
         End::Barrier { applied } => format!("barrier passed at {applied}"),
-        End::Kept { .. } => unreachable!("these worlds have no causal lane"),
+        End::Kept { .. } | End::KeptInPart { .. } => unreachable!("these worlds have no causal lane"),
         End::Withdrawn => "withdrawn".to_string(),
         End::Declined(refused) => format!("declined: {refused}"),
     };

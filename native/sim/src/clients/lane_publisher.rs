@@ -1,20 +1,24 @@
 //! Publishers to the causal lane: causal and eventual events, several at a time, through whichever member; some are taken
-//! back.
+//! back, some are published again, there or elsewhere.
 
 use crate::clients::draft::Draft;
 use crate::history::State;
 use crate::random::Random;
 use crate::setup::Setup;
 use crate::world::World;
+use std::collections::VecDeque;
 use vexfs_core::ids::{EventId, RequestId};
 
 /// Open requests of a publisher at most.
 const OPEN_MAX: usize = 12;
+/// Events that one may publish again.
+const RECENT_MAX: usize = 40;
 
 struct Publisher {
     random: Random,
     node: usize,
     open: Vec<(usize, RequestId)>,
+    recent: VecDeque<EventId>,
 }
 
 pub struct LanePublishers {
@@ -29,6 +33,7 @@ impl LanePublishers {
             random: Random::stream(setup.seed, "lane publisher", number as u64),
             node: number,
             open: Vec::new(),
+            recent: VecDeque::new(),
         };
         Self { publishers: (0..setup.causal).map(publisher).collect(), pace_us: setup.causal_pace_us, next_id: 0 }
     }
@@ -53,13 +58,25 @@ impl LanePublishers {
                 break;
             }
             let level = if random.chance(250) { 0 } else { 1 };
-            let events = (0..random.between(1, 4)).map(|_| {
+            let again = random.chance(250);
+            let mut events: Vec<EventId> = Vec::new();
+            for _ in 0..random.between(1, 4) {
+                let known = if again && random.chance(700) { publisher.recent.get(random.between(0, RECENT_MAX as u64) as usize).copied() } else { None };
+                if let Some(id) = known.filter(|id| !events.contains(id)) {
+                    world.history.lane.retried.insert(id);
+                    events.push(id);
+                    continue;
+                }
                 self.next_id += 1;
                 // Apart from the ids of the ordered groups' events.
-                EventId(self.next_id << 64 | 0xCA)
-            });
-            let draft = Draft::kept(level, events.collect());
+                events.push(EventId(self.next_id << 64 | 0xCA));
+            }
+            let draft = Draft::kept(level, events.clone());
             let request = world.publish(node, &draft);
+            publisher.recent.extend(events);
+            while publisher.recent.len() > RECENT_MAX {
+                publisher.recent.pop_front();
+            }
             publisher.open.extend(request.map(|request| (node, request)));
         }
         publisher.random.gap_us(self.pace_us)

@@ -87,8 +87,10 @@ impl LaneReader {
         }
         let Some(running) = &world.members[self.node].running else { return gap_us };
         if !std::mem::replace(&mut self.begun, true) && self.random.chance(400) {
-            // From the latest on.
+            // From the latest on: what stands before that is as if it had been had.
             self.had.entries = (*running.lane.vector).clone();
+            let entries = self.had.entries.iter().flat_map(|(actor, last)| (1..=*last).map(|counter| (*actor, counter)));
+            self.had.ids = entries.flat_map(|(actor, counter)| entry_at(world, self.node, actor, counter).1).collect();
             self.place = Place { had: self.had.entries.clone(), parts: BTreeMap::new() };
         }
         let bounds = Bounds { bytes_max: self.random.pick(&[1, 700, 16_000]), events_max: self.random.pick(&[1, 2, 5, 4_096]) };
@@ -122,11 +124,19 @@ impl LaneReader {
 fn read(world: &mut World, node: usize, name: &str, reader: &mut Reader, bounds: Bounds, had: &mut Had) -> Result<Place, ()> {
     let Some(running) = &world.members[node].running else { return Err(()) };
     let whom = format!("{name} at {node}");
+    let behind = !reader.place(&running.lane.origins).is_within(&running.lane.origins, &running.lane.delivered);
     match running.read_lane(reader, bounds) {
         Ok(packed) => {
-            let (place, blocks) = (reader.place(&running.lane.origins), blocks(&packed, &running.lane.origins));
-            for block in blocks {
-                judge(world, node, &whom, block, had);
+            let (place, read) = (reader.place(&running.lane.origins), unpack(&packed, &running.lane.origins));
+            for block in read.blocks {
+                // Entries all of whose events were had elsewhere do not come.
+                let before = block.clock.iter().map(|(actor, counter)| (*actor, *counter)).chain([(block.actor, block.counter - 1)]);
+                before.collect::<Vec<_>>().into_iter().for_each(|(actor, counter)| pass_over(world, node, &whom, (actor, counter), had));
+                judge(world, node, &whom, block, behind, had);
+            }
+            read.moved.into_iter().for_each(|moved| pass_over(world, node, &whom, moved, had));
+            for (actor, part) in &place.parts {
+                pass_over_part(world, node, &whom, (*actor, *part), had);
             }
             let here: Past = had.entries.iter().filter(|(_, counter)| **counter > 0).map(|(actor, counter)| (*actor, *counter)).collect();
             if place.had != here || place.parts != had.parts {
@@ -153,35 +163,76 @@ fn read(world: &mut World, node: usize, name: &str, reader: &mut Reader, bounds:
     }
 }
 
-fn judge(world: &mut World, node: usize, whom: &str, block: Block, had: &mut Had) {
-    let Block { actor, counter, clock, events_all, items } = block;
+/// The entry that a member has under that name, and its events.
+fn entry_at(world: &World, node: usize, actor: Actor, counter: u64) -> (Dot, Vec<EventId>) {
     let written = world.members[node].shadow.origin_of(actor).and_then(|(_, origin)| origin.written_print(counter));
     let dot = Dot { actor, counter, print: written.unwrap_or(0) };
+    (dot, world.history.lane.fact(dot).map(|fact| fact.events.clone()).unwrap_or_default())
+}
+
+/// The reader has moved past all entries of an actor up to this one.
+fn pass_over(world: &mut World, node: usize, whom: &str, (actor, to): (Actor, u64), had: &mut Had) {
+    let from = had.entries.get(&actor).copied().unwrap_or(0) + 1;
+    for counter in from..=to {
+        let (dot, events) = entry_at(world, node, actor, counter);
+        let part = had.parts.remove(&actor).unwrap_or(0) as usize;
+        events_come_once::check_passed(world, whom, dot, events.get(part..).unwrap_or_default(), &had.ids);
+        had.entries.insert(actor, counter);
+    }
+}
+
+/// And in the entry after that past events up to this one.
+fn pass_over_part(world: &mut World, node: usize, whom: &str, (actor, to): (Actor, u32), had: &mut Had) {
+    let counter = had.entries.get(&actor).copied().unwrap_or(0) + 1;
+    let from = had.parts.get(&actor).copied().unwrap_or(0);
+    if from < to {
+        let (dot, events) = entry_at(world, node, actor, counter);
+        let passed = events.get(from as usize..to as usize).unwrap_or_default();
+        events_come_once::check_passed(world, whom, dot, passed, &had.ids);
+        had.parts.insert(actor, to);
+    }
+}
+
+fn judge(world: &mut World, node: usize, whom: &str, block: Block, behind: bool, had: &mut Had) {
+    let Block { actor, counter, clock, events_all, items } = block;
+    let (dot, events) = entry_at(world, node, actor, counter);
     causal_order::check(world, whom, dot, &had.entries);
     clocks_cover_the_past::check(world, whom, dot, clock);
-    let events = world.history.lane.fact(dot).map(|fact| fact.events.clone()).unwrap_or_default();
-    let mut next = had.parts.get(&actor).copied().unwrap_or(0);
+    let expected = had.entries.get(&actor).copied().unwrap_or(0) + 1;
+    if counter != expected {
+        world.history.violate("events_come_once", format!("{whom} gets entry {counter} of {actor:?}, next was {expected}"));
+    }
     for (offset, id) in items {
-        let expected = (had.entries.get(&actor).copied().unwrap_or(0) + 1, next);
-        events_come_once::check(world, whom, Item { actor, counter, offset, id }, expected, &mut had.ids);
+        let next = had.parts.get(&actor).copied().unwrap_or(0);
+        if offset < next {
+            world.history.violate("events_come_once", format!("{whom} gets event {offset} of entry {counter} of {actor:?}, next was {next}"));
+        }
+        pass_over_part(world, node, whom, (actor, offset), had);
+        let lost = |dot: &Dot| world.members[node].shadow.origin_of(dot.actor).is_some_and(|(_, origin)| origin.holes.contains(&dot.counter));
+        let untold = behind || world.history.lane.places(id).iter().any(lost);
+        events_come_once::check(world, whom, Item { actor, counter, offset, id }, untold, &mut had.ids);
         if events.get(offset as usize) != Some(&id) || events.len() != events_all as usize {
             let what = format!("{whom} gets event {:x} at {offset} of entry {counter} of {actor:?}, which has {events:?}", id.0);
             world.history.violate("events_come_once", what);
         }
-        next = offset + 1;
+        had.parts.insert(actor, offset + 1);
         world.history.deliveries += 1;
     }
     // Of what a member has not delivered yet a part may wait while others come whole.
-    if next < events_all {
-        had.parts.insert(actor, next);
-    } else {
+    if had.parts.get(&actor) == Some(&events_all) {
         had.parts.remove(&actor);
         had.entries.insert(actor, counter);
     }
 }
 
+/// Packed deliveries: what came of which entries, and where the reader has moved.
+struct Read {
+    blocks: Vec<Block>,
+    moved: Vec<(Actor, u64)>,
+}
+
 /// Takes packed deliveries apart (docs/formats.md, "Packed causal deliveries").
-fn blocks(packed: &[u8], origins: &[OriginView]) -> Vec<Block> {
+fn unpack(packed: &[u8], origins: &[OriginView]) -> Read {
     let (mut at, mut blocks) = (8, Vec::new());
     for _ in 0..small(packed, 0) {
         let actor = |at: usize| origins[usize::from(short(packed, at))].actor;
@@ -196,7 +247,8 @@ fn blocks(packed: &[u8], origins: &[OriginView]) -> Vec<Block> {
         blocks.push(Block { actor: actor(at + 4), counter: number(packed, at + 8), clock: clock.collect(), events_all: small(packed, at + 20), items });
         at += small(packed, at) as usize;
     }
-    blocks
+    let row = |row: usize| (origins[usize::from(short(packed, at + row * CLOCK_BYTES))].actor, number(packed, at + row * CLOCK_BYTES + 2));
+    Read { blocks, moved: (0..small(packed, 4) as usize).map(row).collect() }
 }
 
 fn short(bytes: &[u8], at: usize) -> u16 {

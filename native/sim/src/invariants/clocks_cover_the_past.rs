@@ -6,7 +6,7 @@ use crate::world::World;
 use vexfs_core::causal::actor::Actor;
 
 /// The actor that a clock names.
-fn actor_of(world: &World, name: &str) -> Option<Actor> {
+pub fn actor_of(world: &World, name: &str) -> Option<Actor> {
     let spelled = |actor: &Actor| {
         let member = world.members.iter().find(|member| member.id == actor.member);
         // Of a member that is not in its table yet nobody knows the name.

@@ -5,6 +5,7 @@ use crate::history::{Asked, Request};
 use crate::lane::{Dot, Kept};
 use crate::world::World;
 use vexfs_core::causal::actor::Actor;
+use vexfs_core::ids::EventId;
 
 /// What the answer names; `None` where it is not there.
 pub fn check(world: &mut World, request: &Request, actor: Actor, counter: u64, offset: u32) -> Option<Dot> {
@@ -25,6 +26,19 @@ pub fn check(world: &mut World, request: &Request, actor: Actor, counter: u64, o
     let at_us = world.now_us;
     world.history.lane.kept.extend(dot.map(|dot| Kept { dot, node, at_us }));
     dot
+}
+
+/// As `check`, of one event that an answer gives a place.
+pub fn check_event(world: &mut World, node: usize, (actor, counter, offset): (Actor, u64, u32), id: EventId) {
+    let print = world.members[node].shadow.origin_of(actor).and_then(|(_, origin)| origin.print(counter));
+    let dot = print.map(|print| Dot { actor, counter, print });
+    let named = dot.and_then(|dot| world.history.lane.fact(dot)).and_then(|fact| fact.events.get(offset as usize));
+    if named != Some(&id) {
+        let what = format!("{node} answers that event {:x} is at {offset} of entry {counter} of {actor:?}, there is {named:?}", id.0);
+        return world.history.violate("kept_is_durable", what);
+    }
+    let at_us = world.now_us;
+    world.history.lane.kept.extend(dot.map(|dot| Kept { dot, node, at_us }));
 }
 
 /// At the end: `members` are those that the table has.

@@ -23,6 +23,7 @@ pub mod groups_go_on;
 pub mod hashes_agree;
 pub mod healing;
 pub mod held_back_is_bounded;
+pub mod ids_are_written_once;
 pub mod journals_are_kept;
 pub mod kept_is_durable;
 pub mod leader_completeness;
@@ -43,6 +44,7 @@ pub mod withdrawn_is_absent;
 
 use crate::clients::{journal, lane_reader, operator};
 use crate::history::{Asked, State};
+use crate::lane::Dot;
 use crate::world::World;
 use vexfs_core::causal::actor::Actor;
 use vexfs_core::ids::{GroupId, Index};
@@ -113,6 +115,16 @@ pub fn on_completion(world: &mut World, node: usize, completion: &Completion) {
             let actor = Actor { member: world.members[node].id, incarnation: *incarnation };
             if let Some(dot) = kept_is_durable::check(world, &request, actor, counter.0, *offset) {
                 let clock = clocks_cover_the_past::of_receipt(world, clock);
+                clocks_cover_the_past::check(world, "a publisher", dot, clock);
+            }
+        }
+        End::KeptInPart { entry, events } => {
+            let of_entry = entry.as_ref().map(|entry| (entry, Actor { member: world.members[node].id, incarnation: entry.incarnation }));
+            ids_are_written_once::check_end(world, &request, of_entry, events);
+            if let Some((entry, actor)) = of_entry {
+                let print = world.members[node].shadow.origin_of(actor).and_then(|(_, origin)| origin.print(entry.counter.0));
+                let clock = clocks_cover_the_past::of_receipt(world, &entry.clock);
+                let dot = Dot { actor, counter: entry.counter.0, print: print.unwrap_or(0) };
                 clocks_cover_the_past::check(world, "a publisher", dot, clock);
             }
         }

@@ -142,7 +142,7 @@ impl Running {
 
     /// Packed deliveries of the causal lane from where the reader stands.
     pub fn read_lane(&self, reader: &mut Reader, bounds: Bounds) -> Result<Vec<u8>, ReadError> {
-        reader.read(&self.entries, &self.lane.origins, &self.lane.delivered, bounds, None)
+        reader.read(&self.entries, &self.lane.origins, &self.lane.delivered, self.groups.lane().doubled(), bounds, None)
     }
 }
 

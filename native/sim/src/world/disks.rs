@@ -77,6 +77,7 @@ impl World {
         for op in &write.ops {
             let (Op::Entries { entries, .. } | Op::Repair { entries, .. }) = op else { continue };
             for entry in entries {
+                invariants::ids_are_written_once::check(self, node, entry);
                 let Some(running) = &mut self.members[node].running else { return };
                 let known = lane::note_written(&mut self.history, node, id, &mut running.lane.own, entry);
                 invariants::dots_are_unique::check_author(self, node, known);

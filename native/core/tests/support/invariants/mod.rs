@@ -55,7 +55,7 @@ pub fn on_completion(world: &mut World, node: usize, completion: &Completion) {
             answered(world, *applied);
         }
         End::Withdrawn => withdrawn_is_absent::note(world, &request),
-        End::Declined(_) | End::Kept { .. } => {}
+        End::Declined(_) | End::Kept { .. } | End::KeptInPart { .. } => {}
     }
 }
 

@@ -1,0 +1,40 @@
+/** Single events of the causal lane: by their id, or by where they stand. */
+import type { Delivery } from '../contracts/index.js';
+import { type CausalContext, CausalDeliveries, CausalPlace, formatUuid } from '../events/index.js';
+import { CAUSAL_GROUP, type Core, type KeptEvent, NativeCausalReader } from '../native/index.js';
+import type { Origins } from './origins.js';
+import type { Requests } from './requests.js';
+
+export interface CausalEventsPorts {
+  readonly core: Pick<Core, 'find' | 'handle'>;
+  readonly requests: Requests;
+  readonly origins: Origins;
+  readonly context: CausalContext;
+}
+
+/** Where an event stands: whose entry, its counter, and which of its events. */
+export type CausalPosition = Pick<KeptEvent, 'actor' | 'index' | 'offset'>;
+
+export class CausalEvents {
+  readonly #ports: CausalEventsPorts;
+
+  constructor(ports: CausalEventsPorts) {
+    this.#ports = ports;
+  }
+
+  /** Where an event stands that is among the lane's last `dedup.windowEvents` here; null for any other. */
+  async find(id: Uint8Array, timeoutMs: number): Promise<CausalPosition | null> {
+    const { core, requests } = this.#ports;
+    const end = await requests.make({ what: 'the look-up of an event id', group: CAUSAL_GROUP, timeoutMs, reads: true }, (request) => core.find(request, CAUSAL_GROUP, id));
+    return end.keptEvents[0] ?? null;
+  }
+
+  /** The event itself, if it is delivered here. Throws `LOG_DAMAGED` and `CURSOR_COMPACTED`. */
+  at({ actor, index, offset }: CausalPosition, id: Uint8Array): Delivery | undefined {
+    const { core, origins, context } = this.#ports;
+    const before = CausalPlace.first.within(origins.named(actor), index, offset - 1);
+    const reader = new NativeCausalReader(core.handle, before.encode());
+    const [delivery] = new CausalDeliveries(reader.read(1, 1, 0), context, before);
+    return delivery?.event.id === formatUuid(id) ? delivery : undefined;
+  }
+}
