@@ -1,12 +1,22 @@
 /** Many ordered groups on one log (rule R9): each with its order, sessions, cursors and leader of its own. */
 import { existsSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { Coordinator } from '../dist/index.js';
-import { codeOf, Embedded, fileWrite, Plan, take, until, writes } from './helpers/cluster.js';
+import { codeOf, Embedded, fileWrite, Plan, persist, take, until, writes } from './helpers/cluster.js';
 
 const GROUPS = 4;
+
+/** Writes over a block shortly before the end of a directory's first segment. */
+async function damage(dataDir: string): Promise<void> {
+  const name = (await readdir(dataDir)).filter((name) => name.endsWith('.seg')).sort()[0] as string;
+  const bytes = await readFile(join(dataDir, name));
+  const end = bytes.findLastIndex((byte) => byte !== 0);
+  const file = await open(join(dataDir, name), 'r+');
+  await file.write(Buffer.alloc(64, 0x5a), 0, 64, (Math.floor(end / 4096) - 3) * 4096);
+  await file.close();
+}
 
 test.serial('a session publishes to several groups at once, and each keeps its own order', async (t) => {
   const cluster = await Embedded.start(t, { groups: GROUPS });
@@ -94,18 +104,39 @@ test.serial('groups are raised only while the members are those of the founding'
   t.deepEqual((await take(cluster.get('a'), 1, { group: 1 })).map(({ event }) => event.path), ['/raised']);
 });
 
-test.serial('groups are not raised while a log may have forgotten something', async (t) => {
-  const plan = await Plan.of(t, {}, ['a']);
-  const node = await Coordinator.start(plan.config('a'));
-  await until('it leads', () => node.status().role === 'leader');
-  await node.publish(fileWrite('/kept'));
-  await node.close();
-  await writeFile(join(plan.dataDir('a'), 'UNSETTLED'), '');
-  await t.throwsAsync(Coordinator.start({ ...plan.config('a'), groups: 2 }), { code: 'CONFIG_INVALID', message: /may have forgotten something.*start with 1/ });
-  const settled = await Coordinator.start(plan.config('a'));
-  await until('it is settled', () => !existsSync(join(plan.dataDir('a'), 'UNSETTLED')));
-  await settled.close();
-  await (await Coordinator.start({ ...plan.config('a'), groups: 2 })).close();
+test.serial('groups are raised also where a log may have forgotten something: what is new there waits for the others', async (t) => {
+  const cluster = await Embedded.start(t);
+  for (const at of [0, 1, 2, 3, 4, 5]) await cluster.get('a').publish(fileWrite(`/kept/${at}`));
+  await cluster.equal();
+  await cluster.close('a', 'b', 'c');
+  // Two of three, and one of them with a damaged block too.
+  for (const id of ['b', 'c']) await writeFile(join(cluster.plan.dataDir(id), 'UNSETTLED'), '');
+  await damage(cluster.plan.dataDir('c'));
+  for (const id of ['a', 'b', 'c']) cluster.nodes.set(id, await Coordinator.start({ ...cluster.plan.config(id), groups: 2 }));
+  await until('all members to be settled', () => ['b', 'c'].every((id) => !existsSync(join(cluster.plan.dataDir(id), 'UNSETTLED'))));
+  await cluster.get('c').publish(fileWrite('/raised'), { group: 1, timeoutMs: 20_000 });
+  for (const id of ['a', 'b', 'c']) {
+    t.deepEqual((await take(cluster.get(id), 1, { group: 1 })).map(({ event }) => event.path), ['/raised']);
+    t.deepEqual((await take(cluster.get(id), 6)).map(({ event }) => event.path), [0, 1, 2, 3, 4, 5].map((at) => `/kept/${at}`));
+  }
+});
+
+test.serial('groups are not raised once there were other members, also where a snapshot has taken the place of the change', async (t) => {
+  const cluster = await Embedded.start(t, {}, ['a', 'b', 'c'], ['d']);
+  await cluster.close('c');
+  const leader = await cluster.leader();
+  await leader.members.add('d', cluster.plan.address('d'));
+  cluster.nodes.set('d', await Coordinator.start({ ...cluster.plan.config('d'), join: true, peers: { a: cluster.plan.address('a'), b: cluster.plan.address('b') } }));
+  await persist('the promotion', () => leader.members.promote('d'));
+  await until('all to know it', () => ['a', 'b', 'd'].every((id) => cluster.get(id).status().groups[0]?.voters.length === 4));
+  for (const id of ['a', 'b', 'd']) {
+    for await (const chunk of (await cluster.get(id).saveSnapshot()).chunks) t.true(chunk.length > 0);
+  }
+  await cluster.close('a', 'b', 'd');
+  const peersOf = (id: string) => Object.fromEntries(['a', 'b', 'c', 'd'].filter((other) => other !== id).map((other) => [other, cluster.plan.address(other)]));
+  for (const id of ['a', 'b', 'd']) {
+    await t.throwsAsync(Coordinator.start({ ...cluster.plan.config(id), peers: peersOf(id), groups: 2 }), { code: 'CONFIG_INVALID', message: /holds 1 group/ });
+  }
 });
 
 test.serial('a directory that waits to join founds nothing, whatever it is told at its next start', async (t) => {

@@ -2,7 +2,7 @@
 import test, { type ExecutionContext } from 'ava';
 import type { CoordinatorConfig } from '../dist/index.js';
 import { Coordinator } from '../dist/index.js';
-import { Embedded, fileWrite, startWhenFree, until } from './helpers/cluster.js';
+import { Embedded, fileWrite, persist, startWhenFree, until } from './helpers/cluster.js';
 
 const FOUNDERS = ['a', 'b', 'c'];
 
@@ -14,19 +14,6 @@ async function serve(cluster: Embedded, id: string, peers: readonly string[], mo
     cluster.nodes.set(id, await Coordinator.start(config));
   });
   return cluster.get(id);
-}
-
-async function persist(what: string, ask: () => Promise<unknown>): Promise<void> {
-  await until(what, async () => {
-    try {
-      await ask();
-      return true;
-    } catch (error) {
-      if (['LEARNER_LAGGING', 'CHANGE_PENDING', 'TIMEOUT'].includes((error as { code: string }).code)) return false;
-      if (['MEMBER_EXISTS', 'MEMBER_IS_VOTER'].includes((error as { code: string }).code)) return true;
-      throw error;
-    }
-  });
 }
 
 const join = async (t: ExecutionContext, leader: string): Promise<Embedded> => {

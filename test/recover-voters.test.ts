@@ -1,4 +1,5 @@
 /** Whom `vexcoord recover` takes for alive: every answer counts for who gave it, and silence must be proved. */
+import { spawnSync } from 'node:child_process';
 import { createServer } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
 import { findVoters, refuseMajority } from '../dist/cli/recover/voters.js';
@@ -106,6 +107,18 @@ test('another cluster, a stranger and a name that does not resolve prove nothing
   const stranger = at((server.address() as { port: number }).port);
   t.regex((await asked(['a', 'b', 'c'], { b: stranger, c: await nobody() })).message, /what answers there is no member/);
   t.deepEqual((await asked(['a', 'b', 'c'], { b: 'nowhere.invalid:7400', c: await nobody() })).states, ['this node', 'unclear', 'silent']);
+});
+
+test('where this machine is cut off nothing is proved', (t) => {
+  const probe = `import('${new URL('../dist/network/probe.js', import.meta.url)}').then(({ probePeer }) => probePeer({ host: '127.0.0.1', port: 9 }, 'b', ${JSON.stringify({ clusterId: 'c', nodeId: 'a' })}, { min: 1, max: 1 }, 1000)).then((probed) => console.log(JSON.stringify(probed)))`;
+  // A network of its own has no interface that is up.
+  const { status, stdout, stderr } = spawnSync('unshare', ['-rn', process.execPath, '--input-type=module', '-e', probe], { encoding: 'utf8' });
+  if (status !== 0) {
+    t.log(`skipped: no network namespace can be made here: ${stderr.trim().split('\n')[0]}`);
+    t.pass();
+    return;
+  }
+  t.like(JSON.parse(stdout), { kind: 'unclear', reason: 'connect ENETUNREACH 127.0.0.1:9 - Local (0.0.0.0:0)' });
 });
 
 test('a majority that takes no connection is gone', async (t) => {

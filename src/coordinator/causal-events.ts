@@ -1,7 +1,7 @@
 /** Single events of the causal lane: by their id, or by where they stand. */
 import type { Delivery } from '../contracts/index.js';
 import { type CausalContext, CausalDeliveries, CausalPlace, formatUuid } from '../events/index.js';
-import { CAUSAL_GROUP, type Core, type KeptEvent, NativeCausalReader } from '../native/index.js';
+import { CAUSAL_GROUP, type Core, END, type KeptEvent, NativeCausalReader } from '../native/index.js';
 import type { Origins } from './origins.js';
 import type { Requests } from './requests.js';
 
@@ -26,7 +26,7 @@ export class CausalEvents {
   async find(id: Uint8Array, timeoutMs: number): Promise<CausalPosition | null> {
     const { core, requests } = this.#ports;
     const end = await requests.make({ what: 'the look-up of an event id', group: CAUSAL_GROUP, timeoutMs, reads: true }, (request) => core.find(request, CAUSAL_GROUP, id));
-    return end.keptEvents[0] ?? null;
+    return end.kind === END.keptInPart ? (end.keptEvents[0] ?? null) : null;
   }
 
   /** The event itself, if it is delivered here. Throws `LOG_DAMAGED` and `CURSOR_COMPACTED`. */

@@ -38,14 +38,14 @@ export class Queries {
   async read(cursorOrEventId: string, options: ReadOptions): Promise<Delivery> {
     const { journal, cursors, groups } = this.#ports;
     const id = parseUuid(cursorOrEventId);
-    const kept = id === null ? undefined : await this.#kept(id);
-    if (kept !== undefined) return kept;
     let place: (Position & { group: number }) | null;
     if (id === null) {
       const cursor = cursors.decode(cursorOrEventId);
       place = { ...cursor, group: groupOf(cursor.group, groups) };
     } else {
       const group = groupOf(options.group, groups);
+      const kept = await this.#kept(id);
+      if (kept !== undefined) return kept;
       const found = await this.#find(group, id);
       place = found === null ? null : { ...found, group };
     }

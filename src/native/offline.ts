@@ -2,7 +2,7 @@
 import type { HeldDirectory, Resumed, SnapshotContents, TableMember } from '../contracts/index.js';
 import { addon, type NativeTableMember, type RecoverOptions, type RestoreOptions } from './addon.js';
 import { fromNative } from './errors.js';
-import { USUAL_WINDOW_EVENTS, windowOf } from './settings.js';
+import { keepSettings, USUAL_WINDOW_EVENTS, windowOf } from './settings.js';
 
 /** As members have it unless configured otherwise. */
 const SEGMENT_BYTES = 64 * 1024 * 1024;
@@ -21,8 +21,12 @@ export async function inspectSnapshot(path: string): Promise<SnapshotContents> {
 }
 
 /** Makes a new data directory. Rejects with `SNAPSHOT_INVALID`, `SNAPSHOT_WRONG_CLUSTER`, `DATA_DIR_NOT_EMPTY` or `DATA_DIR_IN_USE`; nothing is changed then. */
-export function restoreSnapshots(options: Omit<RestoreOptions, 'windowEvents' | 'segmentBytes'> & FileSettings): Promise<Resumed[]> {
-  return coded(() => addon().restoreSnapshots({ windowEvents: USUAL_WINDOW_EVENTS, segmentBytes: SEGMENT_BYTES, ...options }));
+export async function restoreSnapshots(options: Omit<RestoreOptions, 'windowEvents' | 'segmentBytes'> & FileSettings): Promise<Resumed[]> {
+  const settings = { windowEvents: USUAL_WINDOW_EVENTS, segmentBytes: SEGMENT_BYTES, ...options };
+  const resumed = await coded(() => addon().restoreSnapshots(settings));
+  // Ids beyond it were cut off: no member of the new cluster may count with more.
+  await keepSettings(options.dataDir, settings);
+  return resumed;
 }
 
 /** What a stopped member's directory holds; nothing is changed. Rejects with `DATA_DIR_IN_USE`, `DATA_DIR_UNREADABLE`, `LOG_DAMAGED` or `STATE_LOST`, and with `CONFIG_INVALID` where the directory says that its settings are others. */

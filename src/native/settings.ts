@@ -11,6 +11,8 @@ export const SETTINGS_NAME = 'SETTINGS.json';
 export const USUAL_WINDOW_EVENTS = 1_000_000;
 
 const WINDOW = 'dedup.windowEvents';
+/** What the configuration allows: nothing else was ever written here. */
+const [WINDOW_MIN, WINDOW_MAX] = [1_000, 100_000_000];
 
 export interface DirectorySettings {
   readonly windowEvents: number;
@@ -57,14 +59,14 @@ async function read(dataDir: string): Promise<DirectorySettings | null> {
     throw new CoordinatorError('DATA_DIR_UNREADABLE', `${path} cannot be read: ${message}`, { cause });
   }
   const windowEvents = windowIn(text);
-  if (windowEvents === null) throw new CoordinatorError('DATA_DIR_UNREADABLE', `${path} does not say ${WINDOW}; what it should say is what the other members have`);
+  if (windowEvents === null) throw new CoordinatorError('DATA_DIR_UNREADABLE', `${path} does not say ${WINDOW}, a number from ${WINDOW_MIN} to ${WINDOW_MAX}; what it should say is what the other members have`);
   return { windowEvents };
 }
 
 function windowIn(text: string): number | null {
   try {
     const value = (JSON.parse(text) as Record<string, unknown> | null)?.[WINDOW];
-    return Number.isSafeInteger(value) && (value as number) > 0 ? (value as number) : null;
+    return Number.isSafeInteger(value) && (value as number) >= WINDOW_MIN && (value as number) <= WINDOW_MAX ? (value as number) : null;
   } catch {
     return null;
   }

@@ -7,13 +7,16 @@ import type { Address } from './transport.js';
 export type Probed =
   /** Whether it accepts us or not. */
   | { readonly kind: 'answer'; readonly answer: Answer }
-  /** The system says that nobody listens there, or that nothing reaches it. */
+  /** The machine there says that nobody listens. */
   | { readonly kind: 'silent'; readonly reason: string }
-  /** Neither of the two: somebody took the connection, this side could not ask, or time passed. Proves nothing. */
+  /** Neither of the two: somebody took the connection, nothing reaches the machine, this side could not ask, or time passed. Proves nothing. */
   | { readonly kind: 'unclear'; readonly reason: string };
 
-/** What the system says when nobody is there. Anything else, a name that does not resolve or too many open files, is of this side. */
-const NOBODY = ['ECONNREFUSED', 'EHOSTUNREACH', 'EHOSTDOWN', 'ENETUNREACH', 'ETIMEDOUT'];
+/** Whether a machine has said that nobody listens there, at each address of its name. That none could be reached says nothing of who lives: the network may be cut on this side. */
+function isRefused(error: Error): boolean {
+  if (error instanceof AggregateError) return error.errors.length > 0 && error.errors.every(isRefused);
+  return (error as NodeJS.ErrnoException).code === 'ECONNREFUSED';
+}
 
 export function probePeer(address: Address, expectedNodeId: string, identity: Identity, protocol: ProtocolRange, timeoutMs: number): Promise<Probed> {
   return new Promise((resolve) => {
@@ -43,8 +46,8 @@ export function probePeer(address: Address, expectedNodeId: string, identity: Id
         end({ kind: 'unclear', reason: 'what answers there is no member' });
       }
     });
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      end({ kind: !connected && NOBODY.includes(error.code ?? '') ? 'silent' : 'unclear', reason: error.message });
+    stream.on('error', (error: Error) => {
+      end({ kind: !connected && isRefused(error) ? 'silent' : 'unclear', reason: error.message });
     });
     stream.once('close', () => end({ kind: 'unclear', reason: 'takes the connection and closes it' }));
   });

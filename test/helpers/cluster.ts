@@ -31,6 +31,20 @@ export async function until(what: string, condition: () => boolean | Promise<boo
   }
 }
 
+/** Asks for a change of members until it is made: one at a time is, of those who have caught up. */
+export async function persist(what: string, ask: () => Promise<unknown>): Promise<void> {
+  await until(what, async () => {
+    try {
+      await ask();
+      return true;
+    } catch (error) {
+      if (['LEARNER_LAGGING', 'CHANGE_PENDING', 'TIMEOUT'].includes((error as { code: string }).code)) return false;
+      if (['MEMBER_EXISTS', 'MEMBER_IS_VOTER'].includes((error as { code: string }).code)) return true;
+      throw error;
+    }
+  });
+}
+
 /** Whoever can be told what is to be undone at the end: a test, or a run of the endurance command. */
 export type Undoing = Pick<ExecutionContext, 'teardown'>;
 

@@ -99,7 +99,7 @@ fn code_of(error: &OpenError) -> &'static str {
     match error {
         OpenError::Disk(error) => disk_code(error),
         OpenError::Member(MemberError::Log(error)) => log_code(error),
-        OpenError::Member(MemberError::MemberIdCollision(..) | MemberError::FewerGroups { .. } | MemberError::MoreGroups { .. } | MemberError::MoreGroupsUnsettled { .. }) => "CONFIG_INVALID",
+        OpenError::Member(MemberError::MemberIdCollision(..) | MemberError::FewerGroups { .. } | MemberError::MoreGroups { .. }) => "CONFIG_INVALID",
         OpenError::Member(MemberError::Group(_)) => "LOG_DAMAGED",
         OpenError::Member(MemberError::StateLost { .. }) => "STATE_LOST",
         OpenError::Member(MemberError::Snapshot(error)) => snapshot_code(error),

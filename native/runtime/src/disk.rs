@@ -125,8 +125,8 @@ pub struct FileDisk {
     handle: File,
     mode: Mode,
     faults: Arc<Faults>,
-    // The fields are dropped in order: the lock goes before the registration, so that the next opener finds both free.
-    _lock: Option<DirLock>,
+    // The fields are dropped in order: the locks go before the registration, so that the next opener finds both free.
+    _locks: (DirLock, Option<DirLock>),
     _registered: Registered,
 }
 
@@ -175,8 +175,10 @@ impl FileDisk {
             Some(file) => Some(DirLock::take(file, mode).map_err(failed("lock", &lock_path))?.ok_or_else(in_use)?),
             None => None,
         };
+        // The directory itself too: somebody may remove the file while its owner runs.
+        let own = handle.try_clone().and_then(|handle| DirLock::take(handle, mode)).map_err(failed("lock", dir))?.ok_or_else(in_use)?;
         let (dir, faults) = (dir.to_path_buf(), Arc::default());
-        Ok(Self { dir, handle, mode, faults, _lock: lock, _registered: registered })
+        Ok(Self { dir, handle, mode, faults, _locks: (own, lock), _registered: registered })
     }
 
     pub fn faults(&self) -> Arc<Faults> {

@@ -195,6 +195,10 @@ impl<R: EntryReader> Lane<R> {
         if known.life != self.config.life {
             return;
         }
+        // What it was told before it knew of this process it has passed over: the two channels overtake each other.
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.told = None;
+        }
         for (actor, counter) in &known.list {
             let Some(id) = self.origin_of(*actor) else { continue };
             let origin = &mut self.origins[id.at()];

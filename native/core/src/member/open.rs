@@ -46,8 +46,6 @@ pub enum OpenError {
     /// Each member would begin the new groups with the members that it knows of.
     #[error("the directory holds {held} groups, and the settings say groups: {asked}; more can be had only while the members are those that the cluster was founded with and that the settings name; set it to {held}")]
     MoreGroups { held: u32, asked: u32 },
-    #[error("the directory holds {held} groups, and its log may have forgotten something, so that groups: {asked} cannot be had yet; start with {held} until the other members have settled it")]
-    MoreGroupsUnsettled { held: u32, asked: u32 },
     /// The log needs a snapshot that is not there, or was not readable.
     #[error("group {group} goes on from a snapshot at {index}, which cannot be read: {source}")]
     StateLost { group: GroupId, index: Index, source: SnapshotError },
@@ -130,6 +128,11 @@ pub fn recover<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Recovered
         recovery.unsettled = true;
     }
     if !config.joins && !new.is_empty() && founds(&log, &keeper, &recovery, config, held)? {
+        if held > 0 && !recovery.damaged.is_empty() {
+            // It may have had the groups, and had its say in them: they begin unsettled, with all others.
+            log.set_unsettled()?;
+            recovery.unsettled = true;
+        }
         found(&new, &keeper, config)?;
         log.append(&new.iter().flat_map(|group| founding_ops(*group)).collect::<Vec<_>>())?;
         recovery.groups.extend(new.into_iter().map(|group| (group, founded_log())));
@@ -139,23 +142,22 @@ pub fn recover<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Recovered
 
 /// Whether a directory is to found the groups that it does not have.
 fn founds<D: Disk>(log: &Log<D>, keeper: &Keeper<D>, recovery: &Recovery, config: &MemberConfig, held: u32) -> Result<bool, OpenError> {
-    let asked = config.groups.max(1);
     match (held, recovery.unsettled) {
         (0, false) => Ok(true),
         // It was to join, whether it is told so again or not.
         (0, true) => Ok(false),
-        _ => match (as_founded(log, keeper, recovery, config), recovery.unsettled) {
-            (true, false) => Ok(true),
-            (true, true) => Err(OpenError::MoreGroupsUnsettled { held, asked }),
+        (_, unsettled) => match as_founded(log, keeper, recovery, config) {
+            true => Ok(true),
             // It has joined, and was ended before it had every group: the rest comes from their leaders too.
-            (false, true) => Ok(false),
-            (false, false) => Err(OpenError::MoreGroups { held, asked }),
+            false if unsettled => Ok(false),
+            false => Err(OpenError::MoreGroups { held, asked: config.groups.max(1) }),
         },
     }
 }
 
 /// Whether the members are still those that the cluster was founded with, and the settings name them: so every member
-/// begins a new group alike. What is not committed yet counts as if it were.
+/// begins a new group alike, and no other members ever begin one. What is not committed yet counts as if it were. What
+/// damage has taken counts as nothing: the worst is that this member alone has the group.
 fn as_founded<D: Disk>(log: &Log<D>, keeper: &Keeper<D>, recovery: &Recovery, config: &MemberConfig) -> bool {
     let found = recovery.groups.get(&FIRST_GROUP);
     let Some((found, (snapshot, _))) = found.and_then(|found| Some((found, found.snapshot?))) else { return false };
@@ -163,13 +165,14 @@ fn as_founded<D: Disk>(log: &Log<D>, keeper: &Keeper<D>, recovery: &Recovery, co
     let table = machine.membership();
     let named: BTreeSet<MemberId> = config.founders.iter().map(|(name, _)| MemberId::of(name)).collect();
     let voters = table.iter().filter(|(id, member)| member.role == Role::Voter && named.contains(id)).count();
-    if voters != named.len() || table.iter().count() != named.len() {
+    if table.version != FOUNDED_AT || voters != named.len() || table.iter().count() != named.len() {
         return false;
     }
     let reader = log.reader();
+    let read = |from: u64, to: u64| reader.entries(FIRST_GROUP, Index(from), Index(to + 1), SCAN_BYTES).ok().filter(|entries| !entries.is_empty());
     let mut next = snapshot.0 + 1;
     while next <= found.last_index.0 {
-        let Ok(entries) = reader.entries(FIRST_GROUP, Index(next), Index(found.last_index.0 + 1), SCAN_BYTES) else { return false };
+        let entries = read(next, found.last_index.0).or_else(|| read(next, next)).unwrap_or_default();
         next += entries.len().max(1) as u64;
         let changes = |entry: &LogEntry| entry.kind != 0 || entry::unpack(&entry.data).is_ok_and(|list| list.iter().any(|one| one.kind() == SubmissionKind::Members));
         if entries.iter().any(changes) {

@@ -213,7 +213,8 @@ impl<R: EntryReader> Group<R> {
         ops.push(Op::Mark { group, mark: SnapshotMark { index, term, first, prior_term } });
         let emptied = self.conf.voters.is_empty() && info.meta.conf.votes(self.config.me);
         self.conf = Arc::new(info.meta.conf.clone());
-        if emptied {
+        let settles = self.settling.as_ref().is_some_and(|settling| !settling.is_learner()) && info.meta.conf.votes(self.config.me);
+        if emptied || settles {
             // Members begin as learners: this one has forgotten all that it acknowledged as a voter.
             self.settle_among(index, self.conf.voting_but(self.config.me));
         }
