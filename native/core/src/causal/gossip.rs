@@ -1,13 +1,14 @@
 //! Who tells whom what: own entries are pushed, everybody tells what is on disk there, and what is missing is asked for
 //! by range. Where nothing changes, nothing is sent.
 
-use super::actor::OriginId;
-use super::message::{Entries, Held, Pull};
+use super::actor::{Actor, OriginId};
+use super::message::{Entries, Held, Pull, ENTRIES_BYTES};
 use super::origin::Pulling;
 use super::{pop_if, Lane, FIRST_ORIGIN};
 use crate::ids::{Index, MemberId};
 use crate::ordered::store::EntryReader;
 use crate::peer::frame::{self, Channel, FrameKind};
+use bytes::Bytes;
 
 /// Bytes of writes under way beyond which nothing is asked for, and beyond which nothing is taken.
 const ASK_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -66,21 +67,32 @@ impl<R: EntryReader> Lane<R> {
         }
     }
 
-    /// Sends own entries that are on disk to those who have everything before them.
+    /// Sends own entries that are on disk to those who have everything before them: at once, and where more of them follow
+    /// soon, once a tick. Each frame costs a thread of either side its sleep, however little is in it.
     pub(super) fn push(&mut self) {
-        let Some(me) = self.me else { return };
+        let Some(me) = self.me.filter(|_| self.pushed_at != self.ticks) else { return };
         let origin = &self.origins[me.at()];
         let (actor, written) = match crate::plants::is(crate::plants::CorePlant::OriginSendsEarly) {
             true => (origin.actor, origin.last),
             false => (origin.actor, origin.written),
         };
-        let mut ready = Vec::new();
-        while let Some(entry) = pop_if(&mut self.unsent, |(counter, ..)| *counter <= written) {
-            ready.push(entry);
+        loop {
+            let (mut ready, mut bytes) = (Vec::new(), 0);
+            while let Some(entry) = pop_if(&mut self.unsent, |(counter, data, _)| *counter <= written && (bytes == 0 || bytes + data.len() <= ENTRIES_BYTES)) {
+                bytes += entry.1.len() + entry.2.len() + 8;
+                ready.push(entry);
+            }
+            if ready.is_empty() {
+                return;
+            }
+            self.pushed_at = self.ticks;
+            self.push_entries(actor, &ready, bytes);
         }
+    }
+
+    fn push_entries(&mut self, actor: Actor, ready: &[(u64, Bytes, Bytes)], bytes: usize) {
         let (Some(first), Some(last)) = (ready.first().map(|entry| entry.0), ready.last().map(|entry| entry.0)) else { return };
         let life = self.config.life;
-        let bytes = ready.iter().map(|(_, data, context)| data.len() + context.len() + 8).sum();
         let mut built: Option<Vec<u8>> = None;
         for (member, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.up) {
             if peer.sent != Some(first - 1) {

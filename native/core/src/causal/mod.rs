@@ -102,6 +102,8 @@ pub struct Lane<R> {
     /// What the last own entry follows, with everything before it; `None` where that is not known.
     covered: Option<Clock>,
     unsent: Unsent,
+    /// Tick of the last push.
+    pushed_at: u64,
     peers: BTreeMap<MemberId, Peer>,
     ops: Vec<Op>,
     /// Of what is in `ops`.

@@ -31,6 +31,7 @@ impl<R: EntryReader> Lane<R> {
             ids,
             covered: None,
             unsent: VecDeque::new(),
+            pushed_at: u64::MAX,
             peers: BTreeMap::new(),
             ops: Vec::new(),
             writing: Writing { number: 1, bytes: 0, ends: Vec::new(), repairs: Vec::new() },
