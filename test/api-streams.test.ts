@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { Client, type ClientDuplexStream, credentials } from '@grpc/grpc-js';
 import test, { type ExecutionContext } from 'ava';
 import { ApiClient, ApiServer, OrderedPublisher, RoundRobinPublisher } from '../dist/api/index.js';
@@ -131,6 +132,14 @@ test('a subscription that is closed ends quietly; a bad start is refused', async
     for await (const _ of client.subscribe({ from: 'damaged' })) t.fail();
   };
   t.like(await t.throwsAsync(failed), { code: 'CURSOR_INVALID' });
+});
+
+test('one signal may end many subscriptions, and keeps none that has ended', async (t) => {
+  const { node, client } = await serve(t);
+  await node.publish({ type: 'A' });
+  const { signal } = new AbortController();
+  for (let round = 0; round < 15; round++) for await (const _ of client.subscribe({ from: 'first', signal })) break;
+  t.is(getEventListeners(signal, 'abort').length, 0);
 });
 
 function rawSubscribe(client: Client): ClientDuplexStream<WireSubscribeRequest, WireSubscribeResponse> {

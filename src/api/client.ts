@@ -141,7 +141,9 @@ export class ApiClient {
     const { path, requestSerialize, responseDeserialize } = clientMethod<object, WireSaveSnapshotResponse>('SaveSnapshot');
     const request = { group: options.group ?? 0, timeoutMs: options.timeoutMs ?? 0 };
     const call = this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
-    options.signal?.addEventListener('abort', () => call.cancel(), { once: true });
+    const cancel = (): void => call.cancel();
+    options.signal?.addEventListener('abort', cancel, { once: true });
+    call.once('close', () => options.signal?.removeEventListener('abort', cancel));
     return remoteSnapshot(call);
   }
 

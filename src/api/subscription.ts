@@ -32,6 +32,8 @@ export class RemoteSubscription implements AsyncIterable<Delivery> {
   readonly #consumer: boolean;
   readonly #messages: WireDelivery[][] = [];
   readonly #acknowledgers: Waiter[] = [];
+  /** Takes the listener off the caller's signal: one signal may see many subscriptions. */
+  readonly #forget: () => void;
   #ended = false;
   #failure: CoordinatorError | null = null;
   #wake: (() => void) | null = null;
@@ -42,8 +44,11 @@ export class RemoteSubscription implements AsyncIterable<Delivery> {
     call.on('data', (message) => this.#receive(message));
     call.on('end', () => this.#end(null));
     call.on('error', (error) => this.#end(fromStatus(error)));
-    if (options.signal?.aborted) void this.close();
-    else options.signal?.addEventListener('abort', () => void this.close(), { once: true });
+    const { signal } = options;
+    const abort = (): void => void this.close();
+    this.#forget = () => signal?.removeEventListener('abort', abort);
+    if (signal?.aborted) abort();
+    else signal?.addEventListener('abort', abort, { once: true });
     const { where } = options;
     call.write({
       start: {
@@ -105,6 +110,7 @@ export class RemoteSubscription implements AsyncIterable<Delivery> {
     if (this.#ended) return;
     this.#ended = true;
     this.#failure = failure;
+    this.#forget();
     const closed = failure ?? new CoordinatorError('CLOSED', 'the subscription is closed');
     for (const waiter of this.#acknowledgers.splice(0)) waiter.reject(closed);
     this.#signal();
