@@ -51,11 +51,14 @@ test('an event and its receipt survive the way in every field', async (t) => {
     sourceId: 2n ** 64n - 1n,
     context: { filesystem: { inode: 5 } },
   };
-  const receipt = await client.publish(event, { consistency: 'strong', quorumSize: 'all', timeoutMs: 1234 });
+  const receipt = await client.publish(event, { consistency: 'strong', quorumSize: 'all', timeoutMs: 1234, protocol: 'safe' });
   t.like(receipt, { eventId: event.id, index: 2n ** 53n, term: 2n ** 64n - 1n, clock: { a: '18446744073709551615' }, hlc: 5n, rule: null, certificate: null });
   const delivery = await client.read(event.id);
   t.deepEqual({ ...delivery.event, payload: [...delivery.event.payload] }, { ...node.journal[0], payload: [0, 255, 10] } as never);
-  t.like(node.seenOptions[0], { consistency: 'strong', quorumSize: 'all', timeoutMs: 1234, session: null });
+  t.like(node.seenOptions[0], { consistency: 'strong', quorumSize: 'all', timeoutMs: 1234, protocol: 'safe', session: null });
+  await client.publish(event, { consistency: 'adaptive', maxStalenessMs: 0 });
+  t.like(node.seenOptions[1], { consistency: 'adaptive', maxStalenessMs: 0 });
+  t.false('maxStalenessMs' in (node.seenOptions[0] as object) || 'protocol' in (node.seenOptions[1] as object));
 });
 
 test('absent fields stay absent and empty ones stay empty', async (t) => {
@@ -123,7 +126,7 @@ test('a deadline shortens what the node is given', async (t) => {
   const method = clientMethod<object, object>('Publish');
   const raw = { ...method, requestSerialize: (bytes: Buffer) => bytes } as unknown as MethodDefinition<Buffer, object>;
   await call(server.address, raw, method.requestSerialize({ event: { name: 'A' } }), Date.now() + 30_000);
-  const given = node.seenOptions[0]?.timeoutMs ?? 0;
+  const given = node.seenOptions[0]?.timeoutMaxMs ?? 0;
   t.true(given > 0 && given <= 30_000, `${given}`);
 });
 
@@ -177,7 +180,7 @@ test('a node that is not there is UNAVAILABLE at once', async (t) => {
   const { server } = await serve(t);
   await server.close();
   const client = new ApiClient(server.address);
-  t.like(await t.throwsAsync(client.publish({ type: 'A' })), { code: 'UNAVAILABLE', committed: 'unknown' });
+  t.like(await t.throwsAsync(client.publish({ type: 'A' })), { code: 'UNAVAILABLE', committed: 'no' });
   client.close();
 });
 

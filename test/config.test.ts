@@ -49,7 +49,7 @@ test('every name can be given as text, and its default reads back from it', (t) 
   for (const one of describeConfig()) {
     if (one.default === null) continue;
     const value: unknown = JSON.parse(one.default);
-    const text = Array.isArray(value) ? value.join(',') : typeof value === 'string' ? value : one.default === '{}' && one.repeatable ? '' : one.default;
+    const text = Array.isArray(value) && (one.repeatable || value.length > 0) ? value.join(',') : typeof value === 'string' ? value : one.default === '{}' && one.repeatable ? '' : one.default;
     const { config } = loadConfig({ env: { VEXCOORD_NODE_ID: 'a', VEXCOORD_DATA_DIR: '/a', [one.env]: text } });
     const read = one.name.split('.').reduce<unknown>((part, key) => (part as Record<string, unknown>)[key], config);
     t.deepEqual(read, value, one.name);
@@ -68,8 +68,36 @@ test('flags come in the spelling of the command line and in that of its parser',
 test('JSON is read as YAML is', (t) => {
   const fileText = JSON.stringify({ ...REQUIRED, protocols: { fast: { kind: 'causal' } } });
   const { config, warnings } = loadConfig({ fileText, fileName: 'x.json' });
-  t.deepEqual(config.protocols, { fast: { kind: 'causal', causalityBufferEvents: 1000, deliveryTimeoutMs: 100 } });
-  t.deepEqual(warnings, ['protocols (file x.json) is accepted, but nothing in this release reads it.']);
+  t.deepEqual(config.protocols, { fast: { kind: 'causal' } });
+  t.deepEqual(warnings, []);
+  t.deepEqual(loadConfig({ fileText: 'nodeId: a\ndataDir: /a\nrouting: {}\n', fileName: 'x.yaml' }).warnings, ['routing (file x.yaml) is accepted, but nothing in this release reads it.']);
+});
+
+test('a setting of a protocol that nothing would follow is refused, with what is there instead', (t) => {
+  const refused = (protocols: object, sentence: string) => t.deepEqual(sentences({ fileText: JSON.stringify({ ...REQUIRED, causal: { bufferEvents: 500 }, protocols }), fileName: 'p' }), [sentence]);
+  refused({ x: { kind: 'eventual', gossipIntervalMs: 500 } }, 'protocols.x.gossipIntervalMs (file p) is 500; allowed: 200, which causal.gossipIntervalMs (default) is, since the node has one causal lane for all protocols.');
+  refused({ x: { kind: 'eventual', antiEntropyIntervalMs: 500 } }, 'protocols.x.antiEntropyIntervalMs (file p) is 500; allowed: no value, since what is missing is asked for when it is known to be, at no interval.');
+  refused({ x: { kind: 'causal', causalityBufferEvents: 1000 } }, 'protocols.x.causalityBufferEvents (file p) is 1000; allowed: 500, which causal.bufferEvents (file p) is, since the node has one causal lane for all protocols.');
+  refused({ x: { kind: 'sequential', bufferEvents: 10 } }, 'protocols.x.bufferEvents (file p) is 10; allowed: no value, since events of the ordered lane are delivered from the journal, without a buffer of their own.');
+  const [sentence] = sentences({ fileText: JSON.stringify({ ...REQUIRED, protocols: { x: { kind: 'strong', quorumSize: 8 } } }), fileName: 'p' });
+  t.regex(sentence ?? '', /^protocols\.x \(file p\) is \{"kind":"strong","quorumSize":8\}; allowed: an object of protocols by name, each \{kind: 'eventual'/);
+  t.notThrows(() => resolveConfig({ ...REQUIRED, protocols: { a: { kind: 'eventual', gossipIntervalMs: 200 }, b: { kind: 'causal', deliveryTimeoutMs: 100 }, c: { kind: 'sequential', ordering: 'total' }, d: { kind: 'strong', quorumSize: 'all', consensusTimeoutMs: 5 } } }));
+});
+
+test('each rule of levels means something', (t) => {
+  const refused = (rule: Record<string, unknown>, rest: string) => t.deepEqual(sentences({ fileText: JSON.stringify({ ...REQUIRED, protocols: { fast: { kind: 'causal' } }, levels: [{ name: 'x', ...rule }] }), fileName: 'p' }), [`levels.0 (file p) "x" ${rest}.`]);
+  refused({}, 'decides nothing; allowed: a level, a protocol, bounds or onQuorumLoss');
+  refused({ level: 'strong', protocol: 'fast' }, 'has the level strong and the protocol fast; allowed: one of the two');
+  refused({ protocol: 'fats' }, 'names the protocol fats; allowed: one of protocols: fast');
+  refused({ weakest: 'causal' }, 'has one bound; allowed: weakest and strongest, or neither');
+  refused({ level: 'adaptive' }, 'has the level adaptive without bounds; allowed: weakest and strongest beside it');
+  refused({ level: 'strong', maxStalenessMs: 5 }, 'has maxStalenessMs without bounds; allowed: weakest and strongest beside it');
+  refused({ weakest: 'strong', strongest: 'causal' }, 'has the bounds strong to causal; allowed: the weaker one first');
+  refused({ weakest: 'sequential', strongest: 'strong', onQuorumLoss: 'degrade' }, 'degrades and has sequential as its weakest level; allowed: eventual or causal as the weakest, or onQuorumLoss fail or wait');
+  const twice = sentences({ fileText: JSON.stringify({ ...REQUIRED, levels: [{ name: 'x', level: 'strong' }, { name: 'x', level: 'causal' }] }), fileName: 'p' });
+  t.deepEqual(twice, ['levels.1 (file p) is called "x"; allowed: a name of its own, since receipts name the rule.']);
+  const [critical] = sentences({ fileText: JSON.stringify({ ...REQUIRED, levels: [{ name: 'x', level: 'critical' }] }), fileName: 'p' });
+  t.regex(critical ?? '', /^levels\.0 \(file p\) is \{"name":"x","level":"critical"\}; allowed: a list of rules \{name, match\?/);
 });
 
 test('each mistake is one sentence, and all come together', (t) => {

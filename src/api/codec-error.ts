@@ -27,6 +27,9 @@ export function toStatus(thrown: unknown): CallStatus {
   return Object.assign(new Error(details), { code: status[ERROR_CODES[error.code].grpc], details, metadata });
 }
 
+/** As gRPC says of a call that found no connection. */
+const NEVER_SENT = /^No connection established/;
+
 /** What a client makes of a failed call: the server's own error where it sent one, else what the gRPC status means. */
 export function fromStatus(thrown: unknown): CoordinatorError {
   if (thrown instanceof CoordinatorError) return thrown;
@@ -37,7 +40,7 @@ export function fromStatus(thrown: unknown): CoordinatorError {
     const committed = failure.metadata?.get(COMMITTED_KEY)[0];
     return errorOf(code, message, committed === 'yes' || committed === 'no' ? committed : 'unknown', detailsOf(failure.metadata?.get(DETAILS_KEY)[0]));
   }
-  return new CoordinatorError(codeOfStatus(failure), message, { cause: thrown, committed: 'unknown' });
+  return new CoordinatorError(codeOfStatus(failure), message, { cause: thrown, committed: NEVER_SENT.test(message) ? 'no' : 'unknown' });
 }
 
 /** An error read from the wire. A code of a newer release keeps its name in the message. */

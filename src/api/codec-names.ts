@@ -3,7 +3,7 @@ import { CoordinatorError } from '../errors/index.js';
 
 /** Enum values of the proto are the contracts' names in capitals behind a prefix. */
 
-export const encodeLevel = (level: Level): string => `LEVEL_${level.toUpperCase()}`;
+export const encodeLevel = (level: Level | 'adaptive'): string => `LEVEL_${level.toUpperCase()}`;
 
 /** `LEVEL_UNSPECIFIED` is null; a number nobody gave a name to is `UNKNOWN_LEVEL`. */
 export function decodeLevel(wire: string | number | undefined): Level | null {
@@ -12,6 +12,11 @@ export function decodeLevel(wire: string | number | undefined): Level | null {
   const level = LEVELS.find((candidate) => candidate === name);
   if (level === undefined) throw new CoordinatorError('UNKNOWN_LEVEL', `level ${wire} is none of ${LEVELS.join(', ')}`);
   return level;
+}
+
+/** As `decodeLevel`, of what a publish asks for. */
+export function decodeConsistency(wire: string | number | undefined): Level | 'adaptive' | null {
+  return wire === 'LEVEL_ADAPTIVE' ? 'adaptive' : decodeLevel(wire);
 }
 
 export const encodeLane = (lane: Lane): string => `LANE_${lane.toUpperCase()}`;

@@ -1,11 +1,11 @@
 import type { PublishOptions, Receipt } from '../contracts/index.js';
 import type { CoordinatorError } from '../errors/index.js';
-import { decodeCommitted, decodeLane, decodeLevel, encodeCommitted, encodeLane, encodeLevel } from './codec-names.js';
+import { decodeCommitted, decodeConsistency, decodeLane, decodeLevel, encodeCommitted, encodeLane, encodeLevel } from './codec-names.js';
 import { errorOf } from './codec-error.js';
 import type { WireClock, WireError, WirePublishOptions, WirePublishResult, WireReceipt } from './wire.js';
 
 /** The options a client can name; sessions and signals do not travel. */
-export type RemotePublishOptions = Omit<PublishOptions, 'session' | 'signal'>;
+export type RemotePublishOptions = Omit<PublishOptions, 'session' | 'signal' | 'timeoutMaxMs'>;
 
 export function encodePublishOptions(options: RemotePublishOptions): WirePublishOptions {
   return {
@@ -15,12 +15,15 @@ export function encodePublishOptions(options: RemotePublishOptions): WirePublish
     ...(options.timeoutMs === undefined ? {} : { timeoutMs: Math.max(1, Math.round(options.timeoutMs)) }),
     ...(options.quorumSize === undefined ? {} : options.quorumSize === 'all' ? { quorumAll: true } : { quorumSize: options.quorumSize }),
     ...(options.after === undefined ? {} : { after: options.after }),
+    ...(options.protocol === undefined ? {} : { protocol: options.protocol }),
+    ...(options.attempted ? { attempted: true } : {}),
+    ...(options.maxStalenessMs === undefined ? {} : { maxStalenessMs: Math.max(0, Math.round(options.maxStalenessMs)) }),
   };
 }
 
 export function decodePublishOptions(wire: WirePublishOptions | null | undefined): RemotePublishOptions {
   if (wire === null || wire === undefined) return {};
-  const level = decodeLevel(wire.consistency);
+  const level = decodeConsistency(wire.consistency);
   return {
     ...(level === null ? {} : { consistency: level }),
     ...(wire.critical ? { critical: true } : {}),
@@ -28,6 +31,9 @@ export function decodePublishOptions(wire: WirePublishOptions | null | undefined
     ...(wire.timeoutMs ? { timeoutMs: wire.timeoutMs } : {}),
     ...(wire.quorumAll ? { quorumSize: 'all' as const } : wire.quorumSize ? { quorumSize: wire.quorumSize } : {}),
     ...(wire.after ? { after: wire.after } : {}),
+    ...(wire.protocol ? { protocol: wire.protocol } : {}),
+    ...(wire.attempted ? { attempted: true } : {}),
+    ...(wire.maxStalenessMs === undefined || wire.maxStalenessMs === null ? {} : { maxStalenessMs: wire.maxStalenessMs }),
   };
 }
 

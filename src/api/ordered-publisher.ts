@@ -2,10 +2,11 @@ import type { EventInput, Receipt } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import type { ApiClient, PublishStreamCall } from './client.js';
 import { fromStatus } from './codec-error.js';
+import { decodeCommitted } from './codec-names.js';
 import { encodeEvent, eventBytes } from './codec-event.js';
 import { decodeResult, encodePublishOptions, type RemotePublishOptions } from './codec-publish.js';
 import { isRetryable } from './retry.js';
-import type { WirePublishResults } from './wire.js';
+import type { WirePublishOptions, WirePublishResults } from './wire.js';
 
 const WINDOW_EVENTS_MAX = 1024;
 const WINDOW_BYTES_MAX = 4 * 1024 * 1024;
@@ -28,6 +29,8 @@ interface Pending {
   readonly bytes: number;
   /** Set when the event is first sent. */
   deadlineMs: number | null;
+  /** An earlier attempt may have reached a leader. */
+  attempted: boolean;
   resolve(result: Receipt | CoordinatorError): void;
 }
 
@@ -43,6 +46,8 @@ export class OrderedPublisher {
   readonly #pending: Pending[] = [];
   #pendingBytes = 0;
   #sent = 0;
+  /** What the stream was told of the events that follow. */
+  #attempted = false;
   #nextNumber = 1n;
   #target = 0;
   #failures = 0;
@@ -79,7 +84,7 @@ export class OrderedPublisher {
       return Promise.resolve(CoordinatorError.from(error));
     }
     return new Promise((resolve) => {
-      this.#pending.push({ number: this.#nextNumber, event, bytes, deadlineMs: null, resolve });
+      this.#pending.push({ number: this.#nextNumber, event, bytes, deadlineMs: null, attempted: false, resolve });
       this.#nextNumber += 1n;
       this.#pendingBytes += bytes;
       this.#scheduleFlush();
@@ -113,14 +118,18 @@ export class OrderedPublisher {
     while (this.#sent < this.#pending.length && !this.#blocked) {
       const events = [];
       let bytes = 0;
+      const { attempted } = this.#pending[this.#sent] as Pending;
       while (this.#sent < this.#pending.length && bytes < MESSAGE_BYTES_MAX) {
         const pending = this.#pending[this.#sent] as Pending;
+        if (pending.attempted !== attempted) break;
         pending.deadlineMs ??= now + this.#timeoutMs;
         events.push({ number: pending.number.toString(), event: encodeEvent(pending.event) });
         bytes += pending.bytes;
         this.#sent += 1;
       }
-      if (!this.#stream.write({ events })) this.#blocked = true;
+      const options = attempted === this.#attempted ? {} : { options: this.#wireOptions(attempted) };
+      this.#attempted = attempted;
+      if (!this.#stream.write({ ...options, events })) this.#blocked = true;
     }
     this.#watch();
   }
@@ -146,9 +155,14 @@ export class OrderedPublisher {
       this.#blocked = false;
       this.#flush();
     });
-    const { timeoutMs, onRetry, ...options } = this.#options;
-    stream.write({ options: encodePublishOptions({ ...options, timeoutMs: this.#attemptMs() }), events: [] });
+    this.#attempted = false;
+    stream.write({ options: this.#wireOptions(false), events: [] });
     return stream;
+  }
+
+  #wireOptions(attempted: boolean): WirePublishOptions {
+    const { timeoutMs, onRetry, ...options } = this.#options;
+    return encodePublishOptions({ ...options, attempted, timeoutMs: this.#attemptMs() });
   }
 
   /** Settles what is answered for good; returns the first failure that a retry may cure. */
@@ -159,7 +173,11 @@ export class OrderedPublisher {
         return new CoordinatorError('INTERNAL', `an answer to event ${wire.number} of the stream came out of turn`);
       }
       const result = decodeResult(wire);
-      if (result instanceof CoordinatorError && isRetryable(result)) return result;
+      if (result instanceof CoordinatorError && isRetryable(result)) {
+        // Those behind it may have fared otherwise.
+        if (message.results.some(({ error }) => error != null && decodeCommitted(error.committed) !== 'no')) this.#markSent();
+        return result;
+      }
       this.#failures = 0;
       this.#settle(result);
     }
@@ -175,7 +193,12 @@ export class OrderedPublisher {
     for (const resolve of this.#room.splice(0)) resolve();
   }
 
+  #markSent(): void {
+    for (const pending of this.#pending.slice(0, this.#sent)) pending.attempted = true;
+  }
+
   #retry(reason: CoordinatorError): void {
+    if (reason.committed !== 'no') this.#markSent();
     this.#dropStream();
     const now = Date.now();
     // A failure no retry cures (the stream itself was refused) is the head's; the others go on.

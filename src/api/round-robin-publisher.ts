@@ -38,7 +38,7 @@ export class RoundRobinPublisher {
       const client = this.clients[(start + attempt) % this.clients.length] as ApiClient;
       const attemptMs = this.clients.length > 1 ? Math.min(left, ATTEMPT_MS) : left;
       try {
-        return await client.publish(event, { ...remote, timeoutMs: Math.max(1, attemptMs) });
+        return await client.publish(event, { ...remote, attempted: sent, timeoutMs: Math.max(1, attemptMs) });
       } catch (thrown) {
         const error = CoordinatorError.from(thrown);
         sent ||= error.committed !== 'no';

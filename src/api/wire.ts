@@ -28,6 +28,9 @@ export interface WirePublishOptions {
   quorumSize?: number;
   quorumAll?: boolean;
   after?: string;
+  protocol?: string;
+  maxStalenessMs?: number;
+  attempted?: boolean;
 }
 
 export interface WireClock {

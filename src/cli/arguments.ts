@@ -29,8 +29,10 @@ export function timeoutOption(command: Command, what: string, minMs = 1): Comman
 }
 
 export interface PublishFlags {
-  readonly consistency?: Level;
+  readonly consistency?: Level | 'adaptive';
   readonly critical?: boolean;
+  readonly protocol?: string;
+  readonly maxStalenessMs?: number;
   readonly group: number;
   readonly quorumSize?: number | 'all';
   readonly after?: string;
@@ -39,8 +41,10 @@ export interface PublishFlags {
 
 export function publishOptions(command: Command): Command {
   command
-    .addOption(new Option('--consistency <level>', 'what the receipt must state (default: linearizable)').choices([...LEVELS]))
+    .addOption(new Option('--consistency <level>', 'what the receipt must state (default: what the node is configured to, else linearizable)').choices([...LEVELS, 'adaptive']))
     .option('--critical', 'agree among validators first')
+    .option('--protocol <name>', "a protocol of the node's configuration", nonEmpty)
+    .option('--max-staleness-ms <ms>', 'for adaptive: after which time at most a majority is to show the event', wholeNumber(0, 3_600_000))
     .option('--after <cursor>', 'for causal: the cursor of a receipt or delivery whose events these follow', nonEmpty)
     .option('--quorum-size <n|all>', 'for strong: voters that must have applied the event', quorumSize);
   return timeoutOption(groupOption(command), 'how long an event is tried under its id, through changes of leader');
@@ -51,6 +55,8 @@ export function remoteOptions(flags: PublishFlags) {
   return {
     ...(flags.consistency === undefined ? {} : { consistency: flags.consistency }),
     ...(flags.critical ? { critical: true } : {}),
+    ...(flags.protocol === undefined ? {} : { protocol: flags.protocol }),
+    ...(flags.maxStalenessMs === undefined ? {} : { maxStalenessMs: flags.maxStalenessMs }),
     ...(flags.group === 0 ? {} : { group: flags.group }),
     ...(flags.quorumSize === undefined ? {} : { quorumSize: flags.quorumSize }),
     ...(flags.after === undefined ? {} : { after: flags.after }),

@@ -1,5 +1,6 @@
 import { LIMITS } from '../contracts/index.js';
 import { formatAddress, isLoopback, parseAddress, peerAddressOf } from './address.js';
+import { levelProblems } from './level-checks.js';
 import type { ResolvedConfig } from './schema.js';
 import type { Origin, Problem } from './sources.js';
 
@@ -75,6 +76,11 @@ export function crossCheck(config: ResolvedConfig, originOf: OriginOf): Problem[
       `is "${text}"; allowed: a loopback address such as 127.0.0.1:${address.port}, since this release has no TLS, unless security.insecure is true.`,
       'ADDRESS_REFUSED',
     );
+  }
+
+  for (const { name, path, rest } of levelProblems(config, (one) => originOf(one).label)) {
+    const origin = originOf(name);
+    problems.push({ code: 'CONFIG_INVALID', name: `${name}.${path}`, origin, message: `${name}.${path} (${origin.label}) ${rest}` });
   }
 
   const codes = new Map<number, string>();

@@ -50,7 +50,8 @@ function refusal(name: ConfigName, path: readonly PropertyKey[], value: unknown,
     const message = `${name.name} is missing; give it in the file, as ${name.env} or as ${name.flag}; allowed: ${name.allowed}.`;
     return { code: 'CONFIG_INVALID', name: name.name, origin: DEFAULT, message };
   }
-  const inside = typeof value === 'object' && value !== null && !Array.isArray(value) ? path.slice(0, 1) : [];
+  const isObject = (one: unknown): boolean => typeof one === 'object' && one !== null && !Array.isArray(one);
+  const inside = isObject(value) || (Array.isArray(value) && isObject(valueAt(value, path.slice(0, 1)))) ? path.slice(0, 1) : [];
   const full = [name.name, ...inside.map(String)].join('.');
   const message = `${full} (${origin.label}) is ${shown(valueAt(value, inside))}; allowed: ${name.allowed}.`;
   return { code: 'CONFIG_INVALID', name: full, origin, message };

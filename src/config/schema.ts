@@ -2,9 +2,11 @@ import { z } from 'zod';
 import { LIMITS } from '../contracts/index.js';
 import { parseAddress } from './address.js';
 import { leaf } from './leaf.js';
+import { LEVELS_ALLOWED, levelRule, PROTOCOLS_ALLOWED, protocol } from './level-schema.js';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
+const LEVEL_RULES_MAX = 256;
 const later = { unused: true } as const;
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
@@ -27,21 +29,6 @@ const choice = <const T extends readonly [string, ...string[]]>(values: T, value
 const anyObject = (summary: string) =>
   leaf(z.record(z.string(), z.unknown()).default({}), 'json', 'an object', summary, later);
 const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).prefault({} as never);
-
-const protocol = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('eventual'), gossipIntervalMs: between(1, 3_600_000).optional(), antiEntropyIntervalMs: between(1, 86_400_000).optional() }),
-  z.strictObject({
-    kind: z.literal('strong'),
-    consensusTimeoutMs: between(1, 3_600_000).optional(),
-    quorumSize: z.union([between(1, LIMITS.votersMax), z.literal('all')]).optional(),
-  }),
-  z.strictObject({
-    kind: z.literal('causal'),
-    causalityBufferEvents: between(1, 1_000_000).default(1000),
-    deliveryTimeoutMs: between(1, 3_600_000).default(100),
-  }),
-  z.strictObject({ kind: z.literal('sequential'), ordering: z.enum(['session', 'total']).optional(), bufferEvents: between(1, 1_000_000).optional() }),
-]);
 
 /** Every configuration name with its range and default. The text forms, flags and the document are derived from it. */
 export const configSchema = z.strictObject({
@@ -100,7 +87,13 @@ export const configSchema = z.strictObject({
     allowedPeers: leaf(z.array(name).max(LIMITS.membersMax).default([]), 'list', 'a list of node ids', 'Members that may connect; empty for all of the cluster.', later),
     api: anyObject('Who may do what through the API.'),
   }),
-  protocols: leaf(z.record(name, protocol).default({}), 'json', "an object of protocols, each with a kind ('eventual', 'causal', 'sequential' or 'strong') and that kind's settings", 'Named protocols for publish.', later),
+  protocols: leaf(z.record(name, protocol).default({}), 'json', PROTOCOLS_ALLOWED, 'Named protocols, for `protocol` of a publish and of `levels`.'),
+  levels: leaf(
+    z.array(levelRule).max(LEVEL_RULES_MAX).default([]),
+    'json',
+    LEVELS_ALLOWED,
+    'Which level an event gets that names none, what adaptive may choose, and what becomes of an event while there is no quorum. Of the rules that match an event the first one decides.',
+  ),
   routing: anyObject('Routes.'),
   conflicts: anyObject('Conflict policy.'),
   retention: section({

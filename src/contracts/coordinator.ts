@@ -27,7 +27,7 @@ export interface Receipt {
   /** Hybrid logical clock, 48 bits of milliseconds and a counter; 0 where `term` is. */
   readonly hlc: bigint;
   readonly degraded: boolean;
-  /** Name of the policy rule that chose the level, or null. */
+  /** What chose the level, or lowered it: `levels.NAME` or `protocols.NAME` of the configuration; null where the publish did itself, or nobody. */
   readonly rule: string | null;
   readonly certificate: string | null;
   /** True when this is the receipt of an earlier attempt at the same event. */
@@ -37,15 +37,17 @@ export interface Receipt {
 }
 
 export interface PublishOptions {
-  /** Default `linearizable`. */
-  readonly consistency?: Level;
+  /** Default: what the configuration's `levels` say, else `linearizable`. `adaptive`: the weakest level that they allow. */
+  readonly consistency?: Level | 'adaptive';
   readonly critical?: boolean;
-  /** Name of a configured protocol; not served yet, and refused with `LEVEL_UNAVAILABLE`. */
+  /** Name of a configured protocol, whose level and settings hold for what is not said here. */
   readonly protocol?: string;
   /** Ordered group, 0 when absent; order and suppression hold within one (rule R9). */
   readonly group?: number;
-  /** Default 10,000. After it the promise rejects with `TIMEOUT` and `committed`. */
+  /** Default: the protocol's, else 10,000. After it the promise rejects with `TIMEOUT` and `committed`. */
   readonly timeoutMs?: number;
+  /** Shortens that time, wherever it comes from. */
+  readonly timeoutMaxMs?: number;
   readonly signal?: AbortSignal;
   /** Of level causal: a cursor of that lane, of a receipt or a delivery; the event follows what it names, which is waited for here. */
   readonly after?: string;
@@ -53,6 +55,10 @@ export interface PublishOptions {
   readonly session?: Session | null;
   /** For `strong`: voters that must have applied the event; default a majority. */
   readonly quorumSize?: number | 'all';
+  /** An earlier attempt, here or at another node, may have reached a leader: the events are not lowered, whatever the rules say. */
+  readonly attempted?: boolean;
+  /** Of adaptive: after how many milliseconds at most a majority is to show the event. */
+  readonly maxStalenessMs?: number;
 }
 
 /** Publishes made through one session are ordered and suppressed as one (rule R3). */

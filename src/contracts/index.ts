@@ -6,3 +6,4 @@ export * from './limits.js';
 export * from './logscan.js';
 export * from './node.js';
 export * from './offline.js';
+export * from './policy.js';

@@ -12,4 +12,5 @@ export const LIMITS = {
   membersMax: 64,
   groupsMax: 64,
   sessionsMax: 10_000,
+  unplacedEventsMax: 65_536,
 } as const;

@@ -23,6 +23,13 @@ export interface CausalPublisherPorts {
   readonly timeoutMs: number;
 }
 
+/** What receipts say besides what was achieved. */
+export interface Said {
+  readonly requestedLevel: Level;
+  readonly degraded: boolean;
+  readonly rule: string | null;
+}
+
 export class CausalPublisher {
   readonly #ports: CausalPublisherPorts;
   readonly #admission: Admission;
@@ -35,7 +42,7 @@ export class CausalPublisher {
   }
 
   /** What comes back stands in the order of `events`. With `each`, a refused event is an error in its place; without it, the first one rejects. */
-  async publish(events: readonly EventInput[], level: CausalLevel, options: PublishOptions, each: boolean): Promise<Ending[]> {
+  async publish(events: readonly EventInput[], level: CausalLevel, options: PublishOptions, each: boolean, said: Said): Promise<Ending[]> {
     if (events.length === 0) return [];
     const { requests, writer, core, nodeId } = this.#ports;
     let timeoutMs = checkTimeout(options.timeoutMs ?? this.#ports.timeoutMs);
@@ -58,22 +65,22 @@ export class CausalPublisher {
       this.#admission.entered();
     }
     const end = await ended;
-    const endings = end === null ? [] : this.#endings(end, level, ids, taken);
+    const endings = end === null ? [] : this.#endings(end, level, said, ids, taken);
     if (refusals === undefined || refusals.size === 0) return endings;
     let next = 0;
     return events.map((_, position) => refusals.get(position) ?? (endings[next++] as Ending));
   }
 
-  #endings(end: End, requestedLevel: CausalLevel, ids: Uint8Array, count: number): Ending[] {
+  #endings(end: End, level: CausalLevel, said: Said, ids: Uint8Array, count: number): Ending[] {
     const { index, term, hlc, firstOffset, durableMembers, latencyUs } = end;
-    const batch: Batch = { ports: this.#ports, requestedLevel, durableMembers, latencyUs, ids };
+    const batch: Batch = { ports: this.#ports, said, durableMembers, latencyUs, ids };
     // Read when somebody asks for a clock: most never do.
     let read: Kept | undefined;
     const kept = () => {
       read ??= end.kept;
       return read;
     };
-    const fresh = { index, term, kept, level: requestedLevel, duplicate: false };
+    const fresh = { index, term, kept, level, duplicate: false };
     if (end.kind === END.kept) {
       return Array.from({ length: count }, (_, position) => new CausalReceipt(batch, position, { ...fresh, offset: firstOffset + position, hlc: hlc + BigInt(position) }));
     }
@@ -99,7 +106,7 @@ export class CausalPublisher {
     const delivery = this.#ports.events.at({ actor, index, offset }, id);
     // Where another place of the event comes first, what its entry says is not shown: where it stands is known.
     const clock = new Map(Object.entries(delivery?.clock ?? { [actor]: index }).map(([name, counter]) => [name, BigInt(counter)]));
-    const eventual = batch.requestedLevel === 'eventual' || delivery?.level !== 'causal';
+    const eventual = batch.said?.requestedLevel === 'eventual' || delivery?.level !== 'causal';
     const term = BigInt(this.#ports.origins.named(actor).incarnation);
     return new CausalReceipt(batch, position, { index, offset, term, kept: () => ({ actor, clock }), hlc: delivery?.event.hlc ?? 0n, level: eventual ? 'eventual' : 'causal', duplicate: true });
   }
@@ -117,7 +124,7 @@ type Kept = End['kept'];
 interface Batch {
   readonly ports: CausalPublisherPorts;
   /** None where nobody has just asked for one. */
-  readonly requestedLevel?: CausalLevel;
+  readonly said?: Said;
   readonly durableMembers: number;
   readonly latencyUs: number;
   /** The events' ids, 16 bytes each. */
@@ -154,7 +161,7 @@ class CausalReceipt implements Receipt {
     return this.#place.level;
   }
   get requestedLevel(): Level {
-    return this.#batch.requestedLevel ?? this.level;
+    return this.#batch.said?.requestedLevel ?? this.level;
   }
   get lane(): Lane {
     return 'causal';
@@ -170,6 +177,10 @@ class CausalReceipt implements Receipt {
   }
   get term(): bigint {
     return this.#place.term;
+  }
+  /** Who has written it, as clocks spell it. */
+  get actor(): string {
+    return this.#place.kept().actor;
   }
   /** After the event and all that it follows. */
   get cursor(): string {
@@ -188,10 +199,10 @@ class CausalReceipt implements Receipt {
     return this.#place.hlc;
   }
   get degraded(): boolean {
-    return false;
+    return this.#batch.said?.degraded ?? false;
   }
-  get rule(): null {
-    return null;
+  get rule(): string | null {
+    return this.#batch.said?.rule ?? null;
   }
   get certificate(): null {
     return null;

@@ -1,7 +1,7 @@
 /** A stream over the causal lane: each event once, never before what happened before it. */
 import type { Delivery, SubscribeOptions } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
-import { type CausalContext, CausalDeliveries, CausalPlace, CRDT_DELTA, type CursorCodec } from '../events/index.js';
+import { CATEGORIES, type CausalContext, CausalDeliveries, CausalPlace, type CursorCodec } from '../events/index.js';
 import { CAUSAL_GROUP, type Core, type FilterHandle, NativeCausalReader } from '../native/index.js';
 import type { Growth } from './growth.js';
 import { EVENTS_MAX, PulledSubscription } from './pulled-subscription.js';
@@ -10,8 +10,8 @@ export interface CausalSubscriptionPorts {
   readonly core: Pick<Core, 'appliedIndex' | 'handle'>;
   readonly growth: Growth;
   readonly context: CausalContext;
-  /** The changes of CRDTs too, which are the coordinator's own. */
-  readonly crdtDeltas: boolean;
+  /** The coordinator's own events too: changes of CRDTs, and what is noted of lowered events. */
+  readonly own: boolean;
 }
 
 export class CausalSubscription extends PulledSubscription {
@@ -33,7 +33,7 @@ export class CausalSubscription extends PulledSubscription {
     const delivered = core.appliedIndex(CAUSAL_GROUP);
     const deliveries = new CausalDeliveries(this.#reader.read(this.bytesMax, EVENTS_MAX, this.filter), context, this.#place);
     this.#place = deliveries.next;
-    if (deliveries.blocks > 0) return this.#ports.crdtDeltas ? deliveries : withoutCrdtDeltas(deliveries);
+    if (deliveries.blocks > 0) return this.#ports.own ? deliveries : withoutOwn(deliveries);
     if (deliveries.moved === 0) await growth.past(CAUSAL_GROUP, delivered, this.signal);
     // A filter that lets little through: others get their turn in between.
     else await new Promise((resolve) => setImmediate(resolve));
@@ -41,8 +41,8 @@ export class CausalSubscription extends PulledSubscription {
   }
 }
 
-function* withoutCrdtDeltas(deliveries: Iterable<Delivery>): Generator<Delivery> {
-  for (const delivery of deliveries) if (delivery.event.code !== CRDT_DELTA) yield delivery;
+function* withoutOwn(deliveries: Iterable<Delivery>): Generator<Delivery> {
+  for (const delivery of deliveries) if ((delivery.event.code & 0xff00) !== CATEGORIES.coordinator) yield delivery;
 }
 
 /** The place that a subscription begins with; null for the end of what is delivered. Throws `USAGE` and `CURSOR_INVALID`. */

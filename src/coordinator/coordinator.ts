@@ -19,10 +19,10 @@ import type {
   Subscription,
   WaitOptions,
 } from '../contracts/index.js';
-import { type CausalLevel, isCausal } from '../contracts/index.js';
 import { type CoordinatorConfig, parseAddress, type ResolvedConfig, resolveConfig } from '../config/index.js';
 import { CoordinatorError, isErrorCode } from '../errors/index.js';
-import { Catalogue, type CausalContext, CausalPlace, CRDT_DELTA, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
+import { LevelPolicy } from '../consistency/index.js';
+import { Catalogue, CATEGORIES, type CausalContext, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
 import { causalActor, causalOrigins, Core, END, type End, FilterHandle, keepSettings, PEER_CORE_MODULE, windowOf } from '../native/index.js';
 import { PeerNetwork, type Refused } from '../network/index.js';
 import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
@@ -34,23 +34,31 @@ import { Consumer } from './consumer.js';
 import { groupOf } from './groups.js';
 import { Growth } from './growth.js';
 import { Journal } from './journal.js';
+import { LevelRules } from './level-rules.js';
 import { Links } from './links.js';
 import { NodeMembers } from './members.js';
 import { NodeCrdt } from './node-crdt.js';
 import { Neighbours, tableOf } from './neighbours.js';
 import { Origins } from './origins.js';
 import { OpenSubscriptions } from './open-subscriptions.js';
+import { OwnLane } from './own-lane.js';
 import { openOptionsOf, sharedSettingsOf } from './opening.js';
+import { Places } from './places.js';
+import { Placing } from './placing.js';
 import type { Position } from './position.js';
-import { type Ending, levelOf, Publisher } from './publisher.js';
+import { type Ending, Publisher } from './publisher.js';
+import { Publishing } from './publishing.js';
 import { Queries } from './queries.js';
+import { QuorumLoss } from './quorum-loss.js';
+import { QuorumWatch } from './quorum-watch.js';
 import { Removal } from './removal.js';
 import { checkTimeout, Requests } from './requests.js';
 import { Roster } from './roster.js';
-import { SessionState } from './session.js';
 import { statusOf } from './status.js';
 import { Snapshots } from './snapshots.js';
 import { JournalSubscription } from './subscription.js';
+import { Surroundings } from './surroundings.js';
+import { Unplaced } from './unplaced.js';
 
 /** Versions of the peer protocol that this release speaks. */
 const PROTOCOL = { min: 1, max: 1 } as const;
@@ -59,6 +67,10 @@ const DRAIN_MS = 2_000;
 const DRAIN_STEP_MS = 10;
 /** How long `close` waits for somebody else to lead. */
 const HAND_OVER_MS = 1_000;
+/** Elections of the longest kind, one after the other, after which a group without a leader has lost its quorum. */
+const QUORUM_GRACE_ELECTIONS = 2;
+/** How places are published: what they say of their events is theirs to say. */
+const PLACES_CHOICE = { level: 'sequential', rule: null, quorumSize: undefined, timeoutMs: undefined } as const;
 /** How often the cluster's own view of its members is looked at, besides when it says that it has changed. */
 const WATCH_MS = 500;
 /** What a subscription reads ahead unless it says otherwise. */
@@ -72,6 +84,10 @@ export class Coordinator implements CoordinatorNode {
   readonly #requests: Requests;
   readonly #publisher: Publisher;
   readonly #causal: CausalPublisher;
+  readonly #publishing: Publishing;
+  readonly #placing: Placing;
+  readonly #quorum: QuorumWatch;
+  readonly #unplaced: Unplaced;
   readonly #origins: Origins;
   readonly #barrier: CausalBarrier;
   readonly #cursors: CursorCodec;
@@ -87,26 +103,23 @@ export class Coordinator implements CoordinatorNode {
   readonly #catalogue: Catalogue;
   readonly #ids: EventIds;
   readonly #writer: SubmissionWriter;
-  readonly #sessions = new WeakMap<Session, SessionState>();
   readonly #subscriptions = new OpenSubscriptions();
   readonly #events = new EventEmitter<{ failed: [CoordinatorError]; refused: [Refused]; crdtRefused: [CoordinatorError] }>();
   #network: PeerNetwork | null = null;
   #neighbours: Neighbours | null = null;
   #watch: NodeJS.Timeout | null = null;
-  #own: SessionState;
   #closing: Promise<void> | null = null;
   #failure: CoordinatorError | null = null;
 
-  private constructor(config: ResolvedConfig, core: Core, ports: Ports) {
+  private constructor(config: ResolvedConfig, core: Core, ports: Ports, catalogue: Catalogue, rules: LevelRules) {
     this.config = config;
     this.#core = core;
     this.#ports = ports;
-    this.#catalogue = new Catalogue(config.eventTypes);
+    this.#catalogue = catalogue;
     const cursors = new CursorCodec(config.clusterId);
     this.#cursors = cursors;
     this.#ids = new EventIds(ports);
     this.#writer = new SubmissionWriter(this.#catalogue, this.#ids);
-    this.#own = new SessionState(this.#ids.next());
     this.#requests = new Requests(core, ports.monotonicMs);
     this.#journal = new Journal(core, this.#catalogue, cursors);
     this.#growth = new Growth(core);
@@ -136,6 +149,43 @@ export class Coordinator implements CoordinatorNode {
       pendingBytesMax: config.limits.pendingBytesMax,
       timeoutMs,
     });
+    const { monotonicMs } = ports;
+    this.#quorum = new QuorumWatch({ monotonicMs, graceMs: QUORUM_GRACE_ELECTIONS * config.raft.electionTimeoutMs[1], led: (group) => core.status().groups[group]?.leader != null });
+    const quorum = this.#quorum;
+    this.#placing = new Placing({
+      quorum,
+      catalogue,
+      publish: (notices, group, session) => this.#publisher.publish(notices, PLACES_CHOICE, { group }, session, true),
+      keep: (event) => this.#publishing.causal([event], 'causal', {}, null, false),
+    });
+    this.#unplaced = new Unplaced(new OwnLane({ core, nodeId, context: this.#causalContext(), origins: this.#origins }), this.#placing);
+    const places = new Places({ placing: this.#placing, journal: this.#journal, origins: this.#origins, cursors, catalogue });
+    const loss = new QuorumLoss({
+      quorum,
+      placing: this.#placing,
+      writer: this.#writer,
+      ids: this.#ids,
+      nodeId,
+      timeoutMs,
+      monotonicMs,
+      ordered: (...args) => this.#publishing.ordered(...args),
+      causal: (events, options, session, said, writeMs) => this.#publishing.causal(events, 'causal', options, session, false, said, writeMs),
+    });
+    const surroundings = new Surroundings({ nodeId, roster: this.#roster, links: this.#links, causal: config.causal, raft: config.raft });
+    this.#publishing = new Publishing({
+      policy: new LevelPolicy(config, { rulesOf: (events) => rules.rulesOf(events), surroundings: () => surroundings.now() }),
+      publisher: this.#publisher,
+      causal: this.#causal,
+      loss,
+      barrier: this.#barrier,
+      places,
+      cursors,
+      ids: this.#ids,
+      groups,
+      timeoutMs,
+      monotonicMs,
+      checkMember: () => this.#checkMember(),
+    });
     this.#queries = new Queries({
       core,
       requests: this.#requests,
@@ -147,6 +197,7 @@ export class Coordinator implements CoordinatorNode {
       },
       writer: this.#writer,
       cursors,
+      places,
       roster: this.#roster,
       nodeId,
       groups,
@@ -160,7 +211,7 @@ export class Coordinator implements CoordinatorNode {
       actor: () => causalActor(core.handle),
       nowMs: () => ports.nowMs(),
       randomU64: () => ports.randomU64(),
-      publish: (events) => this.#publishCausal(events, 'causal', {}, null, true),
+      publish: (events) => this.#publishing.causal(events, 'causal', {}, null, true),
       onRefused: (error) => this.#events.emit('crdtRefused', error),
     });
     this.#snapshots = new Snapshots({ core, requests: this.#requests, dataDir: config.dataDir, groups, timeoutMs });
@@ -186,8 +237,10 @@ export class Coordinator implements CoordinatorNode {
     const { dataDir, dedup } = resolved;
     // Before the core applies anything with it.
     await windowOf(dataDir, dedup.windowEvents);
+    const catalogue = new Catalogue(resolved.eventTypes);
+    const rules = new LevelRules(resolved.levels, catalogue);
     const core = await Core.open(openOptionsOf(resolved, ports));
-    const node = new Coordinator(resolved, core, ports);
+    const node = new Coordinator(resolved, core, ports, catalogue, rules);
     try {
       await keepSettings(dataDir, dedup);
       await node.#crdt.open();
@@ -237,6 +290,8 @@ export class Coordinator implements CoordinatorNode {
     const status = this.#core.status();
     this.#roster.refresh(status);
     this.#neighbours?.refresh(status);
+    this.#unplaced.look();
+    for (const { group, leader } of status.groups) this.#quorum.state(group, leader != null);
     const removed = status.groups.every(({ role }) => role === 'removed');
     const leaders = status.groups.map(({ leader }) => (leader == null ? null : this.#roster.nameOf(leader)));
     if (removed || this.#removal.isBelieved(leaders)) this.#fail(new CoordinatorError('MEMBER_REMOVED', `node ${this.nodeId} was removed from cluster ${this.clusterId}; its id is never used again`));
@@ -250,20 +305,8 @@ export class Coordinator implements CoordinatorNode {
   }
 
   /** A session of its own: its publishes are ordered and suppressed as one (rule R3). */
-  session({ after }: SessionOptions = {}): Session {
-    if (after !== undefined && this.#cursors.decodeCausal(after) === null) throw new CoordinatorError('CURSOR_INVALID', 'the cursor is of the ordered lane; a session goes on behind one of the causal lane');
-    const state = new SessionState(this.#ids.next(), after);
-    const context = () => this.#both(state.last?.cursor ?? null, state.after);
-    const session: Session = {
-      id: state.id,
-      get context() {
-        return context();
-      },
-      publish: (event, options) => this.publish(event, { ...options, session }),
-      publishBatch: (events, options) => this.publishBatch(events, { ...options, session }),
-    };
-    this.#sessions.set(session, state);
-    return session;
+  session(options: SessionOptions = {}): Session {
+    return this.#publishing.session(options, this);
   }
 
   /** Publishes one event; the receipt says what was achieved. Rejects with a `CoordinatorError` whose `committed` says whether the event may be in the journal. */
@@ -284,34 +327,7 @@ export class Coordinator implements CoordinatorNode {
 
   async #publish(events: readonly EventInput[], options: PublishOptions, each: boolean): Promise<Ending[]> {
     this.#check();
-    const state = this.#stateOf(options.session);
-    const level = levelOf(options);
-    if (isCausal(level)) return this.#publishCausal(events, level, options, state, each);
-    if (options.after !== undefined) throw new CoordinatorError('USAGE', `an event of level ${level} cannot follow a cursor of the causal lane yet; eventual and causal ones can`);
-    const endings = await this.#publisher.publish(events, level, options, state, each);
-    // A node that was quiet while 10,000 others published has lost its own session: the next publish opens another.
-    if (state === this.#own && endings.some((ending) => ending instanceof CoordinatorError && ending.code === 'SESSION_EXPIRED')) {
-      this.#own = new SessionState(this.#ids.next());
-    }
-    return endings;
-  }
-
-  async #publishCausal(events: readonly EventInput[], level: CausalLevel, options: PublishOptions, state: SessionState | null, each: boolean): Promise<Ending[]> {
-    this.#checkMember();
-    if (level === 'eventual' && options.after !== undefined) throw new CoordinatorError('USAGE', 'an eventual event follows nothing; publish it at level causal');
-    const after = level === 'causal' ? (options.after ?? state?.after) : undefined;
-    const timeoutMs = checkTimeout(options.timeoutMs ?? this.config.publishTimeoutMs);
-    const sinceMs = this.#ports.monotonicMs();
-    // Whoever publishes next in the session waits behind it.
-    const wait = after === undefined ? null : () => this.#barrier.pass(after, timeoutMs, options.signal);
-    await (state === null ? wait?.() : state.inTurn(wait));
-    const endings = await this.#causal.publish(events, level, { ...options, timeoutMs: Math.max(1, timeoutMs - (this.#ports.monotonicMs() - sinceMs)) }, each);
-    const receipts = endings.filter((ending): ending is Receipt => !(ending instanceof CoordinatorError));
-    const last = receipts.findLast(({ duplicate }) => !duplicate);
-    if (last !== undefined) state?.note(last, after !== undefined);
-    // What was published before stands somewhere else: what comes next in the session follows it all the same.
-    if (state !== null) for (const receipt of receipts) if (receipt.duplicate) state.after = this.#both(receipt.cursor, state.after) ?? undefined;
-    return endings;
+    return this.#publishing.publish(events, options, each);
   }
 
   /** On this lane nothing else would tell that what is acknowledged comes to nobody. */
@@ -319,21 +335,6 @@ export class Coordinator implements CoordinatorNode {
     const removed = this.#roster.members.some(({ id, role }) => id === this.nodeId && role === 'removed');
     if (!removed && (!this.#links.anySaysRemoved() || this.#links.anyUp())) return;
     throw new CoordinatorError('MEMBER_REMOVED', `the others say that node ${this.nodeId} was removed from cluster ${this.clusterId}, and take nothing from it`, { committed: 'no' });
-  }
-
-  /** A cursor of the causal lane that names what both name. */
-  #both(one: string | null, other: string | undefined): string | null {
-    if (one === null || other === undefined) return one ?? other ?? null;
-    const [first, second] = [one, other].map((cursor) => CausalPlace.read(this.#cursors.decodeCausal(cursor) ?? CausalPlace.first.encode()));
-    return this.#cursors.encodeCausal((first as CausalPlace).with(second as CausalPlace).encode());
-  }
-
-  #stateOf(session: Session | null | undefined): SessionState | null {
-    if (session === null) return null;
-    if (session === undefined) return this.#own;
-    const state = this.#sessions.get(session);
-    if (state === undefined) throw new CoordinatorError('SESSION_EXPIRED', 'the session is of another node; sessions are used on the node that made them');
-    return state;
   }
 
   /** CRDTs that all nodes share, by name: a write is here at once, on disk when its promise resolves, and at the others when they have heard of it. */
@@ -371,8 +372,8 @@ export class Coordinator implements CoordinatorNode {
     const start = startOf(options.from, this.#cursors);
     const { codes, categories } = filterOf(options.where, this.#catalogue);
     // They are shown to whoever names them.
-    const crdtDeltas = codes.includes(CRDT_DELTA) || categories.includes(CRDT_DELTA & 0xff00);
-    return new CausalSubscription({ core: this.#core, growth: this.#growth, context: this.#causalContext(), crdtDeltas }, options, start, this.#filterOf(options));
+    const own = [...codes.map((code) => code & 0xff00), ...categories].includes(CATEGORIES.coordinator);
+    return new CausalSubscription({ core: this.#core, growth: this.#growth, context: this.#causalContext(), own }, options, start, this.#filterOf(options));
   }
 
   #causalContext(): CausalContext {
@@ -426,7 +427,7 @@ export class Coordinator implements CoordinatorNode {
 
   status(): Status {
     if (this.#network === null || this.#closing !== null) throw this.#failure ?? new CoordinatorError('CLOSED', 'the node is closed');
-    const status = statusOf(this.#core, this.config, this.#version, this.#roster, this.#links, this.#network.stats());
+    const status = statusOf(this.#core, this.config, this.#version, this.#roster, this.#links, this.#network.stats(), this.#placing);
     if (this.#failure === null) return status;
     const removed = this.#failure.code === 'MEMBER_REMOVED' ? { role: 'removed' as const } : {};
     return { ...status, ...removed, health: { state: 'failed', reasons: [`${this.#failure.code}: ${this.#failure.message}`] } };
@@ -472,6 +473,8 @@ export class Coordinator implements CoordinatorNode {
   async #close(): Promise<void> {
     this.#subscriptions.closeAll();
     this.#crdt.close();
+    this.#unplaced.close();
+    this.#placing.close();
     this.#barrier.close();
     const until = this.#ports.monotonicMs() + DRAIN_MS;
     while (this.#failure === null && this.#requests.size > 0 && this.#ports.monotonicMs() < until) {
@@ -517,6 +520,8 @@ export class Coordinator implements CoordinatorNode {
     this.#causal.release();
     this.#subscriptions.closeAll();
     this.#crdt.close();
+    this.#unplaced.close();
+    this.#placing.close();
     this.#barrier.close();
     this.#events.emit('failed', error);
   }

@@ -1,6 +1,6 @@
 /** From events to receipts: packs, hands in, waits for room where too much waits already, and reads how it ended. */
-import type { EventInput, Level, OrderedLevel, PublishOptions, Receipt } from '../contracts/index.js';
-import { LEVELS } from '../contracts/index.js';
+import type { Decision } from '../consistency/index.js';
+import type { EventInput, OrderedLevel, PublishOptions, Receipt } from '../contracts/index.js';
 import { CoordinatorError, type ErrorCode } from '../errors/index.js';
 import { type CursorCodec, formatUuid, type PackedEvents, type SubmissionWriter } from '../events/index.js';
 import { type Core, END, type End, EVENT_OUTCOME, type EventOutcome } from '../native/index.js';
@@ -24,9 +24,13 @@ export interface PublisherOptions {
 /** What an event came to: its receipt, or why it has none. */
 export type Ending = Receipt | CoordinatorError;
 
+/** A level of the ordered lane and how it was chosen; what the publish says itself goes before it. */
+export type Choice = Pick<Decision, 'rule' | 'quorumSize' | 'timeoutMs'> & { readonly level: OrderedLevel };
+
 /** Where a batch goes and what it asks for. */
 interface Target {
-  readonly level: Level;
+  readonly level: OrderedLevel;
+  readonly rule: string | null;
   readonly quorum: number;
   readonly group: number;
   readonly session: SessionState | null;
@@ -60,11 +64,12 @@ export class Publisher {
    * Publishes a batch; what comes back stands in the order of `events`.
    * With `each`, a refused event is an error in its place; without it, the first one rejects.
    */
-  async publish(events: readonly EventInput[], level: OrderedLevel, options: PublishOptions, session: SessionState | null, each: boolean): Promise<Ending[]> {
-    const quorum = this.#quorumOf(level, options);
-    const target: Target = { level, quorum, group: groupOf(options.group, this.#options.groups), session };
+  async publish(events: readonly EventInput[], choice: Choice, options: PublishOptions, session: SessionState | null, each: boolean): Promise<Ending[]> {
+    const { level, rule } = choice;
+    const quorum = this.#quorumOf(level, options.quorumSize ?? choice.quorumSize);
+    const target: Target = { level, rule, quorum, group: groupOf(options.group, this.#options.groups), session };
     if (events.length === 0) return [];
-    let timeoutMs = checkTimeout(options.timeoutMs ?? this.#options.timeoutMs);
+    let timeoutMs = checkTimeout(options.timeoutMs ?? choice.timeoutMs ?? this.#options.timeoutMs);
     if (this.#admission.waits(target.group)) {
       const sinceMs = this.#requests.nowMs();
       await this.#admission.turn(target.group, options.signal, timeoutMs);
@@ -103,7 +108,7 @@ export class Publisher {
   async #submit(packed: PackedEvents, target: Target, wait: { timeoutMs: number; signal: AbortSignal | undefined }): Promise<Ending[]> {
     const { bytes, count, ids } = packed;
     const what = count === 1 ? 'the publish' : `the batch of ${count} events`;
-    const { level: requestedLevel, group } = target;
+    const { level: requestedLevel, rule, group } = target;
     const sequences = target.session?.in(group);
     const first = sequences?.next ?? 0n;
     const ended = this.#requests.make({ what, group, ...wait, bytes: bytes.length }, (request) => {
@@ -114,7 +119,7 @@ export class Publisher {
     });
     const end = await ended;
     sequences?.acknowledge(first + BigInt(count) - 1n);
-    return this.#endings(end, { cursors: this.#cursors, requestedLevel, group, durableMembers: end.durableMembers, latencyUs: end.latencyUs, ids });
+    return this.#endings(end, { cursors: this.#cursors, requestedLevel, rule, group, durableMembers: end.durableMembers, latencyUs: end.latencyUs, ids });
   }
 
   #endings(end: End, batch: ReceiptBatch): Ending[] {
@@ -136,12 +141,12 @@ export class Publisher {
     });
   }
 
-  #quorumOf(level: Level, options: PublishOptions): number {
+  #quorumOf(level: OrderedLevel, asked: number | 'all' | undefined): number {
     if (level !== 'strong') return 1;
     const voters = this.#options.voters();
-    const quorum = options.quorumSize === 'all' ? voters : (options.quorumSize ?? Math.floor(voters / 2) + 1);
+    const quorum = asked === 'all' ? voters : (asked ?? Math.floor(voters / 2) + 1);
     if (!Number.isInteger(quorum) || quorum < 1 || quorum > voters) {
-      throw new CoordinatorError('LEVEL_UNAVAILABLE', `quorumSize ${options.quorumSize} cannot be reached; allowed are 1 to ${voters} and "all"`);
+      throw new CoordinatorError('LEVEL_UNAVAILABLE', `quorumSize ${asked} cannot be reached; allowed are 1 to ${voters} and "all"`);
     }
     return quorum;
   }
@@ -152,21 +157,12 @@ export class Publisher {
   }
 }
 
-/** The level that a publish asks for. Throws `LEVEL_UNAVAILABLE`, `CRITICAL_UNAVAILABLE` and `UNKNOWN_LEVEL`. */
-export function levelOf(options: PublishOptions): Exclude<Level, 'critical'> {
-  if (options.protocol !== undefined) throw new CoordinatorError('LEVEL_UNAVAILABLE', `named protocols are not served yet, so not ${JSON.stringify(options.protocol)} either; give a level`);
-  const level = options.critical === true ? 'critical' : (options.consistency ?? 'linearizable');
-  if (level === 'critical') throw new CoordinatorError('CRITICAL_UNAVAILABLE', 'critical events need four validators; this node has none');
-  if ((LEVELS as readonly string[]).includes(level)) return level;
-  throw new CoordinatorError('UNKNOWN_LEVEL', `there is no level ${JSON.stringify(level)}; allowed are ${LEVELS.join(', ')}`);
-}
-
 /** The error of an event that was not taken. */
 export function refusalOf(outcome: EventOutcome, id: string): CoordinatorError {
-  const refuse = (code: ErrorCode, sentence: string, committed: 'no' | 'unknown') => new CoordinatorError(code, sentence, { committed, details: { eventId: id } });
+  const refuse = (code: ErrorCode, sentence: string, committed: 'no' | 'unknown', place = {}) => new CoordinatorError(code, sentence, { committed, details: { eventId: id, ...place } });
   switch (outcome.code) {
     case EVENT_OUTCOME.idReused:
-      return refuse('EVENT_ID_REUSED', `event id ${id} belongs to an event with other content, at index ${outcome.index}`, 'no');
+      return refuse('EVENT_ID_REUSED', `event id ${id} belongs to an event with other content, at index ${outcome.index}`, 'no', { index: outcome.index.toString(), offset: outcome.offset });
     case EVENT_OUTCOME.fenced:
       return refuse('EVENT_FENCED', `event id ${id} was declared absent by an outcome; publish it under a new id`, 'no');
     case EVENT_OUTCOME.forgotten:

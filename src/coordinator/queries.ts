@@ -7,6 +7,7 @@ import type { CausalEvents } from './causal-events.js';
 import type { CausalPublisher } from './causal-publisher.js';
 import { groupOf } from './groups.js';
 import type { Journal } from './journal.js';
+import type { Places } from './places.js';
 import type { Position } from './position.js';
 import { OrderedReceipt } from './receipt.js';
 import { checkTimeout, type Requests } from './requests.js';
@@ -19,6 +20,7 @@ export interface QueryPorts {
   readonly causal: Pick<CausalEvents, 'find' | 'at'> & Pick<CausalPublisher, 'receiptOf'>;
   readonly writer: SubmissionWriter;
   readonly cursors: CursorCodec;
+  readonly places: Pick<Places, 'receiptOf' | 'told' | 'waitsFor'>;
   readonly roster: Pick<Roster, 'voters'>;
   readonly nodeId: string;
   readonly groups: number;
@@ -72,10 +74,13 @@ export class Queries {
     const group = groupOf(options.group, this.#ports.groups);
     const id = parseUuid(eventId);
     if (id === null) throw new CoordinatorError('INVALID_EVENT_ID', `${JSON.stringify(eventId)} is not a UUID`);
-    const kept = await this.#ports.causal.find(id, this.#ports.timeoutMs);
-    if (kept !== null) return { state: 'committed', receipt: this.#ports.causal.receiptOf(kept, id) };
+    const { causal, places, timeoutMs } = this.#ports;
+    const kept = await causal.find(id, timeoutMs);
     let place = await this.#find(group, id);
     if (place === null) {
+      if (kept !== null) return { state: 'committed', receipt: places.told(causal.receiptOf(kept, id)) };
+      // A fence would take the place that it is to have.
+      if (places.waitsFor(eventId)) return { state: 'unknown' };
       const end = await this.#fence(group, id, options);
       if (end === null || end.count === 0) return { state: 'unknown' };
       if (end.count === 1) return { state: 'absent' };
@@ -106,10 +111,12 @@ export class Queries {
 
   #receiptOf(group: number, found: Found, ids: Uint8Array): Receipt {
     const delivery = this.#ports.journal.kept(group, found);
+    const first = delivery === undefined ? null : this.#ports.places.receiptOf(delivery);
+    if (first !== null) return first;
     const durableMembers = Math.floor(this.#ports.roster.voters / 2) + 1;
     // What the journal has let go of says no level any more: the weakest of its lane is claimed (rule R2).
     const requestedLevel = delivery?.level ?? 'sequential';
-    const batch = { cursors: this.#ports.cursors, requestedLevel, group, durableMembers, latencyUs: 0, ids };
+    const batch = { cursors: this.#ports.cursors, requestedLevel, rule: null, group, durableMembers, latencyUs: 0, ids };
     const { index, offset } = found;
     return new OrderedReceipt(batch, 0, { index, offset, term: delivery?.term ?? found.term, hlc: delivery?.event.hlc ?? 0n, duplicate: true }, 0);
   }

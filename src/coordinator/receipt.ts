@@ -7,6 +7,7 @@ import { type CursorCodec, formatUuid } from '../events/index.js';
 export interface ReceiptBatch {
   readonly cursors: CursorCodec;
   readonly requestedLevel: Level;
+  readonly rule: string | null;
   readonly group: number;
   readonly durableMembers: number;
   readonly latencyUs: number;
@@ -78,8 +79,8 @@ export class OrderedReceipt implements Receipt {
   get degraded(): boolean {
     return false;
   }
-  get rule(): null {
-    return null;
+  get rule(): string | null {
+    return this.#batch.rule;
   }
   get certificate(): null {
     return null;

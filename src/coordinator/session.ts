@@ -20,6 +20,35 @@ export class Sequences {
   }
 }
 
+/** What is done one after the other, in the order of the calls. */
+class Turns {
+  #last: Promise<void> | null = null;
+
+  /** Nobody has a turn or waits for one. */
+  get free(): boolean {
+    return this.#last === null;
+  }
+
+  /** Rejects as `act` does; those behind it go on. */
+  async take<T>(act: () => T | Promise<T>): Promise<T> {
+    const before = this.#last;
+    const acted = (async () => {
+      await before;
+      return act();
+    })();
+    const turn = acted.then(
+      () => {},
+      () => {},
+    );
+    this.#last = turn;
+    try {
+      return await acted;
+    } finally {
+      if (this.#last === turn) this.#last = null;
+    }
+  }
+}
+
 /** A session. Order and suppression hold within a group, so each has sequences of its own. */
 export class SessionState {
   readonly id: string;
@@ -28,8 +57,8 @@ export class SessionState {
   after: string | undefined;
   /** Its last receipt there. */
   last: Receipt | null = null;
-  /** Of the publishes that wait for what they follow: the last one's wait. */
-  #turn: Promise<void> | null = null;
+  readonly #causal = new Turns();
+  readonly #ordered = new Map<number, Turns>();
   readonly #groups = new Map<number, Sequences>();
 
   constructor(id: string, after?: string) {
@@ -46,19 +75,18 @@ export class SessionState {
 
   /** Resolves, in the order of the calls, once `wait` has. Rejects as it does; those behind it go on. */
   async inTurn(wait: (() => Promise<void>) | null): Promise<void> {
-    const before = this.#turn;
-    if (before === null && wait === null) return;
-    const passed = (async () => {
-      await before;
-      await wait?.();
-    })();
-    const turn = passed.catch(() => {});
-    this.#turn = turn;
-    try {
-      await passed;
-    } finally {
-      if (this.#turn === turn) this.#turn = null;
+    if (wait === null && this.#causal.free) return;
+    await this.#causal.take(async () => wait?.());
+  }
+
+  /** The turns in which it is decided where publishes to a group go. */
+  turns(group: number): Turns {
+    let turns = this.#ordered.get(group);
+    if (turns === undefined) {
+      turns = new Turns();
+      this.#ordered.set(group, turns);
     }
+    return turns;
   }
 
   in(group: number): Sequences {

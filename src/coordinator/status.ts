@@ -4,17 +4,18 @@ import type { ResolvedConfig } from '../config/index.js';
 import { causalStatus, type Core, type NativeGroup, type NativeStatus, raftId } from '../native/index.js';
 import type { NetworkStats } from '../network/index.js';
 import type { Links } from './links.js';
+import type { Placing } from './placing.js';
 import type { Roster } from './roster.js';
 
 const HEX_DIGITS = 16;
 
-export function statusOf(core: Core, config: ResolvedConfig, version: string, roster: Roster, links: Links, network: NetworkStats): Status {
+export function statusOf(core: Core, config: ResolvedConfig, version: string, roster: Roster, links: Links, network: NetworkStats, placing: Placing): Status {
   const native = core.status();
   const groups = native.groups.map((group) => groupStatus(group, roster));
   const members = membersOf(native, config, roster, links);
   const first = groups[0] as GroupStatus;
   const { role, leader, term, commitIndex, appliedIndex, applyHash } = first;
-  const reasons = reasonsOf(native, groups, members, links);
+  const reasons = reasonsOf(native, groups, members, links, placing);
   return {
     nodeId: config.nodeId,
     clusterId: config.clusterId,
@@ -44,6 +45,10 @@ export function statusOf(core: Core, config: ResolvedConfig, version: string, ro
       pending: native.pending,
       pendingBytes: native.pendingBytes,
       sessions: native.sessions,
+      consistencyViolations: placing.lowered,
+      placesWaiting: placing.waiting,
+      placesCommitted: placing.placed,
+      placesRefused: placing.refused,
       outboundBytes: native.outboundBytes,
       droppedFrames: native.droppedFrames,
       refusedFrames: native.refusedFrames,
@@ -129,13 +134,14 @@ function laneOf(groups: readonly GroupStatus[]): Status['lanes']['ordered'] {
   return groups.some((group) => group.appliedIndex < group.commitIndex) ? 'recovering' : 'ready';
 }
 
-function reasonsOf(native: NativeStatus, groups: readonly GroupStatus[], members: readonly MemberStatus[], links: Links): string[] {
+function reasonsOf(native: NativeStatus, groups: readonly GroupStatus[], members: readonly MemberStatus[], links: Links, placing: Placing): string[] {
   const leaderless = groups.filter((group) => group.leader === null);
   const which = groups.length === 1 ? '' : ` of group ${leaderless.map(({ group }) => group).join(', ')}`;
   return [
     ...(groups[0]?.role === 'removed' ? ['MEMBER_REMOVED: this node was removed from its cluster'] : []),
     ...(leaderless.length === 0 ? [] : [`no leader${which} is known: ordered publishes wait`]),
     ...(native.diskFull ? ['DISK_FULL: the disk has no room; writes wait until it has'] : []),
+    ...(placing.waiting === 0 ? [] : [`events that were lowered to the causal lane wait for their places in the order: ${placing.waiting}`]),
     ...groups.flatMap((group) => divergedReasons(group)),
     ...groups.flatMap(({ group, repair }) => (repair.waiting ? [waitingReason(group, repair)] : [])),
     ...groups.flatMap((group) => putBackReasons(group)),

@@ -40,11 +40,17 @@ const NAMES: Readonly<Record<Category, readonly string[]>> = {
     'ResourceUsage',
     'Threshold',
   ],
-  coordinator: ['CrdtDelta'],
+  coordinator: ['CrdtDelta', 'Place', 'Degraded', 'Placed'],
 };
 
 /** What carries the change of a CRDT of `node.crdt`: the delta as its payload, which object in its metadata (docs/formats.md, "CRDT deltas"). */
 export const CRDT_DELTA = 0x0f01;
+/** On the ordered lane: the place of an event that was published there without a quorum, and is in the causal lane, under that event's id (docs/formats.md, "Places"). */
+export const PLACE = 0x0f02;
+/** On the causal lane, in one submission with events that were lowered to it: where their places will be. */
+export const DEGRADED = 0x0f03;
+/** On the causal lane: up to where a node's lowered events have their places. */
+export const PLACED = 0x0f04;
 
 /** VexFS's own event types, name to code, exactly as the filesystem numbers them; and the coordinator's. */
 export const EVENT_TYPES: ReadonlyMap<string, number> = new Map(

@@ -56,6 +56,11 @@ export class CausalPlace {
     return new CausalPlace(rows, parts);
   }
 
+  /** Entries that were had, of all origins together. */
+  get entries(): bigint {
+    return [...this.#rows.values()].reduce((sum, { counter }) => sum + counter, 0n);
+  }
+
   /** After everything that these entries name, too. */
   after(entries: Iterable<readonly [Pick<Origin, 'member' | 'incarnation'>, bigint]>): CausalPlace {
     const rows = new Map(this.#rows);
@@ -74,6 +79,12 @@ export class CausalPlace {
   within({ member, incarnation }: Origin, counter: bigint, offset: number): CausalPlace {
     const before = this.after([[{ member, incarnation }, counter - 1n]]);
     return new CausalPlace(before.#rows, new Map(before.#parts).set(keyOf(member, incarnation), { member, incarnation, offset: offset + 1 }));
+  }
+
+  /** The same, but of one origin right after an event within an entry, whatever was had of it. */
+  at({ member, incarnation }: Origin, counter: bigint, offset: number): CausalPlace {
+    const key = keyOf(member, incarnation);
+    return new CausalPlace(new Map(this.#rows).set(key, { member, incarnation, counter: counter - 1n }), new Map(this.#parts).set(key, { member, incarnation, offset: offset + 1 }));
   }
 
   /** After all that either names. */

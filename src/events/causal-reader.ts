@@ -63,7 +63,7 @@ class Block {
   }
 }
 
-class CausalDelivery implements Delivery {
+export class CausalDelivery implements Delivery {
   readonly lane = 'causal';
   readonly group = 0;
   readonly redelivered = false;
@@ -96,6 +96,10 @@ class CausalDelivery implements Delivery {
   get clock(): { readonly [actor: string]: string } {
     return this.#block.clock;
   }
+  /** Who has written the entry. */
+  get origin(): Origin {
+    return this.#block.origin;
+  }
 
   async ack(): Promise<void> {}
 
@@ -106,7 +110,7 @@ class CausalDelivery implements Delivery {
 }
 
 /** Reads packed causal deliveries (docs/formats.md); iterating yields one `Delivery` an event, in happened-before order. */
-export class CausalDeliveries implements Iterable<Delivery> {
+export class CausalDeliveries implements Iterable<CausalDelivery> {
   /** Where reading goes on after these. */
   readonly next: CausalPlace;
   /** Entries of which there are events, and origins that the reader has moved in. */
@@ -133,7 +137,7 @@ export class CausalDeliveries implements Iterable<Delivery> {
     }
   }
 
-  *[Symbol.iterator](): Generator<Delivery> {
+  *[Symbol.iterator](): Generator<CausalDelivery> {
     const had: (readonly [Origin, bigint])[] = [];
     let at: number = CAUSAL.first;
     for (let number = 0; number < this.blocks; number++) {

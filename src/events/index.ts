@@ -1,6 +1,6 @@
 export { CausalPlace, type Origin } from './causal-place.js';
-export { type CausalContext, CausalDeliveries } from './causal-reader.js';
-export { APPLICATION_CODE_MIN, CATEGORIES, Catalogue, type Category, CRDT_DELTA, EVENT_FLAGS, EVENT_PRIORITIES, EVENT_TYPES } from './catalogue.js';
+export { type CausalContext, CausalDeliveries, type CausalDelivery } from './causal-reader.js';
+export { APPLICATION_CODE_MIN, CATEGORIES, Catalogue, type Category, CRDT_DELTA, DEGRADED, EVENT_FLAGS, EVENT_PRIORITIES, EVENT_TYPES, PLACE, PLACED } from './catalogue.js';
 export { CursorCodec, type CursorPosition } from './cursor.js';
 export { type DeliveryContext, DeliveryReader } from './delivery-reader.js';
 export { GrowingBuffer } from './growing-buffer.js';

@@ -24,3 +24,17 @@ export class FilterHandle {
     this.#number = 0;
   }
 }
+
+/** What filters look at in an event. */
+export interface Named {
+  readonly code: number;
+  /** Empty where there is none. */
+  readonly path: string;
+  readonly to: string;
+}
+
+/** Of each event the position of the first filter that lets it through, -1 where none does; one call for all. */
+export function firstMatches(filters: readonly FilterHandle[], events: readonly Named[]): Int32Array {
+  const numbers = filters.map(({ number }) => number);
+  return calling(() => addon().firstMatches(numbers, events.map(({ code }) => code), events.map(({ path }) => path), events.map(({ to }) => to)));
+}

@@ -4,7 +4,7 @@ export { CAUSAL_GROUP, causalActor, causalOrigins, causalReaches, causalStatus, 
 export { CLOCK_RELATION, compareClocks, mergeClocks, NativeCrdt } from './crdt.js';
 export { Core, raftId, TAKEN } from './core.js';
 export { type ConsumerPlace, END, type End, EVENT_OUTCOME, type EventOutcome, type KeptEvent } from './ends.js';
-export { FilterHandle } from './filter.js';
+export { FilterHandle, firstMatches } from './filter.js';
 export { inspectSnapshot, lookAtDirectory, recoverDirectory, restoreSnapshots } from './offline.js';
 export { keepSettings, windowOf } from './settings.js';
 export { packMemberCommand } from './member-command.js';

@@ -1,5 +1,5 @@
 /** A client of the policy: publishes at every ordered level, in sessions and out of them, gives up, tries again elsewhere, asks. */
-import type { EventInput, PublishOptions } from '../../dist/index.js';
+import type { EventInput, OnQuorumLoss, PublishOptions } from '../../dist/index.js';
 import { CoordinatorError } from '../../dist/errors/index.js';
 import type { Ending } from '../../dist/coordinator/publisher.js';
 import type { Random } from '../endurance/random.js';
@@ -20,6 +20,8 @@ const BAD_PATH = 'not absolute';
 /** A sweep of deadlines, and the longest time that a member may stand still. */
 const SLACK_MS = 2_500;
 const BATCH_BYTES_MAX = 8 * 1024;
+/** Places are published 128 at a time. */
+const PLACES_BYTES_MAX = 64 * 1024;
 
 export class Client {
   readonly #random: Random;
@@ -28,7 +30,6 @@ export class Client {
   #open = 0;
   /** Highest place that the present session was told: later publishes come later. */
   #last = { node: null as PolicyNode | null, session: '', turn: 0, index: 0n, offset: 0 };
-  #turn = 0;
 
   constructor(world: World, random: Random, number: number) {
     this.#world = world;
@@ -45,8 +46,9 @@ export class Client {
       this.#number = this.#random.below(this.#world.nodes);
       return pause;
     }
-    if (node.requests.bytes > PENDING_BYTES_MAX + BATCH_BYTES_MAX) this.#world.ledger.violate(`${node.requests.bytes} bytes wait`);
-    if (node.requests.bytesOf(0) > GROUP_BYTES_MAX + BATCH_BYTES_MAX) this.#world.ledger.violate(`${node.requests.bytesOf(0)} bytes of one group wait`);
+    const batchBytes = node.placing.waiting > 0 ? PLACES_BYTES_MAX : BATCH_BYTES_MAX;
+    if (node.requests.bytes > PENDING_BYTES_MAX + batchBytes) this.#world.ledger.violate(`${node.requests.bytes} bytes wait`);
+    if (node.requests.bytesOf(0) > GROUP_BYTES_MAX + batchBytes) this.#world.ledger.violate(`${node.requests.bytesOf(0)} bytes of one group wait`);
     const draw = this.#random.below(100);
     if (draw < 55 && this.#open < OPEN_MAX) this.#publish(node, this.#events(1 + this.#random.below(4)));
     else if (draw < 58) for (let at = 0; at < 40; at++) this.#publish(node, this.#events(1, 700));
@@ -72,15 +74,17 @@ export class Client {
     return { consistency, timeoutMs, ...(consistency === 'strong' && quorum !== undefined ? { quorumSize: quorum } : {}) };
   }
 
-  #publish(node: PolicyNode, events: readonly EventInput[]): void {
+  #publish(node: PolicyNode, events: readonly EventInput[], attempted = false): void {
     const { ledger } = this.#world;
-    const options = this.#options();
+    const options = { ...this.#options(), ...(attempted ? { attempted } : {}) };
+    const loss: OnQuorumLoss = (['wait', 'wait', 'degrade', 'degrade', 'fail'] as const)[this.#random.below(5)] ?? 'wait';
     const controller = new AbortController();
     if (this.#random.chance(0.05)) setTimeout(() => controller.abort(), this.#random.below(300));
     const session = this.#random.chance(0.7) ? node.session : null;
-    const turn = ++this.#turn;
+    const turn = ++ledger.turns;
     const deadlineMs = this.#world.nowMs() + (options.timeoutMs ?? 0);
-    for (const event of events) ledger.tried(event);
+    const mayLower = loss === 'degrade';
+    for (const event of events) ledger.tried(event, mayLower);
     this.#open += 1;
     const done = (endings: readonly Ending[]) => {
       this.#open -= 1;
@@ -88,17 +92,23 @@ export class Client {
       if (endings.length !== events.length) ledger.violate(`${events.length} events came to ${endings.length} endings`);
       for (const [at, ending] of endings.entries()) {
         const event = events[at] as EventInput;
-        ledger.ended(event.id as string, ending);
+        ledger.ended(event.id as string, ending, mayLower);
         if (ending instanceof CoordinatorError) {
+          // Its place is its own; only where the journal has let go of that can nobody tell.
+          if (ending.code === 'EVENT_ID_REUSED' && node.journal.firstIndex(0) <= 1n) ledger.violate(`${event.id} is called another event`);
           if (ending.code === 'PATH_INVALID' && event.path !== BAD_PATH) ledger.violate(`${event.id} is refused for the path of another`);
           continue;
         }
         if (event.path === BAD_PATH) ledger.violate(`${event.id} has a path that is not absolute, and a receipt`);
-        if (ending.level !== options.consistency) ledger.violate(`asked for ${options.consistency}, told ${ending.level}`);
-        if (session !== null && !ending.duplicate) this.#order(node, session.id, turn, ending.index, ending.offset);
+        if (ending.degraded) {
+          if (loss !== 'degrade' && !ending.duplicate) ledger.violate(`${event.id} was to ${loss}, and is lowered`);
+          if (ending.level !== 'causal' || ending.lane !== 'causal') ledger.violate(`${event.id} is lowered, and told ${ending.level} on the ${ending.lane} lane`);
+        } else if (ending.level !== options.consistency) ledger.violate(`asked for ${options.consistency}, told ${ending.level}`);
+        if (session !== null && !ending.duplicate) ledger.inSession(session.id, turn, event.id as string);
+        if (session !== null && !ending.duplicate && !ending.degraded) this.#order(node, session.id, turn, ending.index, ending.offset);
       }
     };
-    node.publish(events, { ...options, signal: controller.signal }, session).then(done, (error: unknown) => {
+    node.publish(events, { ...options, signal: controller.signal }, loss, session).then(done, (error: unknown) => {
       if (!(error instanceof CoordinatorError)) return ledger.violate(`a publish threw ${String(error)}`);
       done(events.map(() => error));
     });
@@ -117,7 +127,7 @@ export class Client {
   #again(node: PolicyNode): void {
     const { unknown } = this.#world.ledger;
     const event = unknown[this.#random.below(unknown.length)];
-    if (event !== undefined && this.#open < OPEN_MAX) this.#publish(node, [event]);
+    if (event !== undefined && this.#open < OPEN_MAX) this.#publish(node, [event], true);
   }
 
   #barrier(node: PolicyNode): void {

@@ -1,16 +1,22 @@
 /** One life of a simulated member with the product's own policy over it: publisher, requests, queries, journal. */
 import type { Ports } from '../../dist/runtime/index.js';
 import { CoordinatorError } from '../../dist/errors/index.js';
-import type { EventInput, OrderedLevel, PublishOptions } from '../../dist/index.js';
+import type { EventInput, OnQuorumLoss, OrderedLevel, PublishOptions, Receipt } from '../../dist/index.js';
 import { Catalogue, CursorCodec, EventIds, SubmissionWriter } from '../../dist/events/index.js';
 import { Journal } from '../../dist/coordinator/journal.js';
-import { type Ending, levelOf, Publisher } from '../../dist/coordinator/publisher.js';
+import { Places } from '../../dist/coordinator/places.js';
+import { Placing } from '../../dist/coordinator/placing.js';
+import { type Choice, type Ending, Publisher } from '../../dist/coordinator/publisher.js';
 import { Queries } from '../../dist/coordinator/queries.js';
+import { QuorumLoss } from '../../dist/coordinator/quorum-loss.js';
+import { QuorumWatch } from '../../dist/coordinator/quorum-watch.js';
 import { Requests } from '../../dist/coordinator/requests.js';
 import { SessionState } from '../../dist/coordinator/session.js';
+import { Unplaced } from '../../dist/coordinator/unplaced.js';
 import { TAKEN } from '../../dist/native/core.js';
 import { END, endsOf } from '../../dist/native/ends.js';
 import type { NativeStatus } from '../../dist/native/index.js';
+import type { SimulatedLane } from './lane.js';
 import type { Simulator } from './simulator.js';
 
 export const PENDING_BYTES_MAX = 16 * 1024;
@@ -20,11 +26,24 @@ export const GROUP_BYTES_MAX = (PENDING_BYTES_MAX * GROUP_SHARE_PERCENTAGE) / 10
 const ADMITTED_GROUPS = 2;
 const CLUSTER = 'sim';
 const GROUPS = 1;
+/** Without a leader for so long is without a quorum. Shorter than any election: whoever is lowered too soon is to fare no worse. */
+const GRACE_MS = 60;
+const CHOICE = { level: 'sequential', rule: null, quorumSize: undefined, timeoutMs: undefined } as const;
 /** An end without a body (docs/formats.md, "Packed ends"). */
 const END_BYTES = 56;
 
 /** Known mistakes, to see that the checks can fail. */
-export const PLANTS = ['unknown-is-no', 'places-shifted', 'barrier-without-asking', 'sequences-lost', 'share-ignored'] as const;
+export const PLANTS = [
+  'unknown-is-no',
+  'places-shifted',
+  'barrier-without-asking',
+  'sequences-lost',
+  'share-ignored',
+  'lowered-though-handed',
+  'place-forgotten',
+  'forgotten-at-restart',
+  'later-overtakes',
+] as const;
 export type Plant = (typeof PLANTS)[number] | null;
 
 /** The core as the policy calls it, over the simulator. */
@@ -75,22 +94,28 @@ export class PolicyNode {
   readonly requests: Requests;
   readonly queries: Queries;
   readonly journal: Journal;
+  readonly placing: Placing;
   readonly #publisher: Publisher;
+  readonly #loss: QuorumLoss;
+  readonly #unplaced: Unplaced;
+  readonly #places: Places;
   readonly #ids: EventIds;
   readonly #plant: Plant;
+  #runs = true;
   session: SessionState;
 
-  constructor(simulator: Simulator, node: number, ports: Ports, plant: Plant = null) {
+  constructor(simulator: Simulator, node: number, ports: Ports, lane: SimulatedLane, plant: Plant = null) {
     this.#plant = plant;
     const core = new SimulatedCore(simulator, node, plant, (packed) => this.take(packed));
     const [nodeId, voters] = [simulator.nodes[node] as string, simulator.nodes.length];
     const catalogue = new Catalogue({});
     const cursors = new CursorCodec(CLUSTER);
     const timeoutMs = 10_000;
+    const { monotonicMs } = ports;
     this.#ids = new EventIds(ports);
     const writer = new SubmissionWriter(catalogue, this.#ids);
     this.session = new SessionState(this.#ids.next());
-    this.requests = new Requests(core, ports.monotonicMs);
+    this.requests = new Requests(core, monotonicMs);
     this.journal = new Journal(core, catalogue, cursors);
     const groupSharePercentage = plant === 'share-ignored' ? 100 : GROUP_SHARE_PERCENTAGE;
     const options = { nodeId, groups: ADMITTED_GROUPS, voters: () => voters, pendingBytesMax: PENDING_BYTES_MAX, groupSharePercentage, timeoutMs };
@@ -99,6 +124,15 @@ export class PolicyNode {
       return { term: delivery?.term ?? 0n, hlc: delivery?.event.hlc ?? 0n };
     };
     this.#publisher = new Publisher(core, this.requests, writer, cursors, options, placeOf);
+    const named = (name: string) => ({ name, member: BigInt(simulator.nodes.indexOf(name)), incarnation: 0 });
+    const quorum = new QuorumWatch({ monotonicMs, graceMs: GRACE_MS, led: (group) => simulator.ask('led', node, group) === '1' });
+    this.placing = new Placing({
+      quorum,
+      catalogue,
+      publish: (notices, group, session) => this.#place(notices, group, session),
+      keep: (event) => lane.publish([event], { requestedLevel: 'causal', degraded: false, rule: null }, () => this.#runs),
+    });
+    this.#places = new Places({ placing: this.placing, journal: this.journal, origins: { named }, cursors, catalogue });
     // Of the causal lane nothing is asked here.
     const causal = {
       find: async () => null,
@@ -107,16 +141,62 @@ export class PolicyNode {
         throw new Error('there is no causal lane');
       },
     };
-    this.queries = new Queries({ core, requests: this.requests, journal: this.journal, causal, writer, cursors, roster: { voters }, nodeId, groups: GROUPS, timeoutMs });
+    this.queries = new Queries({ core, requests: this.requests, journal: this.journal, causal, writer, cursors, places: this.#places, roster: { voters }, nodeId, groups: GROUPS, timeoutMs });
+
+    // A plant is what the others rely on, done otherwise.
+    const placing = plant === 'later-overtakes' ? Object.assign(Object.create(this.placing) as Placing, { holds: () => false }) : this.placing;
+    this.#loss = new QuorumLoss({
+      quorum,
+      placing: bound(placing, this.placing),
+      writer,
+      ids: this.#ids,
+      nodeId,
+      timeoutMs,
+      monotonicMs,
+      ordered: (events, choice, asked, session, each) => this.#order(events, choice, asked, session, each),
+      causal: (events, _, __, said) => lane.publish(events, said, () => this.#runs),
+    });
+    const opened = lane.open();
+    if (plant === 'forgotten-at-restart') opened.notes = () => null;
+    this.#unplaced = new Unplaced(opened, this.placing);
+    this.#unplaced.look();
   }
 
   newSession(): void {
     this.session = new SessionState(this.#ids.next());
   }
 
-  publish(events: readonly EventInput[], options: PublishOptions, session: SessionState | null): Promise<Ending[]> {
+  async publish(events: readonly EventInput[], options: PublishOptions, onQuorumLoss: OnQuorumLoss, session: SessionState | null): Promise<Ending[]> {
     if (this.#plant === 'sequences-lost') session?.in(0).take(1);
-    return this.#publisher.publish(events, levelOf(options) as OrderedLevel, options, session, true);
+    const decision = { level: options.consistency as OrderedLevel, rule: null, quorumSize: undefined, timeoutMs: undefined, onQuorumLoss, lossRule: 'sim' };
+    const { attempted, ...rest } = options;
+    const known = this.#plant === 'lowered-though-handed' || attempted === undefined ? rest : options;
+    try {
+      const endings = await this.#loss.publish(events, decision, known, 0, session, true);
+      return endings.map(toldTruly);
+    } catch (error) {
+      throw toldTruly(error);
+    }
+  }
+
+  /** To the ordered lane. With a plant, whoever asks is told that no leader has it. */
+  async #order(events: readonly EventInput[], choice: Choice, options: PublishOptions, session: SessionState | null, each: boolean): Promise<Ending[]> {
+    try {
+      const endings = await this.#publisher.publish(events, choice, options, session, each);
+      return endings.map((ending, at) => this.#places.firstReceipt(this.#toldWrongly(ending), events[at] as EventInput, 0));
+    } catch (error) {
+      throw this.#toldWrongly(error);
+    }
+  }
+
+  #toldWrongly<T>(ending: T): T {
+    if (this.#plant !== 'lowered-though-handed' || !(ending instanceof CoordinatorError) || ending.committed !== 'unknown') return ending;
+    return new CoordinatorError(ending.code, ending.message, { committed: 'no', cause: ending }) as T;
+  }
+
+  #place(notices: readonly EventInput[], group: number, session: SessionState | null): Promise<Ending[]> {
+    if (this.#plant === 'place-forgotten') return Promise.resolve(notices.map(() => ({}) as Receipt));
+    return this.#publisher.publish(notices, CHOICE, { group }, session, true);
   }
 
   take(packed: Buffer): void {
@@ -127,7 +207,26 @@ export class PolicyNode {
 
   /** Its process is gone, as every caller learns. */
   ended(): void {
+    this.#runs = false;
     this.requests.endAll(new CoordinatorError('CLOSED', 'the node has ended', { committed: 'unknown' }));
     this.#publisher.release();
+    this.#unplaced.close();
+    this.placing.close();
   }
+}
+
+/** What a plant has told wrongly on the way, as it is. */
+function toldTruly<T>(ending: T): T {
+  return ending instanceof CoordinatorError && ending.cause instanceof CoordinatorError && ending.cause.code === ending.code && ending.cause.committed === 'unknown' ? (ending.cause as T) : ending;
+}
+
+/** Methods called on one object work on the other, whose private fields they need. */
+function bound<T extends object>(object: T, on: T): T {
+  return new Proxy(object, {
+    get(target, name) {
+      const value: unknown = Object.hasOwn(target, name) ? Reflect.get(target, name) : Reflect.get(on, name);
+      return typeof value === 'function' ? value.bind(on) : value;
+    },
+    set: (_, name, value) => Reflect.set(on, name, value),
+  });
 }

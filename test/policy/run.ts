@@ -1,9 +1,11 @@
 /** One seed: the policy over the simulator's members, faults included, until they have healed and everything has ended. */
 import FakeTimers from '@sinonjs/fake-timers';
 import { formatUuid } from '../../dist/events/index.js';
+import type { CoordinatorError } from '../../dist/errors/index.js';
 import type { Ports } from '../../dist/runtime/index.js';
 import { Random } from '../endurance/random.js';
 import { Client } from './client.js';
+import { SimulatedLane } from './lane.js';
 import { Ledger, type Placed } from './ledger.js';
 import { type Plant, PolicyNode } from './node.js';
 import { Simulator } from './simulator.js';
@@ -12,6 +14,7 @@ export interface Report {
   readonly violations: readonly string[];
   readonly receipts: number;
   readonly duplicates: number;
+  readonly lowered: number;
   readonly errors: ReadonlyMap<string, number>;
   readonly restarts: number;
   readonly virtualMs: number;
@@ -44,6 +47,7 @@ class PolicyRun {
   readonly #plant: Plant;
   readonly #ledger = new Ledger();
   readonly #nodes: (PolicyNode | null)[];
+  readonly #lanes: readonly SimulatedLane[];
   readonly #clients: { readonly client: Client; dueMs: number }[];
   #nowUs = 0;
   #restarts = 0;
@@ -63,6 +67,7 @@ class PolicyRun {
       randomU64: () => (BigInt(random.below(2 ** 32)) << 32n) | BigInt(random.below(2 ** 32)),
     };
     this.#nodes = simulator.nodes.map(() => null);
+    this.#lanes = simulator.nodes.map((name) => new SimulatedLane(name));
     const newId = () => {
       const bytes = new Uint8Array(16);
       fillRandom(bytes);
@@ -89,11 +94,12 @@ class PolicyRun {
       verdict = this.#simulator.verdict();
     }
     if (verdict.violations.length === 0 && !(verdict.healed && this.#quiet())) this.#ledger.violate('the cluster does not heal');
-    this.#compare();
+    await this.#compare();
     return {
       violations: [...this.#ledger.violations, ...verdict.violations],
       receipts: this.#ledger.receipts,
       duplicates: this.#ledger.duplicates,
+      lowered: this.#ledger.lowered,
       errors: this.#ledger.errors,
       restarts: this.#restarts,
       virtualMs: this.#nowUs / 1_000,
@@ -110,7 +116,7 @@ class PolicyRun {
       if (happening.kind === 'ends') this.#nodes[node]?.take(happening.packed);
       else if (happening.kind === 'up') {
         this.#restarts += 1;
-        this.#nodes[node] = new PolicyNode(this.#simulator, node, this.#ports, this.#plant);
+        this.#nodes[node] = new PolicyNode(this.#simulator, node, this.#ports, this.#lanes[node] as SimulatedLane, this.#plant);
       } else {
         this.#nodes[node]?.ended();
         this.#nodes[node] = null;
@@ -120,11 +126,11 @@ class PolicyRun {
   }
 
   #quiet(): boolean {
-    return this.#nodes.every((node) => node === null || node.requests.size === 0);
+    return this.#nodes.every((node) => node === null || (node.requests.size === 0 && node.placing.waiting === 0));
   }
 
   /** Against the journal of the first member that runs: the simulator's invariants see to it that the others have the same. */
-  #compare(): void {
+  async #compare(): Promise<void> {
     const number = this.#nodes.findIndex((node) => node !== null);
     const node = this.#nodes[number];
     if (node === null || node === undefined) {
@@ -136,13 +142,32 @@ class PolicyRun {
     let from = { index: first, offset: 0 };
     for (;;) {
       const reader = node.journal.read({ ...node.journal.context(0), consumer: null }, from, 1024 * 1024, 65_536, 0);
-      const read = Array.from(reader, ({ event, index, offset }): Placed => ({ id: event.id, index, offset }));
+      const read = Array.from(reader, ({ event, index, offset }): Placed => ({ id: event.id, code: event.code, index, offset }));
       const last = read.at(-1);
       if (last === undefined) break;
       journal.push(...read);
       from = { index: last.index, offset: last.offset + 1 };
     }
-    this.#ledger.compare(journal, first);
+    const lanes = this.#lanes.map(({ ids }, at) => ({ ids, runs: this.#nodes[at] != null }));
+    const there = new Set(journal.map(({ id }) => id));
+    const nowhere = await this.#nowhere(node, lanes.flatMap(({ ids, runs }) => (runs ? ids.filter((id) => !there.has(id)) : [])));
+    this.#ledger.compare(journal, lanes, nowhere, first);
+  }
+
+  /** Of these ids those that the group does not know, also where its journal has let go of what they name. */
+  async #nowhere(node: PolicyNode, ids: readonly string[]): Promise<ReadonlySet<string>> {
+    const nowhere = new Set<string>();
+    let open = ids.length;
+    for (const id of ids) {
+      const found = node.queries.read(id, {}).catch((error: CoordinatorError) => {
+        if (error.code === 'NOT_FOUND') nowhere.add(id);
+      });
+      void found.finally(() => {
+        open -= 1;
+      });
+    }
+    while (open > 0) await this.#step(this.#nowUs + STEP_US);
+    return nowhere;
   }
 }
 

@@ -43,14 +43,19 @@ impl Filter {
     }
 
     pub fn admits(&self, event: &EventRef<'_>) -> bool {
-        let typed = self.codes.is_empty() && self.categories.is_empty()
-            || self.codes.contains(&event.code())
-            || self.categories.contains(&(event.code() & 0xFF00));
-        typed && self.paths.as_ref().is_none_or(|globs| Self::either(globs, event))
+        self.admits_named(event.code(), [event.path(), event.to()])
     }
 
-    fn either(globs: &GlobSet, event: &EventRef<'_>) -> bool {
-        [event.path(), event.to()]
+    /// As `admits`, of an event that is not packed; an empty path is none.
+    pub fn admits_named(&self, code: u16, paths: [&[u8]; 2]) -> bool {
+        let typed = self.codes.is_empty() && self.categories.is_empty()
+            || self.codes.contains(&code)
+            || self.categories.contains(&(code & 0xFF00));
+        typed && self.paths.as_ref().is_none_or(|globs| Self::either(globs, paths))
+    }
+
+    fn either(globs: &GlobSet, paths: [&[u8]; 2]) -> bool {
+        paths
             .into_iter()
             .filter(|path| !path.is_empty())
             .any(|path| std::str::from_utf8(path).is_ok_and(|path| globs.is_match(path)))

@@ -7,6 +7,7 @@
 //! | `barrier NODE REQUEST GROUP`, `withdraw …`, `find NODE REQUEST GROUP ID` | likewise |
 //! | `read NODE GROUP INDEX OFFSET BYTES EVENTS` | `journal BYTES`, `compacted FIRST` or `unreadable WHY` |
 //! | `first NODE GROUP`, `applied NODE GROUP` | an index; 0 where no such member runs |
+//! | `led NODE GROUP` | 1 where the member knows of a leader, else 0 |
 //! | `step US` | `up NODE`, `down NODE`, `ends NODE BYTES`, in order, then `now US`: that moment, or the first of these before |
 //! | `verdict` | `violation WHAT`, any number of times, then `healed` or `waiting` |
 //! | `end` | nothing |
@@ -84,6 +85,10 @@ impl Outside {
             }
             ["applied", node, group] => {
                 Some(self.running(node)?.map_or(0, |running| running.view(group_of(group)).applied.0).to_string())
+            }
+            ["led", node, group] => {
+                let group = |running: &Running| running.groups.group(group_of(group)).is_some_and(|group| group.status().leader.is_some());
+                Some(u8::from(self.running(node)?.is_some_and(group)).to_string())
             }
             ["read", node, ref place @ ..] => self.read(node.parse().ok()?, place),
             [_, node, ..] => {

@@ -8,7 +8,7 @@ import { decodePublishOptions, encodeResult, type RemotePublishOptions } from '.
 import { isRetryable } from '../retry.js';
 import type { WirePublishResults, WirePublishStreamRequest } from '../wire.js';
 import { type CallContext, contextOf, wellFormed } from './context.js';
-import { publishDecoded, tryDecode } from './publish.js';
+import { publishDecoded, timeoutOf, tryDecode } from './publish.js';
 
 /** One batch: well under the limit of 8 MiB, so that an estimate by half as much again does no harm. */
 const BATCH_BYTES_MAX = 4 * 1024 * 1024;
@@ -99,7 +99,7 @@ class PublishStream {
       const results = await publishDecoded(
         this.node,
         batch.map((queued) => queued.event),
-        { ...options, ...this.context.timeout(options.timeoutMs ?? 0), session: null, signal: this.context.signal },
+        { ...options, ...timeoutOf(options, this.context), session: null, signal: this.context.signal },
       );
       if (this.#finished) return;
       const room = this.call.write({ results: results.map((result, at) => encodeResult((batch[at] as Queued).number, result)) });

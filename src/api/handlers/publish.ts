@@ -3,7 +3,7 @@ import type { CoordinatorNode } from '../../contracts/node.js';
 import { LIMITS } from '../../contracts/index.js';
 import { CoordinatorError } from '../../errors/index.js';
 import { decodeEvent } from '../codec-event.js';
-import { decodePublishOptions, encodeReceipt, encodeResult } from '../codec-publish.js';
+import { decodePublishOptions, encodeReceipt, encodeResult, type RemotePublishOptions } from '../codec-publish.js';
 import type {
   WireEvent,
   WirePublishBatchRequest,
@@ -11,7 +11,7 @@ import type {
   WirePublishResponse,
   WirePublishResults,
 } from '../wire.js';
-import { unary } from './context.js';
+import { type CallContext, unary } from './context.js';
 
 /** Publishes of the API have no session: they are suppressed by event id, whichever node a retry reaches. */
 export const publishHandler = (node: CoordinatorNode) =>
@@ -19,7 +19,7 @@ export const publishHandler = (node: CoordinatorNode) =>
     const options = decodePublishOptions(request.options);
     const receipt = await node.publish(decodeEvent(request.event), {
       ...options,
-      ...context.timeout(options.timeoutMs ?? 0),
+      ...timeoutOf(options, context),
       session: null,
       signal: context.signal,
     });
@@ -34,12 +34,19 @@ export const publishBatchHandler = (node: CoordinatorNode) =>
     const options = decodePublishOptions(request.options);
     const results = await publishDecoded(node, request.events.map(tryDecode), {
       ...options,
-      ...context.timeout(options.timeoutMs ?? 0),
+      ...timeoutOf(options, context),
       session: null,
       signal: context.signal,
     });
     return { results: results.map((result, position) => encodeResult(String(position), result)) };
   });
+
+/** The time that was asked for, or the node's own; the call's deadline shortens either. */
+export function timeoutOf({ timeoutMs }: RemotePublishOptions, context: CallContext): { timeoutMs?: number; timeoutMaxMs?: number } {
+  const { timeoutMs: left } = context.timeout(timeoutMs ?? 0);
+  if (left === undefined) return {};
+  return timeoutMs === undefined ? { timeoutMaxMs: left } : { timeoutMs: left };
+}
 
 /** The event, or why it is none: its neighbours go on. */
 export function tryDecode(wire: WireEvent | null): EventInput | CoordinatorError {

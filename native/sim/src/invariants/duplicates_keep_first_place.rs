@@ -23,6 +23,8 @@ pub fn check(world: &mut World, request: &Request, index: Index, term: Term, out
                     EventOutcome::Accepted { offset } => place(world, request.group, *id, (index, *offset), term),
                     EventOutcome::Duplicate { index, offset } => place(world, request.group, *id, (*index, *offset), Term(0)),
                     EventOutcome::Fenced => {}
+                    // Of clients outside: the event, or its place (docs/decisions/0023), was there before; they are held to it there.
+                    EventOutcome::IdReused { .. } if world.setup.publishers == 0 => {}
                     EventOutcome::SessionExpired | EventOutcome::Early if world.setup.forgets_sessions() => {}
                     other => {
                         let what = format!("{other:?} for an event that was only ever retried");

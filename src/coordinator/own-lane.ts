@@ -1,0 +1,81 @@
+/** What this node has written in the causal lane, in this life and in earlier ones, as far as it is delivered here. */
+import type { OrderedEvent } from '../contracts/index.js';
+import { type CausalContext, CausalDeliveries, type CausalDelivery, CausalPlace, DEGRADED, PLACED } from '../events/index.js';
+import { CAUSAL_GROUP, type Core, causalActor, causalStatus, FilterHandle, NativeCausalReader } from '../native/index.js';
+import type { Origins } from './origins.js';
+import { EVENTS_MAX } from './pulled-subscription.js';
+
+export interface OwnLanePorts {
+  readonly core: Pick<Core, 'appliedIndex' | 'handle'>;
+  readonly nodeId: string;
+  readonly context: CausalContext;
+  readonly origins: Origins;
+}
+
+export interface LaneEvent {
+  readonly event: OrderedEvent;
+  /** Who has written it, as clocks spell it. */
+  readonly actor: string;
+  readonly index: bigint;
+  readonly offset: number;
+  readonly clock: { readonly [actor: string]: string };
+}
+
+const READ_BYTES = 1024 * 1024;
+
+export class OwnLane {
+  readonly #ports: OwnLanePorts;
+  readonly #reader: NativeCausalReader;
+  readonly #filter = new FilterHandle([DEGRADED, PLACED], [], []);
+
+  constructor(ports: OwnLanePorts) {
+    this.#ports = ports;
+    this.#reader = new NativeCausalReader(ports.core.handle, CausalPlace.first.encode());
+  }
+
+  /** Whether everything was read that is delivered: the lane gives nothing before it knows which events stand in it twice. */
+  get atEnd(): boolean {
+    return CausalPlace.read(this.#reader.place()).entries >= this.#ports.core.appliedIndex(CAUSAL_GROUP);
+  }
+
+  /** What was noted of lowered events, from where the last call has come to; null where there is no more now. */
+  notes(): readonly LaneEvent[] | null {
+    const deliveries = new CausalDeliveries(this.#reader.read(READ_BYTES, EVENTS_MAX, this.#filter.number), this.#ports.context, CausalPlace.first);
+    const own = Array.from(deliveries, laneEventOf).filter(({ event }) => event.origin === this.#ports.nodeId);
+    return deliveries.moved > 0 ? own : null;
+  }
+
+  /** Those of the events behind one in its entry that are wanted. */
+  async behind({ actor, index, offset }: Pick<LaneEvent, 'actor' | 'index' | 'offset'>, wanted: ReadonlySet<string>): Promise<LaneEvent[]> {
+    const { core, origins, context } = this.#ports;
+    const place = CausalPlace.read(new NativeCausalReader(core.handle, null).place()).at(origins.named(actor), index, offset);
+    const reader = new NativeCausalReader(core.handle, place.encode());
+    const found: LaneEvent[] = [];
+    for (;;) {
+      const read = Array.from(new CausalDeliveries(reader.read(READ_BYTES, wanted.size, 0), context, place), laneEventOf);
+      const inEntry = read.filter((one) => one.actor === actor && one.index === index);
+      found.push(...inEntry.filter(({ event }) => wanted.has(event.id)));
+      if (inEntry.length === 0 || inEntry.length < read.length || found.length === wanted.size) return found;
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** Who this node writes as now; null while that is not decided. */
+  get actor(): string | null {
+    return causalActor(this.#ports.core.handle) || null;
+  }
+
+  /** Entries of earlier lives that are delivered: there may be more of them later, where the directory was put back. */
+  get earlier(): bigint {
+    const { core, nodeId } = this.#ports;
+    const { actor } = this;
+    const earlier = causalStatus(core.handle).origins.filter(({ name }) => name !== actor && (name === nodeId || name.startsWith(`${nodeId}~`)));
+    return earlier.reduce((sum, { delivered }) => sum + delivered, 0n);
+  }
+
+  close(): void {
+    this.#filter.free();
+  }
+}
+
+const laneEventOf = ({ event, origin, index, offset, clock }: CausalDelivery): LaneEvent => ({ event, actor: origin.name, index, offset, clock });

@@ -1,0 +1,229 @@
+/**
+ * Gives events that were lowered to level causal their places in the ordered lane, once there is a quorum again (rule R5): each session's in
+ * the order in which they were published. The causal lane is the record of what has no place yet; what is kept here is a copy.
+ */
+import { type EventInput, LIMITS } from '../contracts/index.js';
+import { CoordinatorError } from '../errors/index.js';
+import type { Catalogue } from '../events/index.js';
+import { type Asked, type Lowered, noticeOf, placedEvent } from './place-notice.js';
+import type { Ending } from './publisher.js';
+import type { QuorumWatch } from './quorum-watch.js';
+import type { SessionState } from './session.js';
+
+export interface PlacingPorts {
+  readonly quorum: Pick<QuorumWatch, 'state'>;
+  readonly catalogue: Catalogue;
+  /** On the ordered lane; each event's own end. */
+  publish(notices: readonly EventInput[], group: number, session: SessionState | null): Promise<Ending[]>;
+  /** On the causal lane. */
+  keep(event: EventInput): Promise<unknown>;
+}
+
+const POLL_MS = 50;
+/** So few that their paths and clocks, however long, fit into a batch. */
+const BATCH_EVENTS_MAX = 128;
+
+/** Room in a line for events that are being written to the causal lane; their notices once they are. */
+export class Slot {
+  notices: EventInput[] | null = null;
+
+  constructor(
+    readonly line: Line,
+    readonly ids: readonly string[],
+  ) {}
+}
+
+/** Of one session in one group. Invariant: what is placed is taken from the front. */
+interface Line {
+  session: SessionState | null;
+  readonly group: number;
+  slots: Slot[];
+  running: boolean;
+}
+
+export class Placing {
+  readonly #ports: PlacingPorts;
+  readonly #lines = new Map<SessionState | null, Map<number, Line>>();
+  /** What waits, how often it was lowered, and what it was to be; null while it is being written. */
+  readonly #ids = new Map<string, { waits: number; asked: Asked | null }>();
+  /** Marks of this life, as long as those of earlier ones are looked for. */
+  readonly #marks = new Set<string>();
+  /** Of each origin of this node the last entry with lowered events that was seen. */
+  readonly #through = new Map<string, bigint>();
+  #timer: NodeJS.Timeout | null = null;
+  /** Everything that was on disk at the start has been taken in. */
+  #complete = false;
+  #noted = true;
+  #ended = false;
+  /** Events that wait for their places, those included that are being written. */
+  waiting = 0;
+  /** Since the start: events lowered, placed, and such that can have no place, since their id was declared absent. */
+  lowered = 0;
+  placed = 0;
+  refused = 0;
+
+  constructor(ports: PlacingPorts) {
+    this.#ports = ports;
+  }
+
+  /** Whether a session's lowered events of a group wait: later ones are not to overtake them. */
+  holds(session: SessionState, group: number): boolean {
+    return this.#lines.get(session)?.has(group) ?? false;
+  }
+
+  /** Whether an event waits for its place: published again it would be there twice. */
+  waitsFor(id: string | undefined): boolean {
+    return id !== undefined && this.#ids.has(keyOf(id));
+  }
+
+  /** What it was to be; null for one that does not wait, or is being written. */
+  askedOf(id: string): Asked | null {
+    return this.#ids.get(keyOf(id))?.asked ?? null;
+  }
+
+  /** A mark that this life is about to write. */
+  mark(id: string): void {
+    if (!this.#complete) this.#marks.add(id);
+  }
+
+  isOwn(mark: string): boolean {
+    return this.#marks.has(mark);
+  }
+
+  /** Keeps room for events behind those of the session that wait already. Throws `BACKPRESSURE`. */
+  expect(session: SessionState | null, group: number, ids: readonly string[]): Slot {
+    if (this.waiting + ids.length > LIMITS.unplacedEventsMax) {
+      const sentence = `${this.waiting} events wait for their places in the order already, and ${LIMITS.unplacedEventsMax} may; go on when there is a quorum`;
+      throw new CoordinatorError('BACKPRESSURE', sentence, { details: { limit: LIMITS.unplacedEventsMax } });
+    }
+    const slot = new Slot(this.#lineOf(session, group), ids);
+    slot.line.slots.push(slot);
+    this.waiting += ids.length;
+    for (const id of ids) {
+      const known = this.#ids.get(keyOf(id)) ?? { waits: 0, asked: null };
+      known.waits += 1;
+      this.#ids.set(keyOf(id), known);
+    }
+    return slot;
+  }
+
+  /** They are in the causal lane. */
+  fill(slot: Slot, events: readonly Lowered[], asked: Asked): void {
+    slot.notices = events.map((event) => noticeOf(event, asked, this.#ports.catalogue));
+    this.waiting += events.length - slot.ids.length;
+    const there = new Set(events.map(({ event }) => keyOf(event.id)));
+    for (const id of slot.ids) {
+      const known = this.#ids.get(keyOf(id));
+      if (!there.has(keyOf(id))) this.#release(id);
+      else if (known !== undefined) known.asked = asked;
+    }
+    for (const { actor, index } of events) if (index > (this.#through.get(actor) ?? 0n)) this.#through.set(actor, index);
+    if (events.length === 0) this.#drop(slot);
+    else this.#watch();
+  }
+
+  /** They are not in the causal lane, or nobody can tell; the next start will. */
+  cancel(slot: Slot): void {
+    this.waiting -= slot.ids.length;
+    for (const id of slot.ids) this.#release(id);
+    this.#drop(slot);
+  }
+
+  /** Has taken in what was on disk at the start. */
+  complete(): void {
+    this.#complete = true;
+    this.#marks.clear();
+  }
+
+  close(): void {
+    this.#ended = true;
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+  }
+
+  #lineOf(session: SessionState | null, group: number): Line {
+    const groups = this.#lines.get(session) ?? new Map<number, Line>();
+    this.#lines.set(session, groups);
+    const line = groups.get(group) ?? { session, group, slots: [], running: false };
+    groups.set(group, line);
+    return line;
+  }
+
+  #release(id: string): void {
+    const known = this.#ids.get(keyOf(id));
+    if (known === undefined) return;
+    known.waits -= 1;
+    if (known.waits === 0) this.#ids.delete(keyOf(id));
+  }
+
+  #drop(slot: Slot): void {
+    slot.line.slots = slot.line.slots.filter((other) => other !== slot);
+    if (slot.line.slots.length > 0) return;
+    for (const [session, groups] of this.#lines) {
+      for (const [group, line] of groups) if (line === slot.line) groups.delete(group);
+      if (groups.size === 0) this.#lines.delete(session);
+    }
+  }
+
+  #watch(): void {
+    if (this.#ended) return;
+    this.#noted = false;
+    this.#timer ??= setInterval(() => this.#look(), POLL_MS).unref();
+  }
+
+  #look(): void {
+    for (const line of [...this.#lines.values()].flatMap((groups) => [...groups.values()])) {
+      if (!line.running && line.slots[0]?.notices != null && this.#ports.quorum.state(line.group) === 'there') void this.#place(line);
+    }
+    if (this.waiting === 0 && this.#complete) void this.#note();
+  }
+
+  async #place(line: Line): Promise<void> {
+    line.running = true;
+    const notices: EventInput[] = [];
+    for (const slot of line.slots) {
+      if (slot.notices === null || notices.length >= BATCH_EVENTS_MAX) break;
+      notices.push(...slot.notices.slice(0, BATCH_EVENTS_MAX - notices.length));
+    }
+    try {
+      const endings = await this.#ports.publish(notices, line.group, line.session);
+      const open = endings.findIndex((ending) => !isSettled(ending));
+      this.#settle(line, endings.slice(0, open < 0 ? endings.length : open));
+      // Its session was forgotten: what is left has no order with what is published in it any more.
+      if (endings[open] instanceof CoordinatorError && (endings[open] as CoordinatorError).code === 'SESSION_EXPIRED') line.session = null;
+    } catch {
+      // Tried again as long as there is a quorum: under the same ids it does no harm.
+    } finally {
+      line.running = false;
+    }
+  }
+
+  #settle(line: Line, endings: readonly Ending[]): void {
+    for (const ending of endings) {
+      const [slot] = line.slots;
+      const notice = slot?.notices?.shift();
+      this.waiting -= 1;
+      this.#release(notice?.id ?? '');
+      if (ending instanceof CoordinatorError && ending.code === 'EVENT_FENCED') this.refused += 1;
+      else this.placed += 1;
+      if (slot?.notices?.length === 0) this.#drop(slot);
+    }
+  }
+
+  /** All have their places: the next start need not look at what was before. */
+  async #note(): Promise<void> {
+    if (this.#timer !== null) clearInterval(this.#timer);
+    this.#timer = null;
+    if (this.#noted || this.#through.size === 0) return;
+    this.#noted = true;
+    await this.#ports.keep(placedEvent(this.#through)).catch(() => {});
+  }
+}
+
+/** Its place is taken, by this notice or, where it was published again elsewhere, by the event; or it can never be. */
+function isSettled(ending: Ending): boolean {
+  return !(ending instanceof CoordinatorError) || ending.code === 'EVENT_ID_REUSED' || ending.code === 'EVENT_FENCED';
+}
+
+/** One id may be spelled in two ways. */
+const keyOf = (id: unknown): string => String(id).toLowerCase();

@@ -1,0 +1,44 @@
+/** Whether groups have a quorum, as far as this node can tell: who has one has a leader. An election is no loss before it has lasted. */
+
+export interface QuorumWatchPorts {
+  /** Whether a leader of the group is known here now. */
+  led(group: number): boolean;
+  monotonicMs(): number;
+  /** How long a group is without a leader before its quorum counts as lost. */
+  readonly graceMs: number;
+}
+
+export type QuorumState = 'there' | 'unsure' | 'lost';
+
+const POLL_MS = 20;
+
+export class QuorumWatch {
+  readonly #ports: QuorumWatchPorts;
+  /** Since when a group is seen without a leader. */
+  readonly #sinceMs = new Map<number, number>();
+
+  constructor(ports: QuorumWatchPorts) {
+    this.#ports = ports;
+  }
+
+  /** `led`: whether there is a leader, where the caller has just looked. */
+  state(group: number, led = this.#ports.led(group)): QuorumState {
+    if (led) {
+      this.#sinceMs.delete(group);
+      return 'there';
+    }
+    const nowMs = this.#ports.monotonicMs();
+    const sinceMs = this.#sinceMs.get(group) ?? nowMs;
+    this.#sinceMs.set(group, sinceMs);
+    return nowMs - sinceMs >= this.#ports.graceMs ? 'lost' : 'unsure';
+  }
+
+  /** Resolves once it is known whether there is one, or `ended` says so. */
+  async known(group: number, ended: () => boolean): Promise<QuorumState> {
+    for (;;) {
+      const state = this.state(group);
+      if (state !== 'unsure' || ended()) return state;
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
+  }
+}

@@ -1,0 +1,73 @@
+/** The causal lane of a simulated member, as far as lowered events need it: its own log, which outlives its processes. */
+import type { EventInput, OrderedEvent, Receipt } from '../../dist/index.js';
+import { Catalogue, DEGRADED, newEventId, PLACED } from '../../dist/events/index.js';
+import type { Said } from '../../dist/coordinator/causal-publisher.js';
+import type { LaneEvent } from '../../dist/coordinator/own-lane.js';
+
+const WRITE_MS = 4;
+const catalogue = new Catalogue();
+
+export class SimulatedLane {
+  readonly #entries: OrderedEvent[][] = [];
+
+  constructor(readonly actor: string) {}
+
+  /** Ids of the events that are in it, its own notes left out. */
+  get ids(): string[] {
+    return this.#entries.flat().filter(({ code }) => code !== DEGRADED && code !== PLACED).map(({ id }) => id);
+  }
+
+  /** On disk at once; answered later, if the process still runs then. */
+  publish(events: readonly EventInput[], said: Said, runs: () => boolean): Promise<Receipt[]> {
+    const index = BigInt(this.#entries.push(events.map((event, at) => stored(event, index_(this.#entries.length) + BigInt(at), this.actor))));
+    const receipts = (this.#entries.at(-1) as OrderedEvent[]).map(({ id, hlc }, offset) => ({ eventId: id, level: 'causal', lane: 'causal', group: 0, index, offset, hlc, clock: { [this.actor]: index.toString() }, duplicate: false, ...said }) as Receipt);
+    return new Promise((resolve) => {
+      setTimeout(() => {
+        if (runs()) resolve(receipts);
+      }, WRITE_MS);
+    });
+  }
+
+  /** What a new process sees of it. */
+  open(): Opened {
+    return new Opened(this.actor, this.#entries);
+  }
+}
+
+class Opened {
+  readonly #entries: readonly (readonly OrderedEvent[])[];
+  readonly earlier = 0n;
+  readonly atEnd = true;
+  #at = 0;
+
+  constructor(
+    readonly actor: string,
+    entries: readonly (readonly OrderedEvent[])[],
+  ) {
+    this.#entries = entries;
+  }
+
+  notes(): LaneEvent[] | null {
+    const entry = this.#entries[this.#at++];
+    if (entry !== undefined) return this.#of(this.#at, entry).filter(({ event: { code } }) => code === DEGRADED || code === PLACED);
+    this.#at = this.#entries.length;
+    return null;
+  }
+
+  async behind({ index, offset }: { readonly index: bigint; readonly offset: number }, wanted: ReadonlySet<string>): Promise<LaneEvent[]> {
+    return this.#of(Number(index), this.#entries[Number(index) - 1] ?? []).filter((one) => one.offset > offset && wanted.has(one.event.id));
+  }
+
+  close(): void {}
+
+  #of(index: number, entry: readonly OrderedEvent[]): LaneEvent[] {
+    return entry.map((event, offset) => ({ event, actor: this.actor, index: BigInt(index), offset, clock: { [this.actor]: String(index) } }));
+  }
+}
+
+const index_ = (entries: number): bigint => BigInt(entries + 1) << 16n;
+
+function stored(event: EventInput, hlc: bigint, origin: string): OrderedEvent {
+  const { id = newEventId(), path = null, to = null, payload = new Uint8Array(), metadata = null, priority = 3, flags = 0, sourceId = null, context = null } = event;
+  return { id, type: String(event.type), code: catalogue.codeOf(event.type), origin, session: null, sequence: 0n, path, to, payload, metadata, priority, flags, sourceId, context, hlc };
+}
