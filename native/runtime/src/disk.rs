@@ -404,7 +404,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let owner = FileDisk::open(dir.path(), Mode::ReadWrite).unwrap();
         // What a forked child holds until it runs its program.
-        let copy = owner._lock.as_ref().unwrap().0.try_clone().unwrap();
+        let copy = owner._locks.1.as_ref().unwrap().0.try_clone().unwrap();
         drop(owner);
         FileDisk::open(dir.path(), Mode::ReadWrite).unwrap();
         drop(copy);

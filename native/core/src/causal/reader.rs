@@ -125,6 +125,12 @@ pub struct Reader {
     parts_unmet: BTreeMap<Actor, u32>,
 }
 
+/// Which events to bring.
+struct Sieve<'a> {
+    filter: Option<&'a Filter>,
+    doubled: &'a Doubled,
+}
+
 /// How much to bring.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {
@@ -164,6 +170,7 @@ impl Reader {
             return Ok(out);
         }
         self.meet(origins);
+        let sieve = Sieve { filter, doubled };
         let (mut blocks, mut events, mut scanned) = (0u32, 0u32, 0);
         let before: Vec<u64> = self.tracks.iter().map(|track| track.had).collect();
         while out.len() < bounds.bytes_max.max(9) && events < bounds.events_max && scanned < SCAN_BYTES_MAX {
@@ -175,7 +182,7 @@ impl Reader {
             };
             let Some(id) = next else { break };
             scanned += self.tracks[id.at()].pages.front().map_or(0, |page| page.entry.data.len() + 64);
-            let packed = match self.pack(log, origins, id, Bounds { events_max: bounds.events_max - events, ..bounds }, filter, doubled, &mut out) {
+            let packed = match self.pack(log, origins, id, Bounds { events_max: bounds.events_max - events, ..bounds }, &sieve, &mut out) {
                 Ok(packed) => packed,
                 // It has moved past what is packed: that has to be given.
                 Err(_) if events > 0 => break,
@@ -258,8 +265,7 @@ impl Reader {
         origins: &[OriginView],
         id: OriginId,
         bounds: Bounds,
-        filter: Option<&Filter>,
-        doubled: &Doubled,
+        sieve: &Sieve<'_>,
         out: &mut Vec<u8>,
     ) -> Result<u32, ReadError> {
         let clock = self.clock_of_next(log, origins, id)?;
@@ -284,12 +290,12 @@ impl Reader {
             for (position, event) in submission.events().enumerate() {
                 let here = offset;
                 offset += 1;
-                if here < from || filter.is_some_and(|filter| !filter.admits(&event)) {
+                if here < from || sieve.filter.is_some_and(|filter| !filter.admits(&event)) {
                     continue;
                 }
                 let itself = (origins[id.at()].actor, counter.0);
                 let had = |dot: Dot| if (dot.actor, dot.counter) == itself { dot.offset < here } else { self.has_had(dot) };
-                if doubled.stands_in(&event, had) {
+                if sieve.doubled.stands_in(&event, had) {
                     continue;
                 }
                 if count >= bounds.events_max || count > 0 && out.len() >= bounds.bytes_max {

@@ -16,6 +16,12 @@ use crate::ordered::store::EntryReader;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
 use bytes::Bytes;
 
+/// An entry that any member can read.
+struct Checked {
+    follows: Vec<(OriginId, u64)>,
+    submissions: Vec<Submission>,
+}
+
 impl<R: EntryReader> Lane<R> {
     /// Errors: what no member of this version sends; nothing of it was taken.
     pub fn receive(&mut self, from: MemberId, frame: &Frame) -> Result<(), Malformed> {
@@ -69,7 +75,7 @@ impl<R: EntryReader> Lane<R> {
             if self.writing_bytes + self.writing.bytes >= TAKE_BYTES_MAX {
                 break;
             }
-            let Some((follows, submissions)) = self.check_entry(id, counter, &data, &context) else { break };
+            let Some(Checked { follows, submissions }) = self.check_entry(id, counter, &data, &context) else { break };
             taken = true;
             self.ids.note_entry(entries.actor, counter, &submissions);
             if next {
@@ -88,7 +94,7 @@ impl<R: EntryReader> Lane<R> {
     }
 
     /// What an entry follows and holds, if it is one of that origin that any member can read.
-    fn check_entry(&mut self, id: OriginId, counter: u64, data: &Bytes, context: &Bytes) -> Option<(Vec<(OriginId, u64)>, Vec<Submission>)> {
+    fn check_entry(&mut self, id: OriginId, counter: u64, data: &Bytes, context: &Bytes) -> Option<Checked> {
         let actor = self.origins[id.at()].actor;
         let head = Head::decode(context).ok().filter(|head| head.actor == actor)?;
         let itself = head.follows.iter().any(|(other, _)| *other == actor);
@@ -103,7 +109,7 @@ impl<R: EntryReader> Lane<R> {
             let other = &mut self.origins[of.at()];
             other.known = other.known.max(*counter);
         }
-        Some((follows, submissions))
+        Some(Checked { follows, submissions })
     }
 
     fn repair(&mut self, id: OriginId, counter: u64, data: Bytes, context: Bytes) {
