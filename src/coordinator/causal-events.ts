@@ -1,5 +1,6 @@
 /** Single events of the causal lane: by their id, or by where they stand. */
 import type { Delivery } from '../contracts/index.js';
+import { CoordinatorError } from '../errors/index.js';
 import { type CausalContext, CausalDeliveries, CausalPlace, formatUuid } from '../events/index.js';
 import { CAUSAL_GROUP, type Core, END, type KeptEvent, NativeCausalReader } from '../native/index.js';
 import type { Origins } from './origins.js';
@@ -27,6 +28,16 @@ export class CausalEvents {
     const { core, requests } = this.#ports;
     const end = await requests.make({ what: 'the look-up of an event id', group: CAUSAL_GROUP, timeoutMs, reads: true }, (request) => core.find(request, CAUSAL_GROUP, id));
     return end.kind === END.keptInPart ? (end.keptEvents[0] ?? null) : null;
+  }
+
+  /** As `at`, and nothing for an event that its log has let go of. */
+  kept(position: CausalPosition, id: Uint8Array): Delivery | undefined {
+    try {
+      return this.at(position, id);
+    } catch (thrown) {
+      if (thrown instanceof CoordinatorError && thrown.code === 'CURSOR_COMPACTED') return undefined;
+      throw thrown;
+    }
   }
 
   /** The event itself, if it is delivered here. Throws `LOG_DAMAGED` and `CURSOR_COMPACTED`. */

@@ -17,7 +17,7 @@ export interface CausalPublisherPorts {
   readonly writer: SubmissionWriter;
   readonly cursors: CursorCodec;
   readonly origins: Origins;
-  readonly events: Pick<CausalEvents, 'at'>;
+  readonly events: Pick<CausalEvents, 'kept'>;
   readonly nodeId: string;
   readonly pendingBytesMax: number;
   readonly timeoutMs: number;
@@ -103,8 +103,8 @@ export class CausalPublisher {
   }
 
   #first({ actor, index, offset }: CausalPosition, batch: Batch, position: number, id: Uint8Array): Receipt {
-    const delivery = this.#ports.events.at({ actor, index, offset }, id);
-    // Where another place of the event comes first, what its entry says is not shown: where it stands is known.
+    const delivery = this.#ports.events.kept({ actor, index, offset }, id);
+    // Where another place of the event comes first, or its log has let go of it, what its entry says is not shown: where it stands is known.
     const clock = new Map(Object.entries(delivery?.clock ?? { [actor]: index }).map(([name, counter]) => [name, BigInt(counter)]));
     const eventual = batch.said?.requestedLevel === 'eventual' || delivery?.level !== 'causal';
     const term = BigInt(this.#ports.origins.named(actor).incarnation);

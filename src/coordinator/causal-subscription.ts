@@ -2,7 +2,7 @@
 import type { Delivery, SubscribeOptions } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import { CATEGORIES, type CausalContext, CausalDeliveries, CausalPlace, type CursorCodec } from '../events/index.js';
-import { CAUSAL_GROUP, type Core, type FilterHandle, NativeCausalReader } from '../native/index.js';
+import { CAUSAL_GROUP, causalOldest, type Core, type FilterHandle, NativeCausalReader } from '../native/index.js';
 import type { Growth } from './growth.js';
 import { EVENTS_MAX, PulledSubscription } from './pulled-subscription.js';
 
@@ -27,11 +27,19 @@ export class CausalSubscription extends PulledSubscription {
     this.#place = CausalPlace.read(this.#reader.place());
   }
 
+  #read(): Buffer {
+    try {
+      return this.#reader.read(this.bytesMax, EVENTS_MAX, this.filter);
+    } catch (thrown) {
+      throw compacted(thrown, this.#ports.core.handle, this.#ports.context.cursors);
+    }
+  }
+
   protected async fetch(): Promise<Iterable<Delivery> | null> {
     const { core, growth, context } = this.#ports;
     // Looked at before the read: what comes after it is waited for.
     const delivered = core.appliedIndex(CAUSAL_GROUP);
-    const deliveries = new CausalDeliveries(this.#reader.read(this.bytesMax, EVENTS_MAX, this.filter), context, this.#place);
+    const deliveries = new CausalDeliveries(this.#read(), context, this.#place);
     this.#place = deliveries.next;
     if (deliveries.blocks > 0) return this.#ports.own ? deliveries : withoutOwn(deliveries);
     if (deliveries.moved === 0) await growth.past(CAUSAL_GROUP, delivered, this.signal);
@@ -41,14 +49,21 @@ export class CausalSubscription extends PulledSubscription {
   }
 }
 
+/** What was asked for has gone: the sentence says where a subscription can go on. */
+function compacted(thrown: unknown, handle: number, cursors: CursorCodec): unknown {
+  if (!(thrown instanceof CoordinatorError) || thrown.code !== 'CURSOR_COMPACTED') return thrown;
+  const oldestCursor = cursors.encodeCausal(CausalPlace.read(causalOldest(handle)).encode());
+  return new CoordinatorError('CURSOR_COMPACTED', `${thrown.message}; the oldest cursor is ${oldestCursor}`, { details: { oldestCursor }, cause: thrown });
+}
+
 function* withoutOwn(deliveries: Iterable<Delivery>): Generator<Delivery> {
   for (const delivery of deliveries) if ((delivery.event.code & 0xff00) !== CATEGORIES.coordinator) yield delivery;
 }
 
 /** The place that a subscription begins with; null for the end of what is delivered. Throws `USAGE` and `CURSOR_INVALID`. */
-export function startOf(from: string | undefined, cursors: CursorCodec): Uint8Array | null {
+export function startOf(from: string | undefined, cursors: CursorCodec, handle: number): Uint8Array | null {
   if (from === undefined || from === 'latest') return null;
-  if (from === 'first') return CausalPlace.first.encode();
+  if (from === 'first') return causalOldest(handle);
   if (from === 'snapshot') throw new CoordinatorError('USAGE', "the causal lane has no snapshots to begin with; 'first', 'latest' and its own cursors are allowed");
   const place = cursors.decodeCausal(from);
   if (place === null) throw new CoordinatorError('CURSOR_INVALID', 'the cursor is of the ordered lane, the subscription of the causal one; a cursor holds within its lane');

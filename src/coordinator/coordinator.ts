@@ -340,6 +340,7 @@ export class Coordinator implements CoordinatorNode {
   /** CRDTs that all nodes share, by name: a write is here at once, on disk when its promise resolves, and at the others when they have heard of it. */
   get crdt(): CrdtObjects<Promise<Receipt | null>> {
     this.#check();
+    this.#crdt.check();
     return this.#crdt;
   }
 
@@ -369,7 +370,7 @@ export class Coordinator implements CoordinatorNode {
 
   #subscribeCausal(options: SubscribeOptions): CausalSubscription {
     if (options.consumer !== undefined) throw new CoordinatorError('USAGE', 'named consumers are of the ordered lane; keep the cursor of what was done instead');
-    const start = startOf(options.from, this.#cursors);
+    const start = startOf(options.from, this.#cursors, this.#core.handle);
     const { codes, categories } = filterOf(options.where, this.#catalogue);
     // They are shown to whoever names them.
     const own = [...codes.map((code) => code & 0xff00), ...categories].includes(CATEGORIES.coordinator);

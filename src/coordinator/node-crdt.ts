@@ -1,6 +1,6 @@
 /**
  * The CRDTs of a node: a write changes the object here at once, and its delta travels on the causal lane. Objects are put together from
- * that lane when the node opens, so that they are as durable as it is.
+ * that lane when the node opens, and from the states that took the place of what has gone of it, so that they are as durable as it is.
  */
 import type { CrdtKey, CrdtType, EventInput, JsonValue, Receipt } from '../contracts/index.js';
 import { LIMITS } from '../contracts/index.js';
@@ -8,6 +8,7 @@ import { LocalObjects, type LocalObject } from '../crdt/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import { type CausalContext, CausalDeliveries, CausalPlace, CRDT_DELTA } from '../events/index.js';
 import { CAUSAL_GROUP, type Core, FilterHandle, NativeCausalReader, NativeCrdt } from '../native/index.js';
+import { CrdtStates } from './crdt-states.js';
 import type { Growth } from './growth.js';
 import { EVENTS_MAX } from './pulled-subscription.js';
 import type { Ending } from './publisher.js';
@@ -59,7 +60,10 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
   readonly #nobody: string;
   readonly #ended = new AbortController();
   readonly #filter = new FilterHandle([CRDT_DELTA], [], []);
-  readonly #reader: NativeCausalReader;
+  readonly #states: CrdtStates;
+  /** Publishes under way. */
+  readonly #sending = new Set<Promise<void>>();
+  #reader: NativeCausalReader | null = null;
   #planned = false;
   #retry: NodeJS.Timeout | null = null;
 
@@ -71,13 +75,31 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
     });
     this.#ports = ports;
     this.#nobody = `${ports.nodeId}~${ports.randomU64().toString(16)}`;
-    this.#reader = new NativeCausalReader(ports.core.handle, CausalPlace.first.encode());
+    this.#states = new CrdtStates({
+      handle: ports.core.handle,
+      objects: () => this.all(),
+      place: () => (this.#reader === null ? CausalPlace.first : CausalPlace.read(this.#reader.place())),
+      moveTo: (place) => {
+        this.#reader = new NativeCausalReader(ports.core.handle, place.encode());
+      },
+      published: () => this.#published(),
+      merge: (key, state) => this.object(keyOf(key as JsonValue)).merge(state, ANY_STAMP),
+      onWhole: () => this.catchUp(),
+      onFailed: (error) => ports.onRefused(error),
+    });
   }
 
   /** Takes in everything that is on disk here. Resolves once that is done; what comes later is taken in as it comes. */
   async open(): Promise<void> {
+    this.#states.load();
     while (this.#take()) await new Promise((resolve) => setImmediate(resolve));
+    this.#states.begin();
     void this.#follow();
+  }
+
+  /** Throws `STATE_LOST` while there is less in the objects than there was. */
+  check(): void {
+    this.#states.check();
   }
 
   /** Takes in what is delivered by now. */
@@ -87,6 +109,7 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
 
   close(): void {
     this.#ended.abort();
+    this.#states.close();
     this.#filter.free();
     if (this.#retry !== null) clearTimeout(this.#retry);
     const closed = new CoordinatorError('CLOSED', 'the node is closed', { committed: 'unknown' });
@@ -111,6 +134,7 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
 
   /** False at the end of what is delivered. */
   #take(): boolean {
+    if (this.#reader === null || !this.#states.whole) return false;
     const packed = this.#reader.read(READ_BYTES, EVENTS_MAX, this.#filter.number);
     const deliveries = new CausalDeliveries(packed, this.#ports.context, CausalPlace.first);
     for (const { event } of deliveries) {
@@ -149,8 +173,16 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
     this.#planned = true;
     setImmediate(() => {
       this.#planned = false;
-      void this.#send();
+      const sent = this.#send().finally(() => this.#sending.delete(sent));
+      this.#sending.add(sent);
     });
+  }
+
+  /** Resolves once all that was written until now is in the lane; false where that failed. */
+  async #published(): Promise<boolean> {
+    if (this.#planned) await new Promise((resolve) => setImmediate(resolve));
+    await Promise.all(this.#sending);
+    return ![...this.#outgoing.values()].some(({ unsent }) => unsent.length > 0);
   }
 
   /** Publishes what has changed since the last time. */

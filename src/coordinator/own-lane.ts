@@ -1,7 +1,8 @@
 /** What this node has written in the causal lane, in this life and in earlier ones, as far as it is delivered here. */
 import type { OrderedEvent } from '../contracts/index.js';
+import { CoordinatorError } from '../errors/index.js';
 import { type CausalContext, CausalDeliveries, type CausalDelivery, CausalPlace, DEGRADED, PLACED } from '../events/index.js';
-import { CAUSAL_GROUP, type Core, causalActor, causalStatus, FilterHandle, NativeCausalReader } from '../native/index.js';
+import { CAUSAL_GROUP, type Core, causalActor, causalOldest, causalStatus, FilterHandle, NativeCausalReader } from '../native/index.js';
 import type { Origins } from './origins.js';
 import { EVENTS_MAX } from './pulled-subscription.js';
 
@@ -25,12 +26,13 @@ const READ_BYTES = 1024 * 1024;
 
 export class OwnLane {
   readonly #ports: OwnLanePorts;
-  readonly #reader: NativeCausalReader;
+  #reader: NativeCausalReader;
   readonly #filter = new FilterHandle([DEGRADED, PLACED], [], []);
 
   constructor(ports: OwnLanePorts) {
     this.#ports = ports;
-    this.#reader = new NativeCausalReader(ports.core.handle, CausalPlace.first.encode());
+    const { handle } = ports.core;
+    this.#reader = new NativeCausalReader(handle, causalOldest(handle));
   }
 
   /** Whether everything was read that is delivered: the lane gives nothing before it knows which events stand in it twice. */
@@ -40,9 +42,23 @@ export class OwnLane {
 
   /** What was noted of lowered events, from where the last call has come to; null where there is no more now. */
   notes(): readonly LaneEvent[] | null {
-    const deliveries = new CausalDeliveries(this.#reader.read(READ_BYTES, EVENTS_MAX, this.#filter.number), this.#ports.context, CausalPlace.first);
+    const deliveries = new CausalDeliveries(this.#read(), this.#ports.context, CausalPlace.first);
     const own = Array.from(deliveries, laneEventOf).filter(({ event }) => event.origin === this.#ports.nodeId);
     return deliveries.moved > 0 ? own : null;
+  }
+
+  /** What has gone of the logs meanwhile is passed over. */
+  #read(): Buffer {
+    const read = () => this.#reader.read(READ_BYTES, EVENTS_MAX, this.#filter.number);
+    try {
+      return read();
+    } catch (thrown) {
+      if (!(thrown instanceof CoordinatorError) || thrown.code !== 'CURSOR_COMPACTED') throw thrown;
+      const { handle } = this.#ports.core;
+      const place = CausalPlace.read(this.#reader.place()).with(CausalPlace.read(causalOldest(handle)));
+      this.#reader = new NativeCausalReader(handle, place.encode());
+      return read();
+    }
   }
 
   /** Those of the events behind one in its entry that are wanted. */

@@ -1,5 +1,5 @@
 /** The causal lane of an open node, as the core has it. */
-import { addon, type CausalOrigin, type NativeLane } from './addon.js';
+import { addon, type CausalOrigin, type NativeLane, type NativeStates } from './addon.js';
 import { calling } from './errors.js';
 
 /** What the core calls the causal lane where it calls an ordered group by its number. */
@@ -40,6 +40,45 @@ export function causalActor(handle: number): string {
 /** Whether everything that a cursor's place names is delivered here. Throws `CURSOR_INVALID`. */
 export function causalReaches(handle: number, place: Uint8Array): boolean {
   return calling(() => addon().causalReaches(handle, place));
+}
+
+/** The place where what the origins' logs still have begins, as a cursor names it. */
+export function causalOldest(handle: number): Buffer {
+  return calling(() => addon().causalOldest(handle));
+}
+
+/** States for the application to take in, each once: those that the directory held. */
+export function takeCausalStates(handle: number): NativeStates | null {
+  return calling(() => addon().takeCausalStates(handle)) ?? null;
+}
+
+/** Whether newer states are to be kept, so that more of the logs can go. */
+export function causalWantsStates(handle: number): boolean {
+  return calling(() => addon().causalWantsStates(handle));
+}
+
+/** Whether some of the logs have gone that no states here cover. */
+export function causalLacksStates(handle: number): boolean {
+  return calling(() => addon().causalLacksStates(handle));
+}
+
+/** States on their way to the disk. */
+export class NativeStatesWriter {
+  readonly #states: InstanceType<ReturnType<typeof addon>['CausalStates']>;
+
+  /** `place`: what is in them for certain. */
+  constructor(place: Uint8Array) {
+    this.#states = calling(() => new (addon().CausalStates)(place));
+  }
+
+  add(name: Uint8Array, state: Uint8Array): void {
+    calling(() => this.#states.add(name, state));
+  }
+
+  /** Has them kept, and is empty then. */
+  keep(handle: number): void {
+    calling(() => this.#states.keep(handle));
+  }
 }
 
 export function causalStatus(handle: number): NativeLane {

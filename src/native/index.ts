@@ -1,6 +1,18 @@
 export type { NativeGroup, NativeStatus, OpenOptions } from './addon.js';
 export type { CausalOrigin } from './addon.js';
-export { CAUSAL_GROUP, causalActor, causalOrigins, causalReaches, causalStatus, NativeCausalReader } from './causal.js';
+export {
+  CAUSAL_GROUP,
+  causalActor,
+  causalLacksStates,
+  causalOldest,
+  causalOrigins,
+  causalReaches,
+  causalStatus,
+  causalWantsStates,
+  NativeCausalReader,
+  NativeStatesWriter,
+  takeCausalStates,
+} from './causal.js';
 export { CLOCK_RELATION, compareClocks, mergeClocks, NativeCrdt } from './crdt.js';
 export { Core, raftId, TAKEN } from './core.js';
 export { type ConsumerPlace, END, type End, EVENT_OUTCOME, type EventOutcome, type KeptEvent } from './ends.js';

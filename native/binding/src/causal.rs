@@ -76,6 +76,14 @@ pub fn causal_reaches(handle: u32, place: &[u8]) -> Result<bool> {
     Ok(place.is_within(&lane.origins, &lane.delivered))
 }
 
+/// The place where what the origins' logs still have begins, as a cursor names it.
+#[napi]
+pub fn causal_oldest(handle: u32) -> Result<Buffer> {
+    let node = registry::get(handle)?;
+    let lane = node.shared().lane.read();
+    Ok(Place::oldest(&lane.origins).encode().into())
+}
+
 /// Where one subscription to the causal lane stands.
 #[napi]
 pub struct CausalReader {

@@ -12,3 +12,4 @@ mod peer;
 mod recover;
 mod registry;
 mod snapshot;
+mod states;

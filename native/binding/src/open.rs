@@ -3,6 +3,7 @@
 use crate::registry::{self, coded};
 use napi::bindgen_prelude::{AsyncTask, BigInt, Buffer, Env, Result, Task};
 use napi_derive::napi;
+use vexfs_core::causal::tally::Retention;
 use vexfs_core::log::{LogError, LogOptions};
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::member::open::{CausalConfig, MemberConfig, OpenError as MemberError};
@@ -163,6 +164,8 @@ pub fn open_node(options: OpenOptions) -> Result<AsyncTask<OpenTask>> {
             gossip_ticks: ticks(options.gossip_interval_ms.into()) as u64,
             fetch_ticks: ticks(options.delivery_timeout_ms.into()) as u64,
             buffer_entries: options.causality_buffer as usize,
+            retention: Retention { events: limit(options.retain_events), bytes: limit(options.retain_bytes), age_ms: limit(options.retain_age_ms) },
+            has_states: true,
             ..CausalConfig::default()
         },
         log: LogOptions {

@@ -1,6 +1,6 @@
 //! The `data` of an ordered entry: one packed batch of submissions (docs/formats.md, "Ordered entry").
 
-use crate::bytes_le::u32_at;
+use crate::bytes_le::{u32_at, u64_at};
 use crate::event::{Malformed, Submission, SUBMISSION_HEADER_BYTES};
 use bytes::Bytes;
 
@@ -31,6 +31,18 @@ pub fn unpack(data: &Bytes) -> Result<Vec<Submission>, Malformed> {
 /// Opens an entry of an origin's log.
 pub fn unpack_causal(data: &Bytes) -> Result<Vec<Submission>, Malformed> {
     unpack_with(data, Submission::parse_causal)
+}
+
+/// How many events an entry has, and the stamp of its last; as far as it can be read.
+pub fn count(data: &[u8]) -> (u64, u64) {
+    let (mut at, mut events, mut hlc) = (ENTRY_HEADER_BYTES, 0, 0);
+    while at + SUBMISSION_HEADER_BYTES <= data.len() {
+        let (length, count) = (u32_at(data, at + 4) as usize, u64::from(u32_at(data, at + 12)));
+        events += count;
+        hlc = hlc.max(u64_at(data, at + 64).saturating_add(count.saturating_sub(1)));
+        at += length.max(SUBMISSION_HEADER_BYTES);
+    }
+    (events, hlc)
 }
 
 fn unpack_with(data: &Bytes, parse: impl Fn(Bytes) -> Result<Submission, Malformed>) -> Result<Vec<Submission>, Malformed> {

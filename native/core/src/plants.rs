@@ -69,6 +69,20 @@ pub enum CorePlant {
     NothingFollows,
     /// What did not come by itself is not asked for.
     NothingFetched,
+    /// What is on disk here goes as soon as retention lets it.
+    CutByTime,
+    /// What a majority holds goes.
+    CutByMajority,
+    /// What the others know of goes, whether or not they hold it.
+    CutByKnown,
+    /// A log is cut whether or not what is made of it is kept apart.
+    StatesIgnored,
+    /// States count as kept that never came to disk.
+    StatesUnwritten,
+    /// Readers pass over what was cut as if it had never been.
+    CutsPassedOver,
+    /// What a member has let go of is taken to be nothing.
+    CutsNotTaken,
 }
 
 #[cfg(feature = "plants")]

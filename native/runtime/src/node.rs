@@ -31,6 +31,7 @@ use vexfs_core::member::open::{self as member_open, MemberConfig};
 use vexfs_core::membership::Membership;
 use vexfs_core::peer::frame::FrameError;
 use vexfs_core::snapshot::keeper::{Job, Keeper};
+use vexfs_core::snapshot::states::States;
 
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -134,6 +135,8 @@ impl Node {
             actor: Arc::from(""),
         };
         let shared = Arc::new(Shared::new(Outbox::new(peers, config.peer_bytes_max), groups, lane, table));
+        *shared.lane_states.found.lock() = member.take_states();
+        shared.lane_states.lacking.store(member.lane().lacks_states(), Ordering::Relaxed);
         // Bounded by what fills them: requests by the bytes that may wait, frames by what peers may have in flight,
         // writes and jobs by both.
         let inputs: Queue<Input> = Queue::default();
@@ -256,6 +259,11 @@ impl Node {
                 read => return read,
             }
         }
+    }
+
+    /// Has states kept that the application has made of the causal lane.
+    pub fn keep_states(&self, states: States) -> Result<(), NotTaken> {
+        self.send(Input::KeepStates(Arc::new(states)))
     }
 
     /// Whether there is a group of that number, in which this member has its say.

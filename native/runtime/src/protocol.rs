@@ -122,6 +122,7 @@ impl<R: EntryReader> Protocol<R> {
                     }
                 }
             }
+            Input::KeepStates(states) => self.member.touch_lane().keep_states(states),
             Input::Unreadable { group, index } => {
                 self.member.unreadable(group, index);
             }
@@ -272,6 +273,9 @@ impl<R: EntryReader> Protocol<R> {
 
     /// What the causal lane has come to, for its readers and those who have published.
     fn tell_lane(&mut self, effects: &mut Effects) {
+        if let Some(states) = self.member.take_states() {
+            *self.shared.lane_states.found.lock() = Some(states);
+        }
         let (origins, delivered) = self.member.take_lane_news();
         let grown = delivered.is_some();
         if grown || origins.is_some() {
@@ -285,6 +289,8 @@ impl<R: EntryReader> Protocol<R> {
             }
         }
         let lane = self.member.lane();
+        self.shared.lane_states.wanted.store(lane.wants_states(), Ordering::Relaxed);
+        self.shared.lane_states.lacking.store(lane.lacks_states(), Ordering::Relaxed);
         if self.lane_told.elapsed() >= LANE_STATUS_EVERY {
             self.lane_told = Instant::now();
             *self.shared.lane_status.lock() = lane.status();

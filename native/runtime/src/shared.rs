@@ -19,6 +19,7 @@ use vexfs_core::ordered::store::EntryReader;
 use vexfs_core::ordered::Group;
 use vexfs_core::peer::frame::Frame;
 use vexfs_core::snapshot::keeper::Done;
+use vexfs_core::snapshot::states::States;
 
 /// What reaches the protocol thread.
 pub enum Input {
@@ -32,6 +33,8 @@ pub enum Input {
     TakeSnapshot { request: u32, group: GroupId },
     Transfer { group: GroupId, to: MemberId },
     HandOver,
+    /// States of the causal lane, to be kept.
+    KeepStates(Arc<States>),
     /// A reader of the journal has met damage.
     Unreadable { group: GroupId, index: Index },
     Frames { from: MemberId, frames: Vec<Frame> },
@@ -80,6 +83,17 @@ pub struct LaneShared {
     pub actor: Arc<str>,
 }
 
+/// States that the application makes of the causal lane (see `vexfs_core::snapshot::states`).
+#[derive(Default)]
+pub struct LaneStates {
+    /// For the application to take in.
+    pub found: Mutex<Option<Arc<States>>>,
+    /// Newer ones are to be kept.
+    pub wanted: AtomicBool,
+    /// Some of the logs have gone that no states here cover.
+    pub lacking: AtomicBool,
+}
+
 /// What both sides of the doors see.
 pub struct Shared {
     /// Ends of requests, for the application's thread.
@@ -90,6 +104,7 @@ pub struct Shared {
     pub groups: BTreeMap<GroupId, GroupShared>,
     pub lane: RwLock<LaneShared>,
     pub lane_status: Mutex<LaneStatus>,
+    pub lane_states: LaneStates,
     /// The members as agreed on, as of what is applied here.
     pub table: Mutex<Membership>,
     /// Somebody waits for the journals to grow.
@@ -117,6 +132,7 @@ impl Shared {
             groups,
             lane: RwLock::new(lane),
             lane_status: Mutex::default(),
+            lane_states: LaneStates::default(),
             table: Mutex::new(table),
             watched: AtomicBool::new(false),
             lane_watched: AtomicBool::new(false),

@@ -111,7 +111,7 @@ fn counters(list: &[(Actor, u64)]) -> String {
 fn entries(body: &Bytes) -> String {
     match Entries::decode(body) {
         Ok(entries) => {
-            let (last, answer) = (entries.first + entries.list.len() as u64 - 1, if entries.answer { ", an answer" } else { "" });
+            let (last, answer) = (entries.first + entries.list.len() as u64 - 1, if entries.cut { ", an answer: what was asked for is cut" } else if entries.answer { ", an answer" } else { "" });
             format!("Entries {} to {last} of {}{answer}", entries.first, actor(entries.actor))
         }
         Err(error) => error.to_string(),
@@ -144,7 +144,8 @@ fn standing(body: &Bytes, head: usize) -> String {
 }
 
 /// Frames that are told by their size alone.
-static OTHER_KINDS: [(FrameKind, &str); 14] = [
+static OTHER_KINDS: [(FrameKind, &str); 15] = [
+    (FrameKind::StatesQuery, "StatesQuery"),
     (FrameKind::OriginQuery, "OriginQuery"),
     (FrameKind::SnapshotOffer, "SnapshotOffer"),
     (FrameKind::SnapshotPull, "SnapshotPull"),

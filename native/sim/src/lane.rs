@@ -63,6 +63,10 @@ pub struct LaneHistory {
     places: BTreeMap<EventId, Vec<Dot>>,
     /// Entries that were on a disk, and then on none, before anybody else could have known of them.
     pub forgotten: Vec<Dot>,
+    /// What states were made of: a sum of each entry.
+    pub taken_in: BTreeMap<(Actor, u64), u64>,
+    /// Up to where somebody has cut an origin's log that all members had.
+    pub cuts: Past,
 }
 
 impl LaneHistory {

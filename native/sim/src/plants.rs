@@ -76,6 +76,13 @@ pub enum Plant {
     IdsForgotten,
     WrittenAgain,
     DoubledGiven,
+    CutByTime,
+    CutByMajority,
+    CutByKnown,
+    CutsPassedOver,
+    CutsNotTaken,
+    StatesIgnored,
+    StatesUnwritten,
 }
 
 use Plant::*;
@@ -158,6 +165,13 @@ pub static PLANTS: &[PlantRow] = &[
     row(IdsForgotten, "ids-forgotten", "the ids of what the causal lane holds are forgotten at a start", &["ids_are_written_once", "events_come_once"]),
     row(WrittenAgain, "written-again", "what the causal lane has is written again when it is published again", &["ids_are_written_once"]),
     row(DoubledGiven, "doubled-given", "readers get an event wherever it stands in the causal lane", &["events_come_once"]),
+    row(CutByTime, "cut-by-time", "an origin's log is cut where it is as old as retention says, whoever lacks it", &["cut_is_held_by_all"]),
+    row(CutByMajority, "cut-by-majority", "an origin's log is cut up to what a majority holds", &["cut_is_held_by_all"]),
+    row(CutByKnown, "cut-by-known", "an origin's log is cut up to what the others know of, whether or not they hold it", &["cut_is_held_by_all"]),
+    row(CutsPassedOver, "cuts-passed-over", "readers go on behind what was cut, and are not told", &["events_come_once"]),
+    row(CutsNotTaken, "cuts-not-taken", "a member that is told that what it lacks was cut asks on for it", &["origins_converge"]),
+    row(StatesIgnored, "states-ignored", "an origin's log is cut whether or not the states that are made of it cover it", &["states_are_whole"]),
+    row(StatesUnwritten, "states-unwritten", "states count as kept that never came to disk", &["states_are_whole"]),
 ];
 
 /// Operations of a repair that forgets what follows.
@@ -192,7 +206,7 @@ impl Plant {
 
     /// Whether members must come and go for it to show.
     pub fn needs_changes(self) -> bool {
-        matches!(self, SingleStep)
+        matches!(self, SingleStep | CutsNotTaken)
     }
 
     /// Whether there must be several groups for it to show.
@@ -206,7 +220,17 @@ impl Plant {
             self,
             OriginGoesOn | EarlierLivesHeard | OriginSendsEarly | OriginAcksEarly | DeliveredBeforeDisk | DeliveredOutOfOrder | NothingFollows | NothingFetched
                 | IdsForgotten | WrittenAgain | DoubledGiven
-        )
+        ) || self.cuts()
+    }
+
+    /// Whether something must be cut for it to show.
+    pub fn cuts(self) -> bool {
+        matches!(self, CutByTime | CutByMajority | CutByKnown | CutsPassedOver | CutsNotTaken) || self.has_states()
+    }
+
+    /// Whether states must be made of the logs for it to show.
+    pub fn has_states(self) -> bool {
+        matches!(self, StatesIgnored | StatesUnwritten)
     }
 
     /// One member applies something else than the others.
@@ -255,6 +279,13 @@ impl Plant {
             IdsForgotten => CorePlant::IdsForgotten,
             WrittenAgain => CorePlant::WrittenAgain,
             DoubledGiven => CorePlant::DoubledGiven,
+            CutByTime => CorePlant::CutByTime,
+            CutByMajority => CorePlant::CutByMajority,
+            CutByKnown => CorePlant::CutByKnown,
+            CutsPassedOver => CorePlant::CutsPassedOver,
+            CutsNotTaken => CorePlant::CutsNotTaken,
+            StatesIgnored => CorePlant::StatesIgnored,
+            StatesUnwritten => CorePlant::StatesUnwritten,
             _ => return None,
         })
     }

@@ -88,6 +88,7 @@ impl Run {
         }
         if self.world.history.violations.is_empty() {
             invariants::at_the_end(&mut self.world);
+            self.clients.judge(&mut self.world);
         }
     }
 
@@ -138,7 +139,7 @@ impl Run {
                 }
             }
             Event::Publisher { .. } | Event::Subscriber { .. } | Event::Consumer { .. } | Event::Operator
-            | Event::LanePublisher { .. } | Event::LaneReader { .. } => {
+            | Event::LanePublisher { .. } | Event::LaneReader { .. } | Event::StateKeeper { .. } => {
                 self.clients.act(world, event);
             }
             Event::Look => self.look(),

@@ -6,6 +6,7 @@ use crate::member::TICK_US;
 use crate::plants::Plant;
 use crate::random::Random;
 use std::collections::BTreeSet;
+use vexfs_core::causal::tally::Retention;
 use vexfs_core::ids::GroupId;
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
@@ -112,6 +113,10 @@ pub struct Setup {
     /// Publishers, and as many readers, of the causal lane.
     pub causal: usize,
     pub causal_pace_us: u64,
+    /// What the origins' logs keep.
+    pub lane_retention: Retention,
+    /// States are made of those logs at every member.
+    pub has_states: bool,
     /// Of a process that ends, what it had sent of the causal lane may arrive yet.
     pub lingers: bool,
     /// Groups 0 up to, not including, this many share each member's log.
@@ -199,6 +204,9 @@ impl Setup {
             Some(_) => (0, drawn_pace_us),
             None => (drawn_causal, drawn_pace_us),
         };
+        let mut cuts = Random::stream(seed, "lane cuts", 0);
+        let retained = cuts.pick(&[None, Some(0), Some(20), Some(100)]);
+        let retained = if changes.plant.is_some_and(Plant::cuts) { Some(0) } else { retained };
         let mut faults = draw(seed, members, until_us, mean_us, &only);
         if let Some(keep) = &changes.keep {
             faults.retain(|fault| keep.contains(&fault.number));
@@ -213,6 +221,8 @@ impl Setup {
             causal: changes.causal.unwrap_or(causal),
             causal_pace_us,
             lingers: lane.chance(250) || late,
+            has_states: cuts.chance(500) || changes.plant.is_some_and(Plant::has_states),
+            lane_retention: Retention { events: retained, ..Retention::default() },
             groups,
             quiet_from_us: if held { 3_000_000 } else { Random::stream(seed, "quiet", 0).pick(&[3_000_000, u64::MAX, u64::MAX]) },
             pace_us: if reads { 15_000 } else { random.pick(&[60_000, 250_000, 600_000, 2_000_000]) },

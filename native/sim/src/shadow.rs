@@ -43,12 +43,19 @@ impl Shadow {
     /// Takes a batch.
     pub fn apply(&mut self, ops: &[Op]) {
         (0..).map(GroupId).zip(&mut self.groups).for_each(|(group, shadow)| shadow.apply(group, ops));
-        self.origins.values_mut().for_each(|origin| origin.kept = origin.prints.len());
+        self.origins.values_mut().for_each(|origin| (origin.kept, origin.first_kept) = (origin.prints.len(), origin.first()));
         self.emptied.clear();
         for op in ops.iter().filter(|op| is_origin(op.group())) {
             match op {
                 Op::Entries { group, entries } | Op::Repair { group, entries } => self.origins.entry(*group).or_default().take(entries),
+                Op::Truncate { group, from } if from.0 > 1 => {
+                    let Some(origin) = self.origins.get_mut(group) else { continue };
+                    self.emptied.insert(*group, origin.clone());
+                    origin.prints.truncate(from.0 as usize - 1);
+                    origin.unnamed = true;
+                }
                 Op::Truncate { group, .. } => self.emptied.extend(self.origins.remove_entry(group)),
+                Op::Mark { group, mark } => self.origins.entry(*group).or_default().begin(mark.first.0),
                 _ => {}
             }
         }
@@ -78,7 +85,9 @@ impl Shadow {
             let fits = found.last_index.0 == here && (holed || !lost) || holed && recovery.unsettled && found.last_index.0 <= here;
             let again = self.emptied_ever.get(&group).is_some_and(|origin| found.last_index.0 <= origin.last());
             let fits = fits || holed && here == 0 && again;
-            (!fits || found.first_index > Index(1)).then_some((group, here, found.last_index.0))
+            let first = self.origins.get(&group).map_or(1, OriginShadow::first);
+            let begins = found.first_index.0 == first || (holed || again) && found.first_index.0 <= first;
+            (!fits || !begins).then_some((group, here, found.last_index.0))
         })
     }
 
@@ -88,8 +97,10 @@ impl Shadow {
             self.origins.entry(*group).or_insert_with(|| origin.clone());
         }
         for (group, origin) in &mut self.origins {
-            origin.prints.truncate(found_of(recovery, *group).last_index.0 as usize);
-            origin.kept = origin.kept.min(origin.prints.len());
+            let found = found_of(recovery, *group);
+            origin.prints.truncate(found.last_index.0 as usize);
+            origin.first = found.first_index.0;
+            (origin.kept, origin.first_kept) = (origin.kept.min(origin.prints.len()), origin.first_kept.min(origin.first()));
         }
         self.origins.retain(|_, origin| !origin.prints.is_empty());
     }
@@ -98,7 +109,10 @@ impl Shadow {
     pub fn undone(&self) -> Option<Shadow> {
         let groups: Option<Vec<GroupShadow>> = self.groups.iter().map(GroupShadow::undone).collect();
         let mut origins = self.origins.clone();
-        origins.values_mut().for_each(|origin| origin.prints.truncate(origin.kept));
+        origins.values_mut().for_each(|origin| {
+            origin.prints.truncate(origin.kept);
+            origin.first = origin.first_kept;
+        });
         origins.retain(|_, origin| !origin.prints.is_empty());
         origins.extend(self.emptied.clone());
         groups.map(|groups| Shadow { groups, origins, emptied: BTreeMap::new(), emptied_ever: self.emptied_ever.clone() })
@@ -132,7 +146,7 @@ impl Shadow {
     }
 }
 
-/// An origin's log as a member has it: nothing is cut from it but all of one that cannot be read.
+/// An origin's log as a member has it. What was cut from its front is remembered; what never was here is 0.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OriginShadow {
     pub actor: Actor,
@@ -142,8 +156,11 @@ pub struct OriginShadow {
     pub holes: BTreeSet<u64>,
     /// Nothing of it could be read at the last start.
     pub unnamed: bool,
-    /// Entries before the last batch.
+    /// First entry that it still has; 0 stands for the first of all.
+    first: u64,
+    /// Entries before the last batch, and the first of them.
     kept: usize,
+    first_kept: u64,
 }
 
 impl OriginShadow {
@@ -160,6 +177,18 @@ impl OriginShadow {
         }
     }
 
+    fn begin(&mut self, first: u64) {
+        self.first = first;
+        if self.last() < first - 1 {
+            self.prints.resize(first as usize - 1, 0);
+        }
+        self.holes.retain(|counter| *counter >= first);
+    }
+
+    pub fn first(&self) -> u64 {
+        self.first.max(1)
+    }
+
     pub fn last(&self) -> u64 {
         self.prints.len() as u64
     }
@@ -167,17 +196,22 @@ impl OriginShadow {
     /// The entry that is there, unless damage has taken it.
     pub fn print(&self, counter: u64) -> Option<u64> {
         let print = self.prints.get(counter.checked_sub(1)? as usize);
-        print.copied().filter(|_| !self.holes.contains(&counter))
+        print.copied().filter(|_| counter >= self.first() && !self.holes.contains(&counter))
+    }
+
+    /// The entry that is there, or was until the log was cut.
+    pub fn had_print(&self, counter: u64) -> Option<u64> {
+        self.written_print(counter).filter(|_| !self.holes.contains(&counter))
     }
 
     /// The entry that was written there, whatever became of it.
     pub fn written_print(&self, counter: u64) -> Option<u64> {
-        self.prints.get(counter.checked_sub(1)? as usize).copied()
+        self.prints.get(counter.checked_sub(1)? as usize).copied().filter(|print| *print != 0)
     }
 
     /// As it was written, whatever became of it.
     pub fn written(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        (1..).zip(self.prints.iter().copied())
+        (1..).zip(self.prints.iter().copied()).filter(|(_, print)| *print != 0)
     }
 }
 

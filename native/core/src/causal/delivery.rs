@@ -78,7 +78,7 @@ impl<R: EntryReader> Lane<R> {
 
     /// What entries `first..=last` follow, at least one and as many as one page holds. Errors: the entry that cannot be
     /// read.
-    fn heads(&self, id: OriginId, first: u64, last: u64) -> Result<Vec<Head>, u64> {
+    pub(super) fn heads(&self, id: OriginId, first: u64, last: u64) -> Result<Vec<Head>, u64> {
         let origin = &self.origins[id.at()];
         let entries = self.readable(origin.group, first, last, PAGE_BYTES).ok_or(first)?;
         entries.iter().map(|entry| head_of(entry, origin.actor).ok_or(entry.index.0)).collect()

@@ -101,7 +101,7 @@ impl<R: EntryReader> Lane<R> {
             peer.sent = Some(last);
             let frame = built.get_or_insert_with(|| {
                 frame::build(FrameKind::Entries, FIRST_ORIGIN, bytes, |out| {
-                    Entries::encode(life, actor, false, Index(first), ready.iter().map(|(_, data, context)| (data, context)), out);
+                    Entries::encode(life, actor, 0, Index(first), ready.iter().map(|(_, data, context)| (data, context)), out);
                 })
             });
             self.frames.push((*member, Channel::Bulk, frame.clone()));
@@ -149,7 +149,12 @@ impl<R: EntryReader> Lane<R> {
         if under_way >= PULLS_MAX || self.writing_bytes + self.writing.bytes >= ASK_BYTES_MAX {
             return;
         }
-        let having: Vec<MemberId> = self.peers.iter().filter(|(_, peer)| peer.up && peer.holds.get(id) >= first).map(|(id, _)| *id).collect();
+        let holding = || self.peers.iter().filter(|(_, peer)| peer.up && peer.holds.get(id) >= first);
+        let mut having: Vec<MemberId> = holding().filter(|(_, peer)| peer.can_give(id, first)).map(|(id, _)| *id).collect();
+        if having.is_empty() {
+            // Whoever has let go of it says so.
+            having = holding().map(|(id, _)| *id).collect();
+        }
         if having.is_empty() {
             return;
         }

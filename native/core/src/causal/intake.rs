@@ -1,6 +1,7 @@
 //! What is published here: taken, written as entries of the own log, answered once it is on disk and delivered.
 
 use super::actor::{Clock, OriginId};
+use super::cut::sum_of;
 use super::head::Head;
 use super::ids::{Admitted, Dot};
 use super::{pop_if, Lane, WHOLE_EVERY};
@@ -168,6 +169,7 @@ impl<R: EntryReader> Lane<R> {
             origin.waiting.push_back(follows);
         }
         let group = origin.group;
+        origin.tally.append(counter, sum_of(&data, &context));
         self.writing.bytes += data.len() + context.len() + 64;
         match self.writing.ends.last_mut() {
             Some((last, end)) if *last == id => *end = counter,

@@ -11,6 +11,9 @@ use bytes::Bytes;
 pub const ENTRIES_BYTES: usize = 1024 * 1024;
 /// Entries after which an answer ends.
 pub const ENTRIES_MAX: usize = 4_096;
+/// Flags of entries: they answer a `Pull`; and what is in front of them, which was asked for, was cut.
+pub const ANSWER: u32 = 1;
+pub const CUT: u32 = 2;
 /// Actors in one message at most.
 const ACTORS_MAX: usize = 65_536;
 
@@ -21,16 +24,18 @@ pub struct Entries {
     pub actor: Actor,
     /// They answer a `Pull`, of which nothing more comes.
     pub answer: bool,
+    /// What was asked for is not in the sender's log any more, which begins with the first.
+    pub cut: bool,
     pub first: u64,
     /// Data and context.
     pub list: Vec<(Bytes, Bytes)>,
 }
 
 impl Entries {
-    pub fn encode<'a>(life: u64, actor: Actor, answer: bool, first: Index, list: impl Iterator<Item = (&'a Bytes, &'a Bytes)>, out: &mut Vec<u8>) {
+    pub fn encode<'a>(life: u64, actor: Actor, flags: u32, first: Index, list: impl Iterator<Item = (&'a Bytes, &'a Bytes)>, out: &mut Vec<u8>) {
         out.extend_from_slice(&life.to_le_bytes());
         actor.put(out);
-        out.extend_from_slice(&u32::from(answer).to_le_bytes());
+        out.extend_from_slice(&flags.to_le_bytes());
         out.extend_from_slice(&first.0.to_le_bytes());
         for (data, context) in list {
             out.extend_from_slice(&(data.len() as u32).to_le_bytes());
@@ -43,7 +48,7 @@ impl Entries {
     pub fn decode(body: &Bytes) -> Result<Self, Malformed> {
         let mut fields = Unpack::new(body);
         let (life, actor, flags, first) = (fields.u64()?, take_actor(&mut fields)?, fields.u32()?, fields.u64()?);
-        if flags > 1 || first == 0 {
+        if ![0, ANSWER, ANSWER | CUT].contains(&flags) || first == 0 {
             return Err(Malformed { at: 20, what: "entries with unknown flags, or before the first" });
         }
         let mut list = Vec::new();
@@ -57,7 +62,7 @@ impl Entries {
         if first.checked_add(list.len() as u64).is_none() {
             return Err(Malformed { at: 24, what: "counters beyond the last" });
         }
-        Ok(Self { life, actor, answer: flags == 1, first, list })
+        Ok(Self { life, actor, answer: flags & ANSWER != 0, cut: flags & CUT != 0, first, list })
     }
 }
 
@@ -133,6 +138,21 @@ impl KnownOf {
     pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
         let mut fields = Unpack::new(body);
         Ok(Self { life: fields.u64()?, table: Index(fields.u64()?), list: take_counters(&mut fields)? })
+    }
+}
+
+/// What has gone of origins' logs that the sender's states do not cover.
+pub struct Needed {
+    pub list: Vec<(Actor, u64)>,
+}
+
+impl Needed {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        put_counters(&self.list, out);
+    }
+
+    pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
+        Ok(Self { list: take_counters(&mut Unpack::new(body))? })
     }
 }
 

@@ -6,10 +6,11 @@
 //! is delivered, so that nothing that was delivered is ever taken back. Everything that a member has delivered happened
 //! before what it writes next; an entry names what of that is new since the entry before it.
 //!
-//! Inputs and effects are as those of `ordered::Group`. Left out: which entries can go (rule R11).
+//! Inputs and effects are as those of `ordered::Group`.
 
 pub mod actor;
 mod continuity;
+mod cut;
 mod delivery;
 mod gossip;
 pub mod head;
@@ -21,6 +22,9 @@ mod origin;
 mod peer;
 pub mod reader;
 mod receive;
+mod stability;
+mod states;
+pub mod tally;
 
 use crate::clock::Ranges;
 use crate::ids::{GroupId, Index, MemberId};
@@ -34,7 +38,10 @@ use ids::Ids;
 use intake::{Intake, Unsent};
 use origin::Origin;
 use peer::Peer;
+use crate::snapshot::keeper::Job;
+use states::Kept;
 use std::collections::{BTreeMap, VecDeque};
+use tally::Retention;
 
 /// Groups of the log from here on are the origins' of the causal lane, numbered as they are met.
 pub const FIRST_ORIGIN: GroupId = GroupId(1 << 31);
@@ -42,8 +49,8 @@ pub const FIRST_ORIGIN: GroupId = GroupId(1 << 31);
 /// Origins that a member keeps a log of.
 pub const ORIGINS_MAX: usize = 4_096;
 
-/// Entries after which one names all that it follows.
-const WHOLE_EVERY: u64 = 64;
+/// Entries after which one names all that it follows. The simulator's histories are short.
+const WHOLE_EVERY: u64 = if cfg!(feature = "plants") { 8 } else { 64 };
 
 pub fn is_origin(group: GroupId) -> bool {
     group >= FIRST_ORIGIN
@@ -69,6 +76,10 @@ pub struct LaneConfig {
     pub buffer_entries: usize,
     /// Last events whose ids are known.
     pub window_events: usize,
+    /// What the origins' logs keep.
+    pub retention: Retention,
+    /// States are made of the logs: nothing goes that those do not cover which are kept (`Lane::keep_states`).
+    pub has_states: bool,
 }
 
 /// Takes the first of a queue if it is as wanted.
@@ -84,6 +95,14 @@ struct Writing {
     ends: Vec<(OriginId, u64)>,
     /// Lost entries that it brings back.
     repairs: Vec<(OriginId, u64)>,
+    /// Logs that begin behind these from then on, though they had not all of it.
+    begun: Vec<(OriginId, u64)>,
+}
+
+impl Writing {
+    fn new(number: u64) -> Self {
+        Self { number, bytes: 0, ends: Vec::new(), repairs: Vec::new(), begun: Vec::new() }
+    }
 }
 
 pub struct Lane<R> {
@@ -115,6 +134,11 @@ pub struct Lane<R> {
     writes: VecDeque<Writing>,
     /// Of all writes that are not on disk.
     writing_bytes: usize,
+    /// States that are made of the logs; `None` where none are.
+    states: Option<Kept>,
+    jobs: Vec<Job>,
+    /// What came before what was taken for delivered, until it is delivered.
+    bases: Vec<Vec<(OriginId, u64)>>,
     delivered: Clock,
     delivered_moved: bool,
     /// Origins have been met since the readers were told.
@@ -151,6 +175,8 @@ impl<R: EntryReader> Lane<R> {
         self.tick_gossip();
         if self.ids.is_complete() {
             self.tick_pulls();
+            self.tick_cuts();
+            self.tick_states();
         }
     }
 
@@ -196,6 +222,9 @@ impl<R: EntryReader> Lane<R> {
                 let origin = &mut self.origins[origin.at()];
                 origin.written = origin.written.max(last);
             }
+            for (origin, last) in done.begun {
+                self.begun(origin, last);
+            }
             for (origin, counter) in done.repairs {
                 let origin = &mut self.origins[origin.at()];
                 let mended = Ranges::of(counter, counter);
@@ -212,6 +241,7 @@ impl<R: EntryReader> Lane<R> {
         self.answer(now_us, effects);
         self.push();
         effects.frames.append(&mut self.frames);
+        effects.jobs.append(&mut self.jobs);
         // What others have written goes to disk once a tick, or along with what somebody here waits for: each sync takes
         // as long as the one before, however little it brings.
         let due = self.urgent || self.writes.is_empty() && self.ticks > self.wrote_at;
@@ -219,7 +249,7 @@ impl<R: EntryReader> Lane<R> {
             (self.urgent, self.wrote_at) = (false, self.ticks);
             let ops = std::mem::take(&mut self.ops);
             let number = self.writing.number;
-            let next = Writing { number: number + 1, bytes: 0, ends: Vec::new(), repairs: Vec::new() };
+            let next = Writing::new(number + 1);
             self.writing_bytes += self.writing.bytes;
             self.writes.push_back(std::mem::replace(&mut self.writing, next));
             effects.writes.push(Write { group: FIRST_ORIGIN, number, ops, purpose: Purpose::Usual });
@@ -228,7 +258,7 @@ impl<R: EntryReader> Lane<R> {
 
     /// Settles who writes here, once that can be known.
     fn decide(&mut self) {
-        if self.me.is_some() || self.table.is_empty() {
+        if self.me.is_some() || self.table.is_empty() || !self.is_closed() {
             return;
         }
         let me = self.config.me;
@@ -296,6 +326,11 @@ impl<R: EntryReader> Lane<R> {
             false => self.table.get(actor.member).map_or_else(unknown, |member| member.name.clone()),
         };
         actor.name(&node_id)
+    }
+
+    /// Members as this lane knows of them.
+    pub fn table(&self) -> &Membership {
+        &self.table
     }
 
     /// A reader has met damage.

@@ -5,6 +5,8 @@ use super::head::Head;
 use super::ids::Ids;
 use super::intake::Intake;
 use super::origin::Origin;
+use super::states::Kept;
+use super::tally::Tally;
 use super::{is_origin, Lane, LaneConfig, Writing, FIRST_ORIGIN};
 use crate::clock::Ranges;
 use crate::ids::{GroupId, Index};
@@ -17,6 +19,7 @@ impl<R: EntryReader> Lane<R> {
     /// A lane over the origins that the log has.
     pub fn open(config: LaneConfig, recovery: &Recovery, reader: R) -> Self {
         let ids = Ids::new(config.window_events, config.life);
+        let states = config.has_states.then(Kept::default);
         let mut lane = Self {
             config,
             reader,
@@ -34,11 +37,14 @@ impl<R: EntryReader> Lane<R> {
             pushed_at: u64::MAX,
             peers: BTreeMap::new(),
             ops: Vec::new(),
-            writing: Writing { number: 1, bytes: 0, ends: Vec::new(), repairs: Vec::new() },
+            writing: Writing::new(1),
             urgent: false,
             wrote_at: 0,
             writes: VecDeque::new(),
             writing_bytes: 0,
+            states,
+            jobs: Vec::new(),
+            bases: Vec::new(),
             delivered: Default::default(),
             delivered_moved: true,
             origins_moved: true,
@@ -55,6 +61,7 @@ impl<R: EntryReader> Lane<R> {
             });
             lane.recover(*group, found, lost);
         }
+        lane.note_bases();
         lane.deliver_at_open();
         lane.begin_scan();
         lane
@@ -65,7 +72,7 @@ impl<R: EntryReader> Lane<R> {
         // Whose it is every entry says: the last one that can be read.
         let mut at = last;
         let mut named: Option<(Actor, u64)> = None;
-        while at >= first && at > 0 && named.is_none() {
+        while at >= first && named.is_none() {
             let read = self.reader.entries(group, Index(at), Index(at + 1), u64::MAX).ok();
             let entry = read.as_ref().and_then(|entries| entries.first());
             match entry.and_then(|entry| Some((entry, Head::decode(&entry.context).ok()?))) {
@@ -80,16 +87,17 @@ impl<R: EntryReader> Lane<R> {
                 }
             }
         }
-        if named.is_none() && last > 0 {
+        if named.is_none() && last >= first {
             // Nothing says whose it is: it goes, and what it had comes from the others, under another number. It may be this
             // member's own, and nobody else may have had it: its names are not given again.
             self.config.unsettled = true;
-            self.ops.push(Op::Truncate { group, from: Index(1) });
+            self.ops.push(Op::Truncate { group, from: Index(first) });
         }
         let Some((actor, hlc)) = named.filter(|(actor, _)| !self.by_actor.contains_key(actor)) else { return };
         self.hlc = self.hlc.max(hlc);
         let mut origin = Origin::new(actor, group);
         (origin.first, origin.last, origin.written, origin.known, origin.lost) = (first, last, last, last, lost);
+        origin.tally = Tally::new(last);
         self.add_origin(origin);
     }
 }

@@ -1,6 +1,7 @@
 //! One origin's log as a member has it: what is on disk, what damage took, what was delivered, what there is elsewhere.
 
 use super::actor::{Actor, OriginId};
+use super::tally::Tally;
 use crate::clock::Ranges;
 use crate::ids::{GroupId, MemberId};
 use std::collections::VecDeque;
@@ -36,6 +37,8 @@ pub struct Origin {
     /// Since which tick something is missing.
     pub missing_since: Option<u64>,
     pub pulling: Option<Pulling>,
+    /// What retention lets go of it.
+    pub tally: Tally,
 }
 
 impl Origin {
@@ -53,6 +56,7 @@ impl Origin {
             known: 0,
             missing_since: None,
             pulling: None,
+            tally: Tally::new(0),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is known of another member of the causal lane, and what it was told.
 
-use super::actor::Clock;
+use super::actor::{Clock, OriginId};
 
 #[derive(Default)]
 pub struct Peer {
@@ -8,6 +8,8 @@ pub struct Peer {
     pub up: bool,
     /// What it has said that it has on disk.
     pub holds: Clock,
+    /// Where its logs begin, as far as it has had to say: what is in front it can give nobody.
+    pub begins: Clock,
     /// What it was told of this member's disk; `None`: everything is to be told, since it may know nothing.
     pub told: Option<Clock>,
     /// The last own entry that was sent to it, with everything before; `None`: it asks for what it lacks.
@@ -17,4 +19,11 @@ pub struct Peer {
     pub life: Option<u64>,
     /// Tick at which it was last asked what it knows of this member.
     pub asked_at: Option<u64>,
+}
+
+impl Peer {
+    /// Whether it has an entry and has not said that it is gone.
+    pub fn can_give(&self, id: OriginId, counter: u64) -> bool {
+        self.holds.get(id) >= counter && self.begins.get(id) <= counter
+    }
 }

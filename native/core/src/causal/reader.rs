@@ -17,6 +17,7 @@ use crate::ids::{GroupId, Index};
 use crate::journal::pack_item;
 use crate::log::LogEntry;
 use crate::ordered::store::EntryReader;
+use crate::plants::{self, CorePlant};
 use std::collections::{BTreeMap, VecDeque};
 use thiserror::Error;
 
@@ -31,6 +32,10 @@ pub enum ReadError {
     Unreadable { group: GroupId, index: Index, name: String },
     #[error("entry {index} of {name} is no longer in its log, which begins at {first}")]
     Compacted { index: Index, first: Index, name: String },
+}
+
+fn compacted(origin: &OriginView, next: u64) -> ReadError {
+    ReadError::Compacted { index: Index(next), first: Index(origin.first), name: origin.name.clone() }
 }
 
 /// Entries from `first` on, at least one; `None` where that one cannot be read.
@@ -89,6 +94,12 @@ impl Place {
         // Parts are of the entries after those.
         let parts = self.parts.keys().all(|actor| reaches(actor, self.had.get(actor).map_or(1, |had| had + 1)));
         parts && self.had.iter().all(|(actor, counter)| *counter == 0 || reaches(actor, *counter))
+    }
+
+    /// The beginning of what the logs still have.
+    pub fn oldest(origins: &[OriginView]) -> Self {
+        let had = origins.iter().filter(|origin| origin.first > 1).map(|origin| (origin.actor, origin.first - 1)).collect();
+        Self { had, parts: BTreeMap::new() }
     }
 
     /// The end of what is delivered.
@@ -235,7 +246,11 @@ impl Reader {
             return Ok(());
         }
         if next < origin.first {
-            return Err(ReadError::Compacted { index: Index(next), first: Index(origin.first), name: origin.name.clone() });
+            if plants::is(CorePlant::CutsPassedOver) {
+                track.had = origin.first - 1;
+                return Ok(());
+            }
+            return Err(compacted(origin, next));
         }
         let unreadable = || ReadError::Unreadable { group: origin.group, index: Index(next), name: origin.name.clone() };
         let entries = page_of(log, origin.group, next, last).ok_or_else(unreadable)?;
@@ -336,7 +351,11 @@ impl Reader {
             (Some(clock), _) => clock.clone(),
             (None, false) => {
                 // Not from the beginning on: the entries since the last that named everything say it together.
-                let first = whole_before(track.had + 1).max(origin.first);
+                let first = whole_before(track.had + 1);
+                if first < origin.first {
+                    // It was read before the log was cut.
+                    return Err(compacted(origin, track.had + 1));
+                }
                 let (mut clock, mut next) = (Clock::default(), first);
                 while next <= track.had {
                     let unreadable = || ReadError::Unreadable { group: origin.group, index: Index(next), name: origin.name.clone() };

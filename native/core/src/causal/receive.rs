@@ -4,7 +4,7 @@ use super::actor::{Clock, OriginId};
 use super::gossip::TAKE_BYTES_MAX;
 use super::head::Head;
 use super::intake::{last_hlc, log_entry};
-use super::message::{Entries, Held, KnownOf, Pull, ENTRIES_BYTES, ENTRIES_MAX};
+use super::message::{Entries, Held, KnownOf, Needed, Pull, ANSWER, CUT, ENTRIES_BYTES, ENTRIES_MAX};
 use super::{Lane, FIRST_ORIGIN};
 use crate::bytes_le::u64_at;
 use crate::entry;
@@ -17,8 +17,8 @@ use crate::peer::frame::{self, Channel, Frame, FrameKind};
 use bytes::Bytes;
 
 /// An entry that any member can read.
-struct Checked {
-    follows: Vec<(OriginId, u64)>,
+pub(super) struct Checked {
+    pub follows: Vec<(OriginId, u64)>,
     submissions: Vec<Submission>,
 }
 
@@ -34,6 +34,8 @@ impl<R: EntryReader> Lane<R> {
             FrameKind::Pull => self.receive_pull(from, Pull::decode(&frame.body)?),
             FrameKind::OriginQuery if frame.body.len() == 8 => self.receive_query(from, u64_at(&frame.body, 0)),
             FrameKind::OriginAnswer => self.receive_known(from, KnownOf::decode(&frame.body)?),
+            FrameKind::StatesQuery => self.receive_states_query(from, Needed::decode(&frame.body)?),
+            FrameKind::SnapshotOffer | FrameKind::SnapshotPull | FrameKind::SnapshotPiece => self.receive_states(from, frame)?,
             _ => return Err(Malformed { at: 0, what: "not a message of the causal lane" }),
         }
         Ok(())
@@ -61,7 +63,7 @@ impl<R: EntryReader> Lane<R> {
             // It is asked for once it can be told whether it stands elsewhere, too.
             return;
         }
-        let mut taken = false;
+        let mut taken = entries.cut && self.jump(from, id, &entries);
         for (counter, (data, context)) in (entries.first..).zip(entries.list) {
             let origin = &self.origins[id.at()];
             let repairs = origin.lost.contains(counter) && !origin.mending.contains(counter);
@@ -94,7 +96,7 @@ impl<R: EntryReader> Lane<R> {
     }
 
     /// What an entry follows and holds, if it is one of that origin that any member can read.
-    fn check_entry(&mut self, id: OriginId, counter: u64, data: &Bytes, context: &Bytes) -> Option<Checked> {
+    pub(super) fn check_entry(&mut self, id: OriginId, counter: u64, data: &Bytes, context: &Bytes) -> Option<Checked> {
         let actor = self.origins[id.at()].actor;
         let head = Head::decode(context).ok().filter(|head| head.actor == actor)?;
         let itself = head.follows.iter().any(|(other, _)| *other == actor);
@@ -155,19 +157,21 @@ impl<R: EntryReader> Lane<R> {
 
     /// Answers with what is on disk, up to the first that is not.
     fn receive_pull(&mut self, from: MemberId, pull: Pull) {
-        let (life, actor) = (self.config.life, pull.actor);
+        let (life, actor, mut first) = (self.config.life, pull.actor, pull.first);
         let mut list = Vec::new();
         if let Some(id) = self.by_actor.get(&actor).copied() {
             let origin = &self.origins[id.at()];
-            let last = pull.last.min(origin.held()).min(pull.first.saturating_add(ENTRIES_MAX as u64 - 1));
+            // Of what was cut the answer is where the log begins, and goes on from there.
+            first = first.max(origin.first);
+            let last = pull.last.max(first).min(origin.held()).min(first.saturating_add(ENTRIES_MAX as u64 - 1));
             let group = origin.group;
-            if pull.first >= origin.first && pull.first <= last {
-                match self.readable(group, pull.first, last, ENTRIES_BYTES as u64) {
+            if first <= last {
+                match self.readable(group, first, last, ENTRIES_BYTES as u64) {
                     Some(entries) => list = entries.into_iter().map(|entry| (entry.data, entry.context)).collect(),
-                    None => self.unreadable(group, Index(pull.first)),
+                    None => self.unreadable(group, Index(first)),
                 }
             }
-            let end = pull.first + list.len() as u64 - u64::from(!list.is_empty());
+            let end = first + list.len() as u64 - u64::from(!list.is_empty());
             if Some(id) == self.me && !list.is_empty() {
                 // It has everything before, else it had asked for that.
                 let next = self.unsent.front().map_or(self.origins[id.at()].last, |(counter, ..)| counter - 1);
@@ -178,7 +182,8 @@ impl<R: EntryReader> Lane<R> {
         }
         let bytes = list.iter().map(|(data, context): &(Bytes, Bytes)| data.len() + context.len() + 8).sum();
         let frame = frame::build(FrameKind::Entries, FIRST_ORIGIN, bytes, |out| {
-            Entries::encode(life, actor, true, Index(pull.first), list.iter().map(|(data, context)| (data, context)), out);
+            let flags = if first > pull.first { ANSWER | CUT } else { ANSWER };
+            Entries::encode(life, actor, flags, Index(first), list.iter().map(|(data, context)| (data, context)), out);
         });
         self.frames.push((from, Channel::Bulk, frame));
     }
@@ -189,7 +194,7 @@ impl<R: EntryReader> Lane<R> {
         let peer = self.peers.entry(from).or_default();
         if peer.life.replace(life) != Some(life) {
             // It may have lost what it had.
-            (peer.told, peer.sent, peer.holds) = (None, None, Clock::default());
+            (peer.told, peer.sent, peer.holds, peer.begins) = (None, None, Clock::default(), Clock::default());
         }
         let of = self.origins.iter().filter(|origin| origin.actor.member == from);
         let list = of.map(|origin| (origin.actor, origin.last)).collect();

@@ -22,7 +22,9 @@ use crate::ordered::{Group, GroupError};
 use crate::peer::frame::Frame;
 use crate::plants::{self, CorePlant};
 use crate::snapshot::keeper::Done;
+use crate::snapshot::states::States;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The group that decides on membership.
 pub const FIRST_GROUP: GroupId = GroupId(0);
@@ -36,6 +38,8 @@ pub struct Member<R: EntryReader> {
     dirty: BTreeSet<GroupId>,
     /// What readers of a group have to learn with its next flush.
     moved: BTreeMap<GroupId, Moved>,
+    /// States of the causal lane as the directory held them, for whoever makes them.
+    states: Option<Arc<States>>,
     ticks: u64,
     /// When the log's mark of being unsettled may be asked away.
     unmark_at: u64,
@@ -49,10 +53,10 @@ struct Moved {
 }
 
 impl<R: EntryReader> Member<R> {
-    pub fn new(groups: impl IntoIterator<Item = (GroupId, Group<R>)>, lane: Lane<R>) -> Self {
+    pub fn new(groups: impl IntoIterator<Item = (GroupId, Group<R>)>, lane: Lane<R>, states: Option<Arc<States>>) -> Self {
         let groups: BTreeMap<_, _> = groups.into_iter().collect();
         let dirty = groups.keys().copied().chain([FIRST_ORIGIN]).collect();
-        Self { groups, lane, dirty, moved: BTreeMap::new(), ticks: 0, unmark_at: 0 }
+        Self { groups, lane, dirty, moved: BTreeMap::new(), states, ticks: 0, unmark_at: 0 }
     }
 
     pub fn group(&self, id: GroupId) -> Option<&Group<R>> {
@@ -77,6 +81,11 @@ impl<R: EntryReader> Member<R> {
     /// where it has changed.
     pub fn take_lane_news(&mut self) -> (Option<Vec<OriginView>>, Option<Clock>) {
         (self.lane.take_origins(), self.lane.take_delivered().cloned())
+    }
+
+    /// States of the causal lane to be taken in, each once: what the directory held, and what came of another member.
+    pub fn take_states(&mut self) -> Option<Arc<States>> {
+        self.states.take().or_else(|| self.lane.take_received())
     }
 
     /// A group to give an input to; it is to be flushed then.
@@ -248,6 +257,10 @@ impl<R: EntryReader> Member<R> {
 
     pub fn job_done(&mut self, done: Done, effects: &mut Effects) -> Result<(), GroupError> {
         let Some(id) = done.group() else { return Ok(()) };
+        if id == FIRST_ORIGIN {
+            self.touch_lane().job_done(done);
+            return Ok(());
+        }
         let Some(group) = self.touch(id) else { return Ok(()) };
         let done = group.job_done(done, effects);
         self.keep(id, effects);

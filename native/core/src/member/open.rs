@@ -7,6 +7,7 @@
 use super::{Member, FIRST_GROUP};
 use crate::entry;
 use crate::event::SubmissionKind;
+use crate::causal::tally::Retention;
 use crate::causal::{is_origin, Lane, LaneConfig};
 use crate::ids::{GroupId, Index, MemberId, Term};
 use crate::log::{
@@ -19,7 +20,8 @@ use crate::ordered::snapshots::SnapshotPolicy;
 use crate::ordered::{Group, GroupConfig, GroupError};
 use crate::plants::{self, CorePlant};
 use crate::snapshot::keeper::Keeper;
-use crate::snapshot::{SnapshotError, SnapshotMeta};
+use crate::snapshot::states::States;
+use crate::snapshot::{SnapshotError, SnapshotInfo, SnapshotMeta};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use thiserror::Error;
@@ -85,11 +87,13 @@ pub struct CausalConfig {
     pub gossip_ticks: u64,
     pub fetch_ticks: u64,
     pub buffer_entries: usize,
+    pub retention: Retention,
+    pub has_states: bool,
 }
 
 impl Default for CausalConfig {
     fn default() -> Self {
-        Self { continuity_ticks: 50, gossip_ticks: 2, fetch_ticks: 10, buffer_entries: 1_000 }
+        Self { continuity_ticks: 50, gossip_ticks: 2, fetch_ticks: 10, buffer_entries: 1_000, retention: Retention::default(), has_states: false }
     }
 }
 
@@ -236,7 +240,15 @@ pub fn start<D: Disk>(recovered: &Recovered<D>, config: &MemberConfig) -> Result
         group.damaged(&log_of, &lost);
         groups.push((id, group));
     }
-    Ok(Member::new(groups, Lane::open(lane_config(config, recovery), recovery, log.reader())))
+    let mut lane = Lane::open(lane_config(config, recovery), recovery, log.reader());
+    let mut states = None;
+    if config.causal.has_states {
+        // What cannot be read the others have: the lane says whether it is needed.
+        let found: Vec<(SnapshotInfo, States)> = keeper.load_states()?.into_iter().filter_map(Result::ok).collect();
+        lane.found_states(&found);
+        states = found.into_iter().next().map(|(_, states)| Arc::new(states));
+    }
+    Ok(Member::new(groups, lane, states))
 }
 
 fn lane_config(config: &MemberConfig, recovery: &Recovery) -> LaneConfig {
@@ -252,6 +264,8 @@ fn lane_config(config: &MemberConfig, recovery: &Recovery) -> LaneConfig {
         fetch_ticks: config.causal.fetch_ticks,
         buffer_entries: config.causal.buffer_entries,
         window_events: config.limits.window_events,
+        retention: config.causal.retention,
+        has_states: config.causal.has_states,
     }
 }
 

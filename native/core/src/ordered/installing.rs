@@ -4,7 +4,6 @@
 
 use super::effects::Effects;
 use super::receive::Refused;
-use super::snapshots::{key_of, put_key, PIECE_BYTES};
 use super::store::EntryReader;
 use super::Group;
 use crate::ids::{Index, MemberId};
@@ -13,30 +12,20 @@ use crate::machine::{Beginning, Machine};
 use crate::packed::Unpack;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
 use crate::snapshot::keeper::{Job, SnapshotKey};
+use crate::snapshot::transfer::{key_of, put_key, Next, Offer, Piece, Transfer};
 use crate::snapshot::{SnapshotInfo, SnapshotMeta};
 use bytes::Bytes;
 use raft::eraftpb::{Message, MessageType};
 use raft::StateRole;
 use std::sync::Arc;
 
-/// Bytes asked for and not yet stored at most: enough to keep a line busy, little enough to keep in memory.
-const PIECES_IN_FLIGHT: u64 = 4 * PIECE_BYTES as u64;
 /// Election timeouts without a piece after which it is asked for again, and after which a transfer is given up.
 const PULL_AGAIN_ELECTIONS: usize = 2;
 const GIVE_UP_ELECTIONS: usize = 100;
 
 /// A snapshot on its way here.
 pub(super) struct Incoming {
-    pub key: SnapshotKey,
-    pub bytes: u64,
-    pub from: MemberId,
-    /// Contiguously here, contiguously arrived, asked for: stored <= arrived <= asked.
-    pub stored: u64,
-    pub arrived: u64,
-    pub asked: u64,
-    pub idle_ticks: usize,
-    /// The job that finds out, or makes the machine, is under way.
-    pub busy: bool,
+    pub transfer: Transfer,
     /// Checked and on disk; Raft has to take it.
     pub ready: Option<(SnapshotInfo, Box<Machine>)>,
 }
@@ -58,8 +47,7 @@ struct Kept {
 impl<R: EntryReader> Group<R> {
     pub(super) fn receive_offer(&mut self, from: MemberId, frame: &Frame, effects: &mut Effects) -> Result<(), Refused> {
         let mut fields = Unpack::new(&frame.body);
-        let (term, bytes, digest) = (fields.u64()?, fields.u64()?, fields.u64()?);
-        let meta = SnapshotMeta::decode(&mut fields)?;
+        let Offer { term, info: SnapshotInfo { meta, bytes, digest } } = Offer::decode(&mut fields)?;
         fields.end()?;
         if meta.group != self.config.group || meta.cluster_id != self.config.cluster_id {
             return Err(Refused::WrongSnapshot { from, cluster: meta.cluster_id });
@@ -78,57 +66,39 @@ impl<R: EntryReader> Group<R> {
         }
         let key = SnapshotKey { group: meta.group, index: meta.index, digest };
         match &mut self.snapshots.incoming {
-            Some(incoming) if incoming.key == key => incoming.from = from,
+            Some(incoming) if incoming.transfer.key == key => incoming.transfer.from = from,
             _ => {
                 effects.jobs.push(Job::Find { key });
-                self.snapshots.incoming = Some(Incoming {
-                    key,
-                    bytes,
-                    from,
-                    stored: 0,
-                    arrived: 0,
-                    asked: 0,
-                    idle_ticks: 0,
-                    busy: true,
-                    ready: None,
-                });
+                self.snapshots.incoming = Some(Incoming { transfer: Transfer::new(key, bytes, from), ready: None });
             }
         }
         Ok(())
     }
 
     /// So much of the incoming file is in its place.
-    pub(super) fn pull_on(&mut self, key: &SnapshotKey, stored: u64, effects: &mut Effects) {
-        let Some(incoming) = self.snapshots.incoming.as_mut().filter(|incoming| incoming.key == *key) else { return };
-        if incoming.busy {
-            // What an earlier attempt left.
-            incoming.busy = false;
-            let stored = if stored > incoming.bytes { 0 } else { stored };
-            (incoming.stored, incoming.arrived, incoming.asked) = (stored, stored, stored);
-        } else {
-            incoming.stored = incoming.stored.max(stored);
-        }
-        if incoming.stored < incoming.bytes {
-            self.pull();
-        } else if !incoming.busy && incoming.ready.is_none() {
-            incoming.busy = true;
-            let machine_key = self.machine_key;
-            effects.jobs.push(Job::Restore { key: *key, machine_key });
+    pub(super) fn pull_on(&mut self, key: &SnapshotKey, bytes: u64, effects: &mut Effects) {
+        let Some(incoming) = self.snapshots.incoming.as_mut().filter(|incoming| incoming.transfer.key == *key) else { return };
+        match incoming.transfer.stored(bytes) {
+            Next::Ask => self.pull(),
+            Next::Restore if !incoming.transfer.busy && incoming.ready.is_none() => {
+                incoming.transfer.busy = true;
+                let machine_key = self.machine_key;
+                effects.jobs.push(Job::Restore { key: *key, machine_key });
+            }
+            Next::Restore => {}
         }
     }
 
     fn pull(&mut self) {
         let group = self.config.group;
-        let Some(incoming) = &mut self.snapshots.incoming else { return };
-        while incoming.asked < incoming.bytes && incoming.asked < incoming.stored + PIECES_IN_FLIGHT {
-            let length = u64::from(PIECE_BYTES).min(incoming.bytes - incoming.asked) as u32;
+        let Some(Incoming { transfer, .. }) = &mut self.snapshots.incoming else { return };
+        while let Some((offset, length)) = transfer.ask() {
             let frame = frame::build(FrameKind::SnapshotPull, group, 28, |out| {
-                put_key(out, &incoming.key);
-                out.extend_from_slice(&incoming.asked.to_le_bytes());
+                put_key(out, &transfer.key);
+                out.extend_from_slice(&offset.to_le_bytes());
                 out.extend_from_slice(&length.to_le_bytes());
             });
-            incoming.asked += u64::from(length);
-            self.outbox.push((incoming.from, Channel::Urgent, frame));
+            self.outbox.push((transfer.from, Channel::Urgent, frame));
         }
     }
 
@@ -137,17 +107,12 @@ impl<R: EntryReader> Group<R> {
         let key = key_of(self.config.group, &mut fields)?;
         let offset = fields.u64()?;
         let bytes: Bytes = frame.body.slice(fields.at()..);
-        let wanted = |incoming: &&mut Incoming| {
-            incoming.key == key && incoming.from == from && incoming.arrived == offset && incoming.ready.is_none()
-        };
-        let Some(incoming) = self.snapshots.incoming.as_mut().filter(wanted) else { return Ok(()) };
-        if bytes.is_empty() || offset + bytes.len() as u64 > incoming.bytes {
-            self.snapshots.incoming = None;
-            return Ok(());
+        let Some(incoming) = self.snapshots.incoming.as_mut().filter(|incoming| incoming.ready.is_none()) else { return Ok(()) };
+        match incoming.transfer.piece(from, &key, offset, bytes.len()) {
+            Piece::Wanted => effects.jobs.push(Job::Store { key, offset, bytes }),
+            Piece::Gone => self.snapshots.incoming = None,
+            Piece::Other => {}
         }
-        incoming.idle_ticks = 0;
-        incoming.arrived += bytes.len() as u64;
-        effects.jobs.push(Job::Store { key, offset, bytes });
         Ok(())
     }
 
@@ -247,15 +212,14 @@ impl<R: EntryReader> Group<R> {
     pub(super) fn tick_incoming(&mut self) {
         let election = self.config.election_ticks.1;
         let Some(incoming) = &mut self.snapshots.incoming else { return };
-        incoming.idle_ticks += 1;
+        incoming.transfer.idle_ticks += 1;
+        let idle_ticks = incoming.transfer.idle_ticks;
         if incoming.ready.is_some() {
             self.hand_to_raft();
-        } else if incoming.idle_ticks > GIVE_UP_ELECTIONS * election {
+        } else if idle_ticks > GIVE_UP_ELECTIONS * election {
             self.snapshots.incoming = None;
-        } else if incoming.idle_ticks % (PULL_AGAIN_ELECTIONS * election) == 0 && !incoming.busy {
-            // A piece, or the word for it, may be lost with a connection.
-            incoming.arrived = incoming.stored;
-            incoming.asked = incoming.stored;
+        } else if idle_ticks % (PULL_AGAIN_ELECTIONS * election) == 0 && !incoming.transfer.busy {
+            incoming.transfer.again();
             self.pull();
         }
     }

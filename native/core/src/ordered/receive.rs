@@ -117,7 +117,7 @@ impl<R: EntryReader> Group<R> {
                 self.settle_strong(now_us, effects);
                 Ok(())
             }
-            FrameKind::Entries | FrameKind::Held | FrameKind::Pull | FrameKind::OriginQuery | FrameKind::OriginAnswer => {
+            FrameKind::Entries | FrameKind::Held | FrameKind::Pull | FrameKind::OriginQuery | FrameKind::OriginAnswer | FrameKind::StatesQuery => {
                 Err(Refused::Lane { from, group: frame.group })
             }
             FrameKind::SnapshotOffer => self.receive_offer(from, &frame, effects),

@@ -7,20 +7,19 @@ use super::receive::Refused;
 use super::repair::hashes;
 use super::store::EntryReader;
 use super::{Group, GroupError};
-use crate::ids::{GroupId, Index, MemberId};
+use crate::ids::{Index, MemberId};
 use crate::log::{Op, SnapshotMark};
 use crate::machine::{Beginning, Machine};
 use crate::packed::Unpack;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
 use crate::plants::{self, CorePlant};
 use crate::snapshot::keeper::{Done, Job, SnapshotKey};
+use crate::snapshot::transfer::{key_of, put_key, Offer, PIECE_BYTES};
 use crate::snapshot::{SnapshotInfo, SnapshotMeta};
 use raft::eraftpb::Message;
 use raft::{SnapshotStatus, StateRole};
 use std::collections::BTreeMap;
 
-/// Bytes in one piece.
-pub(super) const PIECE_BYTES: u32 = 256 * 1024;
 /// Bytes of entries after which a snapshot is due whatever their number.
 const BYTES_DUE: u64 = 64 * 1024 * 1024;
 /// Election timeouts without a word after which the leader takes an offer for lost.
@@ -99,15 +98,6 @@ impl Snapshots {
     }
 }
 
-pub(super) fn put_key(out: &mut Vec<u8>, key: &SnapshotKey) {
-    out.extend_from_slice(&key.index.0.to_le_bytes());
-    out.extend_from_slice(&key.digest.to_le_bytes());
-}
-
-pub(super) fn key_of(group: GroupId, fields: &mut Unpack<'_>) -> Result<SnapshotKey, Refused> {
-    Ok(SnapshotKey { group, index: Index(fields.u64()?), digest: fields.u64()? })
-}
-
 impl<R: EntryReader> Group<R> {
     /// Has a snapshot taken of what is applied now; `Some`: there is one already, at this index.
     pub fn want_snapshot(&mut self) -> Option<Index> {
@@ -170,19 +160,19 @@ impl<R: EntryReader> Group<R> {
             Done::Piece { to, key, offset, bytes } => self.send_piece(to, &key, offset, bytes),
             Done::Found { key, bytes } => self.pull_on(&key, bytes, effects),
             Done::Restored { info, machine } => {
-                if let Some(incoming) = self.snapshots.incoming.as_mut().filter(|incoming| incoming.key == info.key()) {
-                    incoming.busy = false;
+                if let Some(incoming) = self.snapshots.incoming.as_mut().filter(|incoming| incoming.transfer.key == info.key()) {
+                    incoming.transfer.busy = false;
                     incoming.ready = Some((info, machine));
                     self.hand_to_raft();
                 }
             }
             Done::NotRestored { key, reason } => {
-                if self.snapshots.incoming.as_ref().is_some_and(|incoming| incoming.key == key) {
+                if self.snapshots.incoming.as_ref().is_some_and(|incoming| incoming.transfer.key == key) {
                     self.snapshots.incoming = None;
                 }
                 self.snapshots.last_failure = Some(reason);
             }
-            Done::Kept => {}
+            Done::StatesWritten { .. } | Done::StatesRestored { .. } | Done::Kept => {}
         }
         Ok(())
     }
@@ -269,10 +259,7 @@ impl<R: EntryReader> Group<R> {
 
     pub(super) fn push_offer(&mut self, to: MemberId, term: u64, info: &SnapshotInfo) {
         let frame = frame::build(FrameKind::SnapshotOffer, self.config.group, 128, |out| {
-            out.extend_from_slice(&term.to_le_bytes());
-            out.extend_from_slice(&info.bytes.to_le_bytes());
-            out.extend_from_slice(&info.digest.to_le_bytes());
-            info.meta.encode(out);
+            Offer { term, info: info.clone() }.encode(out);
         });
         self.outbox.push((to, Channel::Bulk, frame));
     }

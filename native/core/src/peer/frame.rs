@@ -57,6 +57,8 @@ pub enum FrameKind {
     /// What the receiver has of the sender's own origins is asked for.
     OriginQuery = 24,
     OriginAnswer = 25,
+    /// States that cover what has gone of origins' logs are asked for.
+    StatesQuery = 26,
 }
 
 #[derive(Clone, Debug)]
@@ -151,6 +153,7 @@ impl Assembler {
             23 => FrameKind::Pull,
             24 => FrameKind::OriginQuery,
             25 => FrameKind::OriginAnswer,
+            26 => FrameKind::StatesQuery,
             other => return Err(FrameError::Kind(other)),
         };
         Ok(Frame { kind, group: GroupId(u32_at(&frame, 12)), body: frame.slice(FRAME_HEADER_BYTES..) })

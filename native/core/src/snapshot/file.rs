@@ -8,6 +8,7 @@
 //! A chunk holds whole blocks: u16 tag, u16 reserved, u32 length, and the block.
 
 use super::{SnapshotError, SnapshotInfo, SnapshotMeta};
+use crate::event::Malformed;
 use crate::log::DiskFile;
 use crate::machine::image::{MachineImage, Restore};
 use crate::machine::{Machine, MachineLimits};
@@ -96,6 +97,9 @@ fn seal(bytes: &mut [u8]) {
     bytes[4..8].copy_from_slice(&crc.to_le_bytes());
 }
 
+/// Takes a block with its tag.
+type Put<'a> = &'a mut dyn FnMut(u16, &[u8]) -> Result<(), SnapshotError>;
+
 /// Writes and syncs a snapshot of `image`; `pace` is called after each chunk and may sleep.
 pub fn write<F: DiskFile>(
     file: &F,
@@ -103,6 +107,17 @@ pub fn write<F: DiskFile>(
     meta: &SnapshotMeta,
     image: &MachineImage,
     pace: &mut dyn FnMut(),
+) -> Result<SnapshotInfo, SnapshotError> {
+    write_blocks(file, name, meta, pace, |put| image.encode(put))
+}
+
+/// As `write`, of whatever blocks `encode` puts; none is larger than half a MiB.
+pub fn write_blocks<F: DiskFile>(
+    file: &F,
+    name: &str,
+    meta: &SnapshotMeta,
+    pace: &mut dyn FnMut(),
+    encode: impl FnOnce(Put<'_>) -> Result<(), SnapshotError>,
 ) -> Result<SnapshotInfo, SnapshotError> {
     let packer = PACKER.take().map_or_else(|| Compressor::new(LEVEL), Ok).map_err(SnapshotError::io("compress", name))?;
     let digest = Xxh3::new();
@@ -117,7 +132,7 @@ pub fn write<F: DiskFile>(
     header.extend_from_slice(&crc32c::crc32c(&tail).to_le_bytes());
     header.extend_from_slice(&tail);
     writer.put(&header)?;
-    image.encode(&mut |tag, block| writer.block(tag, block))?;
+    encode(&mut |tag, block| writer.block(tag, block))?;
     if !writer.raw.is_empty() {
         writer.chunk()?;
     }
@@ -200,10 +215,25 @@ pub fn read<F: DiskFile>(
     limits: MachineLimits,
     key: u64,
 ) -> Result<(SnapshotInfo, Machine), SnapshotError> {
+    let mut restore = Restore::new(limits, key);
+    let info = read_blocks(file, name, |tag, block| restore.block(tag, block))?;
+    let damaged = |what: String| SnapshotError::Damaged { file: name.to_string(), offset: info.bytes, what };
+    let machine = restore.finish().map_err(|error| damaged(error.to_string()))?;
+    if machine.applied() != info.meta.index {
+        return Err(damaged("the state is of another index than the header says".to_string()));
+    }
+    Ok((info, machine))
+}
+
+/// Reads all of it, checks every byte and gives each block to `take`.
+pub fn read_blocks<F: DiskFile>(
+    file: &F,
+    name: &str,
+    mut take: impl FnMut(u16, &[u8]) -> Result<(), Malformed>,
+) -> Result<SnapshotInfo, SnapshotError> {
     let mut reader = Reader { file, name, at: 0, digest: Xxh3::new() };
     let meta = reader.meta()?;
     let mut unpacker = UNPACKER.take().map_or_else(Decompressor::new, Ok).map_err(SnapshotError::io("unpack", name))?;
-    let mut restore = Restore::new(limits, key);
     let (mut chunks, mut raw_total) = (0u64, 0u64);
     loop {
         let head = reader.take(CHUNK_HEADER_BYTES)?;
@@ -222,12 +252,8 @@ pub fn read<F: DiskFile>(
             if file.read_at(&mut beyond, reader.at).map_err(SnapshotError::io("read", name))? > 0 {
                 return Err(reader.damaged("something follows the trailer"));
             }
-            let machine = restore.finish().map_err(|error| reader.damaged(error.to_string()))?;
-            if machine.applied() != meta.index {
-                return Err(reader.damaged("the state is of another index than the header says"));
-            }
             UNPACKER.set(Some(unpacker));
-            return Ok((SnapshotInfo { meta, bytes: reader.at, digest }, machine));
+            return Ok(SnapshotInfo { meta, bytes: reader.at, digest });
         }
         if &head[..4] != CHUNK_MAGIC {
             return Err(reader.damaged("neither a chunk nor the trailer is here"));
@@ -246,17 +272,17 @@ pub fn read<F: DiskFile>(
         if raw.len() != raw_bytes {
             return Err(reader.damaged("a chunk unpacks to another length"));
         }
-        blocks(&raw, &mut restore).map_err(|error| reader.damaged(error.to_string()))?;
+        blocks(&raw, &mut take).map_err(|error| reader.damaged(error.to_string()))?;
         (chunks, raw_total) = (chunks + 1, raw_total + raw_bytes as u64);
     }
 }
 
-fn blocks(raw: &[u8], restore: &mut Restore) -> Result<(), crate::event::Malformed> {
+fn blocks(raw: &[u8], take: &mut impl FnMut(u16, &[u8]) -> Result<(), Malformed>) -> Result<(), Malformed> {
     let mut fields = Unpack::new(raw);
     while !fields.is_empty() {
         let (tag, _reserved) = (fields.u16()?, fields.u16()?);
         let length = fields.u32()? as usize;
-        restore.block(tag, fields.bytes(length)?)?;
+        take(tag, fields.bytes(length)?)?;
     }
     Ok(())
 }

@@ -3,7 +3,9 @@
 //! What the caller owes: jobs are carried out in the order they were asked for, and their results handed back.
 
 use super::file;
+use super::states::{self, States};
 use super::{SnapshotError, SnapshotInfo, SnapshotMeta};
+use crate::causal::FIRST_ORIGIN;
 use crate::ids::{GroupId, Index, MemberId};
 use crate::log::{Disk, DiskFile};
 use crate::machine::image::MachineImage;
@@ -32,6 +34,9 @@ impl SnapshotInfo {
 pub enum Job {
     /// Write a snapshot of this state.
     Write { meta: SnapshotMeta, image: Box<MachineImage> },
+    /// Write states of the causal lane, under the next number.
+    /// `before`: the last that are known to be whole, which stay.
+    WriteStates { states: Arc<States>, before: Index },
     /// Read a piece for another member.
     Read { to: MemberId, key: SnapshotKey, offset: u64, length: u32 },
     /// How much of a snapshot on offer is here already?
@@ -40,12 +45,16 @@ pub enum Job {
     Store { key: SnapshotKey, offset: u64, bytes: bytes::Bytes },
     /// All of it is here: check it, name it, and make the machine.
     Restore { key: SnapshotKey, machine_key: u64 },
+    /// As `Restore`, of another member's states; nothing of it stays.
+    RestoreStates { key: SnapshotKey },
     /// A mark names this one: older ones may go, but for what the mark before names, since the newest batch may be lost.
     Keep { group: GroupId, index: Index, before: Index },
 }
 
 pub enum Done {
     Written(SnapshotInfo),
+    StatesWritten { info: SnapshotInfo, states: Arc<States> },
+    StatesRestored { key: SnapshotKey, states: Arc<States> },
     /// Nothing was kept; `full`: for want of room.
     NotWritten { group: GroupId, full: bool, reason: String },
     /// `None`: there is no such snapshot here any more.
@@ -61,9 +70,9 @@ pub enum Done {
 impl Done {
     pub fn group(&self) -> Option<GroupId> {
         match self {
-            Self::Written(info) | Self::Restored { info, .. } => Some(info.meta.group),
+            Self::StatesWritten { info, .. } | Self::Written(info) | Self::Restored { info, .. } => Some(info.meta.group),
             Self::NotWritten { group, .. } => Some(*group),
-            Self::Piece { key, .. } | Self::Found { key, .. } | Self::NotRestored { key, .. } => Some(key.group),
+            Self::StatesRestored { key, .. } | Self::Piece { key, .. } | Self::Found { key, .. } | Self::NotRestored { key, .. } => Some(key.group),
             Self::Kept => None,
         }
     }
@@ -91,6 +100,9 @@ pub fn snapshots_of<D: Disk>(disk: &D, group: GroupId) -> std::io::Result<Vec<In
     found.sort_unstable();
     Ok(found)
 }
+
+/// States that were read from their file.
+pub type ReadStates = Result<(SnapshotInfo, States), SnapshotError>;
 
 pub struct Keeper<D: Disk> {
     disk: Arc<D>,
@@ -141,9 +153,37 @@ impl<D: Disk> Keeper<D> {
         image: &MachineImage,
         pace: &mut dyn FnMut(),
     ) -> Result<SnapshotInfo, SnapshotError> {
+        self.write_whole(meta, |file, name| file::write(file, name, meta, image, pace))
+    }
+
+    /// Writes states durably, and removes those before the last ones.
+    fn write_states(&self, states: &States, before: Index, pace: &mut dyn FnMut()) -> Result<SnapshotInfo, SnapshotError> {
+        let last = snapshots_of(&*self.disk, FIRST_ORIGIN).map_err(SnapshotError::io("list", "the directory"))?.last().copied();
+        let meta = states::meta(&self.cluster_id, last.map_or(1, |last| last.0 + 1));
+        let info = self.write_whole(&meta, |file, name| states::write(file, name, &meta, states, pace))?;
+        // What cannot be removed now is removed after the next.
+        let _ = self.keep(FIRST_ORIGIN, meta.index, before);
+        Ok(info)
+    }
+
+    /// The states that the directory holds, newest first; those that cannot be read are errors.
+    pub fn load_states(&self) -> Result<Vec<ReadStates>, SnapshotError> {
+        let numbers = snapshots_of(&*self.disk, FIRST_ORIGIN).map_err(SnapshotError::io("list", "the directory"))?;
+        let load = |number: &Index| {
+            let name = file_name(FIRST_ORIGIN, *number);
+            let file = self.disk.open(&name).map_err(SnapshotError::io("open", &name))?;
+            let (info, states) = states::read(&file, &name)?;
+            self.check(&info, &name)?;
+            Ok((info, states))
+        };
+        Ok(numbers.iter().rev().map(load).collect())
+    }
+
+    /// Gives a file its name when it is whole and on disk.
+    fn write_whole(&self, meta: &SnapshotMeta, write: impl FnOnce(&D::File, &str) -> Result<SnapshotInfo, SnapshotError>) -> Result<SnapshotInfo, SnapshotError> {
         let name = file_name(meta.group, meta.index);
         let unfinished = format!("{name}{NEW_SUFFIX}");
-        let written = self.write_as(&unfinished, &name, meta, image, pace);
+        let written = self.write_as(&unfinished, &name, write);
         if written.is_err() {
             // The space goes back where it can; the error that counts is the first.
             let _ = self.disk.remove(&unfinished);
@@ -155,15 +195,13 @@ impl<D: Disk> Keeper<D> {
         &self,
         unfinished: &str,
         name: &str,
-        meta: &SnapshotMeta,
-        image: &MachineImage,
-        pace: &mut dyn FnMut(),
+        write: impl FnOnce(&D::File, &str) -> Result<SnapshotInfo, SnapshotError>,
     ) -> Result<SnapshotInfo, SnapshotError> {
         if self.names()?.iter().any(|other| other == unfinished) {
             self.disk.remove(unfinished).map_err(SnapshotError::io("remove", unfinished))?;
         }
         let file = self.disk.create(unfinished).map_err(SnapshotError::io("create", unfinished))?;
-        let info = file::write(&file, unfinished, meta, image, pace)?;
+        let info = write(&file, unfinished)?;
         self.disk.rename(unfinished, name).map_err(SnapshotError::io("rename", unfinished))?;
         self.disk.sync_dir().map_err(SnapshotError::io("sync", "the directory"))?;
         Ok(info)
@@ -178,6 +216,10 @@ impl<D: Disk> Keeper<D> {
                     Done::NotWritten { group: meta.group, full: error.is_full(), reason: error.to_string() }
                 }
             },
+            Job::WriteStates { states, before } => match self.write_states(&states, before, pace) {
+                Ok(info) => Done::StatesWritten { info, states },
+                Err(error) => Done::NotWritten { group: FIRST_ORIGIN, full: error.is_full(), reason: error.to_string() },
+            },
             Job::Read { to, key, offset, length } => {
                 Done::Piece { to, key, offset, bytes: self.piece(&key, offset, length).ok() }
             }
@@ -188,6 +230,10 @@ impl<D: Disk> Keeper<D> {
             },
             Job::Restore { key, machine_key } => match self.restore(&key, machine_key) {
                 Ok((info, machine)) => Done::Restored { info, machine: Box::new(machine) },
+                Err(error) => self.not_restored(key, error),
+            },
+            Job::RestoreStates { key } => match self.restore_states(&key) {
+                Ok(states) => Done::StatesRestored { key, states: Arc::new(states) },
                 Err(error) => self.not_restored(key, error),
             },
             Job::Keep { group, index, before } => {
@@ -252,6 +298,20 @@ impl<D: Disk> Keeper<D> {
         self.disk.rename(&part, &name).map_err(SnapshotError::io("rename", &part))?;
         self.disk.sync_dir().map_err(SnapshotError::io("sync", "the directory"))?;
         Ok((info, machine))
+    }
+
+    fn restore_states(&self, key: &SnapshotKey) -> Result<States, SnapshotError> {
+        let part = part_name(key);
+        let file = self.disk.open(&part).map_err(SnapshotError::io("open", &part))?;
+        let (info, states) = states::read(&file, &part)?;
+        self.check(&info, &part)?;
+        if info.key() != *key {
+            let what = "these are not the states that were offered".to_string();
+            return Err(SnapshotError::Damaged { file: part, offset: 0, what });
+        }
+        // Its owner keeps what comes of them under a number of its own.
+        let _ = self.disk.remove(&part);
+        Ok(states)
     }
 
     fn keep(&self, group: GroupId, index: Index, before: Index) -> Result<(), SnapshotError> {

@@ -8,6 +8,8 @@
 
 pub mod file;
 pub mod keeper;
+pub mod states;
+pub mod transfer;
 
 use crate::event::Malformed;
 use crate::ids::{GroupId, Index, Term};

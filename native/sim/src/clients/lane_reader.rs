@@ -3,7 +3,7 @@
 
 use crate::clients::journal::{big, number, small};
 use crate::invariants::events_come_once::{self, Item};
-use crate::invariants::{causal_order, clocks_cover_the_past};
+use crate::invariants::{causal_order, clocks_cover_the_past, cuts_are_told};
 use crate::lane::{Dot, Past};
 use crate::random::Random;
 use crate::world::World;
@@ -19,9 +19,9 @@ const ITEM_HEADER_BYTES: usize = 60;
 
 /// What a reader has had, for the invariants.
 #[derive(Default)]
-struct Had {
+pub struct Had {
     /// Whole entries.
-    entries: Past,
+    pub entries: Past,
     /// Of the entry after those of some actors, events up to, not including, this offset.
     parts: BTreeMap<Actor, u32>,
     ids: BTreeSet<EventId>,
@@ -86,21 +86,23 @@ impl LaneReader {
             self.reader = None;
         }
         let Some(running) = &world.members[self.node].running else { return gap_us };
-        if !std::mem::replace(&mut self.begun, true) && self.random.chance(400) {
-            // From the latest on: what stands before that is as if it had been had.
-            self.had.entries = (*running.lane.vector).clone();
-            let entries = self.had.entries.iter().flat_map(|(actor, last)| (1..=*last).map(|counter| (*actor, counter)));
-            self.had.ids = entries.flat_map(|(actor, counter)| entry_at(world, self.node, actor, counter).1).collect();
-            self.place = Place { had: self.had.entries.clone(), parts: BTreeMap::new() };
+        if !std::mem::replace(&mut self.begun, true) {
+            self.place = match self.random.chance(400) {
+                // From the latest on.
+                true => Place { had: (*running.lane.vector).clone(), parts: BTreeMap::new() },
+                false => Place::oldest(&running.lane.origins),
+            };
+            self.had = had_at(world, &self.place);
         }
         let bounds = Bounds { bytes_max: self.random.pick(&[1, 700, 16_000]), events_max: self.random.pick(&[1, 2, 5, 4_096]) };
         let place = &self.place;
         let reader = self.reader.get_or_insert_with(|| Reader::new(place.clone()));
         match read(world, self.node, &self.name, reader, bounds, &mut self.had) {
             Ok(place) => self.place = place,
+            Err(Stopped::Gone) => self.begin(),
             // It comes again: as it stands, or from its place.
-            Err(()) if self.random.chance(500) => self.reader = None,
-            Err(()) => {}
+            Err(Stopped::Damaged) if self.random.chance(500) => self.reader = None,
+            Err(Stopped::Damaged) => {}
         }
         gap_us
     }
@@ -120,9 +122,16 @@ impl LaneReader {
     }
 }
 
-/// Reads once, and judges what comes. The place to go on from; an error where damage was met.
-fn read(world: &mut World, node: usize, name: &str, reader: &mut Reader, bounds: Bounds, had: &mut Had) -> Result<Place, ()> {
-    let Some(running) = &world.members[node].running else { return Err(()) };
+/// Why a reader does not go on.
+enum Stopped {
+    Damaged,
+    /// What comes next of some origin was cut.
+    Gone,
+}
+
+/// Reads once, and judges what comes. The place to go on from.
+fn read(world: &mut World, node: usize, name: &str, reader: &mut Reader, bounds: Bounds, had: &mut Had) -> Result<Place, Stopped> {
+    let Some(running) = &world.members[node].running else { return Err(Stopped::Damaged) };
     let whom = format!("{name} at {node}");
     let behind = !reader.place(&running.lane.origins).is_within(&running.lane.origins, &running.lane.delivered);
     match running.read_lane(reader, bounds) {
@@ -154,20 +163,27 @@ fn read(world: &mut World, node: usize, name: &str, reader: &mut Reader, bounds:
                 running.groups.unreadable(group, index);
             }
             world.plan_flush(node);
-            Err(())
+            Err(Stopped::Damaged)
         }
-        Err(error) => {
-            world.history.violate("groups_go_on", format!("{whom}: {error}"));
-            Err(())
+        Err(ReadError::Compacted { index, first, name }) => {
+            cuts_are_told::check(world, node, &whom, &name, (index, first), had);
+            Err(Stopped::Gone)
         }
     }
 }
 
 /// The entry that a member has under that name, and its events.
-fn entry_at(world: &World, node: usize, actor: Actor, counter: u64) -> (Dot, Vec<EventId>) {
+pub(super) fn entry_at(world: &World, node: usize, actor: Actor, counter: u64) -> (Dot, Vec<EventId>) {
     let written = world.members[node].shadow.origin_of(actor).and_then(|(_, origin)| origin.written_print(counter));
     let dot = Dot { actor, counter, print: written.unwrap_or(0) };
     (dot, world.history.lane.fact(dot).map(|fact| fact.events.clone()).unwrap_or_default())
+}
+
+/// What stands before a place is as if it had been had.
+fn had_at(world: &World, place: &Place) -> Had {
+    let entries = place.had.iter().flat_map(|(actor, last)| (1..=*last).map(|counter| (*actor, counter)));
+    let ids = entries.flat_map(|(actor, counter)| world.history.lane.all(actor, counter)).filter(|fact| fact.there).flat_map(|fact| fact.events.iter().copied());
+    Had { ids: ids.collect(), entries: place.had.clone(), ..Had::default() }
 }
 
 /// The reader has moved past all entries of an actor up to this one.
@@ -208,7 +224,7 @@ fn judge(world: &mut World, node: usize, whom: &str, block: Block, behind: bool,
             world.history.violate("events_come_once", format!("{whom} gets event {offset} of entry {counter} of {actor:?}, next was {next}"));
         }
         pass_over_part(world, node, whom, (actor, offset), had);
-        let lost = |dot: &Dot| world.members[node].shadow.origin_of(dot.actor).is_some_and(|(_, origin)| origin.holes.contains(&dot.counter));
+        let lost = |dot: &Dot| world.members[node].shadow.origin_of(dot.actor).is_some_and(|(_, origin)| origin.print(dot.counter).is_none());
         let untold = behind || world.history.lane.places(id).iter().any(lost);
         events_come_once::check(world, whom, Item { actor, counter, offset, id }, untold, &mut had.ids);
         if events.get(offset as usize) != Some(&id) || events.len() != events_all as usize {
@@ -226,13 +242,13 @@ fn judge(world: &mut World, node: usize, whom: &str, block: Block, behind: bool,
 }
 
 /// Packed deliveries: what came of which entries, and where the reader has moved.
-struct Read {
+pub(super) struct Read {
     blocks: Vec<Block>,
-    moved: Vec<(Actor, u64)>,
+    pub moved: Vec<(Actor, u64)>,
 }
 
 /// Takes packed deliveries apart (docs/formats.md, "Packed causal deliveries").
-fn unpack(packed: &[u8], origins: &[OriginView]) -> Read {
+pub(super) fn unpack(packed: &[u8], origins: &[OriginView]) -> Read {
     let (mut at, mut blocks) = (8, Vec::new());
     for _ in 0..small(packed, 0) {
         let actor = |at: usize| origins[usize::from(short(packed, at))].actor;
@@ -261,7 +277,9 @@ pub fn read_all(world: &mut World, node: usize) {
     if holed {
         return;
     }
-    let (mut reader, mut had) = (Reader::new(Place::default()), Had::default());
+    let Some(running) = &world.members[node].running else { return };
+    let oldest = Place::oldest(&running.lane.origins);
+    let (mut reader, mut had) = (Reader::new(oldest.clone()), had_at(world, &oldest));
     let bounds = Bounds { bytes_max: 64 * 1024, events_max: 4_096 };
     loop {
         let before = had.ids.len();

@@ -9,6 +9,7 @@ pub mod lane_publisher;
 pub mod lane_reader;
 pub mod operator;
 pub mod publisher;
+pub mod state_keeper;
 pub mod subscriber;
 
 use crate::queue::Event;
@@ -18,6 +19,7 @@ use lane_publisher::LanePublishers;
 use lane_reader::LaneReader;
 use operator::Operator;
 use publisher::Publishers;
+use state_keeper::StateKeeper;
 use subscriber::Subscriber;
 
 pub struct Clients {
@@ -26,6 +28,7 @@ pub struct Clients {
     consumers: Vec<Consumer>,
     lane_publishers: LanePublishers,
     lane_readers: Vec<LaneReader>,
+    state_keepers: Vec<StateKeeper>,
     operator: Operator,
 }
 
@@ -39,6 +42,7 @@ impl Clients {
             consumers: (0..setup.consumers).map(|number| Consumer::new(seed, number)).collect(),
             lane_publishers: LanePublishers::new(setup),
             lane_readers: (0..setup.causal).map(|number| LaneReader::new(seed, number)).collect(),
+            state_keepers: (0..if setup.has_states { setup.members } else { 0 }).map(|node| StateKeeper::new(seed, node)).collect(),
             operator: Operator::new(seed),
         };
         let counts = (setup.publishers, setup.subscribers, setup.consumers);
@@ -49,6 +53,7 @@ impl Clients {
             world.events.at(450_000, Event::LanePublisher { number });
             world.events.at(550_000, Event::LaneReader { number });
         }
+        (0..clients.state_keepers.len()).for_each(|number| world.events.at(350_000, Event::StateKeeper { number: number as u8 }));
         if world.setup.founders < world.setup.members {
             world.events.at(700_000, Event::Operator);
         }
@@ -63,14 +68,20 @@ impl Clients {
             Event::Consumer { number } => self.consumers[number as usize].act(world),
             Event::LanePublisher { number } => self.lane_publishers.act(world, number as usize),
             Event::LaneReader { number } => self.lane_readers[number as usize].act(world),
+            Event::StateKeeper { number } => self.state_keepers[number as usize].act(world),
             Event::Operator => self.operator.act(world),
             _ => return,
         };
         let at_us = world.now_us + gap_us;
         // Subscriptions go on while the cluster heals; nothing new is asked of it then.
-        if at_us < world.setup.until_us || matches!(event, Event::Subscriber { .. } | Event::LaneReader { .. }) {
+        if at_us < world.setup.until_us || matches!(event, Event::Subscriber { .. } | Event::LaneReader { .. } | Event::StateKeeper { .. }) {
             world.events.at(at_us, event);
         }
+    }
+
+    /// At the end of a run.
+    pub fn judge(&mut self, world: &mut World) {
+        self.state_keepers.iter_mut().for_each(|keeper| keeper.judge(world));
     }
 
     /// Learns of the requests that have ended.

@@ -25,7 +25,9 @@ pub fn check(world: &mut World, node: usize) {
         return world.history.violate("delivered_stays_delivered", what);
     }
     for (actor, last) in vector.iter() {
-        let first = before.get(actor).copied().unwrap_or(0) + 1;
+        // What was cut before it came here is delivered as a whole.
+        let begins = world.members[node].shadow.origin_of(*actor).map_or(1, |(_, origin)| origin.first());
+        let first = (before.get(actor).copied().unwrap_or(0) + 1).max(begins);
         for counter in first..=*last {
             let there = world.members[node].shadow.origin_of(*actor).and_then(|(_, origin)| origin.written_print(counter));
             let Some(print) = there else {

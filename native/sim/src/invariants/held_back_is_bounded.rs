@@ -27,7 +27,7 @@ pub struct Excess {
 pub fn check(world: &mut World, node: usize, marked: bool) {
     let segment = world.setup.segment_bytes;
     if origins_converge::has_lost_for_good(world, node) {
-        // What nobody has any more of an origin's log cannot be moved, and stays in the way until the log can go (rule R11).
+        // What nobody has any more of an origin's log cannot be moved, and stays in the way until all others have let go of it (rule R11).
         return;
     }
     let Some(running) = &mut world.members[node].running else { return };

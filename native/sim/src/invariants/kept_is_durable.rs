@@ -14,7 +14,7 @@ pub fn check(world: &mut World, request: &Request, actor: Actor, counter: u64, o
         world.history.violate("ends_are_asked_for", format!("{node} keeps what was not published to the causal lane"));
         return None;
     };
-    let print = world.members[node].shadow.origin_of(actor).and_then(|(_, origin)| origin.print(counter));
+    let print = world.members[node].shadow.origin_of(actor).and_then(|(_, origin)| origin.had_print(counter));
     let dot = print.map(|print| Dot { actor, counter, print });
     let fact = dot.and_then(|dot| world.history.lane.fact(dot));
     let named = fact.is_some_and(|fact| fact.events.get(offset as usize..).is_some_and(|rest| rest.starts_with(events)));
@@ -30,7 +30,7 @@ pub fn check(world: &mut World, request: &Request, actor: Actor, counter: u64, o
 
 /// As `check`, of one event that an answer gives a place.
 pub fn check_event(world: &mut World, node: usize, (actor, counter, offset): (Actor, u64, u32), id: EventId) {
-    let print = world.members[node].shadow.origin_of(actor).and_then(|(_, origin)| origin.print(counter));
+    let print = world.members[node].shadow.origin_of(actor).and_then(|(_, origin)| origin.had_print(counter));
     let dot = print.map(|print| Dot { actor, counter, print });
     let named = dot.and_then(|dot| world.history.lane.fact(dot)).and_then(|fact| fact.events.get(offset as usize));
     if named != Some(&id) {

@@ -25,7 +25,9 @@ fn available(world: &World, members: &[usize], actor: Actor, counter: u64) -> Op
 fn deliverable(world: &World, members: &[usize]) -> Past {
     let origins = members.iter().flat_map(|node| world.members[*node].shadow.origins().map(|(_, origin)| origin.actor));
     let actors: BTreeSet<Actor> = origins.collect();
-    let mut had = Past::new();
+    // What was cut anywhere was had everywhere, and who has lost it since begins behind it.
+    let begins = |actor: &Actor| members.iter().filter_map(|node| Some(world.members[*node].shadow.origin_of(*actor)?.1.first())).max();
+    let mut had: Past = actors.iter().filter_map(|actor| Some((*actor, begins(actor)? - 1))).filter(|(_, had)| *had > 0).collect();
     let mut again = true;
     while std::mem::take(&mut again) {
         for actor in &actors {

@@ -164,6 +164,8 @@ pub struct Member {
     pub delivered_ever: Past,
     /// The highest stamp among that.
     pub stamp_delivered: u64,
+    /// Up to where it has had each origin's log on its disk, at any time.
+    pub held_ever: Past,
     /// When its disk last lost something that it had told of.
     pub lost_at_us: u64,
     /// It has, since it was started last.
@@ -222,6 +224,7 @@ impl Member {
             shadow: Shadow::new(setup.groups),
             on_disk: Vec::new(),
             delivered_ever: Past::new(),
+            held_ever: Past::new(),
             stamp_delivered: 0,
             lost_at_us: 0,
             forgets: false,

@@ -36,7 +36,7 @@ impl Member {
             limits,
             snapshots: setup.snapshots,
             read_lease_us: setup.read_lease_us,
-            causal: CausalConfig::default(),
+            causal: CausalConfig { retention: setup.lane_retention, has_states: setup.has_states, ..CausalConfig::default() },
             log: LogOptions { segment_bytes: setup.segment_bytes, spare_segments: 1, reserve_bytes: 0 },
             seed: setup.seed ^ self.id.0 ^ u64::from(self.life).rotate_left(40),
             fresh_directory_id: u128::from(self.id.0).to_le_bytes(),
@@ -145,7 +145,7 @@ impl Member {
         for (group, found) in &recovery.groups {
             if is_origin(*group) {
                 let unreadable = |at: &u64| EntryReader::entries(&reader, *group, Index(*at), Index(at + 1), 1).is_err();
-                let holes = (1..=found.last_index.0).filter(unreadable).collect();
+                let holes = (found.first_index.0..=found.last_index.0).filter(unreadable).collect();
                 if let Some(origin) = self.shadow.origin_mut(*group) {
                     origin.holes = holes;
                 }
@@ -215,9 +215,10 @@ fn read_back(shadow: &mut GroupShadow, group: GroupId, entries: &LogReader<SimDi
 /// As `read_back`, of an origin's log: the newest entries, or all of a damaged disk.
 fn read_origin_back(origin: &mut OriginShadow, group: GroupId, entries: &LogReader<SimDisk>, found: &GroupRecovery, holed: bool) -> Option<String> {
     let last = found.last_index.0;
-    let low = if holed { 1 } else { last.saturating_sub(15).max(1) };
+    let first = found.first_index.0;
+    let low = if holed { first } else { last.saturating_sub(15).max(first) };
     let (mut holes, mut wrong) = (BTreeSet::new(), None);
-    let written: Vec<(u64, u64)> = origin.written().filter(|(counter, _)| (low..=last).contains(counter)).collect();
+    let written: Vec<(u64, u64)> = (low..=last).map(|counter| (counter, origin.written_print(counter).unwrap_or(0))).collect();
     let whole = EntryReader::entries(entries, group, Index(low), Index(last + 1), u64::MAX).is_ok_and(|read| {
         read.len() == written.len() && read.iter().zip(&written).all(|(one, (_, print))| fingerprint(one) == *print)
     });
@@ -229,7 +230,7 @@ fn read_origin_back(origin: &mut OriginShadow, group: GroupId, entries: &LogRead
             Err(error) => wrong = wrong.or(Some(error)),
         }
     }
-    origin.unnamed = holes.len() as u64 == last;
+    origin.unnamed = holes.len() as u64 == last + 1 - first;
     origin.holes = holes;
     wrong
 }

@@ -75,6 +75,13 @@ impl World {
     fn note_origins(&mut self, node: usize, write: &Write) {
         let id = self.members[node].id;
         for op in &write.ops {
+            if let Op::Mark { group, mark } = op {
+                let lane = self.members[node].running.as_ref().map(|running| running.groups.lane());
+                let actor = lane.and_then(|lane| lane.origins().find(|view| view.group == *group)).map(|view| view.actor);
+                if let Some(actor) = actor {
+                    invariants::cut_is_held_by_all::check(self, node, actor, mark.first.0 - 1);
+                }
+            }
             let (Op::Entries { entries, .. } | Op::Repair { entries, .. }) = op else { continue };
             for entry in entries {
                 invariants::ids_are_written_once::check(self, node, entry);
@@ -116,6 +123,7 @@ impl World {
                     running.groups.finished(&finished, &mut running.effects);
                 }
                 let dots = std::mem::take(&mut self.members[node].on_disk);
+                dots.iter().for_each(|dot| lane::raise(&mut self.members[node].held_ever, dot.actor, dot.counter));
                 invariants::dots_are_unique::check(self, node, &dots);
                 invariants::recovery_is_faithful::check_blocks(self, node);
                 invariants::held_back_is_bounded::check(self, node, marked);

@@ -3,7 +3,7 @@
 use super::World;
 use crate::history::State;
 use crate::invariants;
-use crate::lane::Dot;
+use crate::lane::{raise, Dot};
 use crate::member::{Member, Stage, TICK_US};
 use crate::queue::Event;
 use crate::record::Happening;
@@ -64,6 +64,7 @@ impl World {
         let origins = member.shadow.origins();
         let dots = origins.flat_map(|(_, origin)| origin.written().map(|(counter, print)| Dot { actor: origin.actor, counter, print }));
         let dots: Vec<Dot> = dots.collect();
+        dots.iter().for_each(|dot| raise(&mut member.held_ever, dot.actor, dot.counter));
         invariants::dots_are_unique::check(self, node, &dots);
     }
 
