@@ -46,7 +46,7 @@ export const configSchema = z.strictObject({
     { flag: '--peer' },
   ),
   join: flag(false, 'A new data directory waits to be added to a cluster that exists (`member add`) instead of founding one.'),
-  groups: integer(1, LIMITS.groupsMax, 1, 'Ordered groups of the cluster, numbered from 0; the same on all members. Raised, on all of them, only while they are the members that the cluster was founded with; never lowered.'),
+  groups: integer(1, LIMITS.groupsMax, 1, 'Ordered groups of the cluster, numbered from 0; the same on all members. Raised, on all of them, only while they are the members that the cluster was founded with, and once each has run and caught up with the others; never lowered.'),
   raft: section({
     electionTimeoutMs: leaf(
       z.tuple([between(10, 60_000), between(10, 60_000)]).default([150, 300]),

@@ -7,12 +7,12 @@ import type { Address } from './transport.js';
 export type Probed =
   /** Whether it accepts us or not. */
   | { readonly kind: 'answer'; readonly answer: Answer }
-  /** The machine there says that nobody listens. */
+  /** The connection is refused: by the machine there, as a rule, since nobody listens. A firewall or a proxy can say the same. */
   | { readonly kind: 'silent'; readonly reason: string }
   /** Neither of the two: somebody took the connection, nothing reaches the machine, this side could not ask, or time passed. Proves nothing. */
   | { readonly kind: 'unclear'; readonly reason: string };
 
-/** Whether a machine has said that nobody listens there, at each address of its name. That none could be reached says nothing of who lives: the network may be cut on this side. */
+/** Whether the connection was refused at each address of the name. That none could be reached says nothing of who lives: the network may be cut on this side. */
 function isRefused(error: Error): boolean {
   if (error instanceof AggregateError) return error.errors.length > 0 && error.errors.every(isRefused);
   return (error as NodeJS.ErrnoException).code === 'ECONNREFUSED';

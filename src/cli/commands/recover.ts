@@ -41,8 +41,9 @@ export function registerRecover(program: Command): void {
       [
         '',
         'It shows what the directory holds, asks every other voter at its address, and refuses while a majority, this member',
-        'included, is there, or may be: one that does not answer counts, unless its machine says that nobody listens there (give',
-        '--gone for a machine that is switched off). While members were being changed, that is a majority of the old voters or of',
+        'included, is there, or may be: one that does not answer counts, unless its address refuses the connection, as a machine does',
+        'on which nobody listens (and a firewall that rejects: look at the voter itself; give --gone for a machine that is switched',
+        'off). While members were being changed, that is a majority of the old voters or of',
         'the new ones. Everything in the log is kept, also what no commit mark covers; what only the lost members have is given up.',
         'The member is the only one from then on, which is recorded in the directory and in the member table; whoever was a member',
         'before and comes back is told that it was removed. Others join under new ids, by "vexcoord member add" and "vexcoord serve',

@@ -87,7 +87,7 @@ async function restore(files: string[], flags: RestoreFlags): Promise<void> {
   const indexes = await restoreSnapshots({ ...settings, paths: files, dataDir, clusterId, nodeId, founders: members, freshDirectoryId: randomBytes(16), seed: randomBytes(8).readBigUInt64LE() });
   if (flags.output === 'json') return writeJson({ dataDir, nodeId, clusterId, members, groups: jsonOf(indexes) });
   const groups = indexes.map(({ group, index }) => `group ${group} from index ${index}`).join(', ');
-  await writeLine(`${dataDir} goes on with ${groups}; its members are ${members.join(', ')}. Start it with "vexcoord serve --node-id ${nodeId} --cluster-id ${clusterId} --data-dir ${dataDir}".`);
+  await writeLine(`${dataDir} goes on with ${groups}; its members are ${members.join(', ')}, and count ids over ${flags.windowEvents ?? 'the usual number of'} events (dedup.windowEvents; --window-events). Start it with "vexcoord serve --node-id ${nodeId} --cluster-id ${clusterId} --data-dir ${dataDir}".`);
 }
 
 function describe(file: string, contents: SnapshotContents): string {

@@ -228,6 +228,8 @@ impl Group {
         }
         if let Some((last, term)) = part.carried {
             self.carry(last, term);
+            // The mark may be of a later batch of the segment.
+            self.reach_mark();
         }
         if let Some(from) = part.truncated_from {
             self.truncate(from.max(1));
@@ -352,5 +354,23 @@ impl Group {
             last_index,
             terms,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Index, Term};
+
+    /// A segment whose first batch carried an empty log, in which a snapshot came later: the log goes to the snapshot's end,
+    /// whose term is known, whatever its entries are.
+    #[test]
+    fn a_mark_counts_that_came_after_what_its_segment_began_with() {
+        let mark = SnapshotMark { index: Index(159), term: Term(35), first: Index(128), prior_term: Term(33) };
+        let mut part = SegmentGroup::default();
+        (part.carried, part.mark) = (Some((0, 0)), Some(mark));
+        let mut group = Group::default();
+        group.absorb(1, &part, true);
+        assert_eq!((group.last(), group.term(159), group.term(127)), (159, Some(35), Some(33)));
     }
 }

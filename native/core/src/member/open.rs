@@ -161,7 +161,8 @@ fn founds<D: Disk>(log: &Log<D>, keeper: &Keeper<D>, recovery: &Recovery, config
 
 /// Whether the members are still those that the cluster was founded with, and the settings name them: so every member
 /// begins a new group alike, and no other members ever begin one. What is not committed yet counts as if it were. What
-/// damage has taken counts as nothing: the worst is that this member alone has the group.
+/// damage has taken counts as nothing: the worst, as where this member has missed a change of members, is that it alone has
+/// the group, and has to be replaced.
 fn as_founded<D: Disk>(log: &Log<D>, keeper: &Keeper<D>, recovery: &Recovery, config: &MemberConfig) -> bool {
     let found = recovery.groups.get(&FIRST_GROUP);
     let Some((found, (snapshot, _))) = found.and_then(|found| Some((found, found.snapshot?))) else { return false };
