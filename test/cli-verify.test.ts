@@ -93,7 +93,7 @@ test('equal journals with every receipt in them pass', async (t) => {
   const verdict = await verifyJournals([scan('a', journal), scan('b', journal), scan('c', journal)], receipts);
   t.true(verdict.ok);
   t.is(verdict.events, 4);
-  t.deepEqual(verdict.receipts, { checked: 3, missing: 0, released: 0 });
+  t.deepEqual(verdict.receipts, { checked: 3, missing: 0, released: 0, ofOtherLanes: 0 });
   t.deepEqual(verdict.members.map(({ state }) => state), ['equal', 'equal', 'equal']);
   t.is(verdictError(verdict), null);
   t.notThrows(() => JSON.stringify(verdictToJson(verdict)));
@@ -151,7 +151,7 @@ test('what every journal has let go of is counted, not missed', async (t) => {
   const kept = journal.slice(2);
   const receipts = new Map([['a', receipt(2)], ['d', receipt(4)]]);
   const verdict = await verifyJournals([scan('a', kept, 4), scan('b', kept, 4), scan('c', kept, 4)], receipts);
-  t.deepEqual(verdict.receipts, { checked: 2, missing: 0, released: 1 });
+  t.deepEqual(verdict.receipts, { checked: 2, missing: 0, released: 1, ofOtherLanes: 0 });
   t.regex(describeVerdict(verdict), /none missing; 1 lie before the beginning of every journal/);
 });
 
@@ -189,8 +189,10 @@ test('empty journals pass', async (t) => {
 test('receipts are read; a torn last line is left out, a broken one in the middle is not', async (t) => {
   const file = join(room(t), 'receipts.jsonl');
   const line = (id: string, index: string) => JSON.stringify({ eventId: id, lane: 'ordered', group: 0, index, offset: 0, term: '18446744073709551615' });
-  writeFileSync(file, `${line('a', '5')}\n{"line": 2, "error": {"code": "TIMEOUT"}}\n${line('a', '5')}\n${line('b', '6').slice(0, 20)}`);
+  writeFileSync(file, `${line('a', '5')}\n{"line": 2, "error": {"code": "TIMEOUT"}}\n${line('a', '5')}\n{"eventId": "c", "lane": "causal"}\n${line('b', '6').slice(0, 20)}`);
   const receipts = await readReceipts(file);
+  t.is(receipts.ofOtherLanes, 1);
+  t.regex(describeVerdict(await verifyJournals([scan('a', journal)], receipts)), /\n1 receipts of other lanes than the ordered one were passed over/);
   t.deepEqual([...receipts.keys()], ['a']);
   t.is(receipts.get('a')?.term, 2n ** 64n - 1n);
   writeFileSync(file, `nonsense\n${line('a', '5')}\n`);

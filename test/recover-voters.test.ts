@@ -56,6 +56,17 @@ test('time that passes proves nothing, also where no connection was made yet', a
   t.throws(() => refuseMajority(found, directory.quorums), { code: 'QUORUM_EXISTS' });
 });
 
+test('a mistyped address proves nothing of a voter that answers where the table has it; one that has moved is found where it is said to be', async (t) => {
+  const [b, c, other] = [await answering(t, 'b'), await answering(t, 'c'), await answering(t, 'd')];
+  const members = Object.entries({ a: null, b, c }).map(([id, address]) => ({ id, role: 'voter' as const, address }));
+  const directory = { ...held(['a', 'b', 'c']), members };
+  const mistyped = await asked(['a', 'b', 'c'], { b: await nobody(), c: await nobody() }, [], directory);
+  t.deepEqual([mistyped.states, mistyped.code], [['this node', 'answers', 'answers'], 'QUORUM_EXISTS']);
+  const stale = { ...directory, members: members.map((member) => (member.id === 'b' ? { ...member, address: other } : member)) };
+  const moved = await asked(['a', 'b', 'c'], { b: await nobody(), c: await nobody() }, ['c'], stale);
+  t.deepEqual([moved.states, moved.code], [['this node', 'silent', 'gone'], undefined]);
+});
+
 test('a voter that is named as what every object has is looked up as any other', async (t) => {
   const { states } = await asked(['a', 'constructor'], { constructor: await nobody() });
   t.deepEqual(states, ['this node', 'silent']);

@@ -132,6 +132,7 @@ impl Node {
             delivered: Arc::new(delivered.unwrap_or_default()),
             origins: Arc::new(origins.unwrap_or_default()),
             doubled: member.lane().doubled().clone(),
+            recent: member.lane().recent().clone(),
             actor: Arc::from(""),
         };
         let shared = Arc::new(Shared::new(Outbox::new(peers, config.peer_bytes_max), groups, lane, table));
@@ -249,8 +250,8 @@ impl Node {
         let Some(log) = self.reader.read().clone() else { return Ok(vec![0; 8]) };
         let mut waited = Duration::ZERO;
         loop {
-            let LaneShared { delivered, origins, doubled, .. } = self.shared.lane.read().clone();
-            match reader.read(&log, &origins, &delivered, &doubled, bounds, filter) {
+            let LaneShared { delivered, origins, doubled, recent, .. } = self.shared.lane.read().clone();
+            match reader.read(&recent.over(&log), &origins, &delivered, &doubled, bounds, filter) {
                 Err(ReadError::Unreadable { group, index, .. }) if waited < REPAIR_WAIT => {
                     let _ = self.send(Input::Unreadable { group, index });
                     std::thread::sleep(REPAIR_POLL);

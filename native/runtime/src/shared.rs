@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
 use vexfs_core::causal::actor::Clock;
 use vexfs_core::causal::ids::Doubled;
+use vexfs_core::causal::recent::Recent;
 use vexfs_core::causal::{LaneStatus, OriginView};
 use vexfs_core::ids::{EventId, GroupId, Index, MemberId};
 use vexfs_core::journal::Suppressed;
@@ -79,6 +80,8 @@ pub struct LaneShared {
     pub origins: Arc<Vec<OriginView>>,
     /// Events that stand in more than one place.
     pub doubled: Arc<Doubled>,
+    /// The entries that came last.
+    pub recent: Arc<Recent>,
     /// Who writes here; empty while that is not decided.
     pub actor: Arc<str>,
 }

@@ -21,7 +21,7 @@ export interface VoterFound {
 }
 
 export interface VoterQuestions {
-  /** Addresses by id, over those of the table. */
+  /** Addresses by id, besides those of the table. */
   readonly peers: Readonly<Record<string, string>>;
   /** Voters that are known to exist no more. */
   readonly gone: readonly string[];
@@ -33,12 +33,13 @@ export async function findVoters(held: HeldDirectory, questions: VoterQuestions)
   const voters = [...new Set(held.quorums.flat(2))].sort();
   checkNames(held, voters, questions);
   const known = voters.map((id) => {
-    if (id === held.nodeId || questions.gone.includes(id)) return { id, address: null };
-    const given = peerAddressOf(questions.peers, id) ?? held.members.find((member) => member.id === id)?.address ?? null;
-    if (given === null) throw usage(`the address of the voter ${id} is not in the directory; give --peer ${id}=HOST:PORT where it would answer, or --gone ${id} if it exists no more`);
-    return { id, address: given };
+    if (id === held.nodeId || questions.gone.includes(id)) return { id, addresses: [] };
+    const told = [peerAddressOf(questions.peers, id), held.members.find((member) => member.id === id)?.address];
+    const addresses = [...new Set(told.filter((address) => address !== undefined && address !== null))];
+    if (addresses.length === 0) throw usage(`the address of the voter ${id} is not in the directory; give --peer ${id}=HOST:PORT where it would answer, or --gone ${id} if it exists no more`);
+    return { id, addresses };
   });
-  const found = await Promise.all(known.map(({ id, address }) => ask(held, id, address, questions.timeoutMs)));
+  const found = await Promise.all(known.map(({ id, addresses }) => askAll(held, id, addresses, questions.timeoutMs)));
   // Who answers at another's address is alive too.
   const alive = new Set(found.flatMap(({ answeredBy }) => (answeredBy === null ? [] : [answeredBy])));
   return found.map((voter) => (voter.state !== 'this node' && alive.has(voter.id) ? { ...voter, state: 'answers' } : voter));
@@ -50,6 +51,15 @@ function checkNames(held: HeldDirectory, voters: readonly string[], { peers, gon
   if (stray !== undefined) throw usage(`--gone ${stray} names no other voter; those are ${others.join(', ') || 'none'}`);
   const unknown = Object.keys(peers).find((id) => !voters.includes(id) && !held.members.some((member) => member.id === id));
   if (unknown !== undefined) throw usage(`--peer ${unknown} names no member; the other voters are ${others.join(', ') || 'none'}`);
+}
+
+/** A mistyped address is refused like that of a voter that is gone: whoever has another address for it asks there too. */
+async function askAll(held: HeldDirectory, id: string, addresses: readonly string[], timeoutMs: number): Promise<VoterFound> {
+  const [first, ...others] = await Promise.all((addresses.length === 0 ? [null] : addresses).map((address) => ask(held, id, address, timeoutMs)));
+  const found = [first!, ...others];
+  // Another member at an address of the table says that this voter has moved.
+  const unclear = others.find(({ state, answeredBy }) => state === 'unclear' && answeredBy === null);
+  return found.find(({ state }) => state === 'answers') ?? (first!.state === 'silent' ? unclear : undefined) ?? first!;
 }
 
 async function ask(held: HeldDirectory, id: string, address: string | null, timeoutMs: number): Promise<VoterFound> {

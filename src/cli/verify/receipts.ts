@@ -13,12 +13,18 @@ export interface Acknowledged {
   found: bigint;
 }
 
+/** The receipts of the ordered lane, by event id. */
+export class Receipts extends Map<string, Acknowledged> {
+  /** Receipts of other lanes in the file: journals say nothing of their events. */
+  ofOtherLanes = 0;
+}
+
 /**
- * The receipts of the ordered lane in a file of JSON lines, by event id. Lines with an `error` acknowledge nothing.
+ * The receipts in a file of JSON lines. Lines with an `error` acknowledge nothing.
  * A last line cut off by the end of its writer is left out; any other unreadable line is `LINE_INVALID`.
  */
-export async function readReceipts(path: string): Promise<Map<string, Acknowledged>> {
-  const receipts = new Map<string, Acknowledged>();
+export async function readReceipts(path: string): Promise<Receipts> {
+  const receipts = new Receipts();
   let torn: CoordinatorError | null = null;
   try {
     for await (const { number, text, problem } of readLines(createReadStream(path))) {
@@ -38,8 +44,12 @@ export async function readReceipts(path: string): Promise<Map<string, Acknowledg
   return receipts;
 }
 
-function take(receipts: Map<string, Acknowledged>, value: Record<string, unknown>, line: number): void {
-  if ('error' in value || (value.lane !== undefined && value.lane !== 'ordered')) return;
+function take(receipts: Receipts, value: Record<string, unknown>, line: number): void {
+  if ('error' in value) return;
+  if (value.lane !== undefined && value.lane !== 'ordered') {
+    receipts.ofOtherLanes += 1;
+    return;
+  }
   const { eventId, group = 0, index, offset = 0, term } = value;
   if (typeof eventId !== 'string' || typeof group !== 'number' || typeof offset !== 'number') throw new Error('it lacks eventId, group or offset');
   const acknowledged = { group, index: BigInt(index as string), offset, term: BigInt(term as string), line, found: 0n };

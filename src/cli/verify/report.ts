@@ -17,8 +17,9 @@ export function describeVerdict(verdict: Verdict): string {
   ]);
   const lines = [table(rows, ['node', 'group', 'journal', 'commit', 'last', 'events', 'hash'])];
   if (verdict.receipts !== null) {
-    const { checked, missing, released } = verdict.receipts;
+    const { checked, missing, released, ofOtherLanes } = verdict.receipts;
     lines.push(`${checked} acknowledged events looked up, ${missing === 0 ? 'none missing' : `${missing} not found`}${released === 0 ? '' : `; ${released} lie before the beginning of every journal, or in its gaps`}.`);
+    if (ofOtherLanes > 0) lines.push(`${ofOtherLanes} receipts of other lanes than the ordered one were passed over: journals say nothing of their events.`);
   }
   for (const { nodeId, group, gaps } of verdict.members) {
     for (const { firstIndex, lastIndex } of gaps) {

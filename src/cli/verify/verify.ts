@@ -2,7 +2,7 @@ import type { LogScan, LogSummary } from '../../contracts/logscan.js';
 import { GroupComparison, type MemberVerdict } from './comparison.js';
 import { isSilent } from './journal.js';
 import { type Problem, Problems } from './problem.js';
-import type { Acknowledged } from './receipts.js';
+import type { Acknowledged, Receipts } from './receipts.js';
 
 export interface Verdict {
   readonly ok: boolean;
@@ -15,6 +15,8 @@ export interface Verdict {
     readonly missing: number;
     /** Not looked for: every journal begins behind their place, or has a gap there. */
     readonly released: number;
+    /** Not looked for: receipts of other lanes than the ordered one. */
+    readonly ofOtherLanes: number;
   } | null;
   readonly problems: readonly Problem[];
   readonly problemCount: number;
@@ -27,7 +29,7 @@ export interface Verdict {
  * acknowledged, so a journal with a lower one is behind, not different, and entries above it count as on its disk. A journal that begins
  * behind an event, after a snapshot or by retention, or has a gap there in front of a snapshot, says nothing of it.
  */
-export async function verifyJournals(scans: readonly LogScan[], receipts: ReadonlyMap<string, Acknowledged> | null): Promise<Verdict> {
+export async function verifyJournals(scans: readonly LogScan[], receipts: (ReadonlyMap<string, Acknowledged> & Partial<Pick<Receipts, 'ofOtherLanes'>>) | null): Promise<Verdict> {
   const problems = new Problems();
   const summaries = scans.map((scan) => scan.summary);
   checkTogether(summaries, problems);
@@ -44,7 +46,7 @@ export async function verifyJournals(scans: readonly LogScan[], receipts: Readon
     ok: problems.count === 0,
     members,
     events,
-    receipts: receipts === null || found === null ? null : { checked: receipts.size, ...found },
+    receipts: receipts === null || found === null ? null : { checked: receipts.size, ofOtherLanes: receipts.ofOtherLanes ?? 0, ...found },
     problems: problems.first,
     problemCount: problems.count,
   };

@@ -86,7 +86,8 @@ impl<R: EntryReader> Lane<R> {
 
     /// Entries from `first` on, at least one; `None` where that one cannot be read.
     pub(super) fn readable(&self, group: GroupId, first: u64, last: u64, bytes: u64) -> Option<Vec<LogEntry>> {
-        let read = |last: u64| self.reader.entries(group, Index(first), Index(last + 1), bytes).ok();
+        let log = self.recent.over(&self.reader);
+        let read = |last: u64| log.entries(group, Index(first), Index(last + 1), bytes).ok();
         // A page ends with an error wherever in it the damage is.
         read(last).or_else(|| read(first)).filter(|entries| !entries.is_empty())
     }

@@ -176,6 +176,7 @@ impl<R: EntryReader> Lane<R> {
             _ => self.writing.ends.push((id, counter)),
         }
         let entry = log_entry(counter, data, context);
+        self.recent.push(group, &entry);
         match self.ops.last_mut() {
             Some(Op::Entries { group: last, entries }) if *last == group => entries.push(entry),
             _ => self.ops.push(Op::Entries { group, entries: vec![entry] }),

@@ -22,6 +22,7 @@ mod origin;
 mod peer;
 pub mod reader;
 mod receive;
+pub mod recent;
 mod stability;
 mod states;
 pub mod tally;
@@ -38,9 +39,11 @@ use ids::Ids;
 use intake::{Intake, Unsent};
 use origin::Origin;
 use peer::Peer;
+use recent::Recent;
 use crate::snapshot::keeper::Job;
 use states::Kept;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use tally::Retention;
 
 /// Groups of the log from here on are the origins' of the causal lane, numbered as they are met.
@@ -108,6 +111,7 @@ impl Writing {
 pub struct Lane<R> {
     config: LaneConfig,
     reader: R,
+    recent: Arc<Recent>,
     table: Membership,
     origins: Vec<Origin>,
     by_actor: BTreeMap<Actor, OriginId>,
@@ -364,6 +368,11 @@ impl<R: EntryReader> Lane<R> {
             group: origin.group,
             first: origin.first,
         })
+    }
+
+    /// The entries that came last, for readers.
+    pub fn recent(&self) -> &Arc<Recent> {
+        &self.recent
     }
 
     /// What is on disk here and readable.

@@ -23,6 +23,7 @@ impl<R: EntryReader> Lane<R> {
         let mut lane = Self {
             config,
             reader,
+            recent: Default::default(),
             table: Membership::default(),
             origins: Vec::new(),
             by_actor: BTreeMap::new(),

@@ -91,11 +91,13 @@ impl<R: EntryReader> Lane<R> {
         received
     }
 
-    /// So many bytes of the logs could go if newer states covered them. States are written for as much as they are
-    /// themselves, so that a large one is not written over and over for a little.
-    pub(super) fn want_states_for(&mut self, bytes: u64) {
+    /// So many bytes of the logs could go if newer states covered them, and so many are covered by the last ones. States are
+    /// written for as much as they are themselves, so that a large one is not written over and over for a little. But for
+    /// one file alone nothing goes.
+    pub(super) fn want_states_for(&mut self, uncovered: u64, covered: u64) {
         if let Some(kept) = &mut self.states {
-            kept.wanted = bytes > kept.info.as_ref().map_or(0, |info| info.bytes);
+            let alone = kept.info.is_some() && kept.before.is_none();
+            kept.wanted = uncovered > kept.info.as_ref().map_or(0, |info| info.bytes) || alone && covered > 0;
         }
     }
 
@@ -107,7 +109,7 @@ impl<R: EntryReader> Lane<R> {
     /// Of an origin, up to where its log is not needed for the states any more.
     pub(super) fn kept_apart(&self, id: OriginId) -> u64 {
         match &self.states {
-            Some(kept) if !plants::is(CorePlant::StatesIgnored) => kept.before.as_ref().unwrap_or(&kept.newest).get(id),
+            Some(kept) if !plants::is(CorePlant::StatesIgnored) => kept.before.as_ref().map_or(0, |before| before.get(id)),
             _ => u64::MAX,
         }
     }
@@ -133,7 +135,7 @@ impl<R: EntryReader> Lane<R> {
     pub fn keep_states(&mut self, states: Arc<States>) {
         if plants::is(CorePlant::StatesUnwritten) {
             let clock = self.clock_of(&states.place);
-            self.states.iter_mut().for_each(|kept| (kept.newest, kept.before) = (clock.clone(), None));
+            self.states.iter_mut().for_each(|kept| (kept.newest, kept.before) = (clock.clone(), Some(clock.clone())));
             return;
         }
         let Some(kept) = self.states.as_mut().filter(|kept| !kept.writing) else { return };
@@ -147,7 +149,8 @@ impl<R: EntryReader> Lane<R> {
         let ticks = self.ticks;
         let Some(kept) = &mut self.states else { return };
         if let Some(transfer) = &mut kept.incoming {
-            transfer.idle_ticks += 1;
+            // While the file is read, nothing comes: other files may be in front of it.
+            transfer.idle_ticks += usize::from(!transfer.busy);
             if transfer.idle_ticks > GIVE_UP_TICKS {
                 kept.incoming = None;
             } else if transfer.idle_ticks as u64 % ASK_TICKS == 0 && !transfer.busy {

@@ -100,7 +100,9 @@ impl Group {
     pub fn carried(&self) -> Carried {
         let last = self.last();
         let held = self.extents.last().is_none_or(|extent| extent.segment.is_some());
-        let last_term = if held { self.term(last).unwrap_or(0) } else { 0 };
+        // Of what no segment holds, the term of a snapshot's end is known.
+        let marked = self.mark.filter(|mark| mark.index.0 == last).map(|mark| mark.term.0);
+        let last_term = if held { self.term(last) } else { marked }.unwrap_or(0);
         Carried { hard_state: self.hard_state, mark: self.mark, last: Index(last), last_term: Term(last_term) }
     }
 
@@ -138,7 +140,10 @@ impl Group {
         let (first, last) = (self.last() + 1, mark.index.0);
         self.extend(Extent { segment: None, first, last, mean_bytes: 0 });
         push_term(&mut self.terms, last, mark.term.0);
-        self.gaps.push((first, last));
+        match self.gaps.last_mut() {
+            Some((_, high)) if *high + 1 == first => *high = last,
+            _ => self.gaps.push((first, last)),
+        }
     }
 
     pub fn truncate(&mut self, from: u64) {
@@ -151,6 +156,8 @@ impl Group {
         }
         truncate_terms(&mut self.terms, from);
         self.trim_doubts(|(low, high)| (low, high.min(from - 1)));
+        self.gaps.iter_mut().for_each(|(_, high)| *high = (*high).min(from - 1));
+        self.gaps.retain(|(low, high)| low <= high);
     }
 
     fn trim_doubts(&mut self, trim: impl Fn((u64, u64)) -> (u64, u64)) {
@@ -277,6 +284,20 @@ impl Group {
     /// carries, or that of a snapshot that was marked since; else not yet. `carried`: index and term.
     fn judge(&mut self, carried: Option<(u64, Option<u64>)>) {
         for (low, high) in std::mem::take(&mut self.doubts) {
+            let low = match self.mark.filter(|mark| (low..=high).contains(&mark.index.0)) {
+                Some(mark) if term_at(&self.terms, mark.index.0) != Some(mark.term.0) => {
+                    self.forget(low, high);
+                    let end = self.last();
+                    set_term(&mut self.terms, mark.index.0, mark.index.0, mark.term.0, end);
+                    continue;
+                }
+                // Up to there the snapshot stands for the same entries.
+                Some(mark) => mark.index.0 + 1,
+                None => low,
+            };
+            if low > high {
+                continue;
+            }
             let from = self.extents.partition_point(|extent| extent.last <= high);
             let held = self.extents[from..].iter().find(|extent| extent.segment.is_some());
             let held = held.map(|extent| extent.first.max(high + 1)).map(|index| (index, term_at(&self.terms, index)));
@@ -372,5 +393,33 @@ mod tests {
         let mut group = Group::default();
         group.absorb(1, &part, true);
         assert_eq!((group.last(), group.term(159), group.term(127)), (159, Some(35), Some(33)));
+    }
+
+    /// Found in seed 101228 of tests/log_gaps.rs: the truncation in front of a mark was lost, and what it had truncated was
+    /// taken for the journal's.
+    #[test]
+    fn a_mark_tells_what_lost_batches_have_truncated_up_to_its_end() {
+        let entry = |index: u64, term: u64| LogEntry { index: Index(index), term: Term(term), kind: 0, data: Default::default(), context: Default::default() };
+        let mark = SnapshotMark { index: Index(6), term: Term(6), first: Index(1), prior_term: Term(0) };
+        for last in [6, 8] {
+            let mut group = Group::default();
+            group.append(1, &(1..=last).map(|index| entry(index, 3)).collect::<Vec<_>>(), 0);
+            group.lose();
+            let mut part = SegmentGroup::default();
+            (part.carried, part.mark) = (Some((6, 6)), Some(mark));
+            group.absorb(3, &part, true);
+            group.finish();
+            assert_eq!((group.last(), group.term(6)), (6, Some(6)));
+            assert_eq!(group.lost(GroupId(0)).map(|lost| (lost.first.0, lost.last.0)).collect::<Vec<_>>(), [(1, 6)]);
+        }
+    }
+
+    #[test]
+    fn gaps_that_touch_are_one() {
+        let mark = |index: u64| SnapshotMark { index: Index(index), term: Term(2), first: Index(1), prior_term: Term(0) };
+        let mut group = Group::default();
+        group.set_mark(mark(5), 1);
+        group.set_mark(mark(7), 1);
+        assert_eq!(group.lost(GroupId(0)).map(|lost| (lost.first.0, lost.last.0, lost.gap)).collect::<Vec<_>>(), [(1, 7, true)]);
     }
 }

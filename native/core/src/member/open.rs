@@ -148,8 +148,9 @@ pub fn recover<D: Disk>(disk: Arc<D>, config: &MemberConfig) -> Result<Recovered
 fn founds<D: Disk>(log: &Log<D>, keeper: &Keeper<D>, recovery: &Recovery, config: &MemberConfig, held: u32) -> Result<bool, OpenError> {
     match (held, recovery.unsettled) {
         (0, false) => Ok(true),
-        // It was to join, whether it is told so again or not.
-        (0, true) => Ok(false),
+        // A founder whose first batch was torn, or one that was to join, whether it is told so again or not: that one never
+        // had the state that founders begin with. It begins unsettled, so that nothing hangs on how much was lost.
+        (0, true) => Ok(keeper.load(FIRST_GROUP, FOUNDED_AT, config.seed).is_ok()),
         (_, unsettled) => match as_founded(log, keeper, recovery, config) {
             true => Ok(true),
             // It has joined, and was ended before it had every group: the rest comes from their leaders too.

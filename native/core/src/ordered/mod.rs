@@ -176,6 +176,8 @@ pub struct Group<R: EntryReader> {
     unmark_due: bool,
     /// A barrier is under way by which a learner settles.
     settling_read: bool,
+    /// Last entry that there was when it was found settled.
+    settled_to: Option<u64>,
     /// What others have told of their logs, and know of this one.
     standings: Standings,
     /// Entries that damage has taken, on their way back; while some that Raft needs are among them, Raft stands still.
@@ -281,6 +283,7 @@ impl<R: EntryReader> Group<R> {
             marked: false,
             unmark_due: false,
             settling_read: false,
+            settled_to: None,
             standings: Standings::default(),
             repair: Repair::default(),
             paused: None,

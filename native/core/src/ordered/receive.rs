@@ -359,6 +359,17 @@ impl<R: EntryReader> Group<R> {
         self.settling.is_none()
     }
 
+    /// Whether what has settled this group is on disk too: raft may have taken it and not written it yet.
+    pub fn is_settled_on_disk(&mut self) -> bool {
+        if !self.is_settled() {
+            self.settled_to = None;
+            return false;
+        }
+        let log = &self.raw.raft.raft_log;
+        let to = *self.settled_to.get_or_insert(log.last_index());
+        log.persisted >= to.min(log.last_index())
+    }
+
     /// Whether all that was committed before is here again: up to what this leader knows of, and that with an entry of
     /// its own term, since a new leader does not know yet how far its predecessors had come.
     fn reaches(&self, leader: MemberId, commit: u64) -> bool {

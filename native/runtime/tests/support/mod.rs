@@ -23,7 +23,7 @@ pub const GROUP: GroupId = GroupId(0);
 /// For what the slowest machine needs: no figure of it decides.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn config(dir: &Path, name: &str, snapshot_entries: u64, limits: MachineLimits) -> NodeConfig {
+pub fn config(dir: &Path, name: &str, snapshot_entries: u64, limits: MachineLimits) -> NodeConfig {
     NodeConfig {
         data_dir: dir.join(name),
         member: MemberConfig {

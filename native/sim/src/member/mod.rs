@@ -142,7 +142,8 @@ impl Running {
 
     /// Packed deliveries of the causal lane from where the reader stands.
     pub fn read_lane(&self, reader: &mut Reader, bounds: Bounds) -> Result<Vec<u8>, ReadError> {
-        reader.read(&self.entries, &self.lane.origins, &self.lane.delivered, self.groups.lane().doubled(), bounds, None)
+        let lane = self.groups.lane();
+        reader.read(&lane.recent().over(&self.entries), &self.lane.origins, &self.lane.delivered, lane.doubled(), bounds, None)
     }
 }
 
