@@ -87,6 +87,7 @@ export class Coordinator implements CoordinatorNode {
   readonly #publishing: Publishing;
   readonly #placing: Placing;
   readonly #quorum: QuorumWatch;
+  readonly #loss: QuorumLoss;
   readonly #unplaced: Unplaced;
   readonly #origins: Origins;
   readonly #barrier: CausalBarrier;
@@ -160,12 +161,13 @@ export class Coordinator implements CoordinatorNode {
     });
     this.#unplaced = new Unplaced(new OwnLane({ core, nodeId, context: this.#causalContext(), origins: this.#origins }), this.#placing);
     const places = new Places({ placing: this.#placing, journal: this.#journal, origins: this.#origins, cursors, catalogue });
-    const loss = new QuorumLoss({
+    this.#loss = new QuorumLoss({
       quorum,
       placing: this.#placing,
       writer: this.#writer,
       ids: this.#ids,
       nodeId,
+      bytesMax: config.limits.pendingBytesMax,
       timeoutMs,
       monotonicMs,
       ordered: (...args) => this.#publishing.ordered(...args),
@@ -176,7 +178,7 @@ export class Coordinator implements CoordinatorNode {
       policy: new LevelPolicy(config, { rulesOf: (events) => rules.rulesOf(events), surroundings: () => surroundings.now() }),
       publisher: this.#publisher,
       causal: this.#causal,
-      loss,
+      loss: this.#loss,
       barrier: this.#barrier,
       places,
       cursors,
@@ -476,6 +478,7 @@ export class Coordinator implements CoordinatorNode {
     this.#crdt.close();
     this.#unplaced.close();
     this.#placing.close();
+    this.#loss.close();
     this.#barrier.close();
     const until = this.#ports.monotonicMs() + DRAIN_MS;
     while (this.#failure === null && this.#requests.size > 0 && this.#ports.monotonicMs() < until) {
@@ -523,6 +526,7 @@ export class Coordinator implements CoordinatorNode {
     this.#crdt.close();
     this.#unplaced.close();
     this.#placing.close();
+    this.#loss.close();
     this.#barrier.close();
     this.#events.emit('failed', error);
   }

@@ -151,6 +151,7 @@ export class PolicyNode {
       writer,
       ids: this.#ids,
       nodeId,
+      bytesMax: PENDING_BYTES_MAX,
       timeoutMs,
       monotonicMs,
       ordered: (events, choice, asked, session, each) => this.#order(events, choice, asked, session, each),
@@ -212,6 +213,7 @@ export class PolicyNode {
     this.#publisher.release();
     this.#unplaced.close();
     this.placing.close();
+    this.#loss.close();
   }
 }
 
