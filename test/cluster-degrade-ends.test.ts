@@ -1,7 +1,8 @@
 /** How publishes end that wait for a quorum, or for places: truly, at once, and within bounds (rules R4, R5). */
 import test from 'ava';
-import { type Coordinator, type CoordinatorConfig, type CoordinatorError, type Receipt } from '../dist/index.js';
-import { Embedded, fileWrite, sleep, until } from './helpers/cluster.js';
+import { OrderedPublisher } from '../dist/api/index.js';
+import { ApiClient, ApiServer, type Coordinator, type CoordinatorConfig, type CoordinatorError, type Receipt } from '../dist/index.js';
+import { codeOf, Embedded, fileWrite, sleep, until } from './helpers/cluster.js';
 
 const CONFIG: Partial<CoordinatorConfig> = {
   levels: [
@@ -82,4 +83,28 @@ test.serial('a node that closes ends what waits there before it is closed', asyn
   await sleep(100);
   await a.close();
   t.deepEqual(ends, ['CLOSED/no', 'CLOSED/no']);
+});
+
+test.serial('a time to wait that no timer can wait is refused, wherever it is given', async (t) => {
+  const a = await alone(t);
+  const server = await ApiServer.start(a, { address: '127.0.0.1:0' });
+  const client = new ApiClient(server.address);
+  t.teardown(async () => {
+    client.close();
+    await server.close();
+  });
+  const { cursor: after } = await a.publish(fileWrite('/x'), { consistency: 'causal' });
+  for (const timeoutMs of [2_000_000_001, 2 ** 31, 2 ** 32 - 1, 2 ** 33, Number.POSITIVE_INFINITY, Number.NaN, 0]) {
+    for (const path of ['/soft/long', '/hard/long', '/else/long']) {
+      t.is(await codeOf(a.publish(fileWrite(path), { timeoutMs, session: null })), 'USAGE', `${path} ${timeoutMs}`);
+      t.is(await codeOf(client.publish(fileWrite(path), { timeoutMs })), 'USAGE', `API ${path} ${timeoutMs}`);
+    }
+    t.is(await codeOf(a.publish(fileWrite('/x'), { timeoutMs, consistency: 'causal', after })), 'USAGE');
+    t.is(await codeOf(a.readBarrier({ timeoutMs })), 'USAGE');
+    t.is(await codeOf(client.outcome(fileWrite('/x').id, { timeoutMs })), 'USAGE');
+    t.throws(() => new OrderedPublisher([client], { timeoutMs }), { code: 'USAGE' });
+  }
+  const longest = 2_000_000_000;
+  t.like(await a.publish(fileWrite('/soft/longest'), { timeoutMs: longest }), { level: 'causal' });
+  t.like(await client.publish(fileWrite('/soft/longest'), { timeoutMs: longest }), { level: 'causal' });
 });

@@ -44,7 +44,7 @@ export interface PublishOptions {
   readonly protocol?: string;
   /** Ordered group, 0 when absent; order and suppression hold within one (rule R9). */
   readonly group?: number;
-  /** Default: the protocol's, else 10,000. After it the promise rejects with `TIMEOUT` and `committed`. */
+  /** Up to `LIMITS.timeoutMsMax`; default: the protocol's, else 10,000. After it the promise rejects with `TIMEOUT` and `committed`. */
   readonly timeoutMs?: number;
   /** Shortens that time, wherever it comes from. */
   readonly timeoutMaxMs?: number;

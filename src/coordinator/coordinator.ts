@@ -20,7 +20,7 @@ import type {
   WaitOptions,
 } from '../contracts/index.js';
 import { type CoordinatorConfig, parseAddress, type ResolvedConfig, resolveConfig } from '../config/index.js';
-import { CoordinatorError, isErrorCode } from '../errors/index.js';
+import { checkTimeout, CoordinatorError, isErrorCode } from '../errors/index.js';
 import { LevelPolicy } from '../consistency/index.js';
 import { Catalogue, CATEGORIES, type CausalContext, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
 import { causalActor, causalOrigins, Core, END, type End, FilterHandle, keepSettings, PEER_CORE_MODULE, windowOf } from '../native/index.js';
@@ -52,7 +52,7 @@ import { Queries } from './queries.js';
 import { QuorumLoss } from './quorum-loss.js';
 import { QuorumWatch } from './quorum-watch.js';
 import { Removal } from './removal.js';
-import { checkTimeout, Requests } from './requests.js';
+import { Requests } from './requests.js';
 import { Roster } from './roster.js';
 import { statusOf } from './status.js';
 import { Snapshots } from './snapshots.js';

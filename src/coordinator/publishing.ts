@@ -1,7 +1,7 @@
 /** The way of a publish before its lane: which level each event gets, which session it belongs to, and what becomes of it without a quorum. */
 import type { LevelPolicy, Part } from '../consistency/index.js';
 import { type CausalLevel, type EventInput, isCausal, type PublishOptions, type Receipt, type Session, type SessionOptions } from '../contracts/index.js';
-import { CoordinatorError } from '../errors/index.js';
+import { checkTimeout, CoordinatorError } from '../errors/index.js';
 import { CausalPlace, type CursorCodec, type EventIds } from '../events/index.js';
 import type { CausalBarrier } from './causal-barrier.js';
 import type { CausalPublisher, Said } from './causal-publisher.js';
@@ -9,7 +9,6 @@ import { groupOf } from './groups.js';
 import type { Places } from './places.js';
 import type { Choice, Ending, Publisher } from './publisher.js';
 import type { QuorumLoss } from './quorum-loss.js';
-import { checkTimeout } from './requests.js';
 import { SessionState } from './session.js';
 
 export interface PublishingPorts {

@@ -1,6 +1,6 @@
 /** What is asked of the lanes: single deliveries, barriers, outcomes. */
 import type { Delivery, Outcome, ReadOptions, Receipt, WaitOptions } from '../contracts/index.js';
-import { CoordinatorError } from '../errors/index.js';
+import { checkTimeout, CoordinatorError } from '../errors/index.js';
 import { type CursorCodec, parseUuid, type SubmissionWriter } from '../events/index.js';
 import type { Core, End } from '../native/index.js';
 import type { CausalEvents } from './causal-events.js';
@@ -10,7 +10,7 @@ import type { Journal } from './journal.js';
 import type { Places } from './places.js';
 import type { Position } from './position.js';
 import { OrderedReceipt } from './receipt.js';
-import { checkTimeout, type Requests } from './requests.js';
+import type { Requests } from './requests.js';
 import type { Roster } from './roster.js';
 
 export interface QueryPorts {

@@ -4,13 +4,12 @@
  */
 import type { Decision } from '../consistency/index.js';
 import type { EventInput, OrderedLevel, PublishOptions } from '../contracts/index.js';
-import { CoordinatorError } from '../errors/index.js';
+import { checkTimeout, CoordinatorError } from '../errors/index.js';
 import type { SubmissionWriter } from '../events/index.js';
 import { Handed } from './handed.js';
 import { Lowering, type LoweringPorts } from './lowering.js';
 import type { Choice, Ending } from './publisher.js';
 import type { QuorumWatch } from './quorum-watch.js';
-import { checkTimeout } from './requests.js';
 import type { SessionState } from './session.js';
 import { WaitingRoom, type WaitingRoomPorts } from './waiting-room.js';
 

@@ -151,7 +151,7 @@ export class PolicyNode {
       writer,
       ids: this.#ids,
       nodeId,
-      bytesMax: PENDING_BYTES_MAX,
+      bytesMax: 4 * PENDING_BYTES_MAX,
       timeoutMs,
       monotonicMs,
       ordered: (events, choice, asked, session, each) => this.#order(events, choice, asked, session, each),
