@@ -156,6 +156,7 @@ export class Coordinator implements CoordinatorNode {
     this.#placing = new Placing({
       quorum,
       catalogue,
+      ids: this.#ids,
       publish: (notices, group, session) => this.#publisher.publish(notices, PLACES_CHOICE, { group }, session, true),
       keep: (event) => this.#publishing.causal([event], 'causal', {}, null, false),
     });

@@ -1,7 +1,7 @@
 /** Lowers events to level causal: writes them to that lane, with word of it, and keeps room for their places (decision 23). */
 import { type EventInput, LIMITS, type PublishOptions, type Receipt } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
-import type { EventIds } from '../events/index.js';
+import { type EventIds, ownId } from '../events/index.js';
 import type { Said } from './causal-publisher.js';
 import { type Asked, degradedEvent, type Lowered } from './place-notice.js';
 import type { Placing } from './placing.js';
@@ -39,7 +39,7 @@ export class Lowering {
     const slot = placing.expect(session, asked.group, good.map(({ id }) => id));
     const said = { requestedLevel: asked.level, degraded: true, rule: asked.rule };
     const { after: _, ...own } = options;
-    const mark = ids.next();
+    const mark = ownId(ids);
     placing.mark(mark);
     const batch = [degradedEvent(mark, asked, good.map(({ id }) => id)), ...good];
     const written = good.length === 0 ? Promise.resolve([]) : causal(batch, own, session, said, WRITE_MS).then((endings) => endings.slice(1));

@@ -4,7 +4,7 @@
  */
 import { type EventInput, LIMITS } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
-import type { Catalogue } from '../events/index.js';
+import { type Catalogue, type EventIds, ownId } from '../events/index.js';
 import { type Asked, type Lowered, noticeOf, placedEvent } from './place-notice.js';
 import type { Ending } from './publisher.js';
 import type { QuorumWatch } from './quorum-watch.js';
@@ -13,6 +13,7 @@ import type { SessionState } from './session.js';
 export interface PlacingPorts {
   readonly quorum: Pick<QuorumWatch, 'state'>;
   readonly catalogue: Catalogue;
+  readonly ids: EventIds;
   /** On the ordered lane; each event's own end. */
   publish(notices: readonly EventInput[], group: number, session: SessionState | null): Promise<Ending[]>;
   /** On the causal lane. */
@@ -216,7 +217,7 @@ export class Placing {
     this.#timer = null;
     if (this.#noted || this.#through.size === 0) return;
     this.#noted = true;
-    await this.#ports.keep(placedEvent(this.#through)).catch(() => {});
+    await this.#ports.keep(placedEvent(ownId(this.#ports.ids), this.#through)).catch(() => {});
   }
 }
 

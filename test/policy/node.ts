@@ -129,6 +129,7 @@ export class PolicyNode {
     this.placing = new Placing({
       quorum,
       catalogue,
+      ids: this.#ids,
       publish: (notices, group, session) => this.#place(notices, group, session),
       keep: (event) => lane.publish([event], { requestedLevel: 'causal', degraded: false, rule: null }, () => this.#runs),
     });
