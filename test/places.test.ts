@@ -1,9 +1,10 @@
 /** What the coordinator writes of lowered events: by whom, and who believes it (decision 23). */
 import test from 'ava';
 import { ApiClient, ApiServer, CoordinatorError, type EventInput, type Receipt } from '../dist/index.js';
-import { Catalogue, DEGRADED, EventIds, newEventId, PLACE, PLACED } from '../dist/events/index.js';
+import { Catalogue, DEGRADED, EventIds, newEventId, PLACE, PLACED, SubmissionWriter } from '../dist/events/index.js';
 import type { LaneEvent } from '../dist/coordinator/own-lane.js';
 import { Placing } from '../dist/coordinator/placing.js';
+import { QuorumLoss } from '../dist/coordinator/quorum-loss.js';
 import { Unplaced } from '../dist/coordinator/unplaced.js';
 import { realPorts } from '../dist/runtime/index.js';
 import { codeOf, Embedded, fileWrite, take, until } from './helpers/cluster.js';
@@ -86,3 +87,42 @@ for (const [what, note, noticed] of [
     t.deepEqual(published, noticed === 1 ? [event] : []);
   });
 }
+
+test.serial('until it is known what earlier lives have lowered, an event that might be such is not handed in', async (t) => {
+  const placing = new Placing({ quorum: { state: () => 'unsure' }, catalogue: new Catalogue({}), ids, publish: async () => [], keep: async () => {} });
+  const handed: (string | undefined)[] = [];
+  const loss = new QuorumLoss({
+    quorum: { state: () => 'there' },
+    placing,
+    ids,
+    writer: new SubmissionWriter(new Catalogue({}), ids),
+    nodeId: 'a',
+    bytesMax: 1024 * 1024,
+    timeoutMs: 10_000,
+    firstLife: false,
+    degrades: true,
+    monotonicMs: () => performance.now(),
+    known: async () => null,
+    causal: async () => [],
+    ordered: async (events) => {
+      handed.push(...events.map(({ id }) => id));
+      return events.map(() => ({}) as Receipt);
+    },
+  });
+  t.teardown(() => {
+    loss.close();
+    placing.close();
+  });
+  const decision = { level: 'linearizable', rule: null, quorumSize: undefined, timeoutMs: undefined, onQuorumLoss: 'wait', lossRule: null } as const;
+  const publish = (event: EventInput) => loss.publish([event], decision, {}, 0, null, false);
+  const [lowered, other, nameless] = [fileWrite('/lowered'), fileWrite('/other'), { type: 'FilesystemWrite', path: '/nameless' }];
+  for (const event of [lowered, other, nameless]) void publish(event).catch(() => {});
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  t.deepEqual(handed, [undefined]);
+  // One of them was: it goes on waiting, for its place.
+  placing.expect(null, 0, [lowered.id]);
+  placing.complete();
+  await until('the other', () => handed.length > 1);
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  t.deepEqual(handed, [undefined, other.id]);
+});

@@ -27,7 +27,7 @@ import { causalActor, causalOrigins, Core, END, type End, FilterHandle, keepSett
 import { PeerNetwork, type Refused } from '../network/index.js';
 import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
 import { CausalBarrier } from './causal-barrier.js';
-import { CausalEvents } from './causal-events.js';
+import { CausalEvents, type CausalPosition } from './causal-events.js';
 import { CausalPublisher } from './causal-publisher.js';
 import { CausalSubscription, startOf } from './causal-subscription.js';
 import { Consumer } from './consumer.js';
@@ -161,7 +161,14 @@ export class Coordinator implements CoordinatorNode {
       keep: (event) => this.#publishing.causal([event], 'causal', {}, null, false),
     });
     this.#unplaced = new Unplaced(new OwnLane({ core, nodeId, context: this.#causalContext(), origins: this.#origins }), this.#placing);
-    const places = new Places({ placing: this.#placing, journal: this.#journal, origins: this.#origins, cursors, catalogue });
+    const causal = {
+      find: (id: Uint8Array, withinMs: number) => causalEvents.find(id, withinMs),
+      at: (position: CausalPosition, id: Uint8Array) => causalEvents.at(position, id),
+      kept: (position: CausalPosition, id: Uint8Array) => causalEvents.kept(position, id),
+      askedOf: (position: CausalPosition, id: Uint8Array) => causalEvents.askedOf(position, id),
+      receiptOf: (position: CausalPosition, id: Uint8Array) => this.#causal.receiptOf(position, id),
+    };
+    const places = new Places({ placing: this.#placing, journal: this.#journal, causal, origins: this.#origins, cursors, catalogue, timeoutMs });
     this.#loss = new QuorumLoss({
       quorum,
       placing: this.#placing,
@@ -171,7 +178,10 @@ export class Coordinator implements CoordinatorNode {
       bytesMax: config.limits.pendingBytesMax,
       timeoutMs,
       monotonicMs,
+      firstLife: core.incarnation === 1n,
+      degrades: config.levels.some(({ onQuorumLoss }) => onQuorumLoss === 'degrade'),
       ordered: (...args) => this.#publishing.ordered(...args),
+      known: (...args) => this.#queries.known(...args),
       causal: (events, options, session, said, writeMs) => this.#publishing.causal(events, 'causal', options, session, false, said, writeMs),
     });
     const surroundings = new Surroundings({ nodeId, roster: this.#roster, links: this.#links, causal: config.causal, raft: config.raft });
@@ -193,11 +203,7 @@ export class Coordinator implements CoordinatorNode {
       core,
       requests: this.#requests,
       journal: this.#journal,
-      causal: {
-        find: (id, timeoutMs) => causalEvents.find(id, timeoutMs),
-        at: (position, id) => causalEvents.at(position, id),
-        receiptOf: (position, id) => this.#causal.receiptOf(position, id),
-      },
+      causal,
       writer: this.#writer,
       cursors,
       places,

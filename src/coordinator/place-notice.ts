@@ -85,7 +85,7 @@ export function receiptOfNotice(notice: Delivery, cursorOf: (actor: string, inde
   };
 }
 
-type Content = { readonly [Field in Exclude<keyof EventInput, 'id'>]?: EventInput[Field] | null };
+type Content = { readonly [Field in Exclude<keyof EventInput, 'id' | 'context'>]?: EventInput[Field] | null } & { readonly context?: JsonValue };
 
 /** Tells events of one id apart; of one that is to be published as of the same one delivered. */
 export function digestOf(event: Content & { readonly code?: number }, catalogue: Catalogue): string {

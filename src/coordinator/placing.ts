@@ -82,6 +82,11 @@ export class Placing {
     return this.#ids.get(keyOf(id))?.asked ?? null;
   }
 
+  /** Whether it is known here of everything that was lowered in earlier lives. */
+  get isComplete(): boolean {
+    return this.#complete;
+  }
+
   /** A mark that this life is about to write. */
   mark(id: string): void {
     if (!this.#complete) this.#marks.add(id);

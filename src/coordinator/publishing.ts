@@ -101,7 +101,7 @@ export class Publishing {
     const has = (code: string): boolean => endings.some((ending) => ending instanceof CoordinatorError && ending.code === code);
     // A node that was quiet while 10,000 others published has lost its own session: the next publish opens another.
     if (state === this.#own && has('SESSION_EXPIRED')) this.#own = new SessionState(this.#ports.ids.next());
-    return has('EVENT_ID_REUSED') ? endings.map((ending, at) => places.firstReceipt(ending, events[at] as EventInput, groupOf(options.group, groups))) : endings;
+    return has('EVENT_ID_REUSED') ? Promise.all(endings.map((ending, at) => places.firstReceipt(ending, events[at] as EventInput, groupOf(options.group, groups)))) : endings;
   }
 
   async #part({ decision, events }: Part, { timeoutMaxMs, ...given }: PublishOptions, state: SessionState | null, each: boolean): Promise<Ending[]> {
