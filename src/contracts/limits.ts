@@ -13,4 +13,5 @@ export const LIMITS = {
   groupsMax: 64,
   sessionsMax: 10_000,
   unplacedEventsMax: 65_536,
+  timeoutMsMax: 2_000_000_000,
 } as const;

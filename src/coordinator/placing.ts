@@ -4,7 +4,7 @@
  */
 import { type EventInput, LIMITS } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
-import type { Catalogue } from '../events/index.js';
+import { type Catalogue, type EventIds, ownId } from '../events/index.js';
 import { type Asked, type Lowered, noticeOf, placedEvent } from './place-notice.js';
 import type { Ending } from './publisher.js';
 import type { QuorumWatch } from './quorum-watch.js';
@@ -13,6 +13,7 @@ import type { SessionState } from './session.js';
 export interface PlacingPorts {
   readonly quorum: Pick<QuorumWatch, 'state'>;
   readonly catalogue: Catalogue;
+  readonly ids: EventIds;
   /** On the ordered lane; each event's own end. */
   publish(notices: readonly EventInput[], group: number, session: SessionState | null): Promise<Ending[]>;
   /** On the causal lane. */
@@ -26,6 +27,8 @@ const BATCH_EVENTS_MAX = 128;
 /** Room in a line for events that are being written to the causal lane; their notices once they are. */
 export class Slot {
   notices: EventInput[] | null = null;
+  /** Of these that many have their places. */
+  placed = 0;
 
   constructor(
     readonly line: Line,
@@ -35,9 +38,13 @@ export class Slot {
 
 /** Of one session in one group. Invariant: what is placed is taken from the front. */
 interface Line {
+  /** Whose it is, as long as it is there. */
+  readonly of: SessionState | null;
+  /** What it is published through. */
   session: SessionState | null;
   readonly group: number;
-  slots: Slot[];
+  /** In order. */
+  readonly slots: Set<Slot>;
   running: boolean;
 }
 
@@ -81,6 +88,11 @@ export class Placing {
     return this.#ids.get(keyOf(id))?.asked ?? null;
   }
 
+  /** Whether it is known here of everything that was lowered in earlier lives. */
+  get isComplete(): boolean {
+    return this.#complete;
+  }
+
   /** A mark that this life is about to write. */
   mark(id: string): void {
     if (!this.#complete) this.#marks.add(id);
@@ -97,7 +109,7 @@ export class Placing {
       throw new CoordinatorError('BACKPRESSURE', sentence, { details: { limit: LIMITS.unplacedEventsMax } });
     }
     const slot = new Slot(this.#lineOf(session, group), ids);
-    slot.line.slots.push(slot);
+    slot.line.slots.add(slot);
     this.waiting += ids.length;
     for (const id of ids) {
       const known = this.#ids.get(keyOf(id)) ?? { waits: 0, asked: null };
@@ -144,7 +156,7 @@ export class Placing {
   #lineOf(session: SessionState | null, group: number): Line {
     const groups = this.#lines.get(session) ?? new Map<number, Line>();
     this.#lines.set(session, groups);
-    const line = groups.get(group) ?? { session, group, slots: [], running: false };
+    const line = groups.get(group) ?? { of: session, session, group, slots: new Set(), running: false };
     groups.set(group, line);
     return line;
   }
@@ -157,12 +169,12 @@ export class Placing {
   }
 
   #drop(slot: Slot): void {
-    slot.line.slots = slot.line.slots.filter((other) => other !== slot);
-    if (slot.line.slots.length > 0) return;
-    for (const [session, groups] of this.#lines) {
-      for (const [group, line] of groups) if (line === slot.line) groups.delete(group);
-      if (groups.size === 0) this.#lines.delete(session);
-    }
+    const { line } = slot;
+    line.slots.delete(slot);
+    if (line.slots.size > 0) return;
+    const groups = this.#lines.get(line.of);
+    groups?.delete(line.group);
+    if (groups?.size === 0) this.#lines.delete(line.of);
   }
 
   #watch(): void {
@@ -173,7 +185,8 @@ export class Placing {
 
   #look(): void {
     for (const line of [...this.#lines.values()].flatMap((groups) => [...groups.values()])) {
-      if (!line.running && line.slots[0]?.notices != null && this.#ports.quorum.state(line.group) === 'there') void this.#place(line);
+      const [first] = line.slots;
+      if (!line.running && first?.notices != null && this.#ports.quorum.state(line.group) === 'there') void this.#place(line);
     }
     if (this.waiting === 0 && this.#complete) void this.#note();
   }
@@ -183,7 +196,7 @@ export class Placing {
     const notices: EventInput[] = [];
     for (const slot of line.slots) {
       if (slot.notices === null || notices.length >= BATCH_EVENTS_MAX) break;
-      notices.push(...slot.notices.slice(0, BATCH_EVENTS_MAX - notices.length));
+      notices.push(...slot.notices.slice(slot.placed, slot.placed + BATCH_EVENTS_MAX - notices.length));
     }
     try {
       const endings = await this.#ports.publish(notices, line.group, line.session);
@@ -201,12 +214,13 @@ export class Placing {
   #settle(line: Line, endings: readonly Ending[]): void {
     for (const ending of endings) {
       const [slot] = line.slots;
-      const notice = slot?.notices?.shift();
+      if (slot?.notices == null) return;
+      const notice = slot.notices[slot.placed++];
       this.waiting -= 1;
       this.#release(notice?.id ?? '');
       if (ending instanceof CoordinatorError && ending.code === 'EVENT_FENCED') this.refused += 1;
       else this.placed += 1;
-      if (slot?.notices?.length === 0) this.#drop(slot);
+      if (slot.placed === slot.notices.length) this.#drop(slot);
     }
   }
 
@@ -216,7 +230,7 @@ export class Placing {
     this.#timer = null;
     if (this.#noted || this.#through.size === 0) return;
     this.#noted = true;
-    await this.#ports.keep(placedEvent(this.#through)).catch(() => {});
+    await this.#ports.keep(placedEvent(ownId(this.#ports.ids), this.#through)).catch(() => {});
   }
 }
 

@@ -1,7 +1,7 @@
 /** The way of a publish before its lane: which level each event gets, which session it belongs to, and what becomes of it without a quorum. */
 import type { LevelPolicy, Part } from '../consistency/index.js';
 import { type CausalLevel, type EventInput, isCausal, type PublishOptions, type Receipt, type Session, type SessionOptions } from '../contracts/index.js';
-import { CoordinatorError } from '../errors/index.js';
+import { checkTimeout, CoordinatorError } from '../errors/index.js';
 import { CausalPlace, type CursorCodec, type EventIds } from '../events/index.js';
 import type { CausalBarrier } from './causal-barrier.js';
 import type { CausalPublisher, Said } from './causal-publisher.js';
@@ -9,7 +9,6 @@ import { groupOf } from './groups.js';
 import type { Places } from './places.js';
 import type { Choice, Ending, Publisher } from './publisher.js';
 import type { QuorumLoss } from './quorum-loss.js';
-import { checkTimeout } from './requests.js';
 import { SessionState } from './session.js';
 
 export interface PublishingPorts {
@@ -102,7 +101,7 @@ export class Publishing {
     const has = (code: string): boolean => endings.some((ending) => ending instanceof CoordinatorError && ending.code === code);
     // A node that was quiet while 10,000 others published has lost its own session: the next publish opens another.
     if (state === this.#own && has('SESSION_EXPIRED')) this.#own = new SessionState(this.#ports.ids.next());
-    return has('EVENT_ID_REUSED') ? endings.map((ending, at) => places.firstReceipt(ending, events[at] as EventInput, groupOf(options.group, groups))) : endings;
+    return has('EVENT_ID_REUSED') ? Promise.all(endings.map((ending, at) => places.firstReceipt(ending, events[at] as EventInput, groupOf(options.group, groups)))) : endings;
   }
 
   async #part({ decision, events }: Part, { timeoutMaxMs, ...given }: PublishOptions, state: SessionState | null, each: boolean): Promise<Ending[]> {

@@ -58,7 +58,6 @@ export class SessionState {
   /** Its last receipt there. */
   last: Receipt | null = null;
   readonly #causal = new Turns();
-  readonly #ordered = new Map<number, Turns>();
   readonly #groups = new Map<number, Sequences>();
 
   constructor(id: string, after?: string) {
@@ -77,16 +76,6 @@ export class SessionState {
   async inTurn(wait: (() => Promise<void>) | null): Promise<void> {
     if (wait === null && this.#causal.free) return;
     await this.#causal.take(async () => wait?.());
-  }
-
-  /** The turns in which it is decided where publishes to a group go. */
-  turns(group: number): Turns {
-    let turns = this.#ordered.get(group);
-    if (turns === undefined) {
-      turns = new Turns();
-      this.#ordered.set(group, turns);
-    }
-    return turns;
   }
 
   in(group: number): Sequences {

@@ -1,5 +1,5 @@
 /** Finds in the causal lane what this node has lowered in earlier lives and what has no place yet. */
-import { PLACED } from '../events/index.js';
+import { isOwnId, PLACED } from '../events/index.js';
 import type { LaneEvent, OwnLane } from './own-lane.js';
 import { type Asked, type Lowered, readDegraded, readPlaced } from './place-notice.js';
 import type { Placing } from './placing.js';
@@ -83,6 +83,7 @@ export class Unplaced {
   }
 
   #take({ event, actor, index, offset }: LaneEvent): void {
+    if (!isOwnId(event.id)) return;
     if (event.code === PLACED) {
       for (const [of, through] of readPlaced(event.metadata)) if (through > (this.#through.get(of) ?? 0n)) this.#through.set(of, through);
       return;

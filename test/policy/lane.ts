@@ -9,6 +9,7 @@ const catalogue = new Catalogue();
 
 export class SimulatedLane {
   readonly #entries: OrderedEvent[][] = [];
+  #opens = 0;
 
   constructor(readonly actor: string) {}
 
@@ -28,8 +29,14 @@ export class SimulatedLane {
     });
   }
 
+  /** No process has had it open. */
+  get isNew(): boolean {
+    return this.#opens === 0;
+  }
+
   /** What a new process sees of it. */
   open(): Opened {
+    this.#opens += 1;
     return new Opened(this.actor, this.#entries);
   }
 }
