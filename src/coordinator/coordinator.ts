@@ -408,7 +408,7 @@ export class Coordinator implements CoordinatorNode {
     this.#check();
     if (options.after !== undefined) {
       await this.#barrier.pass(options.after, checkTimeout(options.timeoutMs ?? this.config.publishTimeoutMs), options.signal);
-      this.#crdt.catchUp();
+      await this.#crdt.catchUp();
       return this.#core.appliedIndex(groupOf(options.group, this.config.groups));
     }
     return this.#queries.readBarrier(options);

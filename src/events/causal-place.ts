@@ -61,6 +61,16 @@ export class CausalPlace {
     return [...this.#rows.values()].reduce((sum, { counter }) => sum + counter, 0n);
   }
 
+  /** Entries of one origin that were had. */
+  of({ member, incarnation }: Pick<Origin, 'member' | 'incarnation'>): bigint {
+    return this.#rows.get(keyOf(member, incarnation))?.counter ?? 0n;
+  }
+
+  /** Whether all entries were had that the other has had. */
+  covers(other: CausalPlace): boolean {
+    return [...other.#rows.values()].every((row) => this.of(row) >= row.counter);
+  }
+
   /** After everything that these entries name, too. */
   after(entries: Iterable<readonly [Pick<Origin, 'member' | 'incarnation'>, bigint]>): CausalPlace {
     const rows = new Map(this.#rows);
