@@ -244,6 +244,8 @@ export class Coordinator implements CoordinatorNode {
     try {
       await keepSettings(dataDir, dedup);
       await node.#crdt.open();
+      // Before anybody publishes what was lowered in an earlier life a second time.
+      await node.#unplaced.look();
       await node.#join();
     } catch (error) {
       await core.close();
@@ -290,7 +292,7 @@ export class Coordinator implements CoordinatorNode {
     const status = this.#core.status();
     this.#roster.refresh(status);
     this.#neighbours?.refresh(status);
-    this.#unplaced.look();
+    void this.#unplaced.look();
     for (const { group, leader } of status.groups) this.#quorum.state(group, leader != null);
     const removed = status.groups.every(({ role }) => role === 'removed');
     const leaders = status.groups.map(({ leader }) => (leader == null ? null : this.#roster.nameOf(leader)));
