@@ -253,6 +253,8 @@ export class Coordinator implements CoordinatorNode {
     try {
       await keepSettings(dataDir, dedup);
       await node.#crdt.open();
+      // Before anybody publishes what was lowered in an earlier life a second time.
+      await node.#unplaced.look();
       await node.#join();
     } catch (error) {
       await core.close();
@@ -299,7 +301,7 @@ export class Coordinator implements CoordinatorNode {
     const status = this.#core.status();
     this.#roster.refresh(status);
     this.#neighbours?.refresh(status);
-    this.#unplaced.look();
+    void this.#unplaced.look();
     for (const { group, leader } of status.groups) this.#quorum.state(group, leader != null);
     const removed = status.groups.every(({ role }) => role === 'removed');
     const leaders = status.groups.map(({ leader }) => (leader == null ? null : this.#roster.nameOf(leader)));
@@ -417,7 +419,7 @@ export class Coordinator implements CoordinatorNode {
     this.#check();
     if (options.after !== undefined) {
       await this.#barrier.pass(options.after, checkTimeout(options.timeoutMs ?? this.config.publishTimeoutMs), options.signal);
-      this.#crdt.catchUp();
+      await this.#crdt.catchUp();
       return this.#core.appliedIndex(groupOf(options.group, this.config.groups));
     }
     return this.#queries.readBarrier(options);

@@ -18,8 +18,8 @@ export interface CrdtStatesPorts {
   /** Resolves once all that was written until now is in the lane; false where that failed. */
   published(): Promise<boolean>;
   merge(key: unknown, state: Uint8Array): void;
-  /** The objects are whole from now on. */
-  onWhole(): void;
+  /** All that has gone of the logs is in the objects: takes in what the logs have behind it. */
+  onWhole(): Promise<void>;
   onFailed(error: CoordinatorError): void;
 }
 
@@ -31,6 +31,8 @@ export class CrdtStates {
   #looking: NodeJS.Timeout | null = null;
   #keeping = false;
   #whole = false;
+  /** What is behind the states was taken in, too. */
+  #usable = false;
 
   constructor(ports: CrdtStatesPorts) {
     this.#ports = ports;
@@ -41,6 +43,7 @@ export class CrdtStates {
     const { handle, moveTo, place } = this.#ports;
     this.#takeIn();
     this.#whole = !causalLacksStates(handle);
+    this.#usable = this.#whole;
     if (this.#whole) moveTo(CausalPlace.read(causalOldest(handle)).with(place()));
   }
 
@@ -51,7 +54,7 @@ export class CrdtStates {
 
   /** Throws `STATE_LOST` while the objects are not whole. */
   check(): void {
-    if (this.#whole) return;
+    if (this.#usable) return;
     throw new CoordinatorError('STATE_LOST', "the causal lane's logs go on from states of CRDTs that cannot be read here; other members are asked for theirs");
   }
 
@@ -72,7 +75,9 @@ export class CrdtStates {
       this.#takeIn();
       if (!this.#whole && !causalLacksStates(this.#ports.handle)) {
         this.#whole = true;
-        this.#ports.onWhole();
+        await this.#ports.onWhole().finally(() => {
+          this.#usable = true;
+        });
       }
       if (causalWantsStates(this.#ports.handle)) await this.#keep();
     } catch (thrown) {

@@ -53,7 +53,7 @@ export class Placing {
   readonly #lines = new Map<SessionState | null, Map<number, Line>>();
   /** What waits, how often it was lowered, and what it was to be; null while it is being written. */
   readonly #ids = new Map<string, { waits: number; asked: Asked | null }>();
-  /** Marks of this life, as long as those of earlier ones are looked for. */
+  /** Marks of this life, as long as those of earlier ones are looked for under the same name. */
   readonly #marks = new Set<string>();
   /** Of each origin of this node the last entry with lowered events that was seen. */
   readonly #through = new Map<string, bigint>();
@@ -68,6 +68,9 @@ export class Placing {
   lowered = 0;
   placed = 0;
   refused = 0;
+  /** Why what was lowered in earlier lives cannot be looked for now. */
+  unreadable: CoordinatorError | null = null;
+  #isWriterKnown = false;
 
   constructor(ports: PlacingPorts) {
     this.#ports = ports;
@@ -95,7 +98,7 @@ export class Placing {
 
   /** A mark that this life is about to write. */
   mark(id: string): void {
-    if (!this.#complete) this.#marks.add(id);
+    if (!this.#isWriterKnown) this.#marks.add(id);
   }
 
   isOwn(mark: string): boolean {
@@ -144,6 +147,11 @@ export class Placing {
   /** Has taken in what was on disk at the start. */
   complete(): void {
     this.#complete = true;
+  }
+
+  /** Who writes in this life is told from who wrote in earlier ones from now on. */
+  forgetMarks(): void {
+    this.#isWriterKnown = true;
     this.#marks.clear();
   }
 

@@ -56,9 +56,14 @@ export class CausalPlace {
     return new CausalPlace(rows, parts);
   }
 
-  /** Entries that were had, of all origins together. */
-  get entries(): bigint {
-    return [...this.#rows.values()].reduce((sum, { counter }) => sum + counter, 0n);
+  /** Entries of one origin that were had. */
+  of({ member, incarnation }: Pick<Origin, 'member' | 'incarnation'>): bigint {
+    return this.#rows.get(keyOf(member, incarnation))?.counter ?? 0n;
+  }
+
+  /** Whether all entries were had that the other has had. */
+  covers(other: CausalPlace): boolean {
+    return [...other.#rows.values()].every((row) => this.of(row) >= row.counter);
   }
 
   /** After everything that these entries name, too. */

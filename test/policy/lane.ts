@@ -1,6 +1,6 @@
 /** The causal lane of a simulated member, as far as lowered events need it: its own log, which outlives its processes. */
 import type { EventInput, OrderedEvent, Receipt } from '../../dist/index.js';
-import { Catalogue, DEGRADED, newEventId, PLACED } from '../../dist/events/index.js';
+import { Catalogue, DEGRADED, newEventId, type Origin, PLACED } from '../../dist/events/index.js';
 import type { Said } from '../../dist/coordinator/causal-publisher.js';
 import type { LaneEvent } from '../../dist/coordinator/own-lane.js';
 
@@ -43,8 +43,6 @@ export class SimulatedLane {
 
 class Opened {
   readonly #entries: readonly (readonly OrderedEvent[])[];
-  readonly earlier = 0n;
-  readonly atEnd = true;
   #at = 0;
 
   constructor(
@@ -54,15 +52,24 @@ class Opened {
     this.#entries = entries;
   }
 
+  unread(): (readonly [Origin, bigint])[] {
+    return this.#at < this.#entries.length ? [[{ name: this.actor, member: 0n, incarnation: 0 }, BigInt(this.#at)]] : [];
+  }
+
   notes(): LaneEvent[] | null {
-    const entry = this.#entries[this.#at++];
-    if (entry !== undefined) return this.#of(this.#at, entry).filter(({ event: { code } }) => code === DEGRADED || code === PLACED);
+    const from = this.#at;
     this.#at = this.#entries.length;
-    return null;
+    if (from === this.#at) return null;
+    const all = this.#entries.slice(from).flatMap((entry, at) => this.#of(from + at + 1, entry));
+    return all.filter(({ event: { code } }) => code === DEGRADED || code === PLACED);
   }
 
   async behind({ index, offset }: { readonly index: bigint; readonly offset: number }, wanted: ReadonlySet<string>): Promise<LaneEvent[]> {
     return this.#of(Number(index), this.#entries[Number(index) - 1] ?? []).filter((one) => one.offset > offset && wanted.has(one.event.id));
+  }
+
+  isGone(): boolean {
+    return false;
   }
 
   close(): void {}

@@ -166,9 +166,9 @@ export class PolicyNode {
       causal: (events, _, __, said) => lane.publish(events, said, () => this.#runs),
     });
     const opened = lane.open();
-    if (plant === 'forgotten-at-restart') opened.notes = () => null;
+    if (plant === 'forgotten-at-restart') opened.unread = () => [];
     this.#unplaced = new Unplaced(opened, this.placing);
-    this.#unplaced.look();
+    void this.#unplaced.look();
   }
 
   newSession(): void {
