@@ -44,9 +44,9 @@ const laneOf = (entries: readonly (readonly { id: string; code: number; payload?
   const events = entries.map((entry, at) => entry.map((event, offset) => ({ event: { payload: Buffer.alloc(0), metadata: null, hlc: 1n, ...event }, actor: 'a', index: BigInt(at + 1), offset, clock: {} }) as unknown as LaneEvent));
   let read = false;
   return {
-    atEnd: true,
     actor: 'a',
-    earlier: 0n,
+    unread: () => (read ? [] : [[{ name: 'a', member: 1n, incarnation: 0 }, 0n] as const]),
+    isGone: () => false,
     notes: () => {
       if (read) return null;
       read = true;
@@ -79,8 +79,7 @@ for (const [what, note, noticed] of [
     t.teardown(() => placing.close());
     const [event, other] = [newEventId(), newEventId()];
     const lane = laneOf([[degraded(own(), event), file(event)], [degraded(newEventId(), other), file(other)], [note]]);
-    new Unplaced(lane, placing).look();
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Unplaced(lane, placing).look();
     t.is(placing.waiting, noticed);
     await until('places', () => placing.waiting === 0);
     // And nobody else has lowered anything.

@@ -2,13 +2,15 @@
 import FakeTimers from '@sinonjs/fake-timers';
 import test from 'ava';
 import { Placing } from '../dist/coordinator/placing.js';
-import { degradedEvent, placedEvent } from '../dist/coordinator/place-notice.js';
+import { degradedEvent } from '../dist/coordinator/place-notice.js';
 import type { LaneEvent } from '../dist/coordinator/own-lane.js';
 import { Unplaced } from '../dist/coordinator/unplaced.js';
 import { CoordinatorError, type EventInput, type OrderedEvent } from '../dist/index.js';
-import { Catalogue, newEventId } from '../dist/events/index.js';
+import { Catalogue, EventIds, newEventId, ownId, PLACED } from '../dist/events/index.js';
+import { realPorts } from '../dist/runtime/index.js';
 
 const catalogue = new Catalogue({});
+const ids = new EventIds(realPorts);
 const asked = { group: 0, level: 'linearizable', rule: 'levels.soft' } as const;
 /** All that happens without a timer. */
 const settled = async (): Promise<void> => {
@@ -31,7 +33,7 @@ class Lane {
     this.entries.push({ actor, events: stored });
   }
   lower(actor = 'a', id = newEventId()): string {
-    this.write([degradedEvent(newEventId(), asked, [id]), { id, type: 'FilesystemWrite', path: '/soft/x' }], actor);
+    this.write([degradedEvent(ownId(ids), asked, [id]), { id, type: 'FilesystemWrite', path: '/soft/x' }], actor);
     return id;
   }
   #of(at: number): LaneEvent[] {
@@ -69,6 +71,7 @@ function make(lane: Lane) {
   const placing = new Placing({
     quorum: { state: () => 'there' } as never,
     catalogue,
+    ids,
     publish: async (notices) => {
       placed.push(...notices.map(({ id }) => id as string));
       return notices.map(() => ({}) as never);
@@ -100,7 +103,7 @@ test.serial('damage in the lane is told, and looked at again now and then; nobod
   await settled();
   t.deepEqual([placing.unreadable, placed, placing.waiting], [null, [id], 0]);
   clock.tick(100);
-  t.deepEqual(noted.map(({ type }) => type), [placedEvent(new Map()).type]);
+  t.deepEqual(noted.map(({ type }) => type), [PLACED]);
   unplaced.close();
   placing.close();
 });
