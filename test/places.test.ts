@@ -47,6 +47,7 @@ const laneOf = (entries: readonly (readonly { id: string; code: number; payload?
     actor: 'a',
     unread: () => (read ? [] : [[{ name: 'a', member: 1n, incarnation: 0 }, 0n] as const]),
     isGone: () => false,
+    before: (place: never) => place,
     notes: () => {
       if (read) return null;
       read = true;

@@ -218,6 +218,7 @@ export class Coordinator implements CoordinatorNode {
       context: this.#causalContext(),
       nodeId,
       actor: () => causalActor(core.handle),
+      free: (place) => this.#unplaced.before(place),
       nowMs: () => ports.nowMs(),
       randomU64: () => ports.randomU64(),
       publish: (events) => this.#publishing.causal(events, 'causal', {}, null, true),

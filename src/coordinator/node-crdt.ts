@@ -20,6 +20,8 @@ export interface NodeCrdtPorts {
   readonly nodeId: string;
   /** Who the lane writes as (rule R7), empty while that is not decided. */
   actor(): string;
+  /** Of a place, what the logs are not needed for by anybody else; null where that cannot be told now. */
+  free(place: CausalPlace): CausalPlace | null;
   nowMs(): number;
   randomU64(): bigint;
   publish(events: readonly EventInput[]): Promise<Ending[]>;
@@ -84,6 +86,7 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
       handle: ports.core.handle,
       objects: () => this.all(),
       place: () => this.#place(),
+      free: (place) => ports.free(place),
       moveTo: (place) => {
         this.#reader = new NativeCausalReader(ports.core.handle, place.encode());
       },

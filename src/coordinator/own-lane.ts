@@ -37,9 +37,9 @@ export class OwnLane {
 
   /** Who this node has written as, `except` left out, where more of it is delivered than was read; with how much was read. */
   unread(except: string | null): readonly (readonly [Origin, bigint])[] {
-    const { core, origins, nodeId } = this.#ports;
+    const { core, origins } = this.#ports;
     const [end, had] = [causalLatest(core.handle), this.#reader.place()].map((place) => CausalPlace.read(place)) as [CausalPlace, CausalPlace];
-    const own = origins.refresh().filter(({ name }) => name !== except && (name === nodeId || name.startsWith(`${nodeId}~`)));
+    const own = origins.refresh().filter(({ name }) => name !== except && this.#isOwn(name));
     return own.filter((origin) => had.of(origin) < end.of(origin)).map((origin) => [origin, had.of(origin)]);
   }
 
@@ -83,6 +83,18 @@ export class OwnLane {
   /** Who this node writes as now; null while that is not decided. */
   get actor(): string | null {
     return causalActor(this.#ports.core.handle) || null;
+  }
+
+  /** A place, of this node's own logs short of these entries, and of what `unread` has of them; what has gone is in it all the same. */
+  before(place: CausalPlace, entries: readonly Pick<LaneEvent, 'actor' | 'index'>[], except: string | null): CausalPlace {
+    const { core, origins } = this.#ports;
+    const limits = entries.filter(({ actor }) => this.#isOwn(actor)).map(({ actor, index }) => [origins.named(actor), index - 1n] as const);
+    return place.capped([...limits, ...this.unread(except)]).with(CausalPlace.read(causalOldest(core.handle)));
+  }
+
+  #isOwn(actor: string): boolean {
+    const { nodeId } = this.#ports;
+    return actor === nodeId || actor.startsWith(`${nodeId}~`);
   }
 
   /** Whether an entry has gone from its log: nobody has it who could give it back. */

@@ -20,6 +20,9 @@ export interface PlacingPorts {
   keep(event: EventInput): Promise<unknown>;
 }
 
+/** An entry of the causal lane: who wrote it, as clocks spell it, and its counter. */
+export type CausalEntry = Pick<Lowered, 'actor' | 'index'>;
+
 const POLL_MS = 50;
 /** So few that their paths and clocks, however long, fit into a batch. */
 const BATCH_EVENTS_MAX = 128;
@@ -29,6 +32,8 @@ export class Slot {
   notices: EventInput[] | null = null;
   /** Of these that many have their places. */
   placed = 0;
+  /** Where the events are. */
+  entries: readonly CausalEntry[] = [];
 
   constructor(
     readonly line: Line,
@@ -96,6 +101,12 @@ export class Placing {
     return this.#complete;
   }
 
+  /** Where events are that have no place yet; null while some are being written, since nobody can tell. */
+  get unplaced(): readonly CausalEntry[] | null {
+    const slots = [...this.#lines.values()].flatMap((groups) => [...groups.values()].flatMap((line) => [...line.slots]));
+    return slots.some(({ notices }) => notices === null) ? null : slots.flatMap(({ entries }) => entries);
+  }
+
   /** A mark that this life is about to write. */
   mark(id: string): void {
     if (!this.#isWriterKnown) this.#marks.add(id);
@@ -125,6 +136,7 @@ export class Placing {
   /** They are in the causal lane. */
   fill(slot: Slot, events: readonly Lowered[], asked: Asked): void {
     slot.notices = events.map((event) => noticeOf(event, asked, this.#ports.catalogue));
+    slot.entries = events;
     this.waiting += events.length - slot.ids.length;
     const there = new Set(events.map(({ event }) => keyOf(event.id)));
     for (const id of slot.ids) {

@@ -1,6 +1,6 @@
 /** Finds in the causal lane what this node has lowered in earlier lives and what has no place yet. */
 import { CoordinatorError } from '../errors/index.js';
-import { isOwnId, PLACED } from '../events/index.js';
+import { type CausalPlace, isOwnId, PLACED } from '../events/index.js';
 import type { LaneEvent, OwnLane } from './own-lane.js';
 import { type Asked, type Lowered, readDegraded, readPlaced } from './place-notice.js';
 import type { Placing } from './placing.js';
@@ -13,7 +13,7 @@ interface Mark {
   readonly ids: readonly string[];
 }
 
-type Lane = Pick<OwnLane, 'unread' | 'notes' | 'behind' | 'isGone' | 'actor' | 'close'>;
+type Lane = Pick<OwnLane, 'unread' | 'notes' | 'behind' | 'before' | 'isGone' | 'actor' | 'close'>;
 
 /** Between two attempts to read what could not be: each holds the event loop for a while, since a repair may be under way. */
 const UNREADABLE_MS = 10_000;
@@ -44,6 +44,15 @@ export class Unplaced {
     this.#looking = true;
     await this.#look();
     this.#looking = false;
+  }
+
+  /**
+   * Of a place that states of the lane are to be kept for, what they may say that they cover: the lane's logs are cut for it, and are the only
+   * record of what has no place yet. Null where that cannot be told now.
+   */
+  before(place: CausalPlace): CausalPlace | null {
+    const { unplaced } = this.#placing;
+    return unplaced === null ? null : this.#lane.before(place, [...unplaced, ...this.#marks], this.#writer);
   }
 
   close(): void {

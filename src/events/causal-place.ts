@@ -92,6 +92,18 @@ export class CausalPlace {
     return new CausalPlace(new Map(this.#rows).set(key, { member, incarnation, counter: counter - 1n }), new Map(this.#parts).set(key, { member, incarnation, offset: offset + 1 }));
   }
 
+  /** The same, but of some origins no more than this. */
+  capped(limits: Iterable<readonly [Pick<Origin, 'member' | 'incarnation'>, bigint]>): CausalPlace {
+    const [rows, parts] = [new Map(this.#rows), new Map(this.#parts)];
+    for (const [{ member, incarnation }, limit] of limits) {
+      const key = keyOf(member, incarnation);
+      if ((rows.get(key)?.counter ?? 0n) <= limit) continue;
+      rows.set(key, { member, incarnation, counter: limit });
+      parts.delete(key);
+    }
+    return new CausalPlace(rows, parts);
+  }
+
   /** After all that either names. */
   with(other: CausalPlace): CausalPlace {
     const both = this.after([...other.#rows.values()].map((row) => [row, row.counter] as const));

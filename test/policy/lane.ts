@@ -68,6 +68,10 @@ class Opened {
     return this.#of(Number(index), this.#entries[Number(index) - 1] ?? []).filter((one) => one.offset > offset && wanted.has(one.event.id));
   }
 
+  before<P>(place: P): P {
+    return place;
+  }
+
   isGone(): boolean {
     return false;
   }
