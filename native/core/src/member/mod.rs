@@ -161,13 +161,17 @@ impl<R: EntryReader> Member<R> {
         self.touch_lane().tick();
         self.ticks += 1;
         // All of them are asked: each remembers since when.
-        let settled = self.groups.values_mut().map(Group::is_settled_on_disk).fold(true, |all, one| all & one);
+        let early = plants::is(CorePlant::MarkGoesEarly);
+        let settled = self.groups.values_mut().map(|group| if early { group.is_settled() } else { group.is_settled_on_disk() }).fold(true, |all, one| all & one);
         let marked = settled && self.groups.values().any(Group::is_marked);
         if marked && self.ticks >= self.unmark_at {
             // Asked again only if it could not be removed.
             self.unmark_at = self.ticks + UNMARK_TICKS;
-            if let Some(first) = self.groups.values_mut().next() {
-                first.unmark();
+            // The last to be flushed: what the others owe the log goes before it.
+            let mut groups = self.groups.values_mut();
+            let last = if early { groups.next() } else { groups.next_back() };
+            if let Some(last) = last {
+                last.unmark();
             }
         }
     }
