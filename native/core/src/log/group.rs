@@ -346,8 +346,8 @@ impl Group {
     }
 
     /// Ends recovery. What is still in doubt stays, for nothing contradicts it, but no commit mark covers it: only the
-    /// other members can tell.
-    pub fn finish(&mut self) {
+    /// other members can tell. True where there is such.
+    pub fn finish(&mut self) -> bool {
         self.judge(None);
         self.reach_mark();
         if let Some(mark) = self.mark.filter(|mark| mark.index.0 >= self.first && !self.holds(mark.index.0)) {
@@ -364,6 +364,7 @@ impl Group {
             }
             _ => {}
         }
+        doubtful.is_some()
     }
 
     /// Ranges that no segment holds.
