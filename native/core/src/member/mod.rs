@@ -161,16 +161,13 @@ impl<R: EntryReader> Member<R> {
         self.touch_lane().tick();
         self.ticks += 1;
         // All of them are asked: each remembers since when.
-        let early = plants::is(CorePlant::MarkGoesEarly);
-        let settled = self.groups.values_mut().map(|group| if early { group.is_settled() } else { group.is_settled_on_disk() }).fold(true, |all, one| all & one);
+        let settled = self.groups.values_mut().map(Group::is_settled_on_disk).fold(true, |all, one| all & one);
         let marked = settled && self.groups.values().any(Group::is_marked);
         if marked && self.ticks >= self.unmark_at {
             // Asked again only if it could not be removed.
             self.unmark_at = self.ticks + UNMARK_TICKS;
             // The last to be flushed: what the others owe the log goes before it.
-            let mut groups = self.groups.values_mut();
-            let last = if early { groups.next() } else { groups.next_back() };
-            if let Some(last) = last {
+            if let Some(last) = self.groups.values_mut().next_back() {
                 last.unmark();
             }
         }
@@ -214,6 +211,9 @@ impl<R: EntryReader> Member<R> {
         let received = group.receive(from, frame, now_us, effects);
         if !known && group.was_put_back().is_some() {
             self.touch_all().for_each(|group| group.put_back_elsewhere(from));
+        }
+        if plants::is(CorePlant::MarkGoesEarly) && self.groups.values().all(|group| group.is_settled() && group.is_marked()) {
+            self.touch_all().take(1).for_each(Group::unmark);
         }
         received
     }
