@@ -21,7 +21,8 @@ export interface CausalityOptions {
   readonly from?: string;
   /**
    * Of causes only the nearest, those that no other cause follows; of effects only the first, those that follow no other effect
-   * (of what `where` lets through). There is at most one of each origin (Schwarz and Mattern 1994).
+   * (of what `where` lets through): at most one of each origin (Schwarz and Mattern 1994). Of an event that stands in several logs
+   * the place where subscriptions give it decides.
    */
   readonly direct?: boolean;
   readonly signal?: AbortSignal;
@@ -38,8 +39,8 @@ export interface RelatedEvents extends Subscription {
 /**
  * The graph of what happened before what in the causal lane, as far as it is delivered at this node. An entry of an origin's log follows
  * what its clock names, an event also those before it in its entry. An event that was handed in at several members at once stands in
- * several logs: another happened before it if it did so in any of them, and is given once. The coordinator's own events are left out, unless
- * `where` names them.
+ * several logs, and is given once: what happened before it in any of them did, and so do those happen after it that know of any; they need
+ * not know of all that happened before it. The coordinator's own events are left out, unless `where` names them.
  *
  * Errors: `INVALID_EVENT_ID`; `NOT_FOUND` for an id that is not known here, not delivered yet, or of the ordered lane, whose order is that
  * of its indexes; `CURSOR_COMPACTED` where the event itself has gone from its log, or what `from` names; `CURSOR_INVALID`, `FILTER_INVALID`,

@@ -13,6 +13,7 @@ export class Graph {
   readonly #places: Place[] = [];
   /** Of each place those right before it. */
   #before: Map<Place, Place[]> | null = null;
+  readonly #pasts = new Map<string, ReadonlySet<string>>();
 
   /** Takes note of a publish at a node; one that was a duplicate stands elsewhere. */
   add(node: Coordinator, { eventId, index, offset, clock, duplicate }: Receipt): void {
@@ -20,6 +21,7 @@ export class Graph {
     if (duplicate || clock === null || actor === null) return;
     this.#places.push({ event: eventId, actor, index, offset, clock });
     this.#before = null;
+    this.#pasts.clear();
   }
 
   get events(): readonly string[] {
@@ -49,6 +51,12 @@ export class Graph {
   }
 
   #past(event: string): ReadonlySet<string> {
+    const known = this.#pasts.get(event) ?? this.#closure(event);
+    this.#pasts.set(event, known);
+    return known;
+  }
+
+  #closure(event: string): ReadonlySet<string> {
     const before = this.#steps();
     const seen = new Set<Place>();
     const open = this.#places.filter((place) => place.event === event);
