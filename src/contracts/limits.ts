@@ -13,4 +13,5 @@ export const LIMITS = {
   groupsMax: 64,
   sessionsMax: 10_000,
   unplacedEventsMax: 65_536,
+  followedActorsMax: 4096,
 } as const;

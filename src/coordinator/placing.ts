@@ -13,11 +13,14 @@ import type { SessionState } from './session.js';
 export interface PlacingPorts {
   readonly quorum: Pick<QuorumWatch, 'state'>;
   readonly catalogue: Catalogue;
-  /** On the ordered lane; each event's own end. */
-  publish(notices: readonly EventInput[], group: number, session: SessionState | null): Promise<Ending[]>;
+  /** On the ordered lane, behind the entries of the causal one that `follows` names; each event's own end. */
+  publish(notices: readonly EventInput[], group: number, session: SessionState | null, follows: readonly CausalEntry[]): Promise<Ending[]>;
   /** On the causal lane. */
   keep(event: EventInput): Promise<unknown>;
 }
+
+/** An entry of the causal lane: who wrote it, as clocks spell that, and its counter. */
+export type CausalEntry = Pick<Lowered, 'actor' | 'index'>;
 
 const POLL_MS = 50;
 /** So few that their paths and clocks, however long, fit into a batch. */
@@ -26,6 +29,8 @@ const BATCH_EVENTS_MAX = 128;
 /** Room in a line for events that are being written to the causal lane; their notices once they are. */
 export class Slot {
   notices: EventInput[] | null = null;
+  /** Where the events are. */
+  entries: readonly CausalEntry[] = [];
 
   constructor(
     readonly line: Line,
@@ -110,6 +115,7 @@ export class Placing {
   /** They are in the causal lane. */
   fill(slot: Slot, events: readonly Lowered[], asked: Asked): void {
     slot.notices = events.map((event) => noticeOf(event, asked, this.#ports.catalogue));
+    slot.entries = events;
     this.waiting += events.length - slot.ids.length;
     const there = new Set(events.map(({ event }) => keyOf(event.id)));
     for (const id of slot.ids) {
@@ -181,12 +187,14 @@ export class Placing {
   async #place(line: Line): Promise<void> {
     line.running = true;
     const notices: EventInput[] = [];
+    const follows: CausalEntry[] = [];
     for (const slot of line.slots) {
       if (slot.notices === null || notices.length >= BATCH_EVENTS_MAX) break;
       notices.push(...slot.notices.slice(0, BATCH_EVENTS_MAX - notices.length));
+      follows.push(...slot.entries);
     }
     try {
-      const endings = await this.#ports.publish(notices, line.group, line.session);
+      const endings = await this.#ports.publish(notices, line.group, line.session, follows);
       const open = endings.findIndex((ending) => !isSettled(ending));
       this.#settle(line, endings.slice(0, open < 0 ? endings.length : open));
       // Its session was forgotten: what is left has no order with what is published in it any more.

@@ -74,7 +74,12 @@ export class Publishing {
   }
 
   /** To the causal lane; `writeMs` is how long the write may take once what it follows is delivered, where that is another time. */
-  async causal(events: readonly EventInput[], level: CausalLevel, options: PublishOptions, state: SessionState | null, each: boolean, said: Said = plainly(level), writeMs?: number): Promise<Ending[]> {
+  causal(events: readonly EventInput[], level: CausalLevel, options: PublishOptions, state: SessionState | null, each: boolean, said: Said = plainly(level), writeMs?: number): Promise<Ending[]> {
+    const ended = this.#causal(events, level, options, state, each, said, writeMs);
+    return state?.write(ended) ?? ended;
+  }
+
+  async #causal(events: readonly EventInput[], level: CausalLevel, options: PublishOptions, state: SessionState | null, each: boolean, said: Said, writeMs: number | undefined): Promise<Ending[]> {
     const { barrier, causal, monotonicMs, checkMember } = this.#ports;
     checkMember();
     if (level === 'eventual' && options.after !== undefined) throw new CoordinatorError('USAGE', 'an eventual event follows nothing; publish it at level causal');
@@ -114,7 +119,6 @@ export class Publishing {
     const timeoutMs = Math.min(given.timeoutMs ?? decision.timeoutMs ?? this.#ports.timeoutMs, timeoutMaxMs ?? Number.POSITIVE_INFINITY);
     const options = { ...given, timeoutMs };
     if (isCausal(level)) return this.causal(events, level, options, state, each, { ...plainly(level), rule });
-    if (options.after !== undefined) throw new CoordinatorError('USAGE', `an event of level ${level} cannot follow a cursor of the causal lane yet; eventual and causal ones can`);
     return this.#ports.loss.publish(events, { ...decision, level }, options, groupOf(options.group, this.#ports.groups), state, each);
   }
 

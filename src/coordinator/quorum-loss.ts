@@ -47,10 +47,15 @@ export class QuorumLoss {
 
   async publish(events: readonly EventInput[], decision: OrderedDecision, options: PublishOptions, group: number, session: SessionState | null, each: boolean): Promise<Ending[]> {
     const turns = session?.turns(group) ?? null;
-    if (decision.onQuorumLoss === 'wait' && turns?.free !== false && !this.#isHeld(events, group, session)) return this.#order(events, decision, options, session, each);
+    const before = session?.writes ?? null;
+    if (decision.onQuorumLoss === 'wait' && before === null && turns?.free !== false && !this.#isHeld(events, group, session)) return this.#order(events, decision, options, session, each);
     const deadline = new Deadline(options.timeoutMs ?? decision.timeoutMs ?? this.#ports.timeoutMs, options.signal, this.#ports.monotonicMs);
     // What ends it is left in a wrapper: the next one's turn comes once this one is handed in.
-    const way = (): Promise<{ ended: Promise<Ending[]> }> => this.#way(events, decision, options, group, session, each, deadline);
+    const way = async (): Promise<{ ended: Promise<Ending[]> }> => {
+      // What the session has on its way in the causal lane comes before.
+      if (before !== null) await before;
+      return this.#way(events, decision, options, group, session, each, deadline);
+    };
     return (await deadline.race(turns === null ? way() : turns.take(way), WAITED, 'no')).ended;
   }
 
@@ -100,11 +105,10 @@ export class QuorumLoss {
     const asked = { group, level: decision.level, rule: decision.lossRule };
     const slot = placing.expect(session, group, good.map(({ id }) => id));
     const said = { requestedLevel: decision.level, degraded: true, rule: decision.lossRule };
-    const { after: _, ...own } = options;
     const mark = ids.next();
     placing.mark(mark);
     const batch = [degradedEvent(mark, asked, good.map(({ id }) => id)), ...good];
-    const written = good.length === 0 ? Promise.resolve([]) : causal(batch, { ...own, timeoutMs: deadline.leftMs }, session, said, WRITE_MS).then((endings) => endings.slice(1));
+    const written = good.length === 0 ? Promise.resolve([]) : causal(batch, { ...options, timeoutMs: deadline.leftMs }, session, said, WRITE_MS).then((endings) => endings.slice(1));
     const placed = written.then(
       (endings) => {
         // What the lane has already under the same id is refused, or stands where it was.

@@ -58,6 +58,8 @@ export class SessionState {
   /** Its last receipt there. */
   last: Receipt | null = null;
   readonly #causal = new Turns();
+  readonly #writes = new Set<Promise<unknown>>();
+  #context: { readonly last: Receipt | null; readonly after: string | undefined; readonly follows: Uint8Array | null } | null = null;
   readonly #ordered = new Map<number, Turns>();
   readonly #groups = new Map<number, Sequences>();
 
@@ -77,6 +79,30 @@ export class SessionState {
   async inTurn(wait: (() => Promise<void>) | null): Promise<void> {
     if (wait === null && this.#causal.free) return;
     await this.#causal.take(async () => wait?.());
+  }
+
+  /** A publish of the causal lane is on its way: what comes next in the session follows it. */
+  write<T>(written: Promise<T>): Promise<T> {
+    const ended = written.then(
+      () => {},
+      () => {},
+    );
+    this.#writes.add(ended);
+    void ended.finally(() => this.#writes.delete(ended));
+    return written;
+  }
+
+  /** Resolves once those have ended that were on their way at the call; null where none is. */
+  get writes(): Promise<unknown> | null {
+    return this.#writes.size === 0 ? null : Promise.all(this.#writes);
+  }
+
+  /** What `read` makes of what the session has written and follows in the causal lane, read again only where that has changed. */
+  follows(read: (last: Receipt | null, after: string | undefined) => Uint8Array | null): Uint8Array | null {
+    const { last, after } = this;
+    if (last === null && after === undefined) return null;
+    if (this.#context?.last !== last || this.#context.after !== after) this.#context = { last, after, follows: read(last, after) };
+    return this.#context.follows;
   }
 
   /** The turns in which it is decided where publishes to a group go. */

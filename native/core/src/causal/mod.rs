@@ -12,6 +12,7 @@ pub mod actor;
 mod continuity;
 mod cut;
 mod delivery;
+pub mod followed;
 mod gossip;
 pub mod head;
 pub mod ids;
@@ -23,6 +24,7 @@ mod peer;
 pub mod reader;
 mod receive;
 pub mod recent;
+mod replicated;
 mod stability;
 mod states;
 pub mod tally;
@@ -35,6 +37,7 @@ use crate::ordered::effects::{Effects, Purpose, Write};
 use crate::ordered::store::EntryReader;
 use actor::{Actor, Clock, OriginId};
 use continuity::{Continuity, Verdict};
+use followed::Followed;
 use ids::Ids;
 use intake::{Intake, Unsent};
 use origin::Origin;
@@ -145,6 +148,7 @@ pub struct Lane<R> {
     bases: Vec<Vec<(OriginId, u64)>>,
     delivered: Clock,
     delivered_moved: bool,
+    followed: Followed,
     /// Origins have been met since the readers were told.
     origins_moved: bool,
     hlc: u64,
@@ -177,6 +181,7 @@ impl<R: EntryReader> Lane<R> {
         self.ticks += 1;
         self.scan_ids();
         self.tick_gossip();
+        self.tick_followed();
         if self.ids.is_complete() {
             self.tick_pulls();
             self.tick_cuts();
@@ -200,11 +205,13 @@ impl<R: EntryReader> Lane<R> {
     pub fn link_up(&mut self, member: MemberId) {
         let peer = self.peers.entry(member).or_default();
         (peer.up, peer.told, peer.sent, peer.asked_at) = (true, None, None, None);
+        peer.waits_for = Clock::default();
     }
 
     pub fn link_down(&mut self, member: MemberId) {
         if let Some(peer) = self.peers.get_mut(&member) {
             peer.up = false;
+            peer.waits_for = Clock::default();
         }
         for origin in &mut self.origins {
             origin.pulling.take_if(|pulling| pulling.from == member);
@@ -244,6 +251,7 @@ impl<R: EntryReader> Lane<R> {
         self.deliver();
         self.answer(now_us, effects);
         self.push();
+        self.tell_who_waits();
         effects.frames.append(&mut self.frames);
         effects.jobs.append(&mut self.jobs);
         // What others have written goes to disk once a tick, or along with what somebody here waits for: each sync takes

@@ -1,5 +1,6 @@
 //! From what recovery found to a lane.
 
+use super::followed::Followed;
 use super::actor::Actor;
 use super::head::Head;
 use super::ids::Ids;
@@ -48,6 +49,7 @@ impl<R: EntryReader> Lane<R> {
             bases: Vec::new(),
             delivered: Default::default(),
             delivered_moved: true,
+            followed: Followed::default(),
             origins_moved: true,
             hlc: 0,
             ticks: 0,

@@ -1,0 +1,169 @@
+//! What ordered events follow, as readers of their journals wait for it (rule R6): it is fetched like anything else that is
+//! missing, and given up where nobody has it any more.
+//!
+//! A majority had it on disk before a leader was handed the event. So it comes, unless more than a minority has lost its
+//! disks, was removed, or was left behind by `recover`. Then every member that is left says that it does not have it; waiting
+//! for it would hold up the journal for ever (docs/decisions/0026).
+
+use super::actor::{Actor, Clock, OriginId};
+use super::message::Round;
+use super::{Lane, OriginView, ORIGINS_MAX};
+use crate::event::Submission;
+use crate::ids::MemberId;
+use crate::membership::Role;
+use crate::ordered::store::EntryReader;
+use crate::peer::frame::{Channel, FrameKind};
+use crate::plants::{self, CorePlant};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Ticks that something is waited for before all members are asked whether they have it, and that they have to answer.
+/// The simulator's histories are short.
+const PATIENCE_TICKS: u64 = if cfg!(feature = "plants") { 50 } else { 200 };
+
+/// Invariant: `gone` of an origin is at most what was waited for.
+#[derive(Default)]
+pub struct Followed {
+    /// Of each origin the last entry that a reader waits for, and since which tick.
+    wanted: BTreeMap<OriginId, (u64, u64)>,
+    /// Question to all members what they have, the tick at which it was asked, and who has answered.
+    round: u64,
+    asked_at: u64,
+    answered: BTreeSet<MemberId>,
+    /// Up to where nobody has what was waited for.
+    gone: Clock,
+    gone_moved: bool,
+}
+
+impl<R: EntryReader> Lane<R> {
+    /// Somebody waits for these entries to be delivered here.
+    pub fn want(&mut self, follows: impl IntoIterator<Item = (Actor, u64)>) {
+        for (actor, counter) in follows {
+            let Some(id) = self.origin_of(actor) else { continue };
+            if self.delivered.get(id) >= counter || self.followed.gone.get(id) >= counter {
+                continue;
+            }
+            let ticks = self.ticks;
+            let wanted = self.followed.wanted.entry(id).or_insert((counter, ticks));
+            if wanted.0 < counter {
+                *wanted = (counter, ticks);
+            }
+            // Of its own log a member has all there is, or is about to learn that it does not.
+            if Some(id) != self.me {
+                let origin = &mut self.origins[id.at()];
+                origin.known = origin.known.max(counter);
+            }
+        }
+    }
+
+    /// Asks all members for their word about what is waited for long: only who has said so since then does not have it.
+    pub(super) fn tick_followed(&mut self) {
+        let (delivered, ticks) = (&self.delivered, self.ticks);
+        let followed = &mut self.followed;
+        followed.wanted.retain(|id, (counter, _)| delivered.get(*id) < *counter);
+        if followed.wanted.is_empty() || !followed.wanted.values().any(|(_, since)| ticks >= since + PATIENCE_TICKS) || ticks < followed.asked_at + PATIENCE_TICKS {
+            return;
+        }
+        followed.round += 1;
+        followed.asked_at = ticks;
+        followed.answered.clear();
+        let round = Round { from: self.config.life, number: followed.round };
+        let members: Vec<MemberId> = self.peers.iter().filter(|(_, peer)| peer.up).map(|(id, _)| *id).collect();
+        for member in members {
+            self.send(member, Channel::Bulk, FrameKind::HeldQuery, |out| round.encode(out));
+        }
+        self.give_up_what_is_gone();
+    }
+
+    /// Answers behind all that is told: a channel keeps its order.
+    pub(super) fn receive_held_query(&mut self, from: MemberId, round: Round) {
+        if self.peers.get(&from).is_some_and(|peer| peer.life.is_none_or(|life| life == round.from)) {
+            self.tell_held(from);
+            let answer = Round { from: self.config.life, ..round };
+            self.send(from, Channel::Bulk, FrameKind::HeldAnswer, |out| answer.encode(out));
+        }
+    }
+
+    pub(super) fn receive_held_answer(&mut self, from: MemberId, round: Round) {
+        let is_its = self.peers.get(&from).is_some_and(|peer| peer.life == Some(round.from));
+        if is_its && round.number == self.followed.round {
+            self.followed.answered.insert(from);
+            self.give_up_what_is_gone();
+        }
+    }
+
+    fn give_up_what_is_gone(&mut self) {
+        let me = self.config.me;
+        let mut others = self.table.iter().filter(|(id, row)| *id != me && row.role != Role::Removed);
+        if plants::is(CorePlant::NothingGivenUp) || self.table.is_empty() || !others.all(|(id, _)| self.followed.answered.contains(&id)) || !self.ids.is_complete() {
+            return;
+        }
+        let asked_at = self.followed.asked_at;
+        let waited: Vec<(OriginId, u64)> = self.followed.wanted.iter().filter(|(_, (_, since))| *since < asked_at).map(|(id, (counter, _))| (*id, *counter)).collect();
+        for (id, counter) in waited {
+            if self.is_out_of_reach(id) {
+                self.followed.wanted.remove(&id);
+                self.followed.gone.raise(id, counter);
+                self.followed.gone_moved = true;
+            }
+        }
+    }
+
+    /// Whether what holds up an origin's next entry, itself or something in its past, is on no disk that is left.
+    fn is_out_of_reach(&self, id: OriginId) -> bool {
+        let mut at = id;
+        // What one waits for is in its past, so that no origin comes twice.
+        for _ in 0..self.origins.len() {
+            let origin = &self.origins[at.at()];
+            let next = origin.delivered + 1;
+            if next > origin.ready() {
+                let comes = next <= origin.last && !origin.lost.contains(next);
+                return !comes && self.peers.values().all(|peer| peer.holds.get(at) < next);
+            }
+            let missing = origin.waiting.front().and_then(|follows| follows.iter().find(|(of, counter)| self.delivered.get(*of) < *counter));
+            let Some((of, _)) = missing else { return false };
+            at = *of;
+        }
+        false
+    }
+
+    /// Entries that readers wait for, by their origins.
+    pub fn wanted(&self) -> usize {
+        self.followed.wanted.len()
+    }
+
+    /// What nobody has any more, when that has changed since the last call.
+    pub fn take_gone(&mut self) -> Option<&Clock> {
+        std::mem::take(&mut self.followed.gone_moved).then_some(&self.followed.gone)
+    }
+}
+
+/// What was delivered here, as readers of the ordered lane ask for it.
+pub struct Delivered {
+    by_actor: BTreeMap<Actor, u64>,
+    /// There are more origins than a member keeps logs of.
+    full: bool,
+}
+
+impl Delivered {
+    /// `gone`: what nobody has any more counts as delivered, as what was cut does.
+    pub fn of(origins: &[OriginView], delivered: &Clock, gone: &Clock) -> Self {
+        let row = |(at, origin): (usize, &OriginView)| {
+            let id = OriginId(at as u16);
+            (origin.actor, delivered.get(id).max(gone.get(id)))
+        };
+        Self { by_actor: origins.iter().enumerate().map(row).collect(), full: origins.len() >= ORIGINS_MAX }
+    }
+
+    /// What a submission follows that was not delivered.
+    pub fn lacks(&self, submission: &Submission) -> Vec<(Actor, u64)> {
+        if plants::is(CorePlant::FollowsIgnored) {
+            return Vec::new();
+        }
+        let is_lacking = |(actor, counter): &(Actor, u64)| match self.by_actor.get(actor) {
+            Some(known) => known < counter,
+            // No log is kept of it: nothing of it can ever be delivered here.
+            None => !self.full,
+        };
+        submission.follows().filter(is_lacking).collect()
+    }
+}
