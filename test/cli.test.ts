@@ -67,6 +67,12 @@ test('mistakes of a configuration are 2, one sentence each', async (t) => {
   const outside = await vexcoord(['config', 'check', file, '--data-dir', directory, '--raft-heartbeat-interval-ms', '60']);
   t.is(outside.status, 2);
   t.regex(outside.stderr, /^ADDRESS_REFUSED: /);
+  for (const match of ['{ type: FilesystemWrit }', "{ path: '/a/[b' }"]) {
+    writeFileSync(join(directory, 'rules.yaml'), `nodeId: a\ndataDir: ${directory}\nlevels: [{ name: odd, match: ${match}, level: causal }]\n`);
+    const odd = await vexcoord(['config', 'check', join(directory, 'rules.yaml')]);
+    t.is(odd.status, 2);
+    t.regex(odd.stderr, /^CONFIG_INVALID: .*"odd"/);
+  }
   const right = await vexcoord(['config', 'check', file, '--data-dir', directory, '--raft-heartbeat-interval-ms', '60', '--insecure', '--output', 'json']);
   t.like(JSON.parse(right.stdout), { ok: true, nodeId: 'a' });
   const shown = await vexcoord(['config', 'show', '--origin', file, '--data-dir', directory, '--raft-heartbeat-interval-ms', '60', '--api', 'false', '--output', 'json']);

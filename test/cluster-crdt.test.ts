@@ -1,7 +1,7 @@
 /** The CRDTs of nodes: real processes' worth of members, sockets and disks, without a quorum where there is none. */
 import test from 'ava';
 import { type Coordinator, CrdtReplica } from '../dist/index.js';
-import { codeOf, Embedded, fileWrite, take, until } from './helpers/cluster.js';
+import { codeOf, Embedded, fileWrite, sleep, take, until } from './helpers/cluster.js';
 
 const ids = ['a', 'b', 'c'];
 const nodesOf = (cluster: Embedded): Coordinator[] => ids.map((id) => cluster.get(id));
@@ -68,6 +68,36 @@ test.serial('a restart brings everything back, and goes on as the same actor', a
   const receipt = await b.crdt.counter('hits').increment(1);
   t.true(Object.keys(receipt?.clock ?? {}).includes('b'));
   await equal(t, nodesOf(cluster), ({ crdt }) => crdt.counter('hits').value() === 6);
+});
+
+test.serial('what is written right after a restart with a long log adds to what was written before it', async (t) => {
+  for (const members of [['a'], ids]) {
+    const cluster = await Embedded.start(t, {}, members);
+    const before = cluster.get('a');
+    await until('who writes', () => before.status().lanes.causal.actor !== null);
+    await before.crdt.set('tags').add('goes', 'stays');
+    await before.crdt.set('tags').delete('goes');
+    await before.crdt.counter('hits').increment(100);
+    // The lane reads 2 MiB of it a tick before it gives anything.
+    const payload = Buffer.alloc(64 * 1024);
+    const write = () => before.publish({ ...fileWrite('/long'), payload }, { consistency: 'causal' });
+    for (let at = 0; at < 40; at++) await Promise.all(Array.from({ length: 16 }, write));
+    await cluster.close('a');
+    await cluster.open('a');
+    const { crdt } = cluster.get('a');
+    t.deepEqual([crdt.counter('hits').value(), crdt.set('tags').values()], [100, ['stays']]);
+    const writes: Promise<unknown>[] = [];
+    for (let at = 0; at < 50; at++) {
+      writes.push(crdt.counter('hits').increment(1), crdt.set('tags').add(`new ${at}`));
+      await sleep(2);
+    }
+    await Promise.all(writes);
+    const all = () => members.map((id) => cluster.get(id).crdt).every((of) => of.counter('hits').value() === 150 && of.set('tags').size === 51);
+    await until('all to have all', all);
+    await cluster.close('a');
+    await cluster.open('a');
+    t.true(all());
+  }
 });
 
 test.serial('without a quorum writes go on, apart and together again', async (t) => {

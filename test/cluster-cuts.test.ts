@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { Coordinator, type CoordinatorError, type Delivery } from '../dist/index.js';
-import { codeOf, Embedded, fileWrite, sleep, startWhenFree, take, until } from './helpers/cluster.js';
+import { codeOf, Embedded, fileWrite, journalOf, sleep, startWhenFree, take, until } from './helpers/cluster.js';
 
 const causal = { consistency: 'causal' } as const;
 const first = { lane: 'causal', from: 'first' } as const;
@@ -122,4 +122,37 @@ test.serial('damaged states are never taken for none: the ones before serve, or 
   t.is(await codeOf(Promise.resolve().then(() => cluster.get('b').crdt)), 'STATE_LOST');
   await cluster.open('a', 'c');
   await until('the states of others', () => JSON.stringify(seen(cluster.get('b'))) === JSON.stringify(whole));
+});
+
+test.serial('lowered events stay in the log until they have their places, also those that a restart has to look for', async (t) => {
+  t.timeout(120_000);
+  const levels = [{ name: 'soft', match: { path: '/soft/**' }, onQuorumLoss: 'degrade' as const }];
+  // The log could be cut long before there is a leader.
+  const cluster = await Embedded.start(t, { ...short, levels, raft: { electionTimeoutMs: [1500, 2500] } });
+  await until('who writes where', () => cluster.get('a').status().lanes.causal.actor !== null);
+  await cluster.close('b', 'c');
+  const a = cluster.get('a');
+  await until('no leader', () => a.status().leader === null);
+  for (let at = 0; at < 300; at++) await a.publish(fileWrite(`/soft/${at}`), { timeoutMs: 60_000 });
+  await cluster.open('b', 'c');
+  const begins = async (): Promise<bigint> => ((await take(cluster.get('a'), 1, first))[0] as Delivery).index;
+  // Restarted as soon as anything has gone, or all have their places.
+  const placed = () => cluster.get('a').status().counters['placesWaiting'] === 0;
+  await until('a cut or all places', async () => (await begins()) > 1n || placed());
+  await cluster.close('a');
+  await cluster.open('a');
+  await cluster.leader();
+  const again = cluster.get('a');
+  const notices = async (): Promise<Set<string>> => {
+    await again.readBarrier();
+    const all = await take(again, (await journalOf(again)).length);
+    return new Set(all.filter(({ event }) => event.type === 'CoordinatorPlace').map(({ event }) => event.id));
+  };
+  await until('all places', async () => (await notices()).size === 300, 15_000);
+  // What has its place is let go of as anything else, as what comes behind it is.
+  await until('the log to be cut', async () => {
+    await publish(again, 20);
+    return (await begins()) > 300n;
+  });
+  t.is((await notices()).size, 300);
 });

@@ -40,7 +40,7 @@ test('a protocol brings its level and its settings, and is named', (t) => {
 });
 
 test('the first rule that matches decides for events that say nothing; what is lost is its say for all', (t) => {
-  const protocols = { safe: { kind: 'strong', quorumSize: 2 } } as const;
+  const protocols = { safe: { kind: 'strong', quorumSize: 2, consensusTimeoutMs: 300 } } as const;
   const levels = [
     { name: 'audit', protocol: 'safe', onQuorumLoss: 'fail' },
     { name: 'a', level: 'causal' },
@@ -53,6 +53,8 @@ test('the first rule that matches decides for events that say nothing; what is l
   t.like(of('/c/1'), { level: 'linearizable', rule: null, onQuorumLoss: 'wait', lossRule: null });
   t.like(of('/audit/1', { consistency: 'sequential' }), { level: 'sequential', rule: null, onQuorumLoss: 'fail', lossRule: 'levels.audit' });
   t.like(of('/a/1', { protocol: 'safe' }), { level: 'strong', rule: 'protocols.safe' });
+  // A staleness changes nothing of what the rule asks for besides.
+  t.like(of('/audit/1', { maxStalenessMs: 60_000 }), { level: 'strong', quorumSize: 2, timeoutMs: 300, rule: 'levels.audit', onQuorumLoss: 'fail' });
 });
 
 test('a batch goes in parts, and each lane keeps its order', (t) => {

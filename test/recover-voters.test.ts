@@ -15,7 +15,7 @@ const held = (voters: readonly string[] = VOTERS, quorums: readonly (readonly (r
   directory: directoryOf('a'),
   incarnation: 1n,
   groups: [],
-  members: voters.map((id) => ({ id, role: 'voter' as const, address: null })),
+  members: voters.map((id) => ({ id, role: 'voter' as const, address: null as string | null })),
   quorums,
 });
 

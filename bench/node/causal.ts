@@ -12,7 +12,8 @@ export const monotonicMs = (): number => Number(process.hrtime.bigint()) / 1e6;
 export async function publishCausal(node: Coordinator, { ratePerSecond, batch, durationMs }: PublishCausal): Promise<PublishCausalResult> {
   const latencies = new Samples();
   const everyMs = (1000 * batch) / ratePerSecond;
-  const beganMs = monotonicMs();
+  // Nodes do not publish in step with each other.
+  const beganMs = monotonicMs() + Math.random() * everyMs;
   const underWay: Promise<void>[] = [];
   let events = 0;
   for (let at = 0; at * everyMs < durationMs; at++) {

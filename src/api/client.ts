@@ -1,6 +1,6 @@
 import { type ClientDuplexStream, Client, credentials, type ServiceError } from '@grpc/grpc-js';
 import type { Delivery, EventInput, MemberChange, MemberStatus, Outcome, Receipt, SnapshotStream, Status } from '../contracts/index.js';
-import type { CoordinatorError } from '../errors/index.js';
+import { checkTimeout, type CoordinatorError } from '../errors/index.js';
 import { decodeDelivery } from './codec-delivery.js';
 import { fromStatus } from './codec-error.js';
 import { encodeEvent } from './codec-event.js';
@@ -137,9 +137,9 @@ export class ApiClient {
   }
 
   /** Has the node take a snapshot of a group and send its file. */
-  saveSnapshot(options: CallOptions & { readonly group?: number } = {}): Promise<SnapshotStream> {
+  async saveSnapshot(options: CallOptions & { readonly group?: number } = {}): Promise<SnapshotStream> {
     const { path, requestSerialize, responseDeserialize } = clientMethod<object, WireSaveSnapshotResponse>('SaveSnapshot');
-    const request = { group: options.group ?? 0, timeoutMs: options.timeoutMs ?? 0 };
+    const request = { group: options.group ?? 0, timeoutMs: options.timeoutMs === undefined ? 0 : checkTimeout(options.timeoutMs) };
     const call = this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
     const cancel = (): void => call.cancel();
     options.signal?.addEventListener('abort', cancel, { once: true });
@@ -159,7 +159,7 @@ export class ApiClient {
         if (error === null && answer !== undefined) resolve(answer);
         else reject(fromStatus(error));
       };
-      const deadline = Date.now() + (options.timeoutMs ?? QUERY_TIMEOUT_MS) + DEADLINE_SLACK_MS;
+      const deadline = Date.now() + checkTimeout(options.timeoutMs ?? QUERY_TIMEOUT_MS) + DEADLINE_SLACK_MS;
       const call = this.#client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, { deadline }, answered);
       const cancel = (): void => call.cancel();
       if (options.signal?.aborted) cancel();

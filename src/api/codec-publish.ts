@@ -1,5 +1,5 @@
 import type { PublishOptions, Receipt } from '../contracts/index.js';
-import type { CoordinatorError } from '../errors/index.js';
+import { checkTimeout, type CoordinatorError } from '../errors/index.js';
 import { decodeCommitted, decodeConsistency, decodeLane, decodeLevel, encodeCommitted, encodeLane, encodeLevel } from './codec-names.js';
 import { errorOf } from './codec-error.js';
 import type { WireClock, WireError, WirePublishOptions, WirePublishResult, WireReceipt } from './wire.js';
@@ -12,7 +12,7 @@ export function encodePublishOptions(options: RemotePublishOptions): WirePublish
     ...(options.consistency === undefined ? {} : { consistency: encodeLevel(options.consistency) }),
     ...(options.critical === undefined ? {} : { critical: options.critical }),
     ...(options.group === undefined ? {} : { group: options.group }),
-    ...(options.timeoutMs === undefined ? {} : { timeoutMs: Math.max(1, Math.round(options.timeoutMs)) }),
+    ...(options.timeoutMs === undefined ? {} : { timeoutMs: Math.max(1, Math.round(checkTimeout(options.timeoutMs))) }),
     ...(options.quorumSize === undefined ? {} : options.quorumSize === 'all' ? { quorumAll: true } : { quorumSize: options.quorumSize }),
     ...(options.after === undefined ? {} : { after: options.after }),
     ...(options.protocol === undefined ? {} : { protocol: options.protocol }),

@@ -1,5 +1,5 @@
 import type { EventInput, Receipt } from '../contracts/index.js';
-import { CoordinatorError } from '../errors/index.js';
+import { checkTimeout, CoordinatorError } from '../errors/index.js';
 import type { ApiClient, PublishStreamCall } from './client.js';
 import { fromStatus } from './codec-error.js';
 import { decodeCommitted } from './codec-names.js';
@@ -63,7 +63,7 @@ export class OrderedPublisher {
     if (clients.length === 0) throw new CoordinatorError('USAGE', 'a publisher needs at least one API address');
     this.#clients = clients;
     this.#options = options;
-    this.#timeoutMs = options.timeoutMs ?? 10_000;
+    this.#timeoutMs = checkTimeout(options.timeoutMs ?? 10_000);
   }
 
   /** Resolves when another event may be submitted. */

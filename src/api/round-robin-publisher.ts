@@ -1,5 +1,5 @@
 import type { EventInput, Receipt } from '../contracts/index.js';
-import { CoordinatorError } from '../errors/index.js';
+import { checkTimeout, CoordinatorError } from '../errors/index.js';
 import type { ApiClient } from './client.js';
 import type { RemotePublishOptions } from './codec-publish.js';
 import { isRetryable } from './retry.js';
@@ -25,6 +25,7 @@ export class RoundRobinPublisher {
     private readonly options: RoundRobinPublisherOptions = {},
   ) {
     if (clients.length === 0) throw new CoordinatorError('USAGE', 'a publisher needs at least one API address');
+    checkTimeout(options.timeoutMs ?? 1);
   }
 
   /** Never rejects: the event's receipt, or why it has none. The event needs its id. */

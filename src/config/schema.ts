@@ -99,7 +99,7 @@ export const configSchema = z.strictObject({
   retention: section({
     events: integer(0, Number.MAX_SAFE_INTEGER, 0, 'Events that the journal of a group keeps behind its newest snapshot, and the log of an origin in the causal lane; 0 for no such limit.'),
     bytes: integer(0, Number.MAX_SAFE_INTEGER, 0, 'Bytes of entries that the journal of a group keeps behind its newest snapshot, and the log of an origin in the causal lane; 0 for no such limit.'),
-    ageMs: integer(0, Number.MAX_SAFE_INTEGER, 0, 'Age of the oldest entries that the journal of a group keeps behind its newest snapshot, and the log of an origin in the causal lane; 0 for no such limit. What a member lacks stays however old it is.'),
+    ageMs: integer(0, Number.MAX_SAFE_INTEGER, 0, 'Age of the oldest entries that the journal of a group keeps behind its newest snapshot, and the log of an origin in the causal lane; 0 for no such limit. There it goes by the hybrid clock of the lane, so that a lane in which nothing happens lets nothing go until the next event. What a member lacks stays however old it is.'),
   }),
   causal: section({
     gossipIntervalMs: integer(10, 60_000, 200, 'How often a member tells the others which events of the causal lane have come to its disk, where that has changed.'),

@@ -118,7 +118,9 @@ export class LevelPolicy {
     }
     const maxStalenessMs = asked?.maxStalenessMs ?? rule?.maxStalenessMs;
     const level = weakestLevel(bounds, maxStalenessMs, this.#ports.surroundings());
-    if (level !== null) return { level, quorumSize: undefined, timeoutMs: undefined, ...loss, rule: named ?? 'default' };
+    // Where that is the level which the rule gives anyway, its quorum and its time are the rule's as well.
+    const usual = rule === undefined ? USUAL : this.#requirementOf(rule);
+    if (level !== null) return { ...(usual.level === level ? usual : { ...USUAL, level }), ...loss, rule: named ?? 'default' };
     const from = bounds.weakest === bounds.strongest ? `level ${bounds.weakest}, the only one` : `any level from ${bounds.weakest} to ${bounds.strongest}, which are those`;
     return new CoordinatorError('LEVEL_UNAVAILABLE', `as the links are now, ${maxStalenessMs} ms are too short for ${from} that ${named ?? 'the default'} allows`);
   }

@@ -44,7 +44,7 @@ export interface PublishOptions {
   readonly protocol?: string;
   /** Ordered group, 0 when absent; order and suppression hold within one (rule R9). */
   readonly group?: number;
-  /** Default: the protocol's, else 10,000. After it the promise rejects with `TIMEOUT` and `committed`. */
+  /** Up to `LIMITS.timeoutMsMax`; default: the protocol's, else 10,000. After it the promise rejects with `TIMEOUT` and `committed`. */
   readonly timeoutMs?: number;
   /** Shortens that time, wherever it comes from. */
   readonly timeoutMaxMs?: number;
@@ -58,7 +58,10 @@ export interface PublishOptions {
   readonly session?: Session | null;
   /** For `strong`: voters that must have applied the event; default a majority. */
   readonly quorumSize?: number | 'all';
-  /** An earlier attempt, here or at another node, may have reached a leader: the events are not lowered, whatever the rules say. */
+  /**
+   * An earlier attempt, here or at another node, may have reached a leader: the events are not lowered, whatever the rules say. False: there was
+   * none, which a node that has started again cannot know of an id that it is given. Default: what the node knows of its own attempts.
+   */
   readonly attempted?: boolean;
   /** Of adaptive: after how many milliseconds at most a majority is to show the event. */
   readonly maxStalenessMs?: number;

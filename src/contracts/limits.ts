@@ -14,4 +14,5 @@ export const LIMITS = {
   sessionsMax: 10_000,
   unplacedEventsMax: 65_536,
   followedActorsMax: 4096,
+  timeoutMsMax: 2_000_000_000,
 } as const;

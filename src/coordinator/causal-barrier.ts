@@ -21,9 +21,8 @@ export class CausalBarrier {
 
   /** Resolves once everything that a cursor of the causal lane names is delivered here. Rejects with `CURSOR_INVALID`, `TIMEOUT`, `ABORTED` or `CLOSED`. */
   async pass(cursor: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
-    const { core, growth, cursors } = this.#ports;
-    const place = cursors.decodeCausal(cursor);
-    if (place === null) throw new CoordinatorError('CURSOR_INVALID', 'the cursor is of the ordered lane; what follows it is asked of readBarrier with its group');
+    const { core, growth } = this.#ports;
+    const place = this.#placeOf(cursor);
     const expired = AbortSignal.timeout(timeoutMs);
     const waits = AbortSignal.any([expired, this.#ended.signal, ...(signal === undefined ? [] : [signal])]);
     for (;;) {
@@ -34,6 +33,17 @@ export class CausalBarrier {
       if (expired.aborted) throw new CoordinatorError('TIMEOUT', `what the cursor names was not delivered here within ${timeoutMs} ms`, { committed: 'no' });
       await growth.past(CAUSAL_GROUP, delivered, waits);
     }
+  }
+
+  /** Whether that is so already. Throws `CURSOR_INVALID`. */
+  reaches(cursor: string): boolean {
+    return causalReaches(this.#ports.core.handle, this.#placeOf(cursor));
+  }
+
+  #placeOf(cursor: string): Uint8Array {
+    const place = this.#ports.cursors.decodeCausal(cursor);
+    if (place === null) throw new CoordinatorError('CURSOR_INVALID', 'the cursor is of the ordered lane; what follows it is asked of readBarrier with its group');
+    return place;
   }
 
   close(): void {

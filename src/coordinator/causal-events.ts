@@ -1,9 +1,10 @@
 /** Single events of the causal lane: by their id, or by where they stand. */
 import type { Delivery } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
-import { type CausalContext, CausalDeliveries, CausalPlace, formatUuid } from '../events/index.js';
+import { type CausalContext, CausalDeliveries, CausalPlace, DEGRADED, formatUuid, isOwnId } from '../events/index.js';
 import { CAUSAL_GROUP, type Core, END, type KeptEvent, NativeCausalReader } from '../native/index.js';
 import type { Origins } from './origins.js';
+import { type Asked, readDegraded } from './place-notice.js';
 import type { Requests } from './requests.js';
 
 export interface CausalEventsPorts {
@@ -12,6 +13,8 @@ export interface CausalEventsPorts {
   readonly origins: Origins;
   readonly context: CausalContext;
 }
+
+const READ_BYTES = 1024 * 1024;
 
 /** Where an event stands: whose entry, its counter, and which of its events. */
 export type CausalPosition = Pick<KeptEvent, 'actor' | 'index' | 'offset'>;
@@ -38,6 +41,28 @@ export class CausalEvents {
       if (thrown instanceof CoordinatorError && thrown.code === 'CURSOR_COMPACTED') return undefined;
       throw thrown;
     }
+  }
+
+  /** What an event was to be that was lowered (decision 23): the note of it is in front of it, in its entry. Null where none is. */
+  askedOf({ actor, index, offset }: CausalPosition, id: Uint8Array): Asked | null {
+    const { core, origins, context } = this.#ports;
+    const [before, named] = [CausalPlace.first.within(origins.named(actor), index, -1), formatUuid(id)];
+    try {
+      const reader = new NativeCausalReader(core.handle, before.encode());
+      for (let left = offset; left > 0; ) {
+        const read = [...new CausalDeliveries(reader.read(READ_BYTES, left, 0), context, before)];
+        for (const { event } of read) {
+          const note = event.code === DEGRADED && isOwnId(event.id) ? readDegraded(event) : null;
+          if (note?.ids.includes(named)) return note.asked;
+        }
+        const last = read.at(-1);
+        if (last === undefined || last.origin.name !== actor || last.index !== index) return null;
+        left = offset - last.offset - 1;
+      }
+    } catch (thrown) {
+      if (!(thrown instanceof CoordinatorError) || thrown.code !== 'CURSOR_COMPACTED') throw thrown;
+    }
+    return null;
   }
 
   /** The event itself, if it is delivered here. Throws `LOG_DAMAGED` and `CURSOR_COMPACTED`. */

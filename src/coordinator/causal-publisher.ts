@@ -1,7 +1,7 @@
 /** Publishes of the causal lane: written to this node's own log, acknowledged when that is on disk here, quorum or not. What the lane has already is told where it stands (rule R3). */
 import { inspect } from 'node:util';
 import type { CausalLevel, EventInput, Lane, Level, PublishOptions, Receipt } from '../contracts/index.js';
-import { CoordinatorError } from '../errors/index.js';
+import { checkTimeout, CoordinatorError } from '../errors/index.js';
 import { CausalPlace, type CursorCodec, formatUuid, type SubmissionWriter } from '../events/index.js';
 import { CAUSAL_GROUP, type Core, END, type End, EVENT_OUTCOME } from '../native/index.js';
 import { Admission } from './admission.js';
@@ -9,7 +9,7 @@ import type { CausalEvents, CausalPosition } from './causal-events.js';
 import type { Origins } from './origins.js';
 import { type Ending, refusalOf } from './publisher.js';
 import { fieldsOf, jsonOfReceipt } from './receipt.js';
-import { checkTimeout, type Requests } from './requests.js';
+import type { Requests } from './requests.js';
 
 export interface CausalPublisherPorts {
   readonly core: Pick<Core, 'publish'>;

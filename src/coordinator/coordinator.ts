@@ -20,14 +20,14 @@ import type {
   WaitOptions,
 } from '../contracts/index.js';
 import { type CoordinatorConfig, parseAddress, type ResolvedConfig, resolveConfig } from '../config/index.js';
-import { CoordinatorError, isErrorCode } from '../errors/index.js';
+import { checkTimeout, CoordinatorError, isErrorCode } from '../errors/index.js';
 import { LevelPolicy } from '../consistency/index.js';
 import { Catalogue, CATEGORIES, type CausalContext, CausalPlace, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
 import { CAUSAL_GROUP, causalActor, causalOrigins, Core, END, type End, FilterHandle, keepSettings, PEER_CORE_MODULE, windowOf } from '../native/index.js';
 import { PeerNetwork, type Refused } from '../network/index.js';
 import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
 import { CausalBarrier } from './causal-barrier.js';
-import { CausalEvents } from './causal-events.js';
+import { CausalEvents, type CausalPosition } from './causal-events.js';
 import { CausalPublisher } from './causal-publisher.js';
 import { CausalSubscription, startOf } from './causal-subscription.js';
 import { Consumer } from './consumer.js';
@@ -52,7 +52,7 @@ import { Queries } from './queries.js';
 import { QuorumLoss } from './quorum-loss.js';
 import { QuorumWatch } from './quorum-watch.js';
 import { Removal } from './removal.js';
-import { checkTimeout, Requests } from './requests.js';
+import { Requests } from './requests.js';
 import { Roster } from './roster.js';
 import { statusOf } from './status.js';
 import { Snapshots } from './snapshots.js';
@@ -87,6 +87,7 @@ export class Coordinator implements CoordinatorNode {
   readonly #publishing: Publishing;
   readonly #placing: Placing;
   readonly #quorum: QuorumWatch;
+  readonly #loss: QuorumLoss;
   readonly #unplaced: Unplaced;
   readonly #origins: Origins;
   readonly #barrier: CausalBarrier;
@@ -155,6 +156,7 @@ export class Coordinator implements CoordinatorNode {
     this.#placing = new Placing({
       quorum,
       catalogue,
+      ids: this.#ids,
       // A notice is nowhere delivered before its event (rule R6).
       publish: (notices, group, session, follows) => {
         const place = CausalPlace.first.after(follows.map(({ actor, index }) => [this.#origins.named(actor), index] as const));
@@ -163,16 +165,28 @@ export class Coordinator implements CoordinatorNode {
       keep: (event) => this.#publishing.causal([event], 'causal', {}, null, false),
     });
     this.#unplaced = new Unplaced(new OwnLane({ core, nodeId, context: this.#causalContext(), origins: this.#origins }), this.#placing);
-    const places = new Places({ placing: this.#placing, journal: this.#journal, origins: this.#origins, cursors, catalogue });
-    const loss = new QuorumLoss({
+    const causal = {
+      find: (id: Uint8Array, withinMs: number) => causalEvents.find(id, withinMs),
+      at: (position: CausalPosition, id: Uint8Array) => causalEvents.at(position, id),
+      kept: (position: CausalPosition, id: Uint8Array) => causalEvents.kept(position, id),
+      askedOf: (position: CausalPosition, id: Uint8Array) => causalEvents.askedOf(position, id),
+      receiptOf: (position: CausalPosition, id: Uint8Array) => this.#causal.receiptOf(position, id),
+    };
+    const places = new Places({ placing: this.#placing, journal: this.#journal, causal, origins: this.#origins, cursors, catalogue, timeoutMs });
+    this.#loss = new QuorumLoss({
       quorum,
       placing: this.#placing,
       writer: this.#writer,
       ids: this.#ids,
       nodeId,
+      bytesMax: config.limits.pendingBytesMax,
       timeoutMs,
       monotonicMs,
+      firstLife: core.incarnation === 1n,
+      degrades: config.levels.some(({ onQuorumLoss }) => onQuorumLoss === 'degrade'),
       ordered: (...args) => this.#publishing.ordered(...args),
+      known: (...args) => this.#queries.known(...args),
+      reaches: (cursor) => this.#barrier.reaches(cursor),
       causal: (events, options, session, said, writeMs) => this.#publishing.causal(events, 'causal', options, session, false, said, writeMs),
     });
     const surroundings = new Surroundings({ nodeId, roster: this.#roster, links: this.#links, causal: config.causal, raft: config.raft });
@@ -180,7 +194,7 @@ export class Coordinator implements CoordinatorNode {
       policy: new LevelPolicy(config, { rulesOf: (events) => rules.rulesOf(events), surroundings: () => surroundings.now() }),
       publisher: this.#publisher,
       causal: this.#causal,
-      loss,
+      loss: this.#loss,
       barrier: this.#barrier,
       places,
       cursors,
@@ -194,11 +208,7 @@ export class Coordinator implements CoordinatorNode {
       core,
       requests: this.#requests,
       journal: this.#journal,
-      causal: {
-        find: (id, timeoutMs) => causalEvents.find(id, timeoutMs),
-        at: (position, id) => causalEvents.at(position, id),
-        receiptOf: (position, id) => this.#causal.receiptOf(position, id),
-      },
+      causal,
       writer: this.#writer,
       cursors,
       places,
@@ -213,6 +223,7 @@ export class Coordinator implements CoordinatorNode {
       context: this.#causalContext(),
       nodeId,
       actor: () => causalActor(core.handle),
+      free: (place) => this.#unplaced.before(place),
       nowMs: () => ports.nowMs(),
       randomU64: () => ports.randomU64(),
       publish: (events) => this.#publishing.causal(events, 'causal', {}, null, true),
@@ -248,6 +259,8 @@ export class Coordinator implements CoordinatorNode {
     try {
       await keepSettings(dataDir, dedup);
       await node.#crdt.open();
+      // Before anybody publishes what was lowered in an earlier life a second time.
+      await node.#unplaced.look();
       await node.#join();
     } catch (error) {
       await core.close();
@@ -294,7 +307,7 @@ export class Coordinator implements CoordinatorNode {
     const status = this.#core.status();
     this.#roster.refresh(status);
     this.#neighbours?.refresh(status);
-    this.#unplaced.look();
+    void this.#unplaced.look();
     for (const { group, leader } of status.groups) this.#quorum.state(group, leader != null);
     const removed = status.groups.every(({ role }) => role === 'removed');
     const leaders = status.groups.map(({ leader }) => (leader == null ? null : this.#roster.nameOf(leader)));
@@ -413,7 +426,7 @@ export class Coordinator implements CoordinatorNode {
     this.#check();
     if (options.after !== undefined) {
       await this.#barrier.pass(options.after, checkTimeout(options.timeoutMs ?? this.config.publishTimeoutMs), options.signal);
-      this.#crdt.catchUp();
+      await this.#crdt.catchUp();
       return this.#core.appliedIndex(groupOf(options.group, this.config.groups));
     }
     return this.#queries.readBarrier(options);
@@ -481,6 +494,7 @@ export class Coordinator implements CoordinatorNode {
     this.#crdt.close();
     this.#unplaced.close();
     this.#placing.close();
+    this.#loss.close();
     this.#barrier.close();
     const until = this.#ports.monotonicMs() + DRAIN_MS;
     while (this.#failure === null && this.#requests.size > 0 && this.#ports.monotonicMs() < until) {
@@ -528,6 +542,7 @@ export class Coordinator implements CoordinatorNode {
     this.#crdt.close();
     this.#unplaced.close();
     this.#placing.close();
+    this.#loss.close();
     this.#barrier.close();
     this.#events.emit('failed', error);
   }

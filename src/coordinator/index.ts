@@ -1,2 +1,3 @@
 export { Coordinator } from './coordinator.js';
 export { CrdtReplica, type CrdtReplicaOptions } from './crdt-replica.js';
+export { LevelRules } from './level-rules.js';

@@ -1,10 +1,10 @@
 /** Membership: what an operator asks for, handed to group 0's leader, and how it ended. */
 import type { MemberChange, Members, MemberStatus, TransferOptions, WaitOptions } from '../contracts/index.js';
 import { isNodeId, parseAddress } from '../config/index.js';
-import { CoordinatorError, type ErrorCode } from '../errors/index.js';
+import { checkTimeout, CoordinatorError, type ErrorCode } from '../errors/index.js';
 import { type Core, END, packMemberCommand } from '../native/index.js';
 import { groupOf } from './groups.js';
-import { checkTimeout, type Requests } from './requests.js';
+import type { Requests } from './requests.js';
 import type { Roster } from './roster.js';
 
 export interface MembersPorts {

@@ -7,7 +7,7 @@ import { LIMITS } from '../contracts/index.js';
 import { LocalObjects, type LocalObject } from '../crdt/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import { type CausalContext, CausalDeliveries, CausalPlace, CRDT_DELTA } from '../events/index.js';
-import { CAUSAL_GROUP, type Core, FilterHandle, NativeCausalReader, NativeCrdt } from '../native/index.js';
+import { CAUSAL_GROUP, causalLatest, type Core, FilterHandle, NativeCausalReader, NativeCrdt } from '../native/index.js';
 import { CrdtStates } from './crdt-states.js';
 import type { Growth } from './growth.js';
 import { EVENTS_MAX } from './pulled-subscription.js';
@@ -20,6 +20,8 @@ export interface NodeCrdtPorts {
   readonly nodeId: string;
   /** Who the lane writes as (rule R7), empty while that is not decided. */
   actor(): string;
+  /** Of a place, what the logs are not needed for by anybody else; null where that cannot be told now. */
+  free(place: CausalPlace): CausalPlace | null;
   nowMs(): number;
   randomU64(): bigint;
   publish(events: readonly EventInput[]): Promise<Ending[]>;
@@ -36,6 +38,9 @@ const BATCH_BYTES = 4 * 1024 * 1024;
 const ANY_STAMP = -1;
 /** Between two attempts to publish what could not be. */
 const RETRY_MS = 500;
+/** Between two attempts to read what could not be: each holds the event loop for a while, since a repair may be under way. */
+const UNREADABLE_MS = 5_000;
+const POLL_MS = 10;
 const TYPES: readonly string[] = ['g-counter', 'pn-counter', 'lww-register', 'mv-register', 'or-set', 'two-phase-set'] satisfies CrdtType[];
 
 interface Waiting {
@@ -64,6 +69,8 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
   /** Publishes under way. */
   readonly #sending = new Set<Promise<void>>();
   #reader: NativeCausalReader | null = null;
+  /** Who the lane writes as, how far it had come when that was seen first, and whether all of that is in the objects. */
+  #writer = { actor: '', end: CausalPlace.first, had: false };
   #planned = false;
   #retry: NodeJS.Timeout | null = null;
 
@@ -78,7 +85,8 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
     this.#states = new CrdtStates({
       handle: ports.core.handle,
       objects: () => this.all(),
-      place: () => (this.#reader === null ? CausalPlace.first : CausalPlace.read(this.#reader.place())),
+      place: () => this.#place(),
+      free: (place) => ports.free(place),
       moveTo: (place) => {
         this.#reader = new NativeCausalReader(ports.core.handle, place.encode());
       },
@@ -89,10 +97,22 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
     });
   }
 
-  /** Takes in everything that is on disk here. Resolves once that is done; what comes later is taken in as it comes. */
+  /**
+   * Takes in everything that is delivered now. Resolves once that is done; what comes later is taken in as it comes, and so is what cannot be
+   * read now, or is in states that are missing here.
+   */
   async open(): Promise<void> {
     this.#states.load();
-    while (this.#take()) await new Promise((resolve) => setImmediate(resolve));
+    const end = this.#end();
+    try {
+      while (this.#states.whole && !this.#ended.signal.aborted && !this.#place().covers(end)) {
+        // Nothing is given until the lane knows the ids of its events, which takes longer the more it holds.
+        const taken = this.#take();
+        await new Promise((resolve) => (taken ? setImmediate(resolve) : setTimeout(resolve, POLL_MS)));
+      }
+    } catch (thrown) {
+      this.#ports.onRefused(CoordinatorError.from(thrown));
+    }
     this.#states.begin();
     void this.#follow();
   }
@@ -103,8 +123,9 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
   }
 
   /** Takes in what is delivered by now. */
-  catchUp(): void {
-    while (this.#take());
+  async catchUp(): Promise<void> {
+    const end = this.#end();
+    while (!this.#ended.signal.aborted && !this.#place().covers(end) && this.#take()) await new Promise((resolve) => setImmediate(resolve));
   }
 
   close(): void {
@@ -127,12 +148,22 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
       } catch (thrown) {
         if (signal.aborted) return;
         this.#ports.onRefused(CoordinatorError.from(thrown));
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref());
+        await new Promise((resolve) => setTimeout(resolve, UNREADABLE_MS).unref());
       }
     }
   }
 
-  /** False at the end of what is delivered. */
+  /** What the objects have taken in. */
+  #place(): CausalPlace {
+    return this.#reader === null ? CausalPlace.first : CausalPlace.read(this.#reader.place());
+  }
+
+  /** The end of what is delivered. */
+  #end(): CausalPlace {
+    return CausalPlace.read(causalLatest(this.#ports.core.handle));
+  }
+
+  /** False where nothing comes now: at the end of what is delivered, or before the lane can be read. */
   #take(): boolean {
     if (this.#reader === null || !this.#states.whole) return false;
     const packed = this.#reader.read(READ_BYTES, EVENTS_MAX, this.#filter.number);
@@ -144,7 +175,8 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
         this.#ports.onRefused(CoordinatorError.from(thrown));
       }
     }
-    return deliveries.moved > 0;
+    // Of a large entry a part may come.
+    return deliveries.moved > 0 || deliveries.blocks > 0;
   }
 
   #commit(object: LocalObject<Promise<Receipt | null>>, change: () => void): Promise<Receipt | null> {
@@ -158,14 +190,22 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
   }
 
   /**
-   * Dots are made by the lane's actor: what it has written before is all in the state, since that was put together from its log. While it
-   * is not decided, by one that nobody ever was.
+   * Dots are made by the lane's actor once all is in the objects that it has written before, or it would make them a second time. While that
+   * is not so, or it is not decided who that is, by one that nobody ever was.
    */
   #actFor(object: LocalObject<Promise<Receipt | null>>): void {
-    const actor = this.#ports.actor() || this.#nobody;
+    const actor = this.#hasAllOf(this.#ports.actor()) ? this.#writer.actor : this.#nobody;
     if (this.#actors.get(object) === actor) return;
     object.state.actAs(actor);
     this.#actors.set(object, actor);
+  }
+
+  #hasAllOf(actor: string): boolean {
+    if (actor === '') return false;
+    // Looked at after the actor: an actor goes on only where all that it has written is delivered.
+    if (this.#writer.actor !== actor) this.#writer = { actor, end: this.#end(), had: false };
+    this.#writer.had ||= this.#place().covers(this.#writer.end);
+    return this.#writer.had;
   }
 
   #plan(): void {

@@ -1,13 +1,13 @@
 /** What this node has written in the causal lane, in this life and in earlier ones, as far as it is delivered here. */
 import type { OrderedEvent } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
-import { type CausalContext, CausalDeliveries, type CausalDelivery, CausalPlace, DEGRADED, PLACED } from '../events/index.js';
-import { CAUSAL_GROUP, type Core, causalActor, causalOldest, causalStatus, FilterHandle, NativeCausalReader } from '../native/index.js';
+import { type CausalContext, CausalDeliveries, type CausalDelivery, CausalPlace, DEGRADED, type Origin, PLACED } from '../events/index.js';
+import { type Core, causalActor, causalLatest, causalOldest, FilterHandle, NativeCausalReader } from '../native/index.js';
 import type { Origins } from './origins.js';
 import { EVENTS_MAX } from './pulled-subscription.js';
 
 export interface OwnLanePorts {
-  readonly core: Pick<Core, 'appliedIndex' | 'handle'>;
+  readonly core: Pick<Core, 'handle'>;
   readonly nodeId: string;
   readonly context: CausalContext;
   readonly origins: Origins;
@@ -35,16 +35,20 @@ export class OwnLane {
     this.#reader = new NativeCausalReader(handle, causalOldest(handle));
   }
 
-  /** Whether everything was read that is delivered: the lane gives nothing before it knows which events stand in it twice. */
-  get atEnd(): boolean {
-    return CausalPlace.read(this.#reader.place()).entries >= this.#ports.core.appliedIndex(CAUSAL_GROUP);
+  /** Who this node has written as, `except` left out, where more of it is delivered than was read; with how much was read. */
+  unread(except: string | null): readonly (readonly [Origin, bigint])[] {
+    const { core, origins } = this.#ports;
+    const [end, had] = [causalLatest(core.handle), this.#reader.place()].map((place) => CausalPlace.read(place)) as [CausalPlace, CausalPlace];
+    const own = origins.refresh().filter(({ name }) => name !== except && this.#isOwn(name));
+    return own.filter((origin) => had.of(origin) < end.of(origin)).map((origin) => [origin, had.of(origin)]);
   }
 
-  /** What was noted of lowered events, from where the last call has come to; null where there is no more now. */
+  /** What was noted of lowered events, from where the last call has come to; null where nothing comes now: at the end, or before the lane can be read. */
   notes(): readonly LaneEvent[] | null {
     const deliveries = new CausalDeliveries(this.#read(), this.#ports.context, CausalPlace.first);
     const own = Array.from(deliveries, laneEventOf).filter(({ event }) => event.origin === this.#ports.nodeId);
-    return deliveries.moved > 0 ? own : null;
+    // Of a large entry a part may come.
+    return deliveries.moved > 0 || deliveries.blocks > 0 ? own : null;
   }
 
   /** What has gone of the logs meanwhile is passed over. */
@@ -81,12 +85,21 @@ export class OwnLane {
     return causalActor(this.#ports.core.handle) || null;
   }
 
-  /** Entries of earlier lives that are delivered: there may be more of them later, where the directory was put back. */
-  get earlier(): bigint {
-    const { core, nodeId } = this.#ports;
-    const { actor } = this;
-    const earlier = causalStatus(core.handle).origins.filter(({ name }) => name !== actor && (name === nodeId || name.startsWith(`${nodeId}~`)));
-    return earlier.reduce((sum, { delivered }) => sum + delivered, 0n);
+  /** A place, of this node's own logs short of these entries, and of what `unread` has of them; what has gone is in it all the same. */
+  before(place: CausalPlace, entries: readonly Pick<LaneEvent, 'actor' | 'index'>[], except: string | null): CausalPlace {
+    const { core, origins } = this.#ports;
+    const limits = entries.filter(({ actor }) => this.#isOwn(actor)).map(({ actor, index }) => [origins.named(actor), index - 1n] as const);
+    return place.capped([...limits, ...this.unread(except)]).with(CausalPlace.read(causalOldest(core.handle)));
+  }
+
+  #isOwn(actor: string): boolean {
+    const { nodeId } = this.#ports;
+    return actor === nodeId || actor.startsWith(`${nodeId}~`);
+  }
+
+  /** Whether an entry has gone from its log: nobody has it who could give it back. */
+  isGone({ actor, index }: Pick<LaneEvent, 'actor' | 'index'>): boolean {
+    return CausalPlace.read(causalOldest(this.#ports.core.handle)).of(this.#ports.origins.named(actor)) >= index;
   }
 
   close(): void {

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { type Delivery, type EventInput, type JsonValue, LEVELS, type Level, type Receipt } from '../contracts/index.js';
-import { type Catalogue, DEGRADED, formatUuid, parseUuid, PLACE, PLACED } from '../events/index.js';
+import { asOwn, type Catalogue, DEGRADED, formatUuid, parseUuid, PLACE, PLACED } from '../events/index.js';
 
 const ID_BYTES = 16;
 const DIGEST_CHARACTERS = 32;
@@ -30,7 +30,7 @@ export interface Lowered {
 export function degradedEvent(id: string, { group, level, rule }: Asked, ids: readonly string[]): EventInput {
   const payload = new Uint8Array(ids.length * ID_BYTES);
   for (const [at, id] of ids.entries()) payload.set(parseUuid(id) ?? new Uint8Array(ID_BYTES), at * ID_BYTES);
-  return { id, type: DEGRADED, payload, metadata: { group, level, rule } };
+  return asOwn({ id, type: DEGRADED, payload, metadata: { group, level, rule } });
 }
 
 /** Null for what cannot be understood. */
@@ -42,8 +42,8 @@ export function readDegraded({ metadata, payload }: { readonly metadata: JsonVal
 }
 
 /** Goes into the causal lane once all that this node has lowered has its place, up to these entries of its origins. */
-export function placedEvent(through: ReadonlyMap<string, bigint>): EventInput {
-  return { type: PLACED, metadata: { through: Object.fromEntries([...through].map(([actor, index]) => [actor, index.toString()])) } };
+export function placedEvent(id: string, through: ReadonlyMap<string, bigint>): EventInput {
+  return asOwn({ id, type: PLACED, metadata: { through: Object.fromEntries([...through].map(([actor, index]) => [actor, index.toString()])) } });
 }
 
 export function readPlaced(metadata: JsonValue | null): ReadonlyMap<string, bigint> {
@@ -55,7 +55,7 @@ export function readPlaced(metadata: JsonValue | null): ReadonlyMap<string, bigi
 /** The place itself. The same whoever makes it, and whenever: twice does no harm (rule R3). */
 export function noticeOf({ event, actor, index, offset, clock, hlc }: Lowered, { level, rule }: Asked, catalogue: Catalogue): EventInput {
   const metadata = { actor, index: index.toString(), offset, clock: sorted(clock), hlc: hlc.toString(), level, rule, digest: digestOf(event, catalogue) };
-  return { id: event.id, type: PLACE, ...(event.path == null ? {} : { path: event.path }), ...(event.to == null ? {} : { to: event.to }), metadata };
+  return asOwn({ id: event.id, type: PLACE, ...(event.path == null ? {} : { path: event.path }), ...(event.to == null ? {} : { to: event.to }), metadata });
 }
 
 /** The receipt that the event of a place got when it was published; null for what is no place. A publish of other content under its id has none. */
@@ -85,7 +85,7 @@ export function receiptOfNotice(notice: Delivery, cursorOf: (actor: string, inde
   };
 }
 
-type Content = { readonly [Field in Exclude<keyof EventInput, 'id'>]?: EventInput[Field] | null };
+type Content = { readonly [Field in Exclude<keyof EventInput, 'id' | 'context'>]?: EventInput[Field] | null } & { readonly context?: JsonValue };
 
 /** Tells events of one id apart; of one that is to be published as of the same one delivered. */
 export function digestOf(event: Content & { readonly code?: number }, catalogue: Catalogue): string {

@@ -1,7 +1,9 @@
 /** Events of the causal lane that have a place in the ordered one: the receipts they got when they were published (rules R2, R3). */
 import type { Delivery, EventInput, Receipt } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
-import { type Catalogue, CausalPlace, type CursorCodec } from '../events/index.js';
+import { type Catalogue, CausalPlace, type CursorCodec, formatUuid, parseUuid } from '../events/index.js';
+import type { CausalEvents, CausalPosition } from './causal-events.js';
+import type { CausalPublisher } from './causal-publisher.js';
 import type { Journal } from './journal.js';
 import type { Origins } from './origins.js';
 import { digestOf, receiptOfNotice } from './place-notice.js';
@@ -12,9 +14,11 @@ import { fieldsOf } from './receipt.js';
 export interface PlacesPorts {
   readonly placing: Pick<Placing, 'askedOf' | 'waitsFor'>;
   readonly journal: Pick<Journal, 'kept'>;
+  readonly causal: Pick<CausalEvents, 'find' | 'kept' | 'askedOf'> & Pick<CausalPublisher, 'receiptOf'>;
   readonly origins: Pick<Origins, 'named'>;
   readonly cursors: CursorCodec;
   readonly catalogue: Catalogue;
+  readonly timeoutMs: number;
 }
 
 export class Places {
@@ -25,12 +29,18 @@ export class Places {
   }
 
   /** Of a publish that was refused since its id has a place already: the first receipt, if that was a notice of this very event. */
-  firstReceipt(ending: Ending, event: EventInput, group: number): Ending {
+  async firstReceipt(ending: Ending, event: EventInput, group: number): Promise<Ending> {
     if (!(ending instanceof CoordinatorError) || ending.code !== 'EVENT_ID_REUSED') return ending;
     const { index, offset } = ending.details as { index: string; offset: number };
-    const notice = this.#ports.journal.kept(group, { index: BigInt(index), offset });
-    const known = notice === undefined ? null : this.#read(notice);
-    return known !== null && known.digest === digestOf(event, this.#ports.catalogue) ? known.receipt : ending;
+    const delivery = this.#ports.journal.kept(group, { index: BigInt(index), offset });
+    if (delivery !== undefined) return (this.isOf(delivery, event) && this.receiptOf(delivery)) || ending;
+    return (await this.#withoutNotice(event)) ?? ending;
+  }
+
+  /** Whether a delivery of the ordered lane is this event, or the notice of it. */
+  isOf(delivery: Delivery, event: EventInput): boolean {
+    const { catalogue } = this.#ports;
+    return (this.#read(delivery)?.digest ?? digestOf(delivery.event, catalogue)) === digestOf(event, catalogue);
   }
 
   /** Of a delivery of the ordered lane that is a notice; null for any other. */
@@ -43,10 +53,26 @@ export class Places {
     return this.#ports.placing.waitsFor(id);
   }
 
-  /** The receipt of an event of the causal lane, with what is known here of why it is there. */
-  told(receipt: Receipt): Receipt {
-    const asked = this.#ports.placing.askedOf(receipt.eventId);
-    return asked === null ? receipt : { ...fieldsOf(receipt), requestedLevel: asked.level, degraded: true, rule: asked.rule };
+  /** The receipt of an event of the causal lane that was lowered; null for any other. */
+  loweredAt(position: CausalPosition, id: Uint8Array): Receipt | null {
+    const { placing, causal } = this.#ports;
+    const asked = placing.askedOf(formatUuid(id)) ?? causal.askedOf(position, id);
+    return asked === null ? null : { ...fieldsOf(causal.receiptOf(position, id)), requestedLevel: asked.level, degraded: true, rule: asked.rule };
+  }
+
+  /** The receipt of an event of the causal lane. */
+  told(position: CausalPosition, id: Uint8Array): Receipt {
+    return this.loweredAt(position, id) ?? this.#ports.causal.receiptOf(position, id);
+  }
+
+  /** The journal has let go of what has the event's id: the event itself says whether it was lowered, where the causal lane still has it. */
+  async #withoutNotice(event: EventInput): Promise<Receipt | null> {
+    const { causal, catalogue, timeoutMs } = this.#ports;
+    const id = parseUuid(event.id ?? '');
+    const position = id === null ? null : await causal.find(id, timeoutMs);
+    if (id === null || position === null) return null;
+    const delivery = causal.kept(position, id);
+    return delivery !== undefined && digestOf(delivery.event, catalogue) === digestOf(event, catalogue) ? this.loweredAt(position, id) : null;
   }
 
   #read(notice: Delivery): { readonly receipt: Receipt; readonly digest: string } | null {

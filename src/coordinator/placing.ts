@@ -4,7 +4,7 @@
  */
 import { type EventInput, LIMITS } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
-import type { Catalogue } from '../events/index.js';
+import { type Catalogue, type EventIds, ownId } from '../events/index.js';
 import { type Asked, type Lowered, noticeOf, placedEvent } from './place-notice.js';
 import type { Ending } from './publisher.js';
 import type { QuorumWatch } from './quorum-watch.js';
@@ -13,13 +13,14 @@ import type { SessionState } from './session.js';
 export interface PlacingPorts {
   readonly quorum: Pick<QuorumWatch, 'state'>;
   readonly catalogue: Catalogue;
+  readonly ids: EventIds;
   /** On the ordered lane, behind the entries of the causal one that `follows` names; each event's own end. */
   publish(notices: readonly EventInput[], group: number, session: SessionState | null, follows: readonly CausalEntry[]): Promise<Ending[]>;
   /** On the causal lane. */
   keep(event: EventInput): Promise<unknown>;
 }
 
-/** An entry of the causal lane: who wrote it, as clocks spell that, and its counter. */
+/** An entry of the causal lane: who wrote it, as clocks spell it, and its counter. */
 export type CausalEntry = Pick<Lowered, 'actor' | 'index'>;
 
 const POLL_MS = 50;
@@ -29,6 +30,8 @@ const BATCH_EVENTS_MAX = 128;
 /** Room in a line for events that are being written to the causal lane; their notices once they are. */
 export class Slot {
   notices: EventInput[] | null = null;
+  /** Of these that many have their places. */
+  placed = 0;
   /** Where the events are. */
   entries: readonly CausalEntry[] = [];
 
@@ -40,9 +43,13 @@ export class Slot {
 
 /** Of one session in one group. Invariant: what is placed is taken from the front. */
 interface Line {
+  /** Whose it is, as long as it is there. */
+  readonly of: SessionState | null;
+  /** What it is published through. */
   session: SessionState | null;
   readonly group: number;
-  slots: Slot[];
+  /** In order. */
+  readonly slots: Set<Slot>;
   running: boolean;
 }
 
@@ -51,7 +58,7 @@ export class Placing {
   readonly #lines = new Map<SessionState | null, Map<number, Line>>();
   /** What waits, how often it was lowered, and what it was to be; null while it is being written. */
   readonly #ids = new Map<string, { waits: number; asked: Asked | null }>();
-  /** Marks of this life, as long as those of earlier ones are looked for. */
+  /** Marks of this life, as long as those of earlier ones are looked for under the same name. */
   readonly #marks = new Set<string>();
   /** Of each origin of this node the last entry with lowered events that was seen. */
   readonly #through = new Map<string, bigint>();
@@ -66,6 +73,9 @@ export class Placing {
   lowered = 0;
   placed = 0;
   refused = 0;
+  /** Why what was lowered in earlier lives cannot be looked for now. */
+  unreadable: CoordinatorError | null = null;
+  #isWriterKnown = false;
 
   constructor(ports: PlacingPorts) {
     this.#ports = ports;
@@ -86,9 +96,20 @@ export class Placing {
     return this.#ids.get(keyOf(id))?.asked ?? null;
   }
 
+  /** Whether it is known here of everything that was lowered in earlier lives. */
+  get isComplete(): boolean {
+    return this.#complete;
+  }
+
+  /** Where events are that have no place yet; null while some are being written, since nobody can tell. */
+  get unplaced(): readonly CausalEntry[] | null {
+    const slots = [...this.#lines.values()].flatMap((groups) => [...groups.values()].flatMap((line) => [...line.slots]));
+    return slots.some(({ notices }) => notices === null) ? null : slots.flatMap(({ entries }) => entries);
+  }
+
   /** A mark that this life is about to write. */
   mark(id: string): void {
-    if (!this.#complete) this.#marks.add(id);
+    if (!this.#isWriterKnown) this.#marks.add(id);
   }
 
   isOwn(mark: string): boolean {
@@ -102,7 +123,7 @@ export class Placing {
       throw new CoordinatorError('BACKPRESSURE', sentence, { details: { limit: LIMITS.unplacedEventsMax } });
     }
     const slot = new Slot(this.#lineOf(session, group), ids);
-    slot.line.slots.push(slot);
+    slot.line.slots.add(slot);
     this.waiting += ids.length;
     for (const id of ids) {
       const known = this.#ids.get(keyOf(id)) ?? { waits: 0, asked: null };
@@ -138,6 +159,11 @@ export class Placing {
   /** Has taken in what was on disk at the start. */
   complete(): void {
     this.#complete = true;
+  }
+
+  /** Who writes in this life is told from who wrote in earlier ones from now on. */
+  forgetMarks(): void {
+    this.#isWriterKnown = true;
     this.#marks.clear();
   }
 
@@ -150,7 +176,7 @@ export class Placing {
   #lineOf(session: SessionState | null, group: number): Line {
     const groups = this.#lines.get(session) ?? new Map<number, Line>();
     this.#lines.set(session, groups);
-    const line = groups.get(group) ?? { session, group, slots: [], running: false };
+    const line = groups.get(group) ?? { of: session, session, group, slots: new Set(), running: false };
     groups.set(group, line);
     return line;
   }
@@ -163,12 +189,12 @@ export class Placing {
   }
 
   #drop(slot: Slot): void {
-    slot.line.slots = slot.line.slots.filter((other) => other !== slot);
-    if (slot.line.slots.length > 0) return;
-    for (const [session, groups] of this.#lines) {
-      for (const [group, line] of groups) if (line === slot.line) groups.delete(group);
-      if (groups.size === 0) this.#lines.delete(session);
-    }
+    const { line } = slot;
+    line.slots.delete(slot);
+    if (line.slots.size > 0) return;
+    const groups = this.#lines.get(line.of);
+    groups?.delete(line.group);
+    if (groups?.size === 0) this.#lines.delete(line.of);
   }
 
   #watch(): void {
@@ -179,7 +205,8 @@ export class Placing {
 
   #look(): void {
     for (const line of [...this.#lines.values()].flatMap((groups) => [...groups.values()])) {
-      if (!line.running && line.slots[0]?.notices != null && this.#ports.quorum.state(line.group) === 'there') void this.#place(line);
+      const [first] = line.slots;
+      if (!line.running && first?.notices != null && this.#ports.quorum.state(line.group) === 'there') void this.#place(line);
     }
     if (this.waiting === 0 && this.#complete) void this.#note();
   }
@@ -190,7 +217,7 @@ export class Placing {
     const follows: CausalEntry[] = [];
     for (const slot of line.slots) {
       if (slot.notices === null || notices.length >= BATCH_EVENTS_MAX) break;
-      notices.push(...slot.notices.slice(0, BATCH_EVENTS_MAX - notices.length));
+      notices.push(...slot.notices.slice(slot.placed, slot.placed + BATCH_EVENTS_MAX - notices.length));
       follows.push(...slot.entries);
     }
     try {
@@ -209,12 +236,13 @@ export class Placing {
   #settle(line: Line, endings: readonly Ending[]): void {
     for (const ending of endings) {
       const [slot] = line.slots;
-      const notice = slot?.notices?.shift();
+      if (slot?.notices == null) return;
+      const notice = slot.notices[slot.placed++];
       this.waiting -= 1;
       this.#release(notice?.id ?? '');
       if (ending instanceof CoordinatorError && ending.code === 'EVENT_FENCED') this.refused += 1;
       else this.placed += 1;
-      if (slot?.notices?.length === 0) this.#drop(slot);
+      if (slot.placed === slot.notices.length) this.#drop(slot);
     }
   }
 
@@ -224,7 +252,7 @@ export class Placing {
     this.#timer = null;
     if (this.#noted || this.#through.size === 0) return;
     this.#noted = true;
-    await this.#ports.keep(placedEvent(this.#through)).catch(() => {});
+    await this.#ports.keep(placedEvent(ownId(this.#ports.ids), this.#through)).catch(() => {});
   }
 }
 

@@ -1,13 +1,13 @@
 /** From events to receipts: packs, hands in, waits for room where too much waits already, and reads how it ended. */
 import type { Decision } from '../consistency/index.js';
 import type { EventInput, OrderedLevel, PublishOptions, Receipt } from '../contracts/index.js';
-import { CoordinatorError, type ErrorCode } from '../errors/index.js';
+import { checkTimeout, CoordinatorError, type ErrorCode } from '../errors/index.js';
 import { CausalPlace, type CursorCodec, formatUuid, type PackedEvents, type SubmissionWriter } from '../events/index.js';
 import { type Core, END, type End, EVENT_OUTCOME, type EventOutcome } from '../native/index.js';
 import { Admission } from './admission.js';
 import { groupOf } from './groups.js';
 import { OrderedReceipt, type Place, type ReceiptBatch } from './receipt.js';
-import { checkTimeout, type Requests } from './requests.js';
+import type { Requests } from './requests.js';
 import type { SessionState } from './session.js';
 
 export interface PublisherOptions {

@@ -1,7 +1,7 @@
 /** The way of a publish before its lane: which level each event gets, which session it belongs to, and what becomes of it without a quorum. */
 import type { LevelPolicy, Part } from '../consistency/index.js';
 import { type CausalLevel, type EventInput, isCausal, type PublishOptions, type Receipt, type Session, type SessionOptions } from '../contracts/index.js';
-import { CoordinatorError } from '../errors/index.js';
+import { checkTimeout, CoordinatorError } from '../errors/index.js';
 import { CausalPlace, type CursorCodec, type EventIds } from '../events/index.js';
 import type { CausalBarrier } from './causal-barrier.js';
 import type { CausalPublisher, Said } from './causal-publisher.js';
@@ -9,7 +9,6 @@ import { groupOf } from './groups.js';
 import type { Places } from './places.js';
 import type { Choice, Ending, Publisher } from './publisher.js';
 import type { QuorumLoss } from './quorum-loss.js';
-import { checkTimeout } from './requests.js';
 import { SessionState } from './session.js';
 
 export interface PublishingPorts {
@@ -76,14 +75,14 @@ export class Publishing {
   /** To the causal lane; `writeMs` is how long the write may take once what it follows is delivered, where that is another time. */
   causal(events: readonly EventInput[], level: CausalLevel, options: PublishOptions, state: SessionState | null, each: boolean, said: Said = plainly(level), writeMs?: number): Promise<Ending[]> {
     const ended = this.#causal(events, level, options, state, each, said, writeMs);
-    return state?.write(ended) ?? ended;
+    return state === null ? ended : state.write(ended, () => this.#ports.loss.wrote(state));
   }
 
   async #causal(events: readonly EventInput[], level: CausalLevel, options: PublishOptions, state: SessionState | null, each: boolean, said: Said, writeMs: number | undefined): Promise<Ending[]> {
     const { barrier, causal, monotonicMs, checkMember } = this.#ports;
     checkMember();
     if (level === 'eventual' && options.after !== undefined) throw new CoordinatorError('USAGE', 'an eventual event follows nothing; publish it at level causal');
-    const after = level === 'causal' ? (options.after ?? state?.after) : undefined;
+    const after = level === 'causal' ? (this.#both(options.after ?? null, state?.after) ?? undefined) : undefined;
     const timeoutMs = checkTimeout(options.timeoutMs ?? this.#ports.timeoutMs);
     const sinceMs = monotonicMs();
     // Whoever publishes next in the session waits behind it.
@@ -107,7 +106,7 @@ export class Publishing {
     const has = (code: string): boolean => endings.some((ending) => ending instanceof CoordinatorError && ending.code === code);
     // A node that was quiet while 10,000 others published has lost its own session: the next publish opens another.
     if (state === this.#own && has('SESSION_EXPIRED')) this.#own = new SessionState(this.#ports.ids.next());
-    return has('EVENT_ID_REUSED') ? endings.map((ending, at) => places.firstReceipt(ending, events[at] as EventInput, groupOf(options.group, groups))) : endings;
+    return has('EVENT_ID_REUSED') ? Promise.all(endings.map((ending, at) => places.firstReceipt(ending, events[at] as EventInput, groupOf(options.group, groups)))) : endings;
   }
 
   async #part({ decision, events }: Part, { timeoutMaxMs, ...given }: PublishOptions, state: SessionState | null, each: boolean): Promise<Ending[]> {

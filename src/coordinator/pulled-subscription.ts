@@ -13,6 +13,8 @@ export abstract class PulledSubscription implements Subscription, AsyncIterator<
   #items: Iterator<Delivery> | null = null;
   /** One pull at a time: an iterator asked twice at once answers in order. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** Pulls that are under way, or wait for their turn. */
+  #pulls = 0;
   /** Called once, when the stream has ended. */
   onEnd: () => void = () => {};
 
@@ -40,12 +42,23 @@ export abstract class PulledSubscription implements Subscription, AsyncIterator<
   }
 
   next(): Promise<IteratorResult<Delivery>> {
+    // What is there already waits for nobody: turns would cost more than the delivery.
+    if (this.#pulls === 0 && this.#items !== null) {
+      try {
+        const item = this.#items.next();
+        if (item.done !== true) return Promise.resolve({ done: false, value: item.value });
+      } catch (error) {
+        this.#finish();
+        return Promise.reject(error);
+      }
+    }
+    this.#pulls += 1;
     const result = this.#turn.then(() => this.#pull());
     // Without what it came to: that is the reader's.
-    this.#turn = result.then(
-      () => {},
-      () => {},
-    );
+    const ended = () => {
+      this.#pulls -= 1;
+    };
+    this.#turn = result.then(ended, ended);
     return result;
   }
 

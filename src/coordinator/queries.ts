@@ -1,29 +1,36 @@
 /** What is asked of the lanes: single deliveries, barriers, outcomes. */
-import type { Delivery, Outcome, ReadOptions, Receipt, WaitOptions } from '../contracts/index.js';
-import { CoordinatorError } from '../errors/index.js';
+import type { Delivery, EventInput, Level, Outcome, ReadOptions, Receipt, WaitOptions } from '../contracts/index.js';
+import { checkTimeout, CoordinatorError } from '../errors/index.js';
 import { type CursorCodec, parseUuid, type SubmissionWriter } from '../events/index.js';
-import type { Core, End } from '../native/index.js';
-import type { CausalEvents } from './causal-events.js';
-import type { CausalPublisher } from './causal-publisher.js';
+import { type Core, type End, EVENT_OUTCOME } from '../native/index.js';
+import type { CausalEvents, CausalPosition } from './causal-events.js';
 import { groupOf } from './groups.js';
 import type { Journal } from './journal.js';
 import type { Places } from './places.js';
 import type { Position } from './position.js';
+import { type Ending, refusalOf } from './publisher.js';
 import { OrderedReceipt } from './receipt.js';
-import { checkTimeout, type Requests } from './requests.js';
+import type { Requests } from './requests.js';
 import type { Roster } from './roster.js';
 
 export interface QueryPorts {
   readonly core: Pick<Core, 'barrier' | 'find' | 'submit'>;
   readonly requests: Requests;
   readonly journal: Pick<Journal, 'at' | 'kept'>;
-  readonly causal: Pick<CausalEvents, 'find' | 'at'> & Pick<CausalPublisher, 'receiptOf'>;
+  readonly causal: Pick<CausalEvents, 'find' | 'at'>;
   readonly writer: SubmissionWriter;
   readonly cursors: CursorCodec;
-  readonly places: Pick<Places, 'receiptOf' | 'told' | 'waitsFor'>;
+  readonly places: Pick<Places, 'isOf' | 'loweredAt' | 'receiptOf' | 'told' | 'waitsFor'>;
   readonly roster: Pick<Roster, 'voters'>;
   readonly nodeId: string;
   readonly groups: number;
+  readonly timeoutMs: number;
+}
+
+/** What a publish asks for, and how long it waits for a look-up. */
+interface Asking {
+  readonly level: Level;
+  readonly rule: string | null;
   readonly timeoutMs: number;
 }
 
@@ -78,7 +85,7 @@ export class Queries {
     const kept = await causal.find(id, timeoutMs);
     let place = await this.#find(group, id);
     if (place === null) {
-      if (kept !== null) return { state: 'committed', receipt: places.told(causal.receiptOf(kept, id)) };
+      if (kept !== null) return { state: 'committed', receipt: places.told(kept, id) };
       // A fence would take the place that it is to have.
       if (places.waitsFor(eventId)) return { state: 'unknown' };
       const end = await this.#fence(group, id, options);
@@ -86,11 +93,22 @@ export class Queries {
       if (end.count === 1) return { state: 'absent' };
       place = { index: end.index, offset: end.firstOffset, term: end.term };
     }
-    return { state: 'committed', receipt: this.#receiptOf(group, place, id) };
+    return { state: 'committed', receipt: this.#receiptOf(group, place, id, kept) };
   }
 
-  async #find(group: number, id: Uint8Array): Promise<Found | null> {
-    const { core, requests, timeoutMs } = this.#ports;
+  /** What an event that is published again has come to, where the group has it as far as it is applied here; null for any other. */
+  async known(event: EventInput & { readonly id: string }, group: number, { level, rule, timeoutMs }: Asking): Promise<Ending | null> {
+    const id = parseUuid(event.id);
+    const place = id === null ? null : await this.#find(group, id, timeoutMs);
+    if (id === null || place === null) return null;
+    const delivery = this.#ports.journal.kept(group, place);
+    if (delivery !== undefined && !this.#ports.places.isOf(delivery, event)) return refusalOf({ code: EVENT_OUTCOME.idReused, ...place }, event.id);
+    const kept = delivery === undefined ? await this.#ports.causal.find(id, timeoutMs) : null;
+    return this.#receiptOf(group, place, id, kept, { level, rule });
+  }
+
+  async #find(group: number, id: Uint8Array, timeoutMs = this.#ports.timeoutMs): Promise<Found | null> {
+    const { core, requests } = this.#ports;
     const end = await requests.make({ what: 'the look-up of an event id', group, timeoutMs, reads: true }, (request) => core.find(request, group, id));
     return end.index === 0n ? null : { index: end.index, offset: end.firstOffset, term: end.term };
   }
@@ -109,14 +127,15 @@ export class Queries {
     }
   }
 
-  #receiptOf(group: number, found: Found, ids: Uint8Array): Receipt {
+  /** `kept` is where the causal lane has it; `asked` is what a publish of the event asks for, that was committed before. */
+  #receiptOf(group: number, found: Found, ids: Uint8Array, kept: CausalPosition | null, asked?: { readonly level: Level; readonly rule: string | null }): Receipt {
     const delivery = this.#ports.journal.kept(group, found);
-    const first = delivery === undefined ? null : this.#ports.places.receiptOf(delivery);
+    const first = delivery !== undefined ? this.#ports.places.receiptOf(delivery) : kept === null ? null : this.#ports.places.loweredAt(kept, ids);
     if (first !== null) return first;
     const durableMembers = Math.floor(this.#ports.roster.voters / 2) + 1;
     // What the journal has let go of says no level any more: the weakest of its lane is claimed (rule R2).
-    const requestedLevel = delivery?.level ?? 'sequential';
-    const batch = { cursors: this.#ports.cursors, requestedLevel, rule: null, group, durableMembers, latencyUs: 0, ids };
+    const requestedLevel = asked?.level ?? delivery?.level ?? 'sequential';
+    const batch = { cursors: this.#ports.cursors, requestedLevel, rule: asked?.rule ?? null, group, durableMembers, latencyUs: 0, ids };
     const { index, offset } = found;
     return new OrderedReceipt(batch, 0, { index, offset, term: delivery?.term ?? found.term, hlc: delivery?.event.hlc ?? 0n, duplicate: true }, 0);
   }

@@ -3,188 +3,207 @@
  * causal. It is decided before an event is handed to the core: what has been cannot be lowered any more, since a leader may have it.
  */
 import type { Decision } from '../consistency/index.js';
-import type { EventInput, OrderedLevel, PublishOptions, Receipt } from '../contracts/index.js';
-import { LIMITS } from '../contracts/index.js';
-import { CoordinatorError } from '../errors/index.js';
-import type { EventIds, SubmissionWriter } from '../events/index.js';
-import type { Said } from './causal-publisher.js';
+import type { EventInput, OrderedLevel, PublishOptions } from '../contracts/index.js';
+import { checkTimeout, CoordinatorError, type ErrorCode } from '../errors/index.js';
+import type { SubmissionWriter } from '../events/index.js';
 import { Handed } from './handed.js';
-import { degradedEvent, type Lowered } from './place-notice.js';
-import type { Placing } from './placing.js';
+import { Lowering, type LoweringPorts } from './lowering.js';
 import type { Choice, Ending } from './publisher.js';
 import type { QuorumWatch } from './quorum-watch.js';
-import { checkTimeout } from './requests.js';
 import type { SessionState } from './session.js';
+import { WaitingRoom, type WaitingRoomPorts } from './waiting-room.js';
 
-export interface QuorumLossPorts {
-  readonly quorum: QuorumWatch;
-  readonly placing: Placing;
+export interface QuorumLossPorts extends Omit<LoweringPorts, 'refusals'>, WaitingRoomPorts {
+  readonly quorum: Pick<QuorumWatch, 'state'>;
   readonly writer: SubmissionWriter;
-  readonly ids: EventIds;
   readonly nodeId: string;
   readonly timeoutMs: number;
-  monotonicMs(): number;
+  /** The directory was never open before. */
+  readonly firstLife: boolean;
+  /** Whether everything that a cursor of the causal lane names is delivered here. Throws `CURSOR_INVALID`. */
+  reaches(cursor: string): boolean;
+  /** A rule of the configuration lowers events. */
+  readonly degrades: boolean;
   /** To the ordered lane; hands in before it returns, unless there is no room. */
   ordered(events: readonly EventInput[], choice: Choice, options: PublishOptions, session: SessionState | null, each: boolean): Promise<Ending[]>;
-  /** To the causal lane, behind what the session follows there; `writeMs` is how long the write may take after that. */
-  causal(events: readonly EventInput[], options: PublishOptions, session: SessionState | null, said: Said, writeMs: number): Promise<Ending[]>;
+  /** Of an event that is published again what it has come to, where the order has it as far as this node knows; null for any other. */
+  known(event: EventInput & { readonly id: string }, group: number, asking: Pick<Decision, 'level' | 'rule'> & { readonly timeoutMs: number }): Promise<Ending | null>;
 }
 
 type OrderedDecision = Decision & { readonly level: OrderedLevel };
 
-const POLL_MS = 20;
-const WAITED = 'the publish %s while it waited for a quorum, or for the places of what its session published before it';
-/** What is being written to the disk here ends by itself: nobody takes it back. */
-const WRITE_MS = 86_400_000;
+/** A publish, until it is known where it goes. */
+interface Attempt {
+  readonly events: readonly EventInput[];
+  readonly decision: OrderedDecision;
+  readonly options: PublishOptions;
+  readonly group: number;
+  readonly session: SessionState | null;
+  readonly each: boolean;
+  /** The last publish of its session that was on its way to the causal lane at the call, and so comes before; 0 for none. */
+  readonly writing: number;
+  /** What its events are known to have come to, before they may be lowered; null while that is looked up. */
+  known?: readonly (Ending | null)[] | CoordinatorError | null;
+}
+
+/** These end an attempt, and say nothing of the one before. */
+const OF_AN_ATTEMPT: readonly ErrorCode[] = ['TIMEOUT', 'ABORTED', 'CLOSED', 'BACKPRESSURE', 'GROUP_QUOTA'];
 
 export class QuorumLoss {
   readonly #ports: QuorumLossPorts;
-  readonly #handed = new Handed();
+  readonly #handed: Handed;
+  readonly #room: WaitingRoom;
+  readonly #lowering: Lowering;
 
   constructor(ports: QuorumLossPorts) {
     this.#ports = ports;
+    this.#handed = new Handed(ports.firstLife);
+    this.#room = new WaitingRoom(ports);
+    this.#lowering = new Lowering({ ...ports, refusals: (events, each) => this.#check(events, each).refusals });
   }
 
   async publish(events: readonly EventInput[], decision: OrderedDecision, options: PublishOptions, group: number, session: SessionState | null, each: boolean): Promise<Ending[]> {
-    const turns = session?.turns(group) ?? null;
-    const before = session?.writes ?? null;
-    if (decision.onQuorumLoss === 'wait' && before === null && turns?.free !== false && !this.#isHeld(events, group, session)) return this.#order(events, decision, options, session, each);
-    const deadline = new Deadline(options.timeoutMs ?? decision.timeoutMs ?? this.#ports.timeoutMs, options.signal, this.#ports.monotonicMs);
-    // What ends it is left in a wrapper: the next one's turn comes once this one is handed in.
-    const way = async (): Promise<{ ended: Promise<Ending[]> }> => {
-      // What the session has on its way in the causal lane comes before.
-      if (before !== null) await before;
-      return this.#way(events, decision, options, group, session, each, deadline);
-    };
-    return (await deadline.race(turns === null ? way() : turns.take(way), WAITED, 'no')).ended;
-  }
-
-  async #way(events: readonly EventInput[], decision: OrderedDecision, options: PublishOptions, group: number, session: SessionState | null, each: boolean, deadline: Deadline): Promise<{ ended: Promise<Ending[]> }> {
-    const { quorum } = this.#ports;
-    for (let looked = false; ; looked = true) {
-      const handed = options.attempted === true || this.#handed.hasAny(events);
-      // What a leader may have is not lowered, whichever attempt it was that it got.
-      const onLoss = handed && decision.onQuorumLoss === 'degrade' ? 'wait' : decision.onQuorumLoss;
-      const state = onLoss === 'wait' ? 'there' : await quorum.known(group, () => deadline.over);
-      deadline.check();
-      if (state === 'lost') {
-        if (onLoss === 'fail') throw lost(group, handed ? 'unknown' : 'no');
-        return { ended: this.#lower(events, decision, options, group, session, each, deadline) };
-      }
-      if (!this.#isHeld(events, group, session)) break;
-      const refusals = looked ? null : this.#refusals(events, each);
-      // What is no event waits for nothing.
-      if (refusals?.size === events.length) return { ended: Promise.resolve([...refusals.values()]) };
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    const timeoutMs = checkTimeout(options.timeoutMs ?? decision.timeoutMs ?? this.#ports.timeoutMs);
+    const attempt: Attempt = { events, decision, options, group, session, each, writing: session?.writing ?? 0 };
+    // What a session publishes to a group goes its way in the order of the calls.
+    const line = session?.in(group) ?? null;
+    if (options.signal?.aborted !== true && (line === null || this.#room.isFree(line))) {
+      const ended = this.#go(attempt, timeoutMs);
+      if (ended !== null) return ended;
     }
-    return { ended: this.#order(events, decision, { ...options, timeoutMs: deadline.leftMs }, session, each) };
+    const { refusals, bytes } = this.#check(events, each);
+    // What is no event waits for nothing.
+    if (refusals.size === events.length) return [...refusals.values()];
+    const committed = () => (this.#mayBeHanded(attempt) ? 'unknown' : 'no');
+    return this.#room.wait(line, { bytes, timeoutMs, signal: options.signal, committed, go: (leftMs) => this.#go(attempt, leftMs) });
   }
 
-  /** Places are waited for: of what the session has published before, or of these very events. */
-  #isHeld(events: readonly EventInput[], group: number, session: SessionState | null): boolean {
-    const { placing } = this.#ports;
+  /** A publish of the session to the causal lane has ended, which others may wait for. */
+  wrote(session: SessionState): void {
+    for (const line of session.groups) this.#room.lookAt(line);
+  }
+
+  /** Ends what waits here, now and later. */
+  close(): void {
+    this.#room.close();
+  }
+
+  /** Its way, which has begun when this returns; null while it is not known, or not free. Throws `QUORUM_LOST`. */
+  #go(attempt: Attempt, leftMs: number): Promise<Ending[]> | null {
+    const { decision, group } = attempt;
+    const { onQuorumLoss } = decision;
+    if (onQuorumLoss !== 'wait') {
+      const handed = this.#mayBeHanded(attempt);
+      const state = this.#ports.quorum.state(group);
+      if (state === 'lost' && onQuorumLoss === 'fail') throw lost(group, handed ? 'unknown' : 'no');
+      // What a leader may have is not lowered, whichever attempt it was that it got: it need not be known how the election ends.
+      if (state === 'unsure' && !(handed && onQuorumLoss === 'degrade')) return null;
+      if (state === 'lost') {
+        const way = this.#lower(attempt, leftMs);
+        if (way !== 'ordered') return way;
+      } else delete attempt.known;
+    }
+    return this.#isHeld(attempt) ? null : this.#order(attempt, leftMs);
+  }
+
+  /** To the causal lane, what is nowhere yet; `ordered` where that cannot be known. Null while it is looked up. */
+  #lower(attempt: Attempt, leftMs: number): Promise<Ending[]> | 'ordered' | null {
+    const { events, decision, options, group, session, each } = attempt;
+    // What it follows is waited for where nothing of it is written yet.
+    if (options.after !== undefined && !this.#ports.reaches(options.after)) return null;
+    const known = events.some(isNamed) ? this.#known(attempt, leftMs) : [];
+    if (known === null) return null;
+    const isKnown = (at: number): boolean => known[at] != null;
+    // A quorum that was asked for is not there to be asked.
+    if (decision.level === 'strong' && events.some((_, at) => isKnown(at))) return 'ordered';
+    if (events.some((event, at) => !isKnown(at) && this.#isOpen(event, attempt))) return 'ordered';
+    const rest = events.filter((_, at) => !isKnown(at));
+    if (rest.length === 0) return Promise.resolve(known as Ending[]);
+    const { level, lossRule: rule } = decision;
+    const lowered = this.#lowering.lower(rest, { group, level, rule }, { ...options, timeoutMs: leftMs }, session, each);
+    if (rest.length === events.length) return lowered;
+    return lowered.then((endings) => {
+      let next = 0;
+      return events.map((_, at) => known[at] ?? (endings[next++] as Ending));
+    });
+  }
+
+  /** Null while it is looked up, and while it is not known what earlier lives have lowered. Throws what the look-up ended with. */
+  #known(attempt: Attempt, timeoutMs: number): readonly (Ending | null)[] | null {
+    const { events, group, decision } = attempt;
+    if (!this.#ports.placing.isComplete) return null;
+    if (attempt.known instanceof CoordinatorError) throw attempt.known;
+    if (attempt.known !== undefined) return attempt.known;
+    attempt.known = null;
+    const found = (known: Attempt['known']) => {
+      if (known !== undefined) attempt.known = known;
+      this.#room.look();
+    };
+    Promise.all(events.map((event) => (isNamed(event) ? this.#ports.known(event, group, { ...decision, timeoutMs }) : null))).then(found, (error: unknown) => found(CoordinatorError.from(error)));
+    return null;
+  }
+
+  /** Whether a leader may have an event, of an earlier attempt, that is not in the causal lane. */
+  #isOpen(event: EventInput, { options, group }: Attempt): boolean {
+    if (this.#ports.placing.waitsFor(event?.id)) return false;
+    if (options.attempted === true) return true;
+    return isNamed(event) && (this.#handed.has(event.id) || (options.attempted === undefined && !this.#handed.isSettled(group)));
+  }
+
+  #mayBeHanded(attempt: Attempt): boolean {
+    const { events, decision, options } = attempt;
+    if (Array.isArray(attempt.known) && attempt.known.some((ending) => ending !== null)) return true;
+    if (decision.onQuorumLoss === 'degrade') return events.some((event) => this.#isOpen(event, attempt));
+    return options.attempted === true || this.#handed.hasAny(events);
+  }
+
+  /**
+   * What the session has published before is waited for, on its way to the causal lane or without a place; or the places of these very events, as
+   * far as it is known which have been lowered.
+   */
+  #isHeld({ events, group, session, writing }: Attempt): boolean {
+    const { placing, degrades } = this.#ports;
+    if (writing > 0 && session?.hasWritten(writing) === false) return true;
+    if (degrades && !placing.isComplete && events.some(isNamed)) return true;
     if (placing.waiting === 0) return false;
     return (session !== null && placing.holds(session, group)) || events.some((event) => placing.waitsFor(event?.id));
   }
 
   /** Hands in before it returns first. */
-  #order(events: readonly EventInput[], decision: OrderedDecision, options: PublishOptions, session: SessionState | null, each: boolean): Promise<Ending[]> {
-    const ended = this.#ports.ordered(events, decision, options, session, each);
-    return decision.onQuorumLoss === 'wait' ? ended : this.#handed.follow(events, ended);
+  #order(attempt: Attempt, leftMs: number): Promise<Ending[]> {
+    const { events, decision, options, group, session, each } = attempt;
+    const before = this.#mayBeHanded(attempt);
+    const ended = this.#ports.ordered(events, decision, { ...options, timeoutMs: leftMs }, session, each);
+    const followed = decision.onQuorumLoss === 'wait' ? ended : this.#handed.follow(events, ended);
+    return before || !this.#handed.isSettled(group) ? this.#told(followed, group, before) : followed;
   }
 
-  /** Writes events to the causal lane, with word of it, and keeps room for their places. Has done so when it returns first. */
-  async #lower(events: readonly EventInput[], decision: OrderedDecision, options: PublishOptions, group: number, session: SessionState | null, each: boolean, deadline: Deadline): Promise<Ending[]> {
-    const { placing, causal, ids } = this.#ports;
-    if (events.length >= LIMITS.batchEventsMax) {
-      throw new CoordinatorError('BATCH_TOO_LARGE', `without a quorum a batch has at most ${LIMITS.batchEventsMax - 1} events, this one ${events.length}`, { details: { limit: LIMITS.batchEventsMax - 1 } });
+  /** With `before`, another attempt may yet commit what this one has not. */
+  async #told(ended: Promise<Ending[]>, group: number, before: boolean): Promise<Ending[]> {
+    const told = <E>(ending: E): E | CoordinatorError => (before && ending instanceof CoordinatorError ? unlessBefore(ending) : ending);
+    try {
+      const endings = await ended;
+      if (endings.some((ending) => !(ending instanceof CoordinatorError || ending.duplicate))) this.#handed.settle(group);
+      return endings.map(told);
+    } catch (error) {
+      throw told(error);
     }
-    const named = events.map((event) => (event?.id === undefined ? { ...event, id: ids.next() } : event));
-    const refusals = this.#refusals(named, each);
-    const good = named.filter((_, at) => !refusals.has(at)) as Lowered['event'][];
-    const asked = { group, level: decision.level, rule: decision.lossRule };
-    const slot = placing.expect(session, group, good.map(({ id }) => id));
-    const said = { requestedLevel: decision.level, degraded: true, rule: decision.lossRule };
-    const mark = ids.next();
-    placing.mark(mark);
-    const batch = [degradedEvent(mark, asked, good.map(({ id }) => id)), ...good];
-    const written = good.length === 0 ? Promise.resolve([]) : causal(batch, { ...options, timeoutMs: deadline.leftMs }, session, said, WRITE_MS).then((endings) => endings.slice(1));
-    const placed = written.then(
-      (endings) => {
-        // What the lane has already under the same id is refused, or stands where it was.
-        const lowered = endings.flatMap((ending, at) => (ending instanceof CoordinatorError ? [] : [loweredOf(good[at] as Lowered['event'], ending)]));
-        placing.fill(slot, lowered, asked);
-        placing.lowered += lowered.length;
-        return endings;
-      },
-      (error: unknown) => {
-        placing.cancel(slot);
-        throw error;
-      },
-    );
-    const endings = await deadline.race(placed, 'the publish %s while it was being written to the disk of this node', 'unknown');
-    let next = 0;
-    return events.map((_, at) => refusals.get(at) ?? (endings[next++] as Ending));
   }
 
-  /** What is no event, by its position: what is written of the others must name none of them. */
-  #refusals(events: readonly EventInput[], each: boolean): ReadonlyMap<number, CoordinatorError> {
+  /** What is no event, by its position, since what is written of the others must name none of them; and how large they are. */
+  #check(events: readonly EventInput[], each: boolean): { readonly refusals: ReadonlyMap<number, CoordinatorError>; readonly bytes: number } {
     const refusals = new Map<number, CoordinatorError>();
     const header = { level: 'causal', origin: this.#ports.nodeId, group: 0, session: null, firstSequence: 0n, acknowledgedThrough: 0n, hlc: 0n } as const;
-    this.#ports.writer.packEvents({ ...header, events, ...(each ? { refusals } : {}) });
-    return refusals;
+    const { bytes } = this.#ports.writer.packEvents({ ...header, events, ...(each ? { refusals } : {}) });
+    return { refusals, bytes: bytes.length };
   }
 }
 
-/** A receipt of the causal lane knows who has written it; of one from elsewhere its clock has the row. */
-function loweredOf(event: Lowered['event'], { index, offset, clock, hlc, actor }: Receipt & { readonly actor?: string }): Lowered {
-  const row = Object.entries(clock ?? {}).find(([, counter]) => counter === index.toString());
-  return { event, actor: actor ?? row?.[0] ?? '', index, offset, clock: clock ?? {}, hlc };
-}
+const isNamed = (event: EventInput): event is EventInput & { readonly id: string } => event?.id !== undefined;
 
-/** How long a caller waits. */
-class Deadline {
-  readonly #endsMs: number;
-  readonly #signal: AbortSignal | undefined;
-  readonly #nowMs: () => number;
-
-  /** Throws `USAGE`. */
-  constructor(timeoutMs: number, signal: AbortSignal | undefined, nowMs: () => number) {
-    this.#endsMs = nowMs() + checkTimeout(timeoutMs);
-    this.#signal = signal;
-    this.#nowMs = nowMs;
-  }
-
-  get leftMs(): number {
-    return Math.max(1, this.#endsMs - this.#nowMs());
-  }
-  get over(): boolean {
-    return this.#signal?.aborted === true || this.#nowMs() >= this.#endsMs;
-  }
-
-  /** Throws where it is over and nothing was handed in. */
-  check(): void {
-    if (this.over) throw this.#ended(WAITED, 'no');
-  }
-
-  /** What `promise` comes to; or how its caller's time has ended, while it goes on. `what` has %s in the place of that. */
-  race<T>(promise: Promise<T>, what: string, committed: 'no' | 'unknown'): Promise<T> {
-    return new Promise((resolve, reject) => {
-      const end = () => reject(this.#ended(what, committed));
-      const timer = setTimeout(end, this.leftMs);
-      this.#signal?.addEventListener('abort', end, { once: true });
-      if (this.#signal?.aborted) end();
-      promise.then(resolve, reject).finally(() => {
-        clearTimeout(timer);
-        this.#signal?.removeEventListener('abort', end);
-      });
-    });
-  }
-
-  #ended(what: string, committed: 'no' | 'unknown'): CoordinatorError {
-    const aborted = this.#signal?.aborted === true;
-    return new CoordinatorError(aborted ? 'ABORTED' : 'TIMEOUT', what.replace('%s', aborted ? 'was aborted' : 'timed out'), { committed });
-  }
+function unlessBefore(error: CoordinatorError): CoordinatorError {
+  if (error.committed !== 'no' || !OF_AN_ATTEMPT.includes(error.code)) return error;
+  return new CoordinatorError(error.code, `${error.message}; what became of an attempt before is not known`, { committed: 'unknown', cause: error, ...(error.details === undefined ? {} : { details: error.details }) });
 }
 
 function lost(group: number, committed: 'no' | 'unknown'): CoordinatorError {

@@ -10,8 +10,6 @@ export interface QuorumWatchPorts {
 
 export type QuorumState = 'there' | 'unsure' | 'lost';
 
-const POLL_MS = 20;
-
 export class QuorumWatch {
   readonly #ports: QuorumWatchPorts;
   /** Since when a group is seen without a leader. */
@@ -31,14 +29,5 @@ export class QuorumWatch {
     const sinceMs = this.#sinceMs.get(group) ?? nowMs;
     this.#sinceMs.set(group, sinceMs);
     return nowMs - sinceMs >= this.#ports.graceMs ? 'lost' : 'unsure';
-  }
-
-  /** Resolves once it is known whether there is one, or `ended` says so. */
-  async known(group: number, ended: () => boolean): Promise<QuorumState> {
-    for (;;) {
-      const state = this.state(group);
-      if (state !== 'unsure' || ended()) return state;
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
   }
 }

@@ -28,12 +28,6 @@ export interface RequestOptions {
   readonly reads?: boolean;
 }
 
-/** Throws `USAGE` for what is no time to wait. */
-export function checkTimeout(timeoutMs: number): number {
-  if (timeoutMs > 0) return timeoutMs;
-  throw new CoordinatorError('USAGE', `timeoutMs ${timeoutMs} is no time to wait; a number above 0 is allowed`);
-}
-
 /** How often deadlines are looked at; a timeout is this much late at most. */
 const SWEEP_MS = 25;
 

@@ -58,9 +58,10 @@ export class SessionState {
   /** Its last receipt there. */
   last: Receipt | null = null;
   readonly #causal = new Turns();
-  readonly #writes = new Set<Promise<unknown>>();
+  /** Numbers of the publishes there that are on their way, the oldest first. */
+  readonly #writes = new Set<number>();
+  #lastWrite = 0;
   #context: { readonly last: Receipt | null; readonly after: string | undefined; readonly follows: Uint8Array | null } | null = null;
-  readonly #ordered = new Map<number, Turns>();
   readonly #groups = new Map<number, Sequences>();
 
   constructor(id: string, after?: string) {
@@ -81,20 +82,27 @@ export class SessionState {
     await this.#causal.take(async () => wait?.());
   }
 
-  /** A publish of the causal lane is on its way: what comes next in the session follows it. */
-  write<T>(written: Promise<T>): Promise<T> {
-    const ended = written.then(
-      () => {},
-      () => {},
-    );
-    this.#writes.add(ended);
-    void ended.finally(() => this.#writes.delete(ended));
+  /** A publish of the causal lane is on its way: what comes next in the session follows it. `ended` is called once it has. */
+  write<T>(written: Promise<T>, ended: () => void): Promise<T> {
+    const number = ++this.#lastWrite;
+    this.#writes.add(number);
+    const end = () => {
+      this.#writes.delete(number);
+      ended();
+    };
+    written.then(end, end);
     return written;
   }
 
-  /** Resolves once those have ended that were on their way at the call; null where none is. */
-  get writes(): Promise<unknown> | null {
-    return this.#writes.size === 0 ? null : Promise.all(this.#writes);
+  /** The last of those that are on their way; 0 where none is. */
+  get writing(): number {
+    return this.#writes.size === 0 ? 0 : this.#lastWrite;
+  }
+
+  /** Whether all have ended up to one. */
+  hasWritten(through: number): boolean {
+    const [oldest] = this.#writes;
+    return oldest === undefined || oldest > through;
   }
 
   /** What `read` makes of what the session has written and follows in the causal lane, read again only where that has changed. */
@@ -105,14 +113,9 @@ export class SessionState {
     return this.#context.follows;
   }
 
-  /** The turns in which it is decided where publishes to a group go. */
-  turns(group: number): Turns {
-    let turns = this.#ordered.get(group);
-    if (turns === undefined) {
-      turns = new Turns();
-      this.#ordered.set(group, turns);
-    }
-    return turns;
+  /** What it has published to, by group. */
+  get groups(): Iterable<Sequences> {
+    return this.#groups.values();
   }
 
   in(group: number): Sequences {

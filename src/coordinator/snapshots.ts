@@ -2,10 +2,10 @@
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SnapshotStream, WaitOptions } from '../contracts/index.js';
-import { CoordinatorError } from '../errors/index.js';
+import { checkTimeout, CoordinatorError } from '../errors/index.js';
 import { type Core, END } from '../native/index.js';
 import { groupOf } from './groups.js';
-import { checkTimeout, type Requests } from './requests.js';
+import type { Requests } from './requests.js';
 
 export interface SnapshotPorts {
   readonly core: Core;

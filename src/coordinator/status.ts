@@ -142,6 +142,7 @@ function reasonsOf(native: NativeStatus, groups: readonly GroupStatus[], members
     ...(leaderless.length === 0 ? [] : [`no leader${which} is known: ordered publishes wait`]),
     ...(native.diskFull ? ['DISK_FULL: the disk has no room; writes wait until it has'] : []),
     ...(placing.waiting === 0 ? [] : [`events that were lowered to the causal lane wait for their places in the order: ${placing.waiting}`]),
+    ...(placing.unreadable === null ? [] : [`events that were lowered before the last start may be without their places: ${placing.unreadable.code}: ${placing.unreadable.message}`]),
     ...groups.flatMap((group) => divergedReasons(group)),
     ...groups.flatMap(({ group, repair }) => (repair.waiting ? [waitingReason(group, repair)] : [])),
     ...groups.flatMap((group) => putBackReasons(group)),

@@ -49,6 +49,7 @@ const usage = (summary: string, grpc: GrpcStatusName = 'INVALID_ARGUMENT'): Erro
 export const ERROR_CODES = {
   INVALID_EVENT: refused('A field of the event has the wrong type or a value outside its range.'),
   UNKNOWN_EVENT_TYPE: refused('The event type is neither in the catalogue nor registered in the configuration.'),
+  EVENT_TYPE_RESERVED: refused('The event type is one that the coordinator itself writes.'),
   PAYLOAD_TOO_LARGE: refused('The payload is larger than 1 MiB.'),
   BATCH_TOO_LARGE: refused('The batch has more than 65,535 events or packs to more than 8 MiB.'),
   PATH_INVALID: refused('A path is not absolute, is longer than 4,096 bytes, or has a NUL or an unpaired surrogate.'),

@@ -59,9 +59,14 @@ export class CausalPlace {
     return new CausalPlace(rows, parts);
   }
 
-  /** Entries that were had, of all origins together. */
-  get entries(): bigint {
-    return [...this.#rows.values()].reduce((sum, { counter }) => sum + counter, 0n);
+  /** Entries of one origin that were had. */
+  of({ member, incarnation }: Pick<Origin, 'member' | 'incarnation'>): bigint {
+    return this.#rows.get(keyOf(member, incarnation))?.counter ?? 0n;
+  }
+
+  /** Whether all entries were had that the other has had. */
+  covers(other: CausalPlace): boolean {
+    return [...other.#rows.values()].every((row) => this.of(row) >= row.counter);
   }
 
   /** After everything that these entries name, too. */
@@ -88,6 +93,18 @@ export class CausalPlace {
   at({ member, incarnation }: Origin, counter: bigint, offset: number): CausalPlace {
     const key = keyOf(member, incarnation);
     return new CausalPlace(new Map(this.#rows).set(key, { member, incarnation, counter: counter - 1n }), new Map(this.#parts).set(key, { member, incarnation, offset: offset + 1 }));
+  }
+
+  /** The same, but of some origins no more than this. */
+  capped(limits: Iterable<readonly [Pick<Origin, 'member' | 'incarnation'>, bigint]>): CausalPlace {
+    const [rows, parts] = [new Map(this.#rows), new Map(this.#parts)];
+    for (const [{ member, incarnation }, limit] of limits) {
+      const key = keyOf(member, incarnation);
+      if ((rows.get(key)?.counter ?? 0n) <= limit) continue;
+      rows.set(key, { member, incarnation, counter: limit });
+      parts.delete(key);
+    }
+    return new CausalPlace(rows, parts);
   }
 
   /** After all that either names. */

@@ -3,6 +3,7 @@ import { CoordinatorError, type ErrorCode } from '../errors/index.js';
 import { type Catalogue, unknownType } from './catalogue.js';
 import type { GrowingBuffer } from './growing-buffer.js';
 import { PRESENT, RECORD } from './layout.js';
+import { isOwn, isReserved } from './own-events.js';
 import { type EventIds, writeUuid } from './uuid.js';
 
 const U32_MAX = 0xffff_ffff;
@@ -67,6 +68,9 @@ export class RecordWriter {
 
     const code = this.#catalogue.codeOf(type);
     if (code < 0) throw unknownType(type, this.#catalogue, prefixOf(place), { event: place.event });
+    if (isReserved(code) && !isOwn(event)) {
+      throw refuse('EVENT_TYPE_RESERVED', place, 'type', `is ${this.#catalogue.nameOf(code)}, which the coordinator itself writes; any other type is allowed`, { type });
+    }
     if (!(Number.isInteger(priority) && priority >= 1 && priority <= 5)) {
       throw refuse('INVALID_EVENT', place, 'priority', `is ${shown(priority)}; a whole number from 1 to 5 is allowed`);
     }

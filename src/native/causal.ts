@@ -47,6 +47,11 @@ export function causalOldest(handle: number): Buffer {
   return calling(() => addon().causalOldest(handle));
 }
 
+/** The end of what is delivered, as a cursor names it. A reader may come to it later: it gives nothing before the lane knows which events stand in it twice. */
+export function causalLatest(handle: number): Buffer {
+  return new NativeCausalReader(handle, null).place();
+}
+
 /** States for the application to take in, each once: those that the directory held. */
 export function takeCausalStates(handle: number): NativeStates | null {
   return calling(() => addon().takeCausalStates(handle)) ?? null;

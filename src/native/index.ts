@@ -4,6 +4,7 @@ export {
   CAUSAL_GROUP,
   causalActor,
   causalLacksStates,
+  causalLatest,
   causalOldest,
   causalOrigins,
   causalReaches,

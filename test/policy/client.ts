@@ -16,6 +16,8 @@ export interface World {
 }
 
 const OPEN_MAX = 12;
+/** By the first digit of an id: an event has the same rule whenever it is tried. */
+const LOSS: readonly OnQuorumLoss[] = ['wait', 'wait', 'degrade', 'degrade', 'fail'];
 const BAD_PATH = 'not absolute';
 /** A sweep of deadlines, and the longest time that a member may stand still. */
 const SLACK_MS = 2_500;
@@ -60,8 +62,10 @@ export class Client {
   }
 
   #events(count: number, bytes = this.#random.below(200)): EventInput[] {
+    // One rule for all of a batch.
+    const digit = this.#random.below(16).toString(16);
     return Array.from({ length: count }, () => {
-      const id = this.#world.newId();
+      const id = `${digit}${this.#world.newId().slice(1)}`;
       const path = this.#random.chance(0.03) ? BAD_PATH : `/projects/${this.#random.below(50)}`;
       return { id, type: 'FilesystemWrite', path, payload: new Uint8Array(bytes) };
     });
@@ -74,17 +78,18 @@ export class Client {
     return { consistency, timeoutMs, ...(consistency === 'strong' && quorum !== undefined ? { quorumSize: quorum } : {}) };
   }
 
-  #publish(node: PolicyNode, events: readonly EventInput[], attempted = false): void {
+  /** `attempted` where it is said whether there was an attempt before; what is not the node has to know. */
+  #publish(node: PolicyNode, events: readonly EventInput[], attempted: boolean | null = this.#random.chance(0.7) ? false : null): void {
     const { ledger } = this.#world;
-    const options = { ...this.#options(), ...(attempted ? { attempted } : {}) };
-    const loss: OnQuorumLoss = (['wait', 'wait', 'degrade', 'degrade', 'fail'] as const)[this.#random.below(5)] ?? 'wait';
+    const options = { ...this.#options(), ...(attempted === null ? {} : { attempted }) };
+    const loss = LOSS[Number(`0x${events[0]?.id?.[0]}`) % LOSS.length] as OnQuorumLoss;
     const controller = new AbortController();
     if (this.#random.chance(0.05)) setTimeout(() => controller.abort(), this.#random.below(300));
     const session = this.#random.chance(0.7) ? node.session : null;
     const turn = ++ledger.turns;
     const deadlineMs = this.#world.nowMs() + (options.timeoutMs ?? 0);
     const mayLower = loss === 'degrade';
-    for (const event of events) ledger.tried(event, mayLower);
+    for (const event of events) ledger.tried(event, mayLower, this.#number);
     this.#open += 1;
     const done = (endings: readonly Ending[]) => {
       this.#open -= 1;
@@ -125,9 +130,12 @@ export class Client {
 
   /** What became of an event nobody knows is found out by publishing it again, here. */
   #again(node: PolicyNode): void {
-    const { unknown } = this.#world.ledger;
+    const { ledger } = this.#world;
+    const { unknown } = ledger;
     const event = unknown[this.#random.below(unknown.length)];
-    if (event !== undefined && this.#open < OPEN_MAX) this.#publish(node, [event], true);
+    if (event === undefined || this.#open >= OPEN_MAX) return;
+    // Whoever goes on at the same node need not say so.
+    this.#publish(node, [event], ledger.onlyAt(event, this.#number) && this.#random.chance(0.7) ? null : true);
   }
 
   #barrier(node: PolicyNode): void {

@@ -1,6 +1,6 @@
 /** The causal lane of a simulated member, as far as lowered events need it: its own log, which outlives its processes. */
 import type { EventInput, OrderedEvent, Receipt } from '../../dist/index.js';
-import { Catalogue, DEGRADED, newEventId, PLACED } from '../../dist/events/index.js';
+import { Catalogue, DEGRADED, newEventId, type Origin, PLACED } from '../../dist/events/index.js';
 import type { Said } from '../../dist/coordinator/causal-publisher.js';
 import type { LaneEvent } from '../../dist/coordinator/own-lane.js';
 
@@ -9,6 +9,7 @@ const catalogue = new Catalogue();
 
 export class SimulatedLane {
   readonly #entries: OrderedEvent[][] = [];
+  #opens = 0;
 
   constructor(readonly actor: string) {}
 
@@ -28,16 +29,20 @@ export class SimulatedLane {
     });
   }
 
+  /** No process has had it open. */
+  get isNew(): boolean {
+    return this.#opens === 0;
+  }
+
   /** What a new process sees of it. */
   open(): Opened {
+    this.#opens += 1;
     return new Opened(this.actor, this.#entries);
   }
 }
 
 class Opened {
   readonly #entries: readonly (readonly OrderedEvent[])[];
-  readonly earlier = 0n;
-  readonly atEnd = true;
   #at = 0;
 
   constructor(
@@ -47,15 +52,28 @@ class Opened {
     this.#entries = entries;
   }
 
+  unread(): (readonly [Origin, bigint])[] {
+    return this.#at < this.#entries.length ? [[{ name: this.actor, member: 0n, incarnation: 0 }, BigInt(this.#at)]] : [];
+  }
+
   notes(): LaneEvent[] | null {
-    const entry = this.#entries[this.#at++];
-    if (entry !== undefined) return this.#of(this.#at, entry).filter(({ event: { code } }) => code === DEGRADED || code === PLACED);
+    const from = this.#at;
     this.#at = this.#entries.length;
-    return null;
+    if (from === this.#at) return null;
+    const all = this.#entries.slice(from).flatMap((entry, at) => this.#of(from + at + 1, entry));
+    return all.filter(({ event: { code } }) => code === DEGRADED || code === PLACED);
   }
 
   async behind({ index, offset }: { readonly index: bigint; readonly offset: number }, wanted: ReadonlySet<string>): Promise<LaneEvent[]> {
     return this.#of(Number(index), this.#entries[Number(index) - 1] ?? []).filter((one) => one.offset > offset && wanted.has(one.event.id));
+  }
+
+  before<P>(place: P): P {
+    return place;
+  }
+
+  isGone(): boolean {
+    return false;
   }
 
   close(): void {}

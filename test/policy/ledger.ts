@@ -15,6 +15,8 @@ interface Told {
   lowered: boolean;
   /** Attempts under way that may lower it: nobody tries it elsewhere meanwhile. */
   lowering: number;
+  /** Members at which it was tried. */
+  readonly nodes: Set<number>;
 }
 
 /** Of the simulator's id window, a part: what is tried again stays at its first place in the list. */
@@ -53,12 +55,18 @@ export class Ledger {
   }
 
   /** Events have their ids from the start, and the same bytes whenever they are tried again. */
-  tried(event: EventInput, mayLower: boolean): void {
+  tried(event: EventInput, mayLower: boolean, node: number): void {
     const id = event.id as string;
-    const told = this.#told.get(id) ?? { event, open: 0, places: [], absent: false, lowered: false, lowering: 0 };
+    const told = this.#told.get(id) ?? { event, open: 0, places: [], absent: false, lowered: false, lowering: 0, nodes: new Set() };
+    told.nodes.add(node);
     told.open += 1;
     if (mayLower) told.lowering += 1;
     this.#told.set(id, told);
+  }
+
+  onlyAt({ id }: EventInput, node: number): boolean {
+    const nodes = this.#told.get(id as string)?.nodes;
+    return nodes?.size === 1 && nodes.has(node);
   }
 
   ended(id: string, ending: Ending, mayLower: boolean): void {

@@ -41,6 +41,7 @@ export const PLANTS = [
   'sequences-lost',
   'share-ignored',
   'lowered-though-handed',
+  'earlier-lives-forgotten',
   'place-forgotten',
   'forgotten-at-restart',
   'later-overtakes',
@@ -144,21 +145,25 @@ export class PolicyNode {
     this.placing = new Placing({
       quorum,
       catalogue,
+      ids: this.#ids,
       publish: (notices, group, session) => this.#place(notices, group, session),
       keep: (event) => lane.publish([event], { requestedLevel: 'causal', degraded: false, rule: null }, () => this.#runs),
     });
-    this.#places = new Places({ placing: this.placing, journal: this.journal, origins: { named }, cursors, catalogue });
     // Of the causal lane nothing is asked here.
     const causal = {
       find: async () => null,
       at: () => undefined,
+      kept: () => undefined,
+      askedOf: () => null,
       receiptOf: () => {
         throw new Error('there is no causal lane');
       },
     };
+    this.#places = new Places({ placing: this.placing, journal: this.journal, causal, origins: { named }, cursors, catalogue, timeoutMs });
     this.queries = new Queries({ core, requests: this.requests, journal: this.journal, causal, writer, cursors, places: this.#places, roster: { voters }, nodeId, groups: GROUPS, timeoutMs });
 
     // A plant is what the others rely on, done otherwise.
+    const believesAll = plant === 'lowered-though-handed' || plant === 'earlier-lives-forgotten';
     const placing = plant === 'later-overtakes' ? Object.assign(Object.create(this.placing) as Placing, { holds: () => false }) : this.placing;
     this.#loss = new QuorumLoss({
       quorum,
@@ -166,15 +171,20 @@ export class PolicyNode {
       writer,
       ids: this.#ids,
       nodeId,
+      bytesMax: 4 * PENDING_BYTES_MAX,
       timeoutMs,
       monotonicMs,
+      firstLife: lane.isNew || believesAll,
+      degrades: true,
+      reaches: () => true,
+      known: (...args) => (believesAll ? Promise.resolve(null) : this.queries.known(...args)),
       ordered: (events, choice, asked, session, each) => this.#order(events, choice, asked, session, each),
       causal: (events, _, __, said) => lane.publish(events, said, () => this.#runs),
     });
     const opened = lane.open();
-    if (plant === 'forgotten-at-restart') opened.notes = () => null;
+    if (plant === 'forgotten-at-restart') opened.unread = () => [];
     this.#unplaced = new Unplaced(opened, this.placing);
-    this.#unplaced.look();
+    void this.#unplaced.look();
   }
 
   newSession(): void {
@@ -198,7 +208,7 @@ export class PolicyNode {
   async #order(events: readonly EventInput[], choice: Choice, options: PublishOptions, session: SessionState | null, each: boolean): Promise<Ending[]> {
     try {
       const endings = await this.#publisher.publish(events, choice, options, session, each);
-      return endings.map((ending, at) => this.#places.firstReceipt(this.#toldWrongly(ending), events[at] as EventInput, 0));
+      return await Promise.all(endings.map((ending, at) => this.#places.firstReceipt(this.#toldWrongly(ending), events[at] as EventInput, 0)));
     } catch (error) {
       throw this.#toldWrongly(error);
     }
@@ -227,6 +237,7 @@ export class PolicyNode {
     this.#publisher.release();
     this.#unplaced.close();
     this.placing.close();
+    this.#loss.close();
   }
 }
 

@@ -3,6 +3,7 @@
 
 mod log_support;
 
+use log_support::damage::strike;
 use log_support::disk::SimDisk;
 use log_support::{entries, entry, hard_state, mark, open, payload, truncate};
 use rand_chacha::rand_core::{RngCore, SeedableRng};
@@ -11,7 +12,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use vexfs_core::ids::{GroupId, Index};
 use vexfs_core::log::{GroupRecovery, Log, LogEntry, LogError, Op, Recovery};
 
-const BLOCK: usize = 4096;
 const LIVES: u64 = 600;
 const DAMAGED_LIVES: u64 = 1_000;
 
@@ -279,32 +279,6 @@ fn is_where_it_was(found: &GroupRecovery, model: &Model) -> bool {
     (found.first_index.0, found.prior_term.0, found.last_index.0, snapshot) == (model.first, model.prior_term, model.last(), model.mark)
 }
 
-fn damage(disk: &SimDisk, random: &mut ChaCha8Rng) {
-    let names = disk.segments();
-    let mut below = |limit: usize| (random.next_u64() % limit.max(1) as u64) as usize;
-    let segment = names[below(names.len())].clone();
-    let newest = Some(&segment) == names.last();
-    let mut bytes = disk.read(&segment);
-    let blocks = bytes.len() / BLOCK;
-    match below(8) {
-        0 if !newest => return disk.delete(&segment),
-        1 if !newest => bytes[..BLOCK].fill(3),
-        2 | 3 => bytes[(blocks - 1) * BLOCK..].fill(0),
-        4 if !newest => {
-            let block = 1 + below(blocks - 1);
-            bytes[block * BLOCK..(block + 1) * BLOCK].fill(0);
-        }
-        _ => {
-            let written = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0).max(BLOCK);
-            let at = BLOCK + below(written + 1 - BLOCK);
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte ^= 1 << below(8);
-            }
-        }
-    }
-    disk.overwrite(&segment, &bytes);
-}
-
 #[test]
 fn journals_with_gaps_are_read_and_recovered() {
     for seed in 0..LIVES {
@@ -319,9 +293,9 @@ fn damage_to_journals_with_gaps_is_never_taken_for_what_was_written() {
     for seed in 100_000..100_000 + DAMAGED_LIVES {
         let (disk, life) = Life::live(seed);
         let mut random = ChaCha8Rng::seed_from_u64(seed + 1_000_000);
-        (0..1 + seed % 4).for_each(|_| damage(&disk, &mut random));
+        let done: Vec<String> = (0..1 + seed % 4).map(|_| strike(&disk, &mut random)).collect();
         let (mut log, recovery) = open(&disk).expect("what is damaged is no error");
-        let wrong = |what: String| panic!("seed {seed}: {what}\n{}", life.done.join("\n"));
+        let wrong = |what: String| panic!("seed {seed} {done:?}: {what}\n{}", life.done.join("\n"));
         let (reader, mut repairs) = (log.reader(), Vec::new());
         for (id, model) in &life.groups {
             let group = GroupId(*id);

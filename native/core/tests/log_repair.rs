@@ -3,15 +3,13 @@
 
 mod log_support;
 
-use log_support::damage::assert_repairable;
+use log_support::damage::{assert_repairable, strike};
 use log_support::disk::SimDisk;
 use log_support::{entries, entry, hard_state, mark, open, payload, truncate, Model};
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use vexfs_core::ids::GroupId;
 use vexfs_core::log::{LogEntry, Op};
-
-const BLOCK: usize = 4096;
 
 /// Histories as Raft makes them: an entry is one for its index and term, terms ascend, what is committed stays.
 struct Life {
@@ -97,46 +95,13 @@ fn lived(seed: u64) -> (SimDisk, Model) {
     (disk, life.model)
 }
 
-/// Does some damage; never to the header of the newest segment nor to the superblock.
-fn damage(disk: &SimDisk, random: &mut ChaCha8Rng) -> String {
-    let names = disk.segments();
-    let mut below = |limit: usize| (random.next_u64() % limit.max(1) as u64) as usize;
-    let segment = names[below(names.len())].clone();
-    let newest = Some(&segment) == names.last();
-    let mut bytes = disk.read(&segment);
-    let blocks = bytes.len() / BLOCK;
-    let kind = below(8);
-    match kind {
-        0 if !newest => disk.delete(&segment),
-        1 if !newest => bytes[..BLOCK].fill(3),
-        // The trailer, so that the rest is scanned.
-        2 | 3 => bytes[(blocks - 1) * BLOCK..].fill(0),
-        // A last batch that is all zeros looks as if it had never been written, so not in the newest.
-        4 if !newest => {
-            let block = 1 + below(blocks - 1);
-            bytes[block * BLOCK..(block + 1) * BLOCK].fill(0);
-        }
-        _ => {
-            let written = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0).max(BLOCK);
-            let at = BLOCK + below(written + 1 - BLOCK);
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte ^= 1 << below(8);
-            }
-        }
-    }
-    if kind != 0 || newest {
-        disk.overwrite(&segment, &bytes);
-    }
-    format!("{kind} to {segment}")
-}
-
 #[test]
 fn damage_of_any_life_is_named_and_repaired() {
     let (mut lossy, mut unsettled, mut ranges) = (0, 0, 0);
     for seed in 0..800 {
         let (disk, model) = lived(seed);
         let mut random = ChaCha8Rng::seed_from_u64(seed + 1_000_000);
-        let done: Vec<String> = (0..1 + seed % 4).map(|_| damage(&disk, &mut random)).collect();
+        let done: Vec<String> = (0..1 + seed % 4).map(|_| strike(&disk, &mut random)).collect();
         let recovery = assert_repairable(&disk, &model, &format!("seed {seed}: {done:?}"));
         lossy += u64::from(recovery.lost_batches > 0);
         unsettled += u64::from(recovery.unsettled);

@@ -1,4 +1,5 @@
 import type { handleUnaryCall } from '@grpc/grpc-js';
+import { LIMITS } from '../../contracts/index.js';
 import { CoordinatorError } from '../../errors/index.js';
 import { toStatus } from '../codec-error.js';
 import { Malformed } from '../schema.js';
@@ -51,5 +52,5 @@ export function wellFormed<Q>(request: Q): Q {
 /** Milliseconds until the deadline, at least 1; null without one. */
 function remainingMs(deadline: Date | number): number | null {
   const at = deadline instanceof Date ? deadline.getTime() : deadline;
-  return Number.isFinite(at) ? Math.max(1, Math.ceil(at - Date.now())) : null;
+  return Number.isFinite(at) ? Math.min(LIMITS.timeoutMsMax, Math.max(1, Math.ceil(at - Date.now()))) : null;
 }

@@ -1,5 +1,7 @@
 import type { Command } from 'commander';
+import { LevelRules } from '../../coordinator/index.js';
 import { CoordinatorError } from '../../errors/index.js';
+import { Catalogue } from '../../events/index.js';
 import { outputOption } from '../arguments.js';
 import { configurationOf, configurationOptions } from '../configuration.js';
 import { type OutputFormat, table, writeJson, writeLine } from '../output.js';
@@ -38,6 +40,8 @@ async function check(file: string, flags: CheckFlags): Promise<void> {
   const { output, ...names } = flags;
   try {
     const { config, warnings } = configurationOf(file, names);
+    // What a start refuses besides: types and globs that the rules' `match` names.
+    new LevelRules(config.levels, new Catalogue(config.eventTypes));
     if (output === 'json') return await writeJson({ ok: true, nodeId: config.nodeId, warnings });
     await writeLine(`${file} is a valid configuration for the node ${config.nodeId}.`);
     for (const warning of warnings) await writeLine(`Note: ${warning}`);

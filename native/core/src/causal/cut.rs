@@ -29,7 +29,7 @@ impl<R: EntryReader> Lane<R> {
         }
         self.count_back();
         let (retention, now) = (self.config.retention, self.hlc);
-        let (mut uncovered, mut covered) = (0, 0);
+        let mut uncovered = 0;
         for at in 0..self.origins.len() {
             let id = OriginId(at as u16);
             self.origins[at].tally.expire(&retention, now);
@@ -38,12 +38,10 @@ impl<R: EntryReader> Lane<R> {
                 continue;
             }
             let most = most.min(self.stable(id));
-            let newest = self.newest_covered(id);
-            uncovered += self.origins[at].tally.bytes_behind(newest, most);
-            covered += self.origins[at].tally.bytes_behind(0, most.min(newest));
+            uncovered += self.origins[at].tally.bytes_behind(self.kept_apart(id), most);
             self.cut(id, most.min(self.kept_apart(id)));
         }
-        self.want_states_for(uncovered, covered);
+        self.want_states_for(uncovered);
     }
 
     /// Counts what the logs had at the open, a page at a time.

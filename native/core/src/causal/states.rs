@@ -31,7 +31,7 @@ pub struct Kept {
     /// The last file.
     info: Option<SnapshotInfo>,
     writing: bool,
-    /// More of the logs could go if newer states covered it; or another member needs newer ones.
+    /// More of the logs could go if newer states covered it too; or another member needs newer ones.
     wanted: bool,
     wanted_elsewhere: bool,
     /// Of which origins how much has gone at a member that has to be covered here.
@@ -91,26 +91,19 @@ impl<R: EntryReader> Lane<R> {
         received
     }
 
-    /// So many bytes of the logs could go if newer states covered them, and so many are covered by the last ones. States are
-    /// written for as much as they are themselves, so that a large one is not written over and over for a little. But for
-    /// one file alone nothing goes.
-    pub(super) fn want_states_for(&mut self, uncovered: u64, covered: u64) {
+    /// So many bytes of the logs could go if both files of states covered them. They are written for as much as they are
+    /// themselves, so that a large one is not written over and over for a little.
+    pub(super) fn want_states_for(&mut self, bytes: u64) {
         if let Some(kept) = &mut self.states {
-            let alone = kept.info.is_some() && kept.before.is_none();
-            kept.wanted = uncovered > kept.info.as_ref().map_or(0, |info| info.bytes) || alone && covered > 0;
+            kept.wanted = bytes > kept.info.as_ref().map_or(0, |info| info.bytes);
         }
     }
 
-    /// Of an origin, what the last states cover.
-    pub(super) fn newest_covered(&self, id: OriginId) -> u64 {
-        self.states.as_ref().map_or(u64::MAX - 1, |kept| kept.newest.get(id))
-    }
-
-    /// Of an origin, up to where its log is not needed for the states any more.
+    /// Of an origin, up to where its log is not needed for the states any more: what both files cover.
     pub(super) fn kept_apart(&self, id: OriginId) -> u64 {
         match &self.states {
             Some(kept) if !plants::is(CorePlant::StatesIgnored) => kept.before.as_ref().map_or(0, |before| before.get(id)),
-            _ => u64::MAX,
+            _ => u64::MAX - 1,
         }
     }
 

@@ -197,8 +197,8 @@ impl<R: EntryReader> Member<R> {
         self.release_held();
         self.ticks += 1;
         // All of them are asked: each remembers since when.
-        let unsettled = self.groups.values_mut().filter_map(|group| (!group.is_settled_on_disk()).then_some(())).count();
-        let marked = self.groups.values().any(Group::is_marked) && unsettled == 0;
+        let settled = self.groups.values_mut().map(Group::is_settled_on_disk).fold(true, |all, one| all & one);
+        let marked = settled && self.groups.values().any(Group::is_marked);
         if marked && self.ticks >= self.unmark_at {
             // Asked again only if it could not be removed.
             self.unmark_at = self.ticks + UNMARK_TICKS;

@@ -2,8 +2,45 @@
 
 use super::disk::SimDisk;
 use super::{open, Model};
+use rand_chacha::rand_core::RngCore;
+use rand_chacha::ChaCha8Rng;
 use vexfs_core::ids::Index;
 use vexfs_core::log::{Log, LogError, LogReader, Op, Recovery};
+
+const BLOCK: usize = 4096;
+
+/// Does some damage; never to the header of the newest segment nor to the superblock.
+pub fn strike(disk: &SimDisk, random: &mut ChaCha8Rng) -> String {
+    let names = disk.segments();
+    let mut below = |limit: usize| (random.next_u64() % limit.max(1) as u64) as usize;
+    let segment = names[below(names.len())].clone();
+    let newest = Some(&segment) == names.last();
+    let mut bytes = disk.read(&segment);
+    let blocks = bytes.len() / BLOCK;
+    let kind = below(8);
+    match kind {
+        0 if !newest => disk.delete(&segment),
+        1 if !newest => bytes[..BLOCK].fill(3),
+        // The trailer, so that the rest is scanned.
+        2 | 3 => bytes[(blocks - 1) * BLOCK..].fill(0),
+        // A last batch that is all zeros looks as if it had never been written, so not in the newest.
+        4 if !newest => {
+            let block = 1 + below(blocks - 1);
+            bytes[block * BLOCK..(block + 1) * BLOCK].fill(0);
+        }
+        _ => {
+            let written = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0).max(BLOCK);
+            let at = BLOCK + below(written + 1 - BLOCK);
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << below(8);
+            }
+        }
+    }
+    if kind != 0 || newest {
+        disk.overwrite(&segment, &bytes);
+    }
+    format!("{kind} to {segment}")
+}
 
 /// Every entry reads as the model has it, or as `Damaged`; those that do, by group and index. Where the log is unsettled
 /// only what is committed is sure, and the end may be missing.

@@ -1,0 +1,129 @@
+/** What the coordinator writes of lowered events: by whom, and who believes it (decision 23). */
+import test from 'ava';
+import { ApiClient, ApiServer, CoordinatorError, type EventInput, type Receipt } from '../dist/index.js';
+import { Catalogue, DEGRADED, EventIds, newEventId, PLACE, PLACED, SubmissionWriter } from '../dist/events/index.js';
+import type { LaneEvent } from '../dist/coordinator/own-lane.js';
+import { Placing } from '../dist/coordinator/placing.js';
+import { QuorumLoss } from '../dist/coordinator/quorum-loss.js';
+import { Unplaced } from '../dist/coordinator/unplaced.js';
+import { realPorts } from '../dist/runtime/index.js';
+import { codeOf, Embedded, fileWrite, take, until } from './helpers/cluster.js';
+
+const ids = new EventIds(realPorts);
+const own = (): string => ids.next().replace(/^(.{14})7/, '$18');
+const bytesOf = (id: string): Buffer => Buffer.from(id.replaceAll('-', ''), 'hex');
+
+test.serial('whoever publishes what the coordinator writes itself is refused, at every door', async (t) => {
+  const a = (await Embedded.start(t, {}, ['a'])).get('a');
+  const server = await ApiServer.start(a, { address: '127.0.0.1:0' });
+  const client = new ApiClient(server.address);
+  t.teardown(async () => {
+    client.close();
+    await server.close();
+  });
+  const metadata = { through: { a: '999999' } };
+  for (const type of ['CoordinatorPlaced', 'CoordinatorPlace', 'CoordinatorDegraded', PLACE, PLACED, String(DEGRADED)]) {
+    for (const consistency of ['causal', 'eventual', 'linearizable'] as const) {
+      const event: EventInput = { id: own(), type, metadata };
+      const error = (await a.publish(event, { consistency }).catch((thrown: unknown) => thrown)) as CoordinatorError;
+      t.like(error, { code: 'EVENT_TYPE_RESERVED', committed: 'no' });
+      t.regex(error.message, /type is Coordinator\w+, which the coordinator itself writes/);
+      t.is(await codeOf(a.session().publishBatch([fileWrite('/x'), event], { consistency })), 'EVENT_TYPE_RESERVED');
+      t.is(await codeOf(client.publish(event, { consistency })), 'EVENT_TYPE_RESERVED');
+    }
+  }
+  const [good, bad] = await a.publishEach([fileWrite('/x'), { type: 'CoordinatorPlaced', metadata }]);
+  t.false(good instanceof CoordinatorError);
+  t.is((bad as CoordinatorError).code, 'EVENT_TYPE_RESERVED');
+  // As a copy of one that was delivered is.
+  t.is((await take(a, 1)).length, 1);
+});
+
+/** Its own lane, where a note that nobody of the coordinator has written stands behind what was lowered. */
+const laneOf = (entries: readonly (readonly { id: string; code: number; payload?: Buffer; metadata?: object }[])[]) => {
+  const events = entries.map((entry, at) => entry.map((event, offset) => ({ event: { payload: Buffer.alloc(0), metadata: null, hlc: 1n, ...event }, actor: 'a', index: BigInt(at + 1), offset, clock: {} }) as unknown as LaneEvent));
+  let read = false;
+  return {
+    actor: 'a',
+    unread: () => (read ? [] : [[{ name: 'a', member: 1n, incarnation: 0 }, 0n] as const]),
+    isGone: () => false,
+    before: (place: never) => place,
+    notes: () => {
+      if (read) return null;
+      read = true;
+      return events.flat().filter(({ event: { code } }) => code === DEGRADED || code === PLACED);
+    },
+    behind: async ({ index, offset }: { index: bigint; offset: number }, wanted: ReadonlySet<string>) => events.flat().filter((one) => one.index === index && one.offset > offset && wanted.has(one.event.id)),
+    close: () => {},
+  };
+};
+const degraded = (id: string, of: string) => ({ id, code: DEGRADED, payload: bytesOf(of), metadata: { group: 0, level: 'linearizable', rule: null } });
+const placed = (id: string) => ({ id, code: PLACED, metadata: { through: { a: '999999' } } });
+const file = (id: string) => ({ id, code: 0x0104 });
+
+for (const [what, note, noticed] of [
+  ['that all have their places is believed of the coordinator', placed(own()), 0],
+  ['that all have their places is believed of nobody else', placed(newEventId()), 1],
+] as const) {
+  test.serial(what, async (t) => {
+    const published: string[] = [];
+    const placing = new Placing({
+      quorum: { state: () => 'there' },
+      catalogue: new Catalogue({}),
+      ids,
+      publish: async (notices) => {
+        published.push(...notices.map(({ id }) => id as string));
+        return notices.map(() => ({}) as Receipt);
+      },
+      keep: async () => {},
+    });
+    t.teardown(() => placing.close());
+    const [event, other] = [newEventId(), newEventId()];
+    const lane = laneOf([[degraded(own(), event), file(event)], [degraded(newEventId(), other), file(other)], [note]]);
+    await new Unplaced(lane, placing).look();
+    t.is(placing.waiting, noticed);
+    await until('places', () => placing.waiting === 0);
+    // And nobody else has lowered anything.
+    t.deepEqual(published, noticed === 1 ? [event] : []);
+  });
+}
+
+test.serial('until it is known what earlier lives have lowered, an event that might be such is not handed in', async (t) => {
+  const placing = new Placing({ quorum: { state: () => 'unsure' }, catalogue: new Catalogue({}), ids, publish: async () => [], keep: async () => {} });
+  const handed: (string | undefined)[] = [];
+  const loss = new QuorumLoss({
+    quorum: { state: () => 'there' },
+    placing,
+    ids,
+    writer: new SubmissionWriter(new Catalogue({}), ids),
+    nodeId: 'a',
+    bytesMax: 1024 * 1024,
+    timeoutMs: 10_000,
+    firstLife: false,
+    degrades: true,
+    reaches: () => true,
+    monotonicMs: () => performance.now(),
+    known: async () => null,
+    causal: async () => [],
+    ordered: async (events) => {
+      handed.push(...events.map(({ id }) => id));
+      return events.map(() => ({}) as Receipt);
+    },
+  });
+  t.teardown(() => {
+    loss.close();
+    placing.close();
+  });
+  const decision = { level: 'linearizable', rule: null, quorumSize: undefined, timeoutMs: undefined, onQuorumLoss: 'wait', lossRule: null } as const;
+  const publish = (event: EventInput) => loss.publish([event], decision, {}, 0, null, false);
+  const [lowered, other, nameless] = [fileWrite('/lowered'), fileWrite('/other'), { type: 'FilesystemWrite', path: '/nameless' }];
+  for (const event of [lowered, other, nameless]) void publish(event).catch(() => {});
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  t.deepEqual(handed, [undefined]);
+  // One of them was: it goes on waiting, for its place.
+  placing.expect(null, 0, [lowered.id]);
+  placing.complete();
+  await until('the other', () => handed.length > 1);
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  t.deepEqual(handed, [undefined, other.id]);
+});
