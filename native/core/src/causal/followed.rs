@@ -6,8 +6,9 @@
 //! for it would hold up the journal for ever (docs/decisions/0026).
 
 use super::actor::{Actor, Clock, OriginId};
-use super::message::Round;
-use super::{Lane, OriginView, ORIGINS_MAX};
+use super::message::{HeldAnswer, HeldQuery, Pull};
+use super::origin::Pulling;
+use super::{gossip, Lane, OriginView, ORIGINS_MAX};
 use crate::event::Submission;
 use crate::ids::MemberId;
 use crate::membership::Role;
@@ -21,17 +22,32 @@ use std::collections::{BTreeMap, BTreeSet};
 const PATIENCE_TICKS: u64 = if cfg!(feature = "plants") { 50 } else { 200 };
 
 /// Invariant: `gone` of an origin is at most what was waited for.
-#[derive(Default)]
 pub struct Followed {
-    /// Of each origin the last entry that a reader waits for, and since which tick.
+    /// Of each origin the last entry that a reader waits for, and since which tick one of it is waited for.
     wanted: BTreeMap<OriginId, (u64, u64)>,
-    /// Question to all members what they have, the tick at which it was asked, and who has answered.
+    /// Question to all members, the tick at which it was asked, and who has answered. Its number is no other life's.
     round: u64,
     asked_at: u64,
+    /// Of each origin the entry that was asked for, as long as nobody has it.
+    asked: BTreeMap<OriginId, u64>,
     answered: BTreeSet<MemberId>,
     /// Up to where nobody has what was waited for.
     gone: Clock,
     gone_moved: bool,
+}
+
+impl Followed {
+    pub fn new(life: u64) -> Self {
+        Self {
+            wanted: BTreeMap::new(),
+            round: life,
+            asked_at: 0,
+            asked: BTreeMap::new(),
+            answered: BTreeSet::new(),
+            gone: Clock::default(),
+            gone_moved: false,
+        }
+    }
 }
 
 impl<R: EntryReader> Lane<R> {
@@ -43,10 +59,9 @@ impl<R: EntryReader> Lane<R> {
                 continue;
             }
             let ticks = self.ticks;
+            // What comes later waits for the same, and puts nothing off.
             let wanted = self.followed.wanted.entry(id).or_insert((counter, ticks));
-            if wanted.0 < counter {
-                *wanted = (counter, ticks);
-            }
+            wanted.0 = wanted.0.max(counter);
             // Of its own log a member has all there is, or is about to learn that it does not.
             if Some(id) != self.me {
                 let origin = &mut self.origins[id.at()];
@@ -55,39 +70,65 @@ impl<R: EntryReader> Lane<R> {
         }
     }
 
-    /// Asks all members for their word about what is waited for long: only who has said so since then does not have it.
+    /// Asks all members for what holds up that which is waited for long: only who has said so since then does not have it.
     pub(super) fn tick_followed(&mut self) {
         let (delivered, ticks) = (&self.delivered, self.ticks);
-        let followed = &mut self.followed;
-        followed.wanted.retain(|id, (counter, _)| delivered.get(*id) < *counter);
-        if followed.wanted.is_empty() || !followed.wanted.values().any(|(_, since)| ticks >= since + PATIENCE_TICKS) || ticks < followed.asked_at + PATIENCE_TICKS {
+        self.followed.wanted.retain(|id, (counter, _)| delivered.get(*id) < *counter);
+        if self.followed.wanted.is_empty() || ticks < self.followed.asked_at + PATIENCE_TICKS {
             return;
         }
-        followed.round += 1;
-        followed.asked_at = ticks;
+        let long: Vec<OriginId> = self.followed.wanted.iter().filter(|(_, (_, since))| ticks >= since + PATIENCE_TICKS).map(|(id, _)| *id).collect();
+        let asked: BTreeMap<OriginId, u64> = long.into_iter().filter_map(|id| self.missing_of(id)).collect();
+        if asked.is_empty() {
+            return;
+        }
+        let list = asked.iter().map(|(id, counter)| (self.origins[id.at()].actor, *counter)).collect();
+        let followed = &mut self.followed;
+        (followed.round, followed.asked_at, followed.asked) = (followed.round.wrapping_add(1), ticks, asked);
         followed.answered.clear();
-        let round = Round { from: self.config.life, number: followed.round };
+        let query = HeldQuery { from: self.config.life, number: followed.round, list };
         let members: Vec<MemberId> = self.peers.iter().filter(|(_, peer)| peer.up).map(|(id, _)| *id).collect();
         for member in members {
-            self.send(member, Channel::Bulk, FrameKind::HeldQuery, |out| round.encode(out));
+            self.send(member, Channel::Bulk, FrameKind::HeldQuery, |out| query.encode(out));
         }
         self.give_up_what_is_gone();
     }
 
-    /// Answers behind all that is told: a channel keeps its order.
-    pub(super) fn receive_held_query(&mut self, from: MemberId, round: Round) {
-        if self.peers.get(&from).is_some_and(|peer| peer.life.is_none_or(|life| life == round.from)) {
-            self.tell_held(from);
-            let answer = Round { from: self.config.life, ..round };
+    pub(super) fn receive_held_query(&mut self, from: MemberId, query: HeldQuery) {
+        if self.peers.get(&from).is_some_and(|peer| peer.life.is_none_or(|life| life == query.from)) {
+            let has = |(actor, counter): &(Actor, u64)| self.by_actor.get(actor).is_some_and(|id| self.origins[id.at()].has(*counter));
+            let list = query.list.into_iter().filter(has).collect();
+            let answer = HeldAnswer { from: self.config.life, number: query.number, table: self.table.version, list };
             self.send(from, Channel::Bulk, FrameKind::HeldAnswer, |out| answer.encode(out));
         }
     }
 
-    pub(super) fn receive_held_answer(&mut self, from: MemberId, round: Round) {
-        let is_its = self.peers.get(&from).is_some_and(|peer| peer.life == Some(round.from));
-        if is_its && round.number == self.followed.round {
-            self.followed.answered.insert(from);
-            self.give_up_what_is_gone();
+    pub(super) fn receive_held_answer(&mut self, from: MemberId, answer: &HeldAnswer) {
+        let is_its = self.peers.get(&from).is_some_and(|peer| peer.life == Some(answer.from));
+        // Who has a newer table may know of a member that is not in this one, and was not asked.
+        if !is_its || answer.number != self.followed.round || answer.table > self.table.version {
+            return;
+        }
+        self.followed.answered.insert(from);
+        for (actor, counter) in &answer.list {
+            let Some(id) = self.by_actor.get(actor).copied() else { continue };
+            if self.followed.asked.get(&id) == Some(counter) {
+                self.followed.asked.remove(&id);
+                self.pull_from(from, id, *counter);
+            }
+        }
+        self.give_up_what_is_gone();
+    }
+
+    /// Whoever has an entry may have lost some in front of it, and so does not tell of it.
+    fn pull_from(&mut self, from: MemberId, id: OriginId, first: u64) {
+        let ticks = self.ticks;
+        let origin = &mut self.origins[id.at()];
+        if origin.pulling.is_none() && !origin.has(first) {
+            origin.known = origin.known.max(first);
+            origin.pulling = Some(Pulling { from, until: ticks + gossip::ANSWER_TICKS });
+            let pull = Pull { actor: origin.actor, first, last: origin.known };
+            self.send(from, Channel::Bulk, FrameKind::Pull, |out| pull.encode(out));
         }
     }
 
@@ -100,7 +141,7 @@ impl<R: EntryReader> Lane<R> {
         let asked_at = self.followed.asked_at;
         let waited: Vec<(OriginId, u64)> = self.followed.wanted.iter().filter(|(_, (_, since))| *since < asked_at).map(|(id, (counter, _))| (*id, *counter)).collect();
         for (id, counter) in waited {
-            if self.is_out_of_reach(id) {
+            if self.missing_of(id).is_some_and(|(of, missing)| self.followed.asked.get(&of) == Some(&missing)) {
                 self.followed.wanted.remove(&id);
                 self.followed.gone.raise(id, counter);
                 self.followed.gone_moved = true;
@@ -108,22 +149,19 @@ impl<R: EntryReader> Lane<R> {
         }
     }
 
-    /// Whether what holds up an origin's next entry, itself or something in its past, is on no disk that is left.
-    fn is_out_of_reach(&self, id: OriginId) -> bool {
+    /// What holds up an origin's next entry, itself or something in its past, where that is not here.
+    fn missing_of(&self, id: OriginId) -> Option<(OriginId, u64)> {
         let mut at = id;
         // What one waits for is in its past, so that no origin comes twice.
         for _ in 0..self.origins.len() {
             let origin = &self.origins[at.at()];
             let next = origin.delivered + 1;
             if next > origin.ready() {
-                let comes = next <= origin.last && !origin.lost.contains(next);
-                return !comes && self.peers.values().all(|peer| peer.holds.get(at) < next);
+                return (!origin.has(next)).then_some((at, next));
             }
-            let missing = origin.waiting.front().and_then(|follows| follows.iter().find(|(of, counter)| self.delivered.get(*of) < *counter));
-            let Some((of, _)) = missing else { return false };
-            at = *of;
+            (at, _) = *origin.waiting.front()?.iter().find(|(of, counter)| self.delivered.get(*of) < *counter)?;
         }
-        false
+        None
     }
 
     /// Entries that readers wait for, by their origins.

@@ -16,7 +16,7 @@ pub(super) const TAKE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Origins whose entries are asked for at a time.
 const PULLS_MAX: usize = 16;
 /// Ticks after which an answer is not expected any more.
-const ANSWER_TICKS: u64 = 100;
+pub(super) const ANSWER_TICKS: u64 = 100;
 /// Ticks after which the question who this member was is asked again.
 const ASK_AGAIN_TICKS: u64 = 20;
 

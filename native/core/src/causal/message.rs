@@ -99,25 +99,48 @@ impl Held {
     }
 }
 
-/// One question of a member what the others have on disk, and the answer, which stands behind all that the sender had told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Round {
+/// Which of these entries does the receiver have?
+pub struct HeldQuery {
     /// The life of the sender's process.
     pub from: u64,
     pub number: u64,
+    pub list: Vec<(Actor, u64)>,
 }
 
-impl Round {
-    pub fn encode(self, out: &mut Vec<u8>) {
+impl HeldQuery {
+    pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.from.to_le_bytes());
         out.extend_from_slice(&self.number.to_le_bytes());
+        put_counters(&self.list, out);
     }
 
     pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
         let mut fields = Unpack::new(body);
-        let round = Self { from: fields.u64()?, number: fields.u64()? };
-        fields.end()?;
-        Ok(round)
+        Ok(Self { from: fields.u64()?, number: fields.u64()?, list: take_counters(&mut fields)? })
+    }
+}
+
+/// Those of them that the sender has, and how new the table of members is that it knows.
+pub struct HeldAnswer {
+    /// The life of the sender's process.
+    pub from: u64,
+    /// The question's.
+    pub number: u64,
+    pub table: Index,
+    pub list: Vec<(Actor, u64)>,
+}
+
+impl HeldAnswer {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.from.to_le_bytes());
+        out.extend_from_slice(&self.number.to_le_bytes());
+        out.extend_from_slice(&self.table.0.to_le_bytes());
+        put_counters(&self.list, out);
+    }
+
+    pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
+        let mut fields = Unpack::new(body);
+        Ok(Self { from: fields.u64()?, number: fields.u64()?, table: Index(fields.u64()?), list: take_counters(&mut fields)? })
     }
 }
 
@@ -211,7 +234,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = Entries::decode(&bytes.clone().into());
-            let _ = (Held::decode(&bytes), Pull::decode(&bytes), KnownOf::decode(&bytes), Round::decode(&bytes));
+            let _ = (Held::decode(&bytes), Pull::decode(&bytes), KnownOf::decode(&bytes), HeldQuery::decode(&bytes), HeldAnswer::decode(&bytes));
         }
     }
 }

@@ -149,6 +149,8 @@ pub struct Lane<R> {
     delivered: Clock,
     delivered_moved: bool,
     followed: Followed,
+    /// All that was delivered here at some time, since when a majority has it on disk (see `is_replicated`).
+    replicated: Clock,
     /// Origins have been met since the readers were told.
     origins_moved: bool,
     hlc: u64,
@@ -195,6 +197,7 @@ impl<R: EntryReader> Lane<R> {
             return;
         }
         self.table.clone_from(table);
+        self.replicated = Clock::default();
         self.peers.retain(|id, _| table.role(*id).is_none_or(|role| role != Role::Removed));
         for (id, _) in table.iter().filter(|(id, member)| *id != self.config.me && member.role != Role::Removed) {
             self.peers.entry(id).or_default();
@@ -242,6 +245,11 @@ impl<R: EntryReader> Lane<R> {
                 (origin.lost, origin.mending) = (origin.lost.without(&mended), origin.mending.without(&mended));
             }
         }
+    }
+
+    /// Whether something is to be sent.
+    pub fn has_frames(&self) -> bool {
+        !self.frames.is_empty()
     }
 
     /// Does what the inputs since the last call have made possible.

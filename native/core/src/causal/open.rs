@@ -1,7 +1,7 @@
 //! From what recovery found to a lane.
 
 use super::followed::Followed;
-use super::actor::Actor;
+use super::actor::{Actor, Clock};
 use super::head::Head;
 use super::ids::Ids;
 use super::intake::Intake;
@@ -21,6 +21,7 @@ impl<R: EntryReader> Lane<R> {
     pub fn open(config: LaneConfig, recovery: &Recovery, reader: R) -> Self {
         let ids = Ids::new(config.window_events, config.life);
         let states = config.has_states.then(Kept::default);
+        let followed = Followed::new(config.life);
         let mut lane = Self {
             config,
             reader,
@@ -49,7 +50,8 @@ impl<R: EntryReader> Lane<R> {
             bases: Vec::new(),
             delivered: Default::default(),
             delivered_moved: true,
-            followed: Followed::default(),
+            followed,
+            replicated: Clock::default(),
             origins_moved: true,
             hlc: 0,
             ticks: 0,

@@ -3,24 +3,36 @@
 //! told at once to whoever waits.
 
 use super::actor::{Actor, Clock, OriginId};
-use super::message::Held;
-use super::Lane;
+use super::{message, Lane};
 use crate::ids::MemberId;
 use crate::membership::Role;
+use crate::ordered::pending::Held;
 use crate::ordered::store::EntryReader;
 use crate::peer::frame::{Channel, FrameKind};
 use crate::plants::{self, CorePlant};
+use std::collections::BTreeMap;
 
 impl<R: EntryReader> Lane<R> {
-    /// All that was delivered here, once it has these entries in it: it has all that they follow, too, which need not be said
-    /// of what names them.
-    pub fn past_with(&self, follows: &[(Actor, u64)]) -> Option<Clock> {
-        let is_delivered = |(actor, counter): &(Actor, u64)| self.by_actor.get(actor).is_some_and(|id| self.delivered.get(*id) >= *counter);
-        follows.iter().all(is_delivered).then(|| self.delivered.clone())
+    /// Whether what a request follows is on a majority's disks, with all that this follows in turn: that need not be said of
+    /// what names it, since what is compared is all that was delivered here at one time.
+    pub fn is_replicated(&mut self, held: &mut Held) -> bool {
+        if within(&held.follows, &self.by_actor, &self.replicated) {
+            return true;
+        }
+        if held.past.is_none() {
+            held.past = within(&held.follows, &self.by_actor, &self.delivered).then(|| self.delivered.clone());
+            let lacking = held.past.as_ref().filter(|past| !self.majority_has(past)).cloned();
+            lacking.into_iter().for_each(|past| self.ask_for(&past));
+        }
+        let Some(past) = held.past.as_ref().filter(|past| self.majority_has(past)) else { return false };
+        if past.covers(&self.replicated) {
+            self.replicated.clone_from(past);
+        }
+        true
     }
 
     /// Whether a majority of the voters has said to have it on disk, this member included.
-    pub fn majority_has(&self, past: &Clock) -> bool {
+    fn majority_has(&self, past: &Clock) -> bool {
         if plants::is(CorePlant::HandedEarly) {
             return true;
         }
@@ -33,27 +45,19 @@ impl<R: EntryReader> Lane<R> {
     }
 
     /// Asks the voters that lack something of it to tell as soon as they have it on disk.
-    pub fn ask_for(&mut self, past: &Clock) {
+    fn ask_for(&mut self, past: &Clock) {
         // What was written here for it leaves at once.
         self.pushed_at = u64::MAX;
         let lacks = |id: &MemberId| self.peers.get(id).is_some_and(|peer| peer.up && !peer.holds.covers(past));
         let voters = self.table.iter().filter(|(_, row)| row.role == Role::Voter).map(|(id, _)| id);
         for member in voters.filter(lacks).collect::<Vec<_>>() {
-            if self.peers.get(&member).is_some_and(|peer| peer.told.is_none()) {
-                self.tell_held(member);
-            }
+            // It may have to be fetched from here, of which it is told what is readable here and no more.
+            self.tell_held(member);
             let Some(peer) = self.peers.get(&member) else { continue };
             let lacking = past.iter().filter(|(id, counter)| peer.holds.get(*id) < *counter);
             let list = lacking.map(|(id, counter)| (self.origins[id.at()].actor, counter)).collect();
-            let held = Held { all: false, waits: true, from: self.config.life, life: peer.life.unwrap_or(0), list };
+            let held = message::Held { all: false, waits: true, from: self.config.life, life: peer.life.unwrap_or(0), list };
             self.send(member, Channel::Bulk, FrameKind::Held, |out| held.encode(out));
-        }
-    }
-
-    /// A member waits for this one to have that much of an origin.
-    pub(super) fn note_waiting(&mut self, member: MemberId, id: OriginId, counter: u64) {
-        if let Some(peer) = self.peers.get_mut(&member) {
-            peer.waits_for.raise(id, counter);
         }
     }
 
@@ -75,4 +79,9 @@ impl<R: EntryReader> Lane<R> {
         }
         due.into_iter().for_each(|member| self.tell_held(member));
     }
+}
+
+/// Whether entries are within a vector.
+fn within(entries: &[(Actor, u64)], by_actor: &BTreeMap<Actor, OriginId>, clock: &Clock) -> bool {
+    entries.iter().all(|(actor, counter)| by_actor.get(actor).is_some_and(|id| clock.get(*id) >= *counter))
 }

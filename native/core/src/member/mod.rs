@@ -122,24 +122,12 @@ impl<R: EntryReader> Member<R> {
     /// Lets the groups hand in what need not be held for what it follows any more.
     fn release_held(&mut self) {
         for (id, group) in self.groups.iter_mut().filter(|(_, group)| group.holds_any()) {
-            let lane = &mut self.lane;
-            let released = group.release_held(|held| {
-                if held.follows.is_empty() {
-                    return true;
-                }
-                if held.past.is_none() {
-                    held.past = lane.past_with(&held.follows);
-                    let lacking = held.past.as_ref().filter(|past| !lane.majority_has(past)).cloned();
-                    if let Some(past) = lacking {
-                        lane.ask_for(&past);
-                        self.dirty.insert(FIRST_ORIGIN);
-                    }
-                }
-                held.past.as_ref().is_some_and(|past| lane.majority_has(past))
-            });
-            if released {
+            if group.release_held(|held| held.follows.is_empty() || self.lane.is_replicated(held)) {
                 self.dirty.insert(*id);
             }
+        }
+        if self.lane.has_frames() {
+            self.dirty.insert(FIRST_ORIGIN);
         }
     }
 

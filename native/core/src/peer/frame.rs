@@ -59,7 +59,7 @@ pub enum FrameKind {
     OriginAnswer = 25,
     /// States that cover what has gone of origins' logs are asked for.
     StatesQuery = 26,
-    /// The receiver is asked for its word of what it has on disk, as of now; the same comes back behind it.
+    /// Entries of origins' logs are asked for: who has them says so.
     HeldQuery = 27,
     HeldAnswer = 28,
 }
