@@ -140,3 +140,30 @@ test.serial('over the network, with cursors of the wrong kind', async (t) => {
   const [first] = await a.publishBatch(writes(3, '/batch'), causal);
   t.is((await a.publish(fileWrite('/part'), { after: (first as Receipt).cursor })).lane, 'ordered');
 });
+
+test.serial('a lowered event follows what its publish names, and is not lowered before that is there', async (t) => {
+  const soft = { levels: [{ name: 'soft', match: { path: '/soft/**' }, onQuorumLoss: 'degrade' as const }] };
+  const cluster = await Embedded.start(t, soft, ['a', 'b', 'c', 'd']);
+  const b = cluster.get('b');
+  await until('who writes where', () => ['a', 'b'].every((id) => cluster.get(id).status().lanes.causal.actor !== null));
+  await cluster.close('b', 'c', 'd');
+  const before = await cluster.get('a').publish(fileWrite('/causal'), causal);
+  await cluster.close('a');
+  await cluster.open('b');
+  t.is(b.nodeId, 'b');
+  const event = fileWrite('/soft/one');
+  const error = await cluster.get('b').publish(event, { after: before.cursor, attempted: false, timeoutMs: 3_000 }).catch((thrown: unknown) => thrown);
+  t.true(error instanceof CoordinatorError);
+  t.like(error, { code: 'TIMEOUT', committed: 'no' });
+  t.is(cluster.get('b').status().counters.consistencyViolations, 0);
+  await cluster.open('a');
+  // Its directory has no more of it than the other's: it is in the lane, and two of four are no majority.
+  const receipt = await cluster.get('b').publish(event, { after: before.cursor, attempted: false });
+  t.like(receipt, { lane: 'causal', degraded: true, duplicate: false });
+  t.true(Object.keys(before.clock ?? {}).every((actor) => BigInt(receipt.clock?.[actor] ?? 0) >= BigInt(before.clock?.[actor] as string)));
+  t.is(await codeOf(cluster.get('b').publish(fileWrite('/soft/no'), { after: 'nonsense!' })), 'CURSOR_INVALID');
+  // Its place comes behind it, everywhere.
+  await cluster.open('c');
+  await cluster.leader();
+  t.like((await readsInOrder(t, cluster.get('c'), 1, new Map([['/soft/one', receipt]])))[0]?.event, { id: event.id });
+});

@@ -167,3 +167,11 @@ test('ids of a batch come with it, in order', (t) => {
   t.is(formatUuid(packed.ids, 16)[14], '7');
   t.is(formatUuid(packed.ids, 32), SMALL_EVENT.id ?? '');
 });
+
+test('an event follows entries of so many actors and no more', (t) => {
+  const rows = (count: number) => Array.from({ length: count }, (_, at) => [{ member: BigInt(at), incarnation: 0 }, 1n] as const);
+  t.is(CausalPlace.first.after(rows(4096)).follows()?.length, 4 + 4096 * 20);
+  const error = t.throws(() => CausalPlace.first.after(rows(4097)).follows(), { instanceOf: CoordinatorError });
+  t.like(error, { code: 'USAGE', committed: 'no', details: { limit: 4096 } });
+  t.is(CausalPlace.first.follows(), null);
+});

@@ -23,7 +23,8 @@ export class CausalBarrier {
   async pass(cursor: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
     const { core, growth } = this.#ports;
     const place = this.#placeOf(cursor);
-    const expired = AbortSignal.timeout(timeoutMs);
+    // What is left of a time to wait is seldom a whole number.
+    const expired = AbortSignal.timeout(Math.ceil(timeoutMs));
     const waits = AbortSignal.any([expired, this.#ended.signal, ...(signal === undefined ? [] : [signal])]);
     for (;;) {
       const delivered = core.appliedIndex(CAUSAL_GROUP);
