@@ -12,6 +12,7 @@ use vexfs_core::event::{stamp, Submission, RECORD_HEADER_BYTES, SUBMISSION_HEADE
 use vexfs_core::ids::{GroupId, Index, MemberId, RequestId};
 use vexfs_core::log::{Identity, LogEntry, Op, Recovery};
 use vexfs_core::membership::{MemberCommand, Membership};
+use vexfs_core::ordered::conf::Conf;
 use vexfs_core::ordered::effects::Effects;
 use vexfs_core::ordered::pending::Held;
 use vexfs_core::ordered::store::EntryReader;
@@ -162,7 +163,12 @@ impl Cluster {
     }
 
     fn is_replicated(&mut self, name: &str, follows: &[(Actor, u64)]) -> bool {
-        self.lane(name).is_replicated(&mut Held { follows: follows.to_vec(), past: None })
+        let conf = Conf::of_voters(self.table.iter().map(|(id, _)| id).collect());
+        self.is_replicated_in(name, follows, &conf)
+    }
+
+    fn is_replicated_in(&mut self, name: &str, follows: &[(Actor, u64)], conf: &Conf) -> bool {
+        self.lane(name).is_replicated(&mut Held { follows: follows.to_vec(), past: None }, conf)
     }
 }
 
@@ -267,4 +273,19 @@ fn what_is_wanted_later_puts_off_nothing() {
         cluster.tick(1);
     }
     assert!(cluster.lane("a").take_gone().is_some());
+}
+
+#[test]
+fn a_majority_is_one_of_the_table_and_of_the_configuration_that_commits() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    cluster.tick(20);
+    cluster.leave("c");
+    cluster.publish("a", 1);
+    let (a, follows) = (MemberId::of("a"), [(actor("a"), 1)]);
+    let before = Conf::of_voters(vec![a, MemberId::of("c"), MemberId::of("d")]);
+    let joint = Conf { voters: Conf::of_voters(["a", "b", "c"].map(MemberId::of).to_vec()).voters, outgoing: before.voters.clone(), ..Conf::default() };
+    assert!(cluster.is_replicated("a", &follows));
+    assert!(!cluster.is_replicated_in("a", &follows, &before), "one of three that commit has it");
+    assert!(!cluster.is_replicated_in("a", &follows, &joint));
+    assert!(cluster.is_replicated("a", &follows));
 }

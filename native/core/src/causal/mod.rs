@@ -33,6 +33,7 @@ use crate::clock::Ranges;
 use crate::ids::{GroupId, Index, MemberId};
 use crate::log::Op;
 use crate::membership::{Membership, Role};
+use crate::ordered::conf::Conf;
 use crate::ordered::effects::{Effects, Purpose, Write};
 use crate::ordered::store::EntryReader;
 use actor::{Actor, Clock, OriginId};
@@ -151,6 +152,8 @@ pub struct Lane<R> {
     followed: Followed,
     /// All that was delivered here at some time, since when a majority has it on disk (see `is_replicated`).
     replicated: Clock,
+    /// Of which configuration's voters.
+    replicated_in: Conf,
     /// Origins have been met since the readers were told.
     origins_moved: bool,
     hlc: u64,

@@ -52,6 +52,7 @@ impl<R: EntryReader> Lane<R> {
             delivered_moved: true,
             followed,
             replicated: Clock::default(),
+            replicated_in: Default::default(),
             origins_moved: true,
             hlc: 0,
             ticks: 0,

@@ -6,33 +6,36 @@ use super::actor::{Actor, Clock, OriginId};
 use super::{message, Lane};
 use crate::ids::MemberId;
 use crate::membership::Role;
+use crate::ordered::conf::Conf;
 use crate::ordered::pending::Held;
 use crate::ordered::store::EntryReader;
 use crate::peer::frame::{Channel, FrameKind};
 use crate::plants::{self, CorePlant};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl<R: EntryReader> Lane<R> {
     /// Whether what a request follows is on a majority's disks, with all that this follows in turn: that need not be said of
     /// what names it, since what is compared is all that was delivered here at one time.
-    pub fn is_replicated(&mut self, held: &mut Held) -> bool {
-        if within(&held.follows, &self.by_actor, &self.replicated) {
+    /// `conf` is that of the request's group, which the table may be ahead of: a majority of either.
+    pub fn is_replicated(&mut self, held: &mut Held, conf: &Conf) -> bool {
+        if self.replicated_in == *conf && within(&held.follows, &self.by_actor, &self.replicated) {
             return true;
         }
         if held.past.is_none() {
             held.past = within(&held.follows, &self.by_actor, &self.delivered).then(|| self.delivered.clone());
-            let lacking = held.past.as_ref().filter(|past| !self.majority_has(past)).cloned();
-            lacking.into_iter().for_each(|past| self.ask_for(&past));
+            let lacking = held.past.as_ref().filter(|past| !self.majority_has(past, conf)).cloned();
+            lacking.into_iter().for_each(|past| self.ask_for(&past, conf));
         }
-        let Some(past) = held.past.as_ref().filter(|past| self.majority_has(past)) else { return false };
-        if past.covers(&self.replicated) {
+        let Some(past) = held.past.as_ref().filter(|past| self.majority_has(past, conf)) else { return false };
+        if past.covers(&self.replicated) || self.replicated_in != *conf {
             self.replicated.clone_from(past);
+            self.replicated_in.clone_from(conf);
         }
         true
     }
 
     /// Whether a majority of the voters has said to have it on disk, this member included.
-    fn majority_has(&self, past: &Clock) -> bool {
+    fn majority_has(&self, past: &Clock, conf: &Conf) -> bool {
         if plants::is(CorePlant::HandedEarly) {
             return true;
         }
@@ -40,17 +43,21 @@ impl<R: EntryReader> Lane<R> {
             true => past.iter().all(|(id, counter)| self.origins[id.at()].held() >= counter),
             false => self.peers.get(&member).is_some_and(|peer| peer.holds.covers(past)),
         };
-        let voters = || self.table.iter().filter(|(_, row)| row.role == Role::Voter).map(|(id, _)| id);
-        2 * voters().filter(|id| has(*id)).count() > voters().count()
+        let majority = |voters: &[MemberId]| 2 * voters.iter().filter(|id| has(**id)).count() > voters.len();
+        majority(&self.voters()) && majority(&conf.voters) && (!conf.is_joint() || majority(&conf.outgoing))
+    }
+
+    fn voters(&self) -> Vec<MemberId> {
+        self.table.iter().filter(|(_, row)| row.role == Role::Voter).map(|(id, _)| id).collect()
     }
 
     /// Asks the voters that lack something of it to tell as soon as they have it on disk.
-    fn ask_for(&mut self, past: &Clock) {
+    fn ask_for(&mut self, past: &Clock, conf: &Conf) {
         // What was written here for it leaves at once.
         self.pushed_at = u64::MAX;
         let lacks = |id: &MemberId| self.peers.get(id).is_some_and(|peer| peer.up && !peer.holds.covers(past));
-        let voters = self.table.iter().filter(|(_, row)| row.role == Role::Voter).map(|(id, _)| id);
-        for member in voters.filter(lacks).collect::<Vec<_>>() {
+        let voters: BTreeSet<MemberId> = self.voters().into_iter().chain(conf.voters.iter().chain(&conf.outgoing).copied()).filter(lacks).collect();
+        for member in voters {
             // It may have to be fetched from here, of which it is told what is readable here and no more.
             self.tell_held(member);
             let Some(peer) = self.peers.get(&member) else { continue };

@@ -122,7 +122,8 @@ impl<R: EntryReader> Member<R> {
     /// Lets the groups hand in what need not be held for what it follows any more.
     fn release_held(&mut self) {
         for (id, group) in self.groups.iter_mut().filter(|(_, group)| group.holds_any()) {
-            if group.release_held(|held| held.follows.is_empty() || self.lane.is_replicated(held)) {
+            let conf = group.conf().clone();
+            if group.release_held(|held| held.follows.is_empty() || self.lane.is_replicated(held, &conf)) {
                 self.dirty.insert(*id);
             }
         }
