@@ -56,7 +56,7 @@ test('time that passes proves nothing, also where no connection was made yet', a
   t.throws(() => refuseMajority(found, directory.quorums), { code: 'QUORUM_EXISTS' });
 });
 
-test('a mistyped address proves nothing of a voter that answers where the table has it; one that has moved is found where it is said to be', async (t) => {
+test('a mistyped address proves nothing of a voter that answers where the table has it, nor of one whose place another has taken', async (t) => {
   const [b, c, other] = [await answering(t, 'b'), await answering(t, 'c'), await answering(t, 'd')];
   const members = Object.entries({ a: null, b, c }).map(([id, address]) => ({ id, role: 'voter' as const, address }));
   const directory = { ...held(['a', 'b', 'c']), members };
@@ -64,7 +64,7 @@ test('a mistyped address proves nothing of a voter that answers where the table 
   t.deepEqual([mistyped.states, mistyped.code], [['this node', 'answers', 'answers'], 'QUORUM_EXISTS']);
   const stale = { ...directory, members: members.map((member) => (member.id === 'b' ? { ...member, address: other } : member)) };
   const moved = await asked(['a', 'b', 'c'], { b: await nobody(), c: await nobody() }, ['c'], stale);
-  t.deepEqual([moved.states, moved.code], [['this node', 'silent', 'gone'], undefined]);
+  t.deepEqual([moved.states, moved.code], [['this node', 'unclear', 'gone'], 'QUORUM_EXISTS']);
 });
 
 test('a voter that is named as what every object has is looked up as any other', async (t) => {
@@ -94,7 +94,7 @@ test("an address that is another member's is named where no majority is known", 
   const c = await answering(t, 'c');
   const { code, message } = await asked(VOTERS, { b: c, c: await nobody(), d: await nobody(), e: await nobody() });
   t.is(code, 'USAGE');
-  t.true(message.includes(`the address ${c} given for b is c's`), message);
+  t.true(message.includes(`the address ${c} of b is c's`), message);
   const without = await asked(VOTERS, { c, d: await nobody(), e: await nobody() }, ['b']);
   t.deepEqual(without.states, ['this node', 'gone', 'answers', 'silent', 'silent']);
   t.is(without.code, undefined);

@@ -43,6 +43,8 @@ pub enum CorePlant {
     PutBackVotes,
     /// A voter that has lost everything votes before it has anything again.
     EmptiedVotes,
+    /// The mark of an unsettled log goes before what settled it is on disk.
+    MarkGoesEarly,
     /// What a member shows of itself is taken for what is on its disk.
     StandingTrusted,
     /// Whatever older entries hold back, they are not moved for it.

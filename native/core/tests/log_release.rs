@@ -288,6 +288,36 @@ fn what_was_in_the_way_of_moving_is_tried_again_when_it_has_gone() {
     assert!(!disk.segments().contains(&oldest));
 }
 
+/// A mark, then a batch that begins a segment: what the mark says is still to be found when that batch is damaged.
+#[test]
+fn a_segment_outlives_the_first_batch_of_the_next() {
+    let disk = SimDisk::default();
+    let (mut log, _) = open(&disk).unwrap();
+    let mut upkeep = Upkeep::new(UpkeepLimits { held_back_bytes_max: u64::MAX, move_bytes_max: 1, move_bytes_min: 1 });
+    let mut step = |log: &mut Log<SimDisk>, ops: &[Op], marked: bool| {
+        let written = log.append(ops).unwrap();
+        upkeep.after_batch(log, written, marked).unwrap();
+        written.rolled
+    };
+    let state = hard_state(GROUP, 3, 2, 50);
+    assert!(!step(&mut log, &[truncate(GROUP, 51), mark(GROUP, 50, 3, 51, 3), state], true));
+    let marked = disk.segments();
+    assert!(step(&mut log, &[run(51, 90, 3, 3000)], false));
+
+    let damaged = disk.copy();
+    let newest = damaged.segments().pop().unwrap();
+    let mut bytes = damaged.read(&newest);
+    bytes[30_000] ^= 1;
+    damaged.overwrite(&newest, &bytes);
+    let (_, recovery) = open(&damaged).unwrap();
+    let found = &recovery.groups[&GROUP];
+    assert!(recovery.unsettled);
+    assert_eq!((found.snapshot, found.hard_state.term), (Some((Index(50), Term(3))), Term(3)));
+
+    assert!(!step(&mut log, &[run(91, 91, 3, 10)], false));
+    assert!(!disk.segments().contains(&marked[0]), "it goes once the next has a second batch");
+}
+
 /// Segments after a group that fills most of the oldest ones has gone quiet, and a busy one has written and let go of many.
 fn segments_beside_a_quiet_group(held_back_max: u64) -> usize {
     let (disk, mut model) = (SimDisk::default(), Model::default());

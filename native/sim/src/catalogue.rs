@@ -47,6 +47,7 @@ pub static INVARIANTS: &[InvariantRow] = &[
     row("hashes_agree", "members that compare what they have applied find no difference", "rule R3; docs/decisions/0017"),
     row("divergence_is_named", "where they differ they name the first entry and the member, which keeps out of everything", "docs/decisions/0017"),
     row("groups_are_apart", "an event stands in the journal of the group it was published in, and that group answers for it", "rule R9"),
+    row("mark_goes_last", "the mark of an unsettled log goes when what settled each group is on disk", "rule L2; Alagappan et al. 2018, section 3.4"),
     row("minority_is_isolated", "a member that differs from a majority isolates itself in time, and neither leads nor acknowledges from then on; no other member does", "docs/decisions/0017"),
     row("alarms_are_true", "only a member that has lost what it told is told that its directory was put back", "docs/decisions/0019"),
     row("directories_are_known", "nobody takes another's directory for its own", "rule L4"),

@@ -53,12 +53,11 @@ function checkNames(held: HeldDirectory, voters: readonly string[], { peers, gon
   if (unknown !== undefined) throw usage(`--peer ${unknown} names no member; the other voters are ${others.join(', ') || 'none'}`);
 }
 
-/** A mistyped address is refused like that of a voter that is gone: whoever has another address for it asks there too. */
+/** A mistyped address is refused like that of a voter that is gone: it proves nothing alone where the table has another. */
 async function askAll(held: HeldDirectory, id: string, addresses: readonly string[], timeoutMs: number): Promise<VoterFound> {
   const [first, ...others] = await Promise.all((addresses.length === 0 ? [null] : addresses).map((address) => ask(held, id, address, timeoutMs)));
   const found = [first!, ...others];
-  // Another member at an address of the table says that this voter has moved.
-  const unclear = others.find(({ state, answeredBy }) => state === 'unclear' && answeredBy === null);
+  const unclear = others.find(({ state }) => state === 'unclear');
   return found.find(({ state }) => state === 'answers') ?? (first!.state === 'silent' ? unclear : undefined) ?? first!;
 }
 
@@ -89,7 +88,7 @@ export function refuseMajority(voters: readonly VoterFound[], quorums: HeldDirec
   const [misplaced] = voters.filter(({ id, answeredBy }) => answeredBy !== null && answeredBy !== id);
   if (misplaced !== undefined) {
     const { id, address, answeredBy } = misplaced;
-    throw usage(`the address ${address} given for ${id} is ${answeredBy}'s, which answers there; give --peer ${id}=HOST:PORT where ${id} would answer, or --gone ${id} if it exists no more`);
+    throw usage(`the address ${address} of ${id} is ${answeredBy}'s, which answers there; give --peer ${id}=HOST:PORT where ${id} would answer, or --gone ${id} if it exists no more`);
   }
   const possible = majorityOf(voters.filter(({ state }) => state !== 'silent' && state !== 'gone'), quorums);
   if (possible === undefined) return;

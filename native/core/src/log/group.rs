@@ -285,6 +285,11 @@ impl Group {
     fn judge(&mut self, carried: Option<(u64, Option<u64>)>) {
         for (low, high) in std::mem::take(&mut self.doubts) {
             let low = match self.mark.filter(|mark| (low..=high).contains(&mark.index.0)) {
+                Some(mark) if !self.holds(mark.index.0) => {
+                    // What was there has another home or none any more. Of its term nothing is known but what the mark says.
+                    self.judge_before(low, mark);
+                    mark.index.0 + 1
+                }
                 Some(mark) if term_at(&self.terms, mark.index.0) != Some(mark.term.0) => {
                     self.forget(low, high);
                     let end = self.last();
@@ -311,6 +316,18 @@ impl Group {
         }
     }
 
+    fn holds(&self, index: u64) -> bool {
+        self.extents(index, index).any(|extent| extent.segment.is_some())
+    }
+
+    /// Decides what is in doubt in front of a mark whose own entry no segment holds: by the last one that is held.
+    fn judge_before(&mut self, low: u64, mark: SnapshotMark) {
+        let held = self.extents(low, mark.index.0).filter(|extent| extent.segment.is_some()).last().map(|extent| extent.last);
+        if held.is_some_and(|last| term_at(&self.terms, last) != Some(mark.term.0)) {
+            self.forget(low, mark.index.0);
+        }
+    }
+
     /// No readable batch holds these.
     fn forget(&mut self, low: u64, high: u64) {
         let doubts = std::mem::take(&mut self.doubts);
@@ -329,10 +346,14 @@ impl Group {
     }
 
     /// Ends recovery. What is still in doubt stays, for nothing contradicts it, but no commit mark covers it: only the
-    /// other members can tell.
-    pub fn finish(&mut self) {
+    /// other members can tell. True where there is such.
+    pub fn finish(&mut self) -> bool {
         self.judge(None);
         self.reach_mark();
+        if let Some(mark) = self.mark.filter(|mark| mark.index.0 >= self.first && !self.holds(mark.index.0)) {
+            let end = self.last();
+            set_term(&mut self.terms, mark.index.0, mark.index.0, mark.term.0, end);
+        }
         let doubtful = std::mem::take(&mut self.doubts).iter().map(|(low, _)| *low).min();
         let (last, commit) = (self.last(), self.hard_state.map_or(0, |state| state.commit.0));
         match (doubtful, &mut self.hard_state) {
@@ -343,6 +364,7 @@ impl Group {
             }
             _ => {}
         }
+        doubtful.is_some()
     }
 
     /// Ranges that no segment holds.
@@ -412,6 +434,31 @@ mod tests {
             assert_eq!((group.last(), group.term(6)), (6, Some(6)));
             assert_eq!(group.lost(GroupId(0)).map(|lost| (lost.first.0, lost.last.0)).collect::<Vec<_>>(), [(1, 6)]);
         }
+    }
+
+    /// Found in seed 100464 of tests/sceptic_lives.rs: a batch with nothing but a commit was lost, what had held the mark's
+    /// entry was released since, and the entries behind it, which are there, were taken for replaced.
+    #[test]
+    fn a_mark_whose_own_entry_is_gone_judges_nothing_behind_it() {
+        let entry = |index: u64, term: u64| LogEntry { index: Index(index), term: Term(term), kind: 0, data: Default::default(), context: Default::default() };
+        let mark = |index: u64, first: u64| SnapshotMark { index: Index(index), term: Term(2), first: Index(first), prior_term: Term(2) };
+        let state = |commit: u64| HardState { term: Term(3), vote: crate::ids::MemberId(1), commit: Index(commit) };
+        let carry = |last: u64, term: u64, mark: SnapshotMark| {
+            let mut part = SegmentGroup::default();
+            (part.carried, part.mark) = (Some((last, term)), Some(mark));
+            part
+        };
+        let mut group = Group::default();
+        group.absorb(18, &carry(23, 2, mark(18, 19)), true);
+        group.append(18, &(24..=29).map(|index| entry(index, 2 + index / 29)).collect::<Vec<_>>(), 0);
+        group.set_hard_state(state(20), 18);
+        group.lose();
+        group.absorb(19, &carry(29, 3, mark(21, 19)), true);
+        group.set_hard_state(state(28), 19);
+        group.absorb(20, &carry(29, 3, mark(27, 25)), true);
+        group.finish();
+        assert_eq!(group.lost(GroupId(0)).map(|lost| (lost.first.0, lost.last.0)).collect::<Vec<_>>(), []);
+        assert_eq!((group.last(), group.term(29), group.term(27)), (29, Some(3), Some(2)));
     }
 
     #[test]

@@ -195,6 +195,12 @@ impl SegmentGroup {
         true
     }
 
+    /// Lowest entry that both have a record of.
+    pub fn meets(&self, later: &Self) -> Option<u64> {
+        let pairs = later.runs.iter().flat_map(|run| self.runs.iter().map(move |own| (own, run)));
+        pairs.filter(|(own, run)| own.first <= run.last && run.first <= own.last).map(|(own, run)| own.first.max(run.first)).min()
+    }
+
     pub fn overlaps(&self, first: u64, last: u64) -> bool {
         self.runs.iter().any(|run| run.first <= last && first <= run.last)
     }

@@ -122,7 +122,8 @@ pub(super) fn recover<D: Disk>(
         state.lose(superblock.floor - tail.next_batch);
         tail.next_batch = superblock.floor;
     }
-    state.groups.values_mut().for_each(Group::finish);
+    let doubtful = state.groups.values_mut().map(Group::finish).fold(false, |any, one| any | one);
+    state.unsure |= doubtful;
     check_incarnation(superblock, &state, &tail)?;
     Ok((state, Some(tail)))
 }

@@ -115,6 +115,7 @@ pub(super) fn scan_segment<F: DiskFile>(
     }
     scanner.end_part(0);
     let Scanner { mut scan, name, .. } = scanner;
+    tell_cuts(&mut scan.parts);
     match next_batch {
         Some(next) if scan.next_batch < next && on_loss == OnLoss::PassOver => scan.lost_after = next - scan.next_batch,
         Some(next) if scan.next_batch != next => {
@@ -226,6 +227,19 @@ impl<F: DiskFile> Scanner<'_, F> {
         }
         let reason = "a batch is not readable, though later ones are";
         LogError::Damaged { segment: self.name.clone(), offset: self.scan.end, reason, lost }
+    }
+}
+
+/// A writer puts no second live record of an entry into a segment: where a later part has one, lost batches had cut the log
+/// in front of it.
+fn tell_cuts(parts: &mut [Part]) {
+    let mut whole = SegmentIndex::default();
+    for (id, later) in parts.iter_mut().flat_map(|part| &mut part.index.groups) {
+        let known = whole.group(*id);
+        if let Some(from) = known.meets(later) {
+            later.truncated_from = Some(later.truncated_from.map_or(from, |own| own.min(from)));
+        }
+        known.follow(later);
     }
 }
 

@@ -44,7 +44,10 @@ impl Upkeep {
         }
         let release = std::mem::replace(&mut self.release_due, marked);
         let tidy = std::mem::replace(&mut self.tidy_due, marked);
-        if release {
+        if release && written.rolled {
+            // The first batch of a segment repeats what those before say of the groups: torn, it takes that along.
+            self.release_due = true;
+        } else if release {
             log.release()?;
         }
         let UpkeepLimits { held_back_bytes_max, move_bytes_max, move_bytes_min } = self.limits;

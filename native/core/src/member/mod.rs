@@ -191,8 +191,9 @@ impl<R: EntryReader> Member<R> {
         if marked && self.ticks >= self.unmark_at {
             // Asked again only if it could not be removed.
             self.unmark_at = self.ticks + UNMARK_TICKS;
-            if let Some(first) = self.groups.values_mut().next() {
-                first.unmark();
+            // The last to be flushed: what the others owe the log goes before it.
+            if let Some(last) = self.groups.values_mut().next_back() {
+                last.unmark();
             }
         }
     }
@@ -238,6 +239,9 @@ impl<R: EntryReader> Member<R> {
         let received = group.receive(from, frame, now_us, effects);
         if !known && group.was_put_back().is_some() {
             self.touch_all().for_each(|group| group.put_back_elsewhere(from));
+        }
+        if plants::is(CorePlant::MarkGoesEarly) && self.groups.values().all(|group| group.is_settled() && group.is_marked()) {
+            self.touch_all().take(1).for_each(Group::unmark);
         }
         received
     }

@@ -149,8 +149,12 @@ fn founds<D: Disk>(log: &Log<D>, keeper: &Keeper<D>, recovery: &Recovery, config
     match (held, recovery.unsettled) {
         (0, false) => Ok(true),
         // A founder whose first batch was torn, or one that was to join, whether it is told so again or not: that one never
-        // had the state that founders begin with. It begins unsettled, so that nothing hangs on how much was lost.
-        (0, true) => Ok(keeper.load(FIRST_GROUP, FOUNDED_AT, config.seed).is_ok()),
+        // had the state that founders begin with. It begins unsettled, so that nothing hangs on how much was lost. Where
+        // the settings name others by now, it waits for a leader to tell the rest.
+        (0, true) => {
+            let named = Membership::founded(&config.founders).founding();
+            Ok(keeper.load(FIRST_GROUP, FOUNDED_AT, config.seed).is_ok_and(|(_, machine)| machine.membership().founding() == named))
+        }
         (_, unsettled) => match as_founded(log, keeper, recovery, config) {
             true => Ok(true),
             // It has joined, and was ended before it had every group: the rest comes from their leaders too.

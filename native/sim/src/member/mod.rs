@@ -9,6 +9,7 @@ pub use process::UPKEEP;
 
 use crate::disk::SimDisk;
 use crate::invariants::held_back_is_bounded::Excess;
+use crate::invariants::mark_goes_last::SettledTo;
 use crate::lane::{Dot, Past};
 use crate::plants::Plant;
 use crate::setup::Setup;
@@ -82,6 +83,8 @@ pub struct Running {
     clock: HybridClock,
     upkeep: Upkeep,
     pub excess: Option<Excess>,
+    /// Where each group of a marked log was settled in this life.
+    pub settled_to: BTreeMap<GroupId, SettledTo>,
     /// In this life, for whoever asked for it.
     pub written_bytes: u64,
     pub queue: Vec<Write>,

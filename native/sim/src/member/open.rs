@@ -6,7 +6,7 @@ use crate::disk::SimDisk;
 use crate::plants::Plant;
 use crate::setup::Setup;
 use crate::shadow::{fingerprint, found_of, GroupShadow, OriginShadow, Shadow};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use vexfs_core::causal::is_origin;
 use vexfs_core::clock::HybridClock;
@@ -70,6 +70,7 @@ impl Member {
             job_planned: false,
             clock: HybridClock::default(),
             excess: None,
+            settled_to: BTreeMap::new(),
             written_bytes: 0,
             upkeep: Upkeep::new(UPKEEP),
             queue: Vec::new(),

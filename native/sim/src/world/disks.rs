@@ -122,6 +122,9 @@ impl World {
                 if let Some(running) = &mut member.running {
                     running.groups.finished(&finished, &mut running.effects);
                 }
+                if finished.settled {
+                    invariants::mark_goes_last::check(self, node);
+                }
                 let dots = std::mem::take(&mut self.members[node].on_disk);
                 dots.iter().for_each(|dot| lane::raise(&mut self.members[node].held_ever, dot.actor, dot.counter));
                 invariants::dots_are_unique::check(self, node, &dots);
