@@ -1,7 +1,7 @@
 /** Across the lanes (rule R6): ordered events that follow causal ones, over real processes, sockets and disks. */
 import test from 'ava';
 import { ApiClient, ApiServer, type Coordinator, CoordinatorError, type Delivery, type Receipt } from '../dist/index.js';
-import { codeOf, Embedded, fileWrite, journalOf, take, until, writes } from './helpers/cluster.js';
+import { codeOf, Embedded, fileWrite, journalOf, sleep, take, until, writes } from './helpers/cluster.js';
 
 const causal = { consistency: 'causal' } as const;
 
@@ -110,11 +110,21 @@ test.serial('what a majority does not have is waited for, to the publish’s dea
   t.like(error, { code: 'TIMEOUT', committed: 'no' });
   // Nobody else waits.
   t.is((await cluster.get('b').publish(fileWrite('/else'), { timeoutMs: 10_000 })).lane, 'ordered');
+  // Nor does anything come of what waits while its node is restarted.
+  const restarted = fileWrite('/restarted');
+  const waiting = cluster.get('b').publish(restarted, { after: before.cursor }).catch((thrown: unknown) => (thrown as CoordinatorError).code);
+  await sleep(100);
+  await cluster.close('b');
+  t.is(await waiting, 'CLOSED');
+  await cluster.open('b');
   await cluster.open('a');
+  await cluster.leader();
   const receipt = await cluster.get('b').publish(event, { after: before.cursor });
   t.false(receipt.duplicate);
+  t.false((await cluster.get('c').publish(restarted, { after: before.cursor })).duplicate);
   t.is(b.nodeId, 'b');
-  t.is((await readsInOrder(t, cluster.get('c'), 2, new Map([['/ordered', before]]))).length, 2);
+  const follows = new Map([['/ordered', before], ['/restarted', before]]);
+  t.deepEqual((await readsInOrder(t, cluster.get('c'), 3, follows)).map(({ event }) => event.path), ['/else', '/ordered', '/restarted']);
 });
 
 test.serial('over the network, with cursors of the wrong kind', async (t) => {
