@@ -64,7 +64,7 @@ test('a mistyped address proves nothing of a voter that answers where the table 
   t.deepEqual([mistyped.states, mistyped.code], [['this node', 'answers', 'answers'], 'QUORUM_EXISTS']);
   const stale = { ...directory, members: members.map((member) => (member.id === 'b' ? { ...member, address: other } : member)) };
   const moved = await asked(['a', 'b', 'c'], { b: await nobody(), c: await nobody() }, ['c'], stale);
-  t.deepEqual([moved.states, moved.code], [['this node', 'unclear', 'gone'], 'QUORUM_EXISTS']);
+  t.deepEqual([moved.states, moved.code], [['this node', 'unclear', 'gone'], 'USAGE']);
 });
 
 test('a voter that is named as what every object has is looked up as any other', async (t) => {
