@@ -22,8 +22,8 @@ import type {
 import { type CoordinatorConfig, parseAddress, type ResolvedConfig, resolveConfig } from '../config/index.js';
 import { checkTimeout, CoordinatorError, isErrorCode } from '../errors/index.js';
 import { LevelPolicy } from '../consistency/index.js';
-import { Catalogue, CATEGORIES, type CausalContext, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
-import { causalActor, causalOrigins, Core, END, type End, FilterHandle, keepSettings, PEER_CORE_MODULE, windowOf } from '../native/index.js';
+import { Catalogue, CATEGORIES, type CausalContext, CausalPlace, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
+import { CAUSAL_GROUP, causalActor, causalOrigins, Core, END, type End, FilterHandle, keepSettings, PEER_CORE_MODULE, windowOf } from '../native/index.js';
 import { PeerNetwork, type Refused } from '../network/index.js';
 import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
 import { CausalBarrier } from './causal-barrier.js';
@@ -157,7 +157,11 @@ export class Coordinator implements CoordinatorNode {
       quorum,
       catalogue,
       ids: this.#ids,
-      publish: (notices, group, session) => this.#publisher.publish(notices, PLACES_CHOICE, { group }, session, true),
+      // A notice is nowhere delivered before its event (rule R6).
+      publish: (notices, group, session, follows) => {
+        const place = CausalPlace.first.after(follows.map(({ actor, index }) => [this.#origins.named(actor), index] as const));
+        return this.#publisher.publish(notices, PLACES_CHOICE, { group, after: cursors.encodeCausal(place.encode()) }, session, true);
+      },
       keep: (event) => this.#publishing.causal([event], 'causal', {}, null, false),
     });
     this.#unplaced = new Unplaced(new OwnLane({ core, nodeId, context: this.#causalContext(), origins: this.#origins }), this.#placing);
@@ -182,6 +186,7 @@ export class Coordinator implements CoordinatorNode {
       degrades: config.levels.some(({ onQuorumLoss }) => onQuorumLoss === 'degrade'),
       ordered: (...args) => this.#publishing.ordered(...args),
       known: (...args) => this.#queries.known(...args),
+      reaches: (cursor) => this.#barrier.reaches(cursor),
       causal: (events, options, session, said, writeMs) => this.#publishing.causal(events, 'causal', options, session, false, said, writeMs),
     });
     const surroundings = new Surroundings({ nodeId, roster: this.#roster, links: this.#links, causal: config.causal, raft: config.raft });
@@ -377,7 +382,8 @@ export class Coordinator implements CoordinatorNode {
     const group = groupOf(options.group, this.config.groups);
     const start = this.#journal.startOf(options.from, group);
     const attach = (name: string, from: Position, signal: AbortSignal) => this.#attach(name, group, from, signal);
-    return new JournalSubscription({ journal: this.#journal, growth: this.#growth, group, attach }, options, start, this.#filterOf(options));
+    const delivered = () => this.#core.appliedIndex(CAUSAL_GROUP);
+    return new JournalSubscription({ journal: this.#journal, growth: this.#growth, group, delivered, attach }, options, start, this.#filterOf(options));
   }
 
   #subscribeCausal(options: SubscribeOptions): CausalSubscription {
