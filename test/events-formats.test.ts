@@ -2,16 +2,18 @@ import test from 'ava';
 import fc from 'fast-check';
 import type { EventInput, JsonValue } from '../dist/contracts/index.js';
 import { CoordinatorError } from '../dist/errors/index.js';
-import { CursorCodec, DeliveryReader, formatUuid } from '../dist/events/index.js';
+import { CausalPlace, CursorCodec, DeliveryReader, formatUuid } from '../dist/events/index.js';
 import { golden, goldenBytes } from './helpers/golden.js';
 import { catalogue, deliveryContext, FULL_EVENT, HEADER, newWriter, packDeliveries, SMALL_EVENT } from './helpers/packing.js';
 
 const NO_SESSION = { ...HEADER, session: null, firstSequence: 0n };
+const FOLLOWS = CausalPlace.first.after([[{ member: 7n, incarnation: 1 }, 40n]]).within({ name: 'b', member: 3n, incarnation: 0 }, 9n, 2).follows();
 const CONSUMER = { ...NO_SESSION, name: 'indexer', epoch: 2n, index: 40n, offset: 3 };
 
 for (const [name, bytes] of Object.entries({
   'submission-events': () => newWriter().packEvents({ ...HEADER, events: [FULL_EVENT, SMALL_EVENT] }).bytes,
   'submission-events-no-session': () => newWriter().packEvents({ ...NO_SESSION, level: 'sequential', events: [{ type: 'SystemSync' }] }).bytes,
+  'submission-events-following': () => newWriter().packEvents({ ...NO_SESSION, level: 'sequential', events: [{ type: 'SystemSync' }], follows: FOLLOWS }).bytes,
   'submission-skip': () => newWriter().packSkip(HEADER, 4),
   'submission-fence': () => newWriter().packFence(NO_SESSION, Uint8Array.from({ length: 16 }, (_, byte) => byte)),
   'submission-consumer-attach': () => newWriter().packConsumer('consumerAttach', CONSUMER),
@@ -32,6 +34,7 @@ test('the golden deliveries read back as what was published', (t) => {
   t.is(reader.nextOffset, 2);
   t.is(reader.count, 2);
   t.is(reader.appliedIndex, 20n);
+  t.false(reader.waits);
   const [full, small] = [...reader];
   t.deepEqual(JSON.parse(JSON.stringify(full)), {
     cursor: new CursorCodec('vexfs').encode({ group: 0, index: 12n, offset: 0 }),
@@ -163,4 +166,12 @@ test('ids of a batch come with it, in order', (t) => {
   t.is(formatUuid(packed.ids, 0), FULL_EVENT.id ?? '');
   t.is(formatUuid(packed.ids, 16)[14], '7');
   t.is(formatUuid(packed.ids, 32), SMALL_EVENT.id ?? '');
+});
+
+test('an event follows entries of so many actors and no more', (t) => {
+  const rows = (count: number) => Array.from({ length: count }, (_, at) => [{ member: BigInt(at), incarnation: 0 }, 1n] as const);
+  t.is(CausalPlace.first.after(rows(4096)).follows()?.length, 4 + 4096 * 20);
+  const error = t.throws(() => CausalPlace.first.after(rows(4097)).follows(), { instanceOf: CoordinatorError });
+  t.like(error, { code: 'USAGE', committed: 'no', details: { limit: 4096 } });
+  t.is(CausalPlace.first.follows(), null);
 });

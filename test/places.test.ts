@@ -101,6 +101,7 @@ test.serial('until it is known what earlier lives have lowered, an event that mi
     timeoutMs: 10_000,
     firstLife: false,
     degrades: true,
+    reaches: () => true,
     monotonicMs: () => performance.now(),
     known: async () => null,
     causal: async () => [],

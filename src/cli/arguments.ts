@@ -45,7 +45,7 @@ export function publishOptions(command: Command): Command {
     .option('--critical', 'agree among validators first')
     .option('--protocol <name>', "a protocol of the node's configuration", nonEmpty)
     .option('--max-staleness-ms <ms>', 'for adaptive: after which time at most a majority is to show the event', wholeNumber(0, 3_600_000))
-    .option('--after <cursor>', 'for causal: the cursor of a receipt or delivery whose events these follow', nonEmpty)
+    .option('--after <cursor>', 'a cursor of the causal lane, of a receipt or delivery: the events follow what it names', nonEmpty)
     .option('--quorum-size <n|all>', 'for strong: voters that must have applied the event', quorumSize);
   return timeoutOption(groupOption(command), 'how long an event is tried under its id, through changes of leader');
 }

@@ -49,7 +49,10 @@ export interface PublishOptions {
   /** Shortens that time, wherever it comes from. */
   readonly timeoutMaxMs?: number;
   readonly signal?: AbortSignal;
-  /** Of level causal: a cursor of that lane, of a receipt or a delivery; the event follows what it names, which is waited for here. */
+  /**
+   * A cursor of the causal lane, of a receipt or a delivery: the event follows what it names. Of level causal that is delivered here first; in the
+   * ordered lane it is on the disks of a majority before a leader gets the event, and delivered everywhere before it (rule R6).
+   */
   readonly after?: string;
   /** Session to publish through; `null` for none (suppression by event id only). Default: the node's own session. */
   readonly session?: Session | null;

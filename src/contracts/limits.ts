@@ -13,5 +13,6 @@ export const LIMITS = {
   groupsMax: 64,
   sessionsMax: 10_000,
   unplacedEventsMax: 65_536,
+  followedActorsMax: 4096,
   timeoutMsMax: 2_000_000_000,
 } as const;

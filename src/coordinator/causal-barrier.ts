@@ -21,10 +21,10 @@ export class CausalBarrier {
 
   /** Resolves once everything that a cursor of the causal lane names is delivered here. Rejects with `CURSOR_INVALID`, `TIMEOUT`, `ABORTED` or `CLOSED`. */
   async pass(cursor: string, timeoutMs: number, signal: AbortSignal | undefined): Promise<void> {
-    const { core, growth, cursors } = this.#ports;
-    const place = cursors.decodeCausal(cursor);
-    if (place === null) throw new CoordinatorError('CURSOR_INVALID', 'the cursor is of the ordered lane; what follows it is asked of readBarrier with its group');
-    const expired = AbortSignal.timeout(timeoutMs);
+    const { core, growth } = this.#ports;
+    const place = this.#placeOf(cursor);
+    // What is left of a time to wait is seldom a whole number.
+    const expired = AbortSignal.timeout(Math.ceil(timeoutMs));
     const waits = AbortSignal.any([expired, this.#ended.signal, ...(signal === undefined ? [] : [signal])]);
     for (;;) {
       const delivered = core.appliedIndex(CAUSAL_GROUP);
@@ -34,6 +34,17 @@ export class CausalBarrier {
       if (expired.aborted) throw new CoordinatorError('TIMEOUT', `what the cursor names was not delivered here within ${timeoutMs} ms`, { committed: 'no' });
       await growth.past(CAUSAL_GROUP, delivered, waits);
     }
+  }
+
+  /** Whether that is so already. Throws `CURSOR_INVALID`. */
+  reaches(cursor: string): boolean {
+    return causalReaches(this.#ports.core.handle, this.#placeOf(cursor));
+  }
+
+  #placeOf(cursor: string): Uint8Array {
+    const place = this.#ports.cursors.decodeCausal(cursor);
+    if (place === null) throw new CoordinatorError('CURSOR_INVALID', 'the cursor is of the ordered lane; what follows it is asked of readBarrier with its group');
+    return place;
   }
 
   close(): void {

@@ -23,7 +23,7 @@ import type {
 import { type CoordinatorConfig, parseAddress, type ResolvedConfig, resolveConfig } from '../config/index.js';
 import { checkTimeout, CoordinatorError, isErrorCode } from '../errors/index.js';
 import { LevelPolicy } from '../consistency/index.js';
-import { Catalogue, type CausalContext, CursorCodec, EventIds, SubmissionWriter } from '../events/index.js';
+import { Catalogue, type CausalContext, CausalPlace, CursorCodec, EventIds, SubmissionWriter } from '../events/index.js';
 import { causalActor, causalOrigins, Core, END, type End, keepSettings, PEER_CORE_MODULE, windowOf } from '../native/index.js';
 import { PeerNetwork, type Refused } from '../network/index.js';
 import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
@@ -159,7 +159,11 @@ export class Coordinator implements CoordinatorNode {
       quorum,
       catalogue,
       ids: this.#ids,
-      publish: (notices, group, session) => this.#publisher.publish(notices, PLACES_CHOICE, { group }, session, true),
+      // A notice is nowhere delivered before its event (rule R6).
+      publish: (notices, group, session, follows) => {
+        const place = CausalPlace.first.after(follows.map(({ actor, index }) => [this.#origins.named(actor), index] as const));
+        return this.#publisher.publish(notices, PLACES_CHOICE, { group, after: cursors.encodeCausal(place.encode()) }, session, true);
+      },
       keep: (event) => this.#publishing.causal([event], 'causal', {}, null, false),
     });
     this.#unplaced = new Unplaced(new OwnLane({ core, nodeId, context: this.#causalContext(), origins: this.#origins }), this.#placing);
@@ -184,6 +188,7 @@ export class Coordinator implements CoordinatorNode {
       degrades: config.levels.some(({ onQuorumLoss }) => onQuorumLoss === 'degrade'),
       ordered: (...args) => this.#publishing.ordered(...args),
       known: (...args) => this.#queries.known(...args),
+      reaches: (cursor) => this.#barrier.reaches(cursor),
       causal: (events, options, session, said, writeMs) => this.#publishing.causal(events, 'causal', options, session, false, said, writeMs),
     });
     const surroundings = new Surroundings({ nodeId, roster: this.#roster, links: this.#links, causal: config.causal, raft: config.raft });

@@ -5,7 +5,7 @@ import { type Catalogue, type CursorCodec, type DeliveryContext, DeliveryReader 
 import type { Core } from '../native/index.js';
 import { type Position, REST_OF_ENTRY } from './position.js';
 
-type JournalCore = Pick<Core, 'readJournal' | 'appliedIndex' | 'firstIndex' | 'status'>;
+type JournalCore = Pick<Core, 'readJournal' | 'readPlace' | 'appliedIndex' | 'firstIndex' | 'status'>;
 
 export class Journal {
   readonly #core: JournalCore;
@@ -23,18 +23,22 @@ export class Journal {
     return { catalogue: this.#catalogue, cursors: this.#cursors, group };
   }
 
-  /** Deliveries from a place on. Throws `CURSOR_COMPACTED` for one that the journal has no more, with the oldest cursor. */
+  /** Deliveries from a place on, up to the first that follows something not delivered here in the causal lane (rule R6). Throws `CURSOR_COMPACTED` for one that the journal has no more, with the oldest cursor. */
   read(context: DeliveryContext, from: Position, bytesMax: number, eventsMax: number, filter: number): DeliveryReader {
+    return this.#reading(context, from, () => this.#core.readJournal(context.group, from.index, from.offset, bytesMax, eventsMax, filter));
+  }
+
+  #reading(context: DeliveryContext, from: Position, read: () => Buffer): DeliveryReader {
     try {
-      return new DeliveryReader(this.#core.readJournal(context.group, from.index, from.offset, bytesMax, eventsMax, filter), context);
+      return new DeliveryReader(read(), context);
     } catch (thrown) {
       throw thrown instanceof CoordinatorError && thrown.code === 'CURSOR_COMPACTED' ? this.#compacted(context.group, from, thrown) : thrown;
     }
   }
 
-  /** The one delivery at a place, if the journal has it. Throws `CURSOR_COMPACTED`. */
+  /** The one delivery at a place, if the journal has it, whatever it follows in the causal lane. Throws `CURSOR_COMPACTED`. */
   at(group: number, index: bigint, offset: number): Delivery | undefined {
-    const [delivery] = this.read({ ...this.context(group), consumer: null }, { index, offset }, 1, 1, 0);
+    const [delivery] = this.#reading({ ...this.context(group), consumer: null }, { index, offset }, () => this.#core.readPlace(group, index, offset));
     return delivery?.index === index && delivery.offset === offset ? delivery : undefined;
   }
 

@@ -38,11 +38,10 @@ export class Lowering {
     const good = named.filter((_, at) => !refusals.has(at)) as Lowered['event'][];
     const slot = placing.expect(session, asked.group, good.map(({ id }) => id));
     const said = { requestedLevel: asked.level, degraded: true, rule: asked.rule };
-    const { after: _, ...own } = options;
     const mark = ownId(ids);
     placing.mark(mark);
     const batch = [degradedEvent(mark, asked, good.map(({ id }) => id)), ...good];
-    const written = good.length === 0 ? Promise.resolve([]) : causal(batch, own, session, said, WRITE_MS).then((endings) => endings.slice(1));
+    const written = good.length === 0 ? Promise.resolve([]) : causal(batch, options, session, said, WRITE_MS).then((endings) => endings.slice(1));
     const placed = written.then(
       (endings) => {
         // What the lane has already under the same id is refused, or stands where it was.

@@ -71,6 +71,8 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
   #reader: NativeCausalReader | null = null;
   /** Who the lane writes as, how far it had come when that was seen first, and whether all of that is in the objects. */
   #writer = { actor: '', end: CausalPlace.first, had: false };
+  /** Entries with changes that were taken in. */
+  #changes = 0;
   #planned = false;
   #retry: NodeJS.Timeout | null = null;
 
@@ -143,8 +145,10 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
     while (!signal.aborted) {
       const delivered = core.appliedIndex(CAUSAL_GROUP);
       try {
+        const changes = this.#changes;
         if (!this.#take()) await growth.past(CAUSAL_GROUP, delivered, signal);
-        else await new Promise((resolve) => setImmediate(resolve));
+        // Of a lane that is busy with other events each read passes over all of them.
+        else await new Promise((resolve) => (this.#changes > changes ? setImmediate(resolve) : setTimeout(resolve, POLL_MS).unref()));
       } catch (thrown) {
         if (signal.aborted) return;
         this.#ports.onRefused(CoordinatorError.from(thrown));
@@ -175,6 +179,7 @@ export class NodeCrdt extends LocalObjects<Promise<Receipt | null>> {
         this.#ports.onRefused(CoordinatorError.from(thrown));
       }
     }
+    this.#changes += deliveries.blocks;
     // Of a large entry a part may come.
     return deliveries.moved > 0 || deliveries.blocks > 0;
   }

@@ -14,8 +14,8 @@ export interface PlacingPorts {
   readonly quorum: Pick<QuorumWatch, 'state'>;
   readonly catalogue: Catalogue;
   readonly ids: EventIds;
-  /** On the ordered lane; each event's own end. */
-  publish(notices: readonly EventInput[], group: number, session: SessionState | null): Promise<Ending[]>;
+  /** On the ordered lane, behind the entries of the causal one that `follows` names; each event's own end. */
+  publish(notices: readonly EventInput[], group: number, session: SessionState | null, follows: readonly CausalEntry[]): Promise<Ending[]>;
   /** On the causal lane. */
   keep(event: EventInput): Promise<unknown>;
 }
@@ -214,12 +214,14 @@ export class Placing {
   async #place(line: Line): Promise<void> {
     line.running = true;
     const notices: EventInput[] = [];
+    const follows: CausalEntry[] = [];
     for (const slot of line.slots) {
       if (slot.notices === null || notices.length >= BATCH_EVENTS_MAX) break;
       notices.push(...slot.notices.slice(slot.placed, slot.placed + BATCH_EVENTS_MAX - notices.length));
+      follows.push(...slot.entries);
     }
     try {
-      const endings = await this.#ports.publish(notices, line.group, line.session);
+      const endings = await this.#ports.publish(notices, line.group, line.session, follows);
       const open = endings.findIndex((ending) => !isSettled(ending));
       this.#settle(line, endings.slice(0, open < 0 ? endings.length : open));
       // Its session was forgotten: what is left has no order with what is published in it any more.

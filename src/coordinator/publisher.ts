@@ -2,7 +2,7 @@
 import type { Decision } from '../consistency/index.js';
 import type { EventInput, OrderedLevel, PublishOptions, Receipt } from '../contracts/index.js';
 import { checkTimeout, CoordinatorError, type ErrorCode } from '../errors/index.js';
-import { type CursorCodec, formatUuid, type PackedEvents, type SubmissionWriter } from '../events/index.js';
+import { CausalPlace, type CursorCodec, formatUuid, type PackedEvents, type SubmissionWriter } from '../events/index.js';
 import { type Core, END, type End, EVENT_OUTCOME, type EventOutcome } from '../native/index.js';
 import { Admission } from './admission.js';
 import { groupOf } from './groups.js';
@@ -34,6 +34,8 @@ interface Target {
   readonly quorum: number;
   readonly group: number;
   readonly session: SessionState | null;
+  /** What the events follow in the causal lane. */
+  readonly follows: Uint8Array | null;
 }
 
 /** Finds the term and clock of an event that the journal has. */
@@ -67,7 +69,7 @@ export class Publisher {
   async publish(events: readonly EventInput[], choice: Choice, options: PublishOptions, session: SessionState | null, each: boolean): Promise<Ending[]> {
     const { level, rule } = choice;
     const quorum = this.#quorumOf(level, options.quorumSize ?? choice.quorumSize);
-    const target: Target = { level, rule, quorum, group: groupOf(options.group, this.#options.groups), session };
+    const target: Target = { level, rule, quorum, group: groupOf(options.group, this.#options.groups), session, follows: this.#follows(options.after, session) };
     if (events.length === 0) return [];
     let timeoutMs = checkTimeout(options.timeoutMs ?? choice.timeoutMs ?? this.#options.timeoutMs);
     if (this.#admission.waits(target.group)) {
@@ -90,7 +92,19 @@ export class Publisher {
     return events.map((_, position) => refusals.get(position) ?? (endings[next++] as Ending));
   }
 
-  #pack(events: readonly EventInput[], { level, group, session }: Target, refusals: Map<number, CoordinatorError> | undefined): PackedEvents {
+  /** What a publish names, and what its session has written in the causal lane. Throws `CURSOR_INVALID` and `USAGE`. */
+  #follows(after: string | undefined, session: SessionState | null): Uint8Array | null {
+    const placeOf = (cursor: string | undefined): CausalPlace => {
+      const place = cursor === undefined ? CausalPlace.first.encode() : this.#cursors.decodeCausal(cursor);
+      if (place === null) throw new CoordinatorError('CURSOR_INVALID', 'the cursor is of the ordered lane, and an event follows what was before it there anyway; `after` takes one of the causal lane');
+      return CausalPlace.read(place);
+    };
+    const written = (last: Receipt | null, before: string | undefined) => placeOf(last?.cursor).with(placeOf(before));
+    if (after === undefined) return session?.follows((last, before) => written(last, before).follows()) ?? null;
+    return placeOf(after).with(session === null ? CausalPlace.first : written(session.last, session.after)).follows();
+  }
+
+  #pack(events: readonly EventInput[], { level, group, session, follows }: Target, refusals: Map<number, CoordinatorError> | undefined): PackedEvents {
     const sequences = session?.in(group);
     return this.#writer.packEvents({
       level,
@@ -101,6 +115,7 @@ export class Publisher {
       acknowledgedThrough: sequences?.acknowledged ?? 0n,
       hlc: 0n,
       events,
+      follows,
       ...(refusals === undefined ? {} : { refusals }),
     });
   }

@@ -73,11 +73,16 @@ export class Publishing {
   }
 
   /** To the causal lane; `writeMs` is how long the write may take once what it follows is delivered, where that is another time. */
-  async causal(events: readonly EventInput[], level: CausalLevel, options: PublishOptions, state: SessionState | null, each: boolean, said: Said = plainly(level), writeMs?: number): Promise<Ending[]> {
+  causal(events: readonly EventInput[], level: CausalLevel, options: PublishOptions, state: SessionState | null, each: boolean, said: Said = plainly(level), writeMs?: number): Promise<Ending[]> {
+    const ended = this.#causal(events, level, options, state, each, said, writeMs);
+    return state === null ? ended : state.write(ended, () => this.#ports.loss.wrote(state));
+  }
+
+  async #causal(events: readonly EventInput[], level: CausalLevel, options: PublishOptions, state: SessionState | null, each: boolean, said: Said, writeMs: number | undefined): Promise<Ending[]> {
     const { barrier, causal, monotonicMs, checkMember } = this.#ports;
     checkMember();
     if (level === 'eventual' && options.after !== undefined) throw new CoordinatorError('USAGE', 'an eventual event follows nothing; publish it at level causal');
-    const after = level === 'causal' ? (options.after ?? state?.after) : undefined;
+    const after = level === 'causal' ? (this.#both(options.after ?? null, state?.after) ?? undefined) : undefined;
     const timeoutMs = checkTimeout(options.timeoutMs ?? this.#ports.timeoutMs);
     const sinceMs = monotonicMs();
     // Whoever publishes next in the session waits behind it.
@@ -113,7 +118,6 @@ export class Publishing {
     const timeoutMs = Math.min(given.timeoutMs ?? decision.timeoutMs ?? this.#ports.timeoutMs, timeoutMaxMs ?? Number.POSITIVE_INFINITY);
     const options = { ...given, timeoutMs };
     if (isCausal(level)) return this.causal(events, level, options, state, each, { ...plainly(level), rule });
-    if (options.after !== undefined) throw new CoordinatorError('USAGE', `an event of level ${level} cannot follow a cursor of the causal lane yet; eventual and causal ones can`);
     return this.#ports.loss.publish(events, { ...decision, level }, options, groupOf(options.group, this.#ports.groups), state, each);
   }
 

@@ -20,6 +20,8 @@ export interface QuorumLossPorts extends Omit<LoweringPorts, 'refusals'>, Waitin
   readonly timeoutMs: number;
   /** The directory was never open before. */
   readonly firstLife: boolean;
+  /** Whether everything that a cursor of the causal lane names is delivered here. Throws `CURSOR_INVALID`. */
+  reaches(cursor: string): boolean;
   /** A rule of the configuration lowers events. */
   readonly degrades: boolean;
   /** To the ordered lane; hands in before it returns, unless there is no room. */
@@ -38,6 +40,8 @@ interface Attempt {
   readonly group: number;
   readonly session: SessionState | null;
   readonly each: boolean;
+  /** The last publish of its session that was on its way to the causal lane at the call, and so comes before; 0 for none. */
+  readonly writing: number;
   /** What its events are known to have come to, before they may be lowered; null while that is looked up. */
   known?: readonly (Ending | null)[] | CoordinatorError | null;
 }
@@ -60,7 +64,7 @@ export class QuorumLoss {
 
   async publish(events: readonly EventInput[], decision: OrderedDecision, options: PublishOptions, group: number, session: SessionState | null, each: boolean): Promise<Ending[]> {
     const timeoutMs = checkTimeout(options.timeoutMs ?? decision.timeoutMs ?? this.#ports.timeoutMs);
-    const attempt: Attempt = { events, decision, options, group, session, each };
+    const attempt: Attempt = { events, decision, options, group, session, each, writing: session?.writing ?? 0 };
     // What a session publishes to a group goes its way in the order of the calls.
     const line = session?.in(group) ?? null;
     if (options.signal?.aborted !== true && (line === null || this.#room.isFree(line))) {
@@ -72,6 +76,11 @@ export class QuorumLoss {
     if (refusals.size === events.length) return [...refusals.values()];
     const committed = () => (this.#mayBeHanded(attempt) ? 'unknown' : 'no');
     return this.#room.wait(line, { bytes, timeoutMs, signal: options.signal, committed, go: (leftMs) => this.#go(attempt, leftMs) });
+  }
+
+  /** A publish of the session to the causal lane has ended, which others may wait for. */
+  wrote(session: SessionState): void {
+    for (const line of session.groups) this.#room.lookAt(line);
   }
 
   /** Ends what waits here, now and later. */
@@ -100,6 +109,8 @@ export class QuorumLoss {
   /** To the causal lane, what is nowhere yet; `ordered` where that cannot be known. Null while it is looked up. */
   #lower(attempt: Attempt, leftMs: number): Promise<Ending[]> | 'ordered' | null {
     const { events, decision, options, group, session, each } = attempt;
+    // What it follows is waited for where nothing of it is written yet.
+    if (options.after !== undefined && !this.#ports.reaches(options.after)) return null;
     const known = events.some(isNamed) ? this.#known(attempt, leftMs) : [];
     if (known === null) return null;
     const isKnown = (at: number): boolean => known[at] != null;
@@ -146,9 +157,13 @@ export class QuorumLoss {
     return options.attempted === true || this.#handed.hasAny(events);
   }
 
-  /** Places are waited for: of what the session has published before, or of these very events, as far as it is known which have been lowered. */
-  #isHeld({ events, group, session }: Attempt): boolean {
+  /**
+   * What the session has published before is waited for, on its way to the causal lane or without a place; or the places of these very events, as
+   * far as it is known which have been lowered.
+   */
+  #isHeld({ events, group, session, writing }: Attempt): boolean {
     const { placing, degrades } = this.#ports;
+    if (writing > 0 && session?.hasWritten(writing) === false) return true;
     if (degrades && !placing.isComplete && events.some(isNamed)) return true;
     if (placing.waiting === 0) return false;
     return (session !== null && placing.holds(session, group)) || events.some((event) => placing.waitsFor(event?.id));

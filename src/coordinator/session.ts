@@ -58,6 +58,10 @@ export class SessionState {
   /** Its last receipt there. */
   last: Receipt | null = null;
   readonly #causal = new Turns();
+  /** Numbers of the publishes there that are on their way, the oldest first. */
+  readonly #writes = new Set<number>();
+  #lastWrite = 0;
+  #context: { readonly last: Receipt | null; readonly after: string | undefined; readonly follows: Uint8Array | null } | null = null;
   readonly #groups = new Map<number, Sequences>();
 
   constructor(id: string, after?: string) {
@@ -76,6 +80,42 @@ export class SessionState {
   async inTurn(wait: (() => Promise<void>) | null): Promise<void> {
     if (wait === null && this.#causal.free) return;
     await this.#causal.take(async () => wait?.());
+  }
+
+  /** A publish of the causal lane is on its way: what comes next in the session follows it. `ended` is called once it has. */
+  write<T>(written: Promise<T>, ended: () => void): Promise<T> {
+    const number = ++this.#lastWrite;
+    this.#writes.add(number);
+    const end = () => {
+      this.#writes.delete(number);
+      ended();
+    };
+    written.then(end, end);
+    return written;
+  }
+
+  /** The last of those that are on their way; 0 where none is. */
+  get writing(): number {
+    return this.#writes.size === 0 ? 0 : this.#lastWrite;
+  }
+
+  /** Whether all have ended up to one. */
+  hasWritten(through: number): boolean {
+    const [oldest] = this.#writes;
+    return oldest === undefined || oldest > through;
+  }
+
+  /** What `read` makes of what the session has written and follows in the causal lane, read again only where that has changed. */
+  follows(read: (last: Receipt | null, after: string | undefined) => Uint8Array | null): Uint8Array | null {
+    const { last, after } = this;
+    if (last === null && after === undefined) return null;
+    if (this.#context?.last !== last || this.#context.after !== after) this.#context = { last, after, follows: read(last, after) };
+    return this.#context.follows;
+  }
+
+  /** What it has published to, by group. */
+  get groups(): Iterable<Sequences> {
+    return this.#groups.values();
   }
 
   in(group: number): Sequences {

@@ -2,7 +2,7 @@
 import type { SubscribeOptions, Where } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import { type Catalogue, CATEGORIES, type CausalContext, type CursorCodec, filterOf } from '../events/index.js';
-import { type Core, FilterHandle } from '../native/index.js';
+import { CAUSAL_GROUP, type Core, FilterHandle } from '../native/index.js';
 import { CausalSubscription, startOf } from './causal-subscription.js';
 import type { Consumer } from './consumer.js';
 import { groupOf } from './groups.js';
@@ -67,11 +67,12 @@ export class Subscribing {
   }
 
   #ordered(options: SubscribeOptions): JournalSubscription {
-    const { journal, growth, groups } = this.#ports;
+    const { core, journal, growth, groups } = this.#ports;
     const group = groupOf(options.group, groups);
     const start = journal.startOf(options.from, group);
     const attach = (name: string, from: Position, signal: AbortSignal) => this.#ports.attach(name, group, from, signal);
-    return new JournalSubscription({ journal, growth, group, attach }, options, start, this.sieve(options.where).filter);
+    const delivered = () => core.appliedIndex(CAUSAL_GROUP);
+    return new JournalSubscription({ journal, growth, group, delivered, attach }, options, start, this.sieve(options.where).filter);
   }
 
   #causal(options: SubscribeOptions): CausalSubscription {

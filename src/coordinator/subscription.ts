@@ -1,17 +1,21 @@
 /** A stream over the journal of an ordered group. */
 import type { Delivery, SubscribeOptions } from '../contracts/index.js';
 import type { DeliveryContext, DeliveryReader } from '../events/index.js';
-import type { FilterHandle } from '../native/index.js';
+import { CAUSAL_GROUP, type FilterHandle } from '../native/index.js';
 import type { Consumer } from './consumer.js';
 import type { Growth } from './growth.js';
 import { after, before, type Journal } from './journal.js';
 import type { Position } from './position.js';
 import { EVENTS_MAX, PulledSubscription } from './pulled-subscription.js';
 
+const GIVEN_UP_LOOK_MS = 500;
+
 export interface SubscriptionPorts {
   readonly journal: Journal;
   readonly growth: Growth;
   readonly group: number;
+  /** Entries of the causal lane that are delivered here. */
+  delivered(): bigint;
   /** Opens the named consumer, standing after `from` if it is new. */
   attach(name: string, from: Position, signal: AbortSignal): Promise<Consumer>;
 }
@@ -36,6 +40,8 @@ export class JournalSubscription extends PulledSubscription {
   protected async fetch(): Promise<Iterable<Delivery> | null> {
     const context = await this.#open();
     if (this.signal.aborted) return null;
+    // Looked at before the read: what comes after it is waited for.
+    const delivered = this.#ports.delivered();
     const reader = this.#read(context);
     if (reader.count > 0) {
       if (this.#consumer !== null) {
@@ -44,7 +50,10 @@ export class JournalSubscription extends PulledSubscription {
       }
       return reader;
     }
-    if (reader.nextIndex > reader.appliedIndex) {
+    if (reader.waits) {
+      // Looked at again now and then: what nobody has any more is given up without the lane growing.
+      await this.#ports.growth.past(CAUSAL_GROUP, delivered, AbortSignal.any([this.signal, AbortSignal.timeout(GIVEN_UP_LOOK_MS)]));
+    } else if (reader.nextIndex > reader.appliedIndex) {
       // Watch first, look again, then sleep: what is applied in between is not missed.
       await this.#ports.growth.past(context.group, reader.appliedIndex, this.signal);
     } else {

@@ -57,7 +57,7 @@ export class WaitingRoom {
       const key = line ?? patience;
       const end = (code: ErrorCode, how: string) => {
         leave();
-        reject(new CoordinatorError(code, `the publish ${how} while it waited for a quorum, or for the places of what its session published before it`, { committed: patience.committed() }));
+        reject(new CoordinatorError(code, `the publish ${how} while it waited for a quorum, or for what its session published before it`, { committed: patience.committed() }));
       };
       const abort = () => end('ABORTED', 'was aborted');
       const waiter: Waiter = {
@@ -95,6 +95,12 @@ export class WaitingRoom {
   /** Lets go whoever can. */
   look(): void {
     for (const [key, line] of [...this.#lines]) this.#serve(key, line);
+  }
+
+  /** The same, in one line alone. */
+  lookAt(key: object): void {
+    const line = this.#lines.get(key);
+    if (line !== undefined) this.#serve(key, line);
   }
 
   /** Ends everybody, now and later. */

@@ -1,5 +1,8 @@
 /** Where a reader of the causal lane stands (docs/formats.md, "Cursor"): of each origin what it has had, and of the next entries of some a part. */
 
+import { LIMITS } from '../contracts/index.js';
+import { CoordinatorError } from '../errors/index.js';
+
 /** Who writes an origin's log. */
 export interface Origin {
   readonly name: string;
@@ -113,6 +116,30 @@ export class CausalPlace {
       if (same && part.offset > (parts.get(key)?.offset ?? 0)) parts.set(key, part);
     }
     return new CausalPlace(both.#rows, parts);
+  }
+
+  /**
+   * As a submission names what its events follow: of each actor the last entry, also where a part of it alone was had. Null where that is nothing.
+   * Throws `USAGE` for more actors than an event may follow.
+   */
+  follows(): Buffer | null {
+    const last = new Map(this.#rows);
+    for (const [key, { member, incarnation }] of this.#parts) last.set(key, { member, incarnation, counter: (last.get(key)?.counter ?? 0n) + 1n });
+    const rows = [...last.values()].filter(({ counter }) => counter > 0n);
+    if (rows.length === 0) return null;
+    if (rows.length > LIMITS.followedActorsMax) {
+      throw new CoordinatorError('USAGE', `the event would follow entries of ${rows.length} actors of the causal lane; ${LIMITS.followedActorsMax} are allowed`, { details: { limit: LIMITS.followedActorsMax } });
+    }
+    rows.sort((one, other) => (one.member === other.member ? one.incarnation - other.incarnation : one.member < other.member ? -1 : 1));
+    const bytes = Buffer.alloc(HEAD_BYTES + rows.length * ROW_BYTES);
+    bytes.writeUInt16LE(rows.length, 0);
+    for (const [row, { member, incarnation, counter }] of rows.entries()) {
+      const at = HEAD_BYTES + row * ROW_BYTES;
+      bytes.writeBigUInt64LE(member, at);
+      bytes.writeUInt32LE(incarnation, at + 8);
+      bytes.writeBigUInt64LE(counter, at + 12);
+    }
+    return bytes;
   }
 
   encode(): Buffer {

@@ -3,7 +3,7 @@ import { CoordinatorError } from '../errors/index.js';
 import type { Catalogue } from './catalogue.js';
 import type { CursorCodec } from './cursor.js';
 import { jsonOf } from './json.js';
-import { DELIVERIES, DELIVERY } from './layout.js';
+import { DELIVERIES, DELIVERY, WAITS } from './layout.js';
 import { RecordReader } from './record-reader.js';
 import { formatUuid, UUID_BYTES } from './uuid.js';
 
@@ -175,6 +175,8 @@ export class DeliveryReader implements Iterable<Delivery> {
   readonly count: number;
   /** Applied index of this node when the deliveries were packed. */
   readonly appliedIndex: bigint;
+  /** What comes next follows something that is not delivered here in the causal lane. */
+  readonly waits: boolean;
   readonly #bytes: Buffer;
   readonly #context: DeliveryContext;
 
@@ -187,6 +189,7 @@ export class DeliveryReader implements Iterable<Delivery> {
     this.nextOffset = this.#bytes.readUInt32LE(DELIVERIES.nextOffset);
     this.count = this.#bytes.readUInt32LE(DELIVERIES.count);
     this.appliedIndex = this.#bytes.readBigUInt64LE(DELIVERIES.appliedIndex);
+    this.waits = (this.#bytes.readUInt32LE(DELIVERIES.flags) & WAITS) !== 0;
   }
 
   *[Symbol.iterator](): Generator<Delivery> {

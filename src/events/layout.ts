@@ -37,12 +37,16 @@ export const SUBMISSION = {
 } as const;
 
 export const SUBMISSION_VERSION = 1;
+/** Between the origin's name and the events stands what they follow in the causal lane. */
+export const FOLLOWING_VERSION = 2;
 export const SUBMISSION_KIND = { events: 1, skip: 2, fence: 3, consumerAttach: 4, consumerClaim: 5, consumerAcknowledge: 6 } as const;
 
 /** Body of the consumer kinds; the name follows. */
 export const CONSUMER = { epoch: 0, index: 8, offset: 16, reserved: 20, name: 24 } as const;
 
-export const DELIVERIES = { nextIndex: 0, nextOffset: 8, count: 12, appliedIndex: 16, items: 24 } as const;
+export const DELIVERIES = { nextIndex: 0, nextOffset: 8, count: 12, appliedIndex: 16, flags: 24, items: 32 } as const;
+/** Flag of packed deliveries: what comes next waits for what it follows in the causal lane. */
+export const WAITS = 1;
 
 /** Packed causal deliveries: the head, one block an entry, a row for each origin that has moved. */
 export const CAUSAL = { blocks: 0, moved: 4, first: 8 } as const;

@@ -2,7 +2,7 @@ import { type EventInput, LEVELS, type Level, LIMITS } from '../contracts/index.
 import { CoordinatorError } from '../errors/index.js';
 import type { Catalogue } from './catalogue.js';
 import { GrowingBuffer } from './growing-buffer.js';
-import { CONSUMER, RECORD, SUBMISSION, SUBMISSION_KIND, SUBMISSION_VERSION } from './layout.js';
+import { CONSUMER, FOLLOWING_VERSION, RECORD, SUBMISSION, SUBMISSION_KIND, SUBMISSION_VERSION } from './layout.js';
 import { RecordWriter } from './record-writer.js';
 import { type EventIds, UUID_BYTES } from './uuid.js';
 
@@ -28,6 +28,8 @@ export interface EventsRequest extends SubmissionHeader {
    * When absent, the first refused event fails the whole batch.
    */
   readonly refusals?: Map<number, CoordinatorError>;
+  /** What the events follow in the causal lane, as `CausalPlace.follows` has it; null for nothing. */
+  readonly follows?: Uint8Array | null;
 }
 
 export interface ConsumerRequest extends SubmissionHeader {
@@ -78,7 +80,7 @@ export class SubmissionWriter {
       });
     }
     this.#shrink();
-    const body = this.#header(request);
+    const body = this.#follows(request.follows ?? null, this.#header(request));
     const ids = new Uint8Array(events.length * UUID_BYTES);
     let at = body;
     let count = 0;
@@ -156,6 +158,15 @@ export class SubmissionWriter {
     view.setBigUint64(SUBMISSION.hlc, header.hlc, true);
     bytes.set(origin, SUBMISSION.body);
     return SUBMISSION.body + origin.length;
+  }
+
+  /** Writes what the events follow; returns where they begin. */
+  #follows(follows: Uint8Array | null, at: number): number {
+    if (follows === null) return at;
+    this.#out.ensure(at, follows.length);
+    this.#out.bytes[SUBMISSION.version] = FOLLOWING_VERSION;
+    this.#out.bytes.set(follows, at);
+    return at + follows.length;
   }
 
   #finish(kind: number, count: number, end: number): Uint8Array {

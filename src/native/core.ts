@@ -111,10 +111,16 @@ export class Core {
   /**
    * Packed deliveries of a group from (`index`, `offset`) on, at most `bytesMax` and one event more; index 0 for the
    * journal's beginning. `filter` is a `FilterHandle`'s number or 0. Throws `CURSOR_COMPACTED` for a place before the beginning,
-   * `STATE_DIVERGED` where this member has applied something else than a majority.
+   * `STATE_DIVERGED` where this member has applied something else than a majority. They end in front of what follows something that is not
+   * delivered here in the causal lane.
    */
   readJournal(group: number, index: bigint, offset: number, bytesMax: number, eventsMax: number, filter: number): Buffer {
     return calling(() => this.#native.readJournal(this.handle, group, index, offset, bytesMax, eventsMax, filter));
+  }
+
+  /** As `readJournal`, the delivery at one place, whatever it follows. */
+  readPlace(group: number, index: bigint, offset: number): Buffer {
+    return calling(() => this.#native.readPlace(this.handle, group, index, offset));
   }
 
   /** Whether the journal's growth is to be told. */

@@ -63,7 +63,7 @@ export function packDeliveries(events: readonly EventInput[], header: Submission
     parts.push(item, origin, record);
     at += record.length;
   }
-  const head = Buffer.alloc(24);
+  const head = Buffer.alloc(32);
   head.writeBigUInt64LE(12n, 0);
   head.writeUInt32LE(events.length, 8);
   head.writeUInt32LE(events.length, 12);

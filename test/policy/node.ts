@@ -13,6 +13,7 @@ import { QuorumWatch } from '../../dist/coordinator/quorum-watch.js';
 import { Requests } from '../../dist/coordinator/requests.js';
 import { SessionState } from '../../dist/coordinator/session.js';
 import { Unplaced } from '../../dist/coordinator/unplaced.js';
+import { FOLLOWING_VERSION, SUBMISSION, SUBMISSION_VERSION } from '../../dist/events/layout.js';
 import { TAKEN } from '../../dist/native/core.js';
 import { END, endsOf } from '../../dist/native/ends.js';
 import type { NativeStatus } from '../../dist/native/index.js';
@@ -57,7 +58,7 @@ export class SimulatedCore {
   ) {}
 
   submit(request: number, submission: Uint8Array, appliedQuorum: number): number {
-    return Number(this.simulator.ask('submit', this.node, request, appliedQuorum, Buffer.from(submission).toString('hex')));
+    return Number(this.simulator.ask('submit', this.node, request, appliedQuorum, unfollowing(submission).toString('hex')));
   }
   barrier(request: number, group: number): number {
     if (this.plant === 'barrier-without-asking') {
@@ -80,6 +81,9 @@ export class SimulatedCore {
   readJournal(group: number, index: bigint, offset: number, bytesMax: number, eventsMax: number, _filter: number): Buffer {
     return this.simulator.read(this.node, group, index, offset, bytesMax, eventsMax);
   }
+  readPlace(group: number, index: bigint, offset: number): Buffer {
+    return this.simulator.read(this.node, group, index, offset, 1, 1);
+  }
   firstIndex(group: number): bigint {
     return BigInt(this.simulator.ask('first', this.node, group));
   }
@@ -89,6 +93,17 @@ export class SimulatedCore {
   status(): NativeStatus {
     throw new Error('nothing here asks for the status');
   }
+}
+
+/** The lane of these members is not the simulator's: what its entries are followed by would wait for them for ever. */
+function unfollowing(submission: Uint8Array): Buffer {
+  const bytes = Buffer.from(submission);
+  if (bytes[SUBMISSION.version] !== FOLLOWING_VERSION) return bytes;
+  const at = SUBMISSION.body + (bytes[SUBMISSION.originBytes] as number);
+  const plain = Buffer.concat([bytes.subarray(0, at), bytes.subarray(at + 4 + 20 * bytes.readUInt16LE(at))]);
+  plain[SUBMISSION.version] = SUBMISSION_VERSION;
+  plain.writeUInt32LE(plain.length, SUBMISSION.length);
+  return plain;
 }
 
 export class PolicyNode {
@@ -161,6 +176,7 @@ export class PolicyNode {
       monotonicMs,
       firstLife: lane.isNew || believesAll,
       degrades: true,
+      reaches: () => true,
       known: (...args) => (believesAll ? Promise.resolve(null) : this.queries.known(...args)),
       ordered: (events, choice, asked, session, each) => this.#order(events, choice, asked, session, each),
       causal: (events, _, __, said) => lane.publish(events, said, () => this.#runs),

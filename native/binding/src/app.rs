@@ -125,14 +125,23 @@ pub fn read_journal(
 ) -> Result<Buffer> {
     let filter = filter::get(filter)?;
     let window = Window { index: Index(index.get_u64().1), offset, bytes_max: bytes_max as usize, events_max };
-    let packed = registry::get(handle)?
-        .read_journal(GroupId(group), window, filter.as_deref())
-        .map_err(|error| match error {
-            JournalError::Compacted { .. } => coded("CURSOR_COMPACTED", error),
-            JournalError::Unreadable { .. } => coded("LOG_DAMAGED", error),
-            JournalError::Diverged { .. } => coded("STATE_DIVERGED", error),
-        })?;
-    Ok(Buffer::from(packed))
+    let packed = registry::get(handle)?.read_journal(GroupId(group), window, filter.as_deref());
+    packed.map(Buffer::from).map_err(unread)
+}
+
+/// As `readJournal`, the delivery at one place, whether or not what it follows in the causal lane was delivered here.
+#[napi]
+pub fn read_place(handle: u32, group: u32, index: BigInt, offset: u32) -> Result<Buffer> {
+    let packed = registry::get(handle)?.read_place(GroupId(group), Index(index.get_u64().1), offset);
+    packed.map(Buffer::from).map_err(unread)
+}
+
+fn unread(error: JournalError) -> napi::Error {
+    match error {
+        JournalError::Compacted { .. } => coded("CURSOR_COMPACTED", error),
+        JournalError::Unreadable { .. } => coded("LOG_DAMAGED", error),
+        JournalError::Diverged { .. } => coded("STATE_DIVERGED", error),
+    }
 }
 
 /// Whether anybody waits for the journal to grow; only then is its growth told.

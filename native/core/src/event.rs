@@ -1,6 +1,8 @@
 //! Event records and submissions, read in place (docs/formats.md, "Event record" and "Submission").
 
 use crate::bytes_le::{u16_at, u32_at, u64_at, uuid_at};
+use crate::causal::actor::Actor;
+use crate::causal::head::DEPENDENCIES_MAX;
 use crate::ids::{EventId, GroupId, MemberId, RequestId, SessionId};
 use crate::membership::MemberCommand;
 use bytes::{Bytes, BytesMut};
@@ -10,8 +12,12 @@ use xxhash_rust::xxh3::xxh3_64;
 pub const RECORD_HEADER_BYTES: usize = 56;
 pub const SUBMISSION_HEADER_BYTES: usize = 72;
 pub const SUBMISSION_VERSION: u8 = 1;
+/// Events of the ordered lane that say what they follow in the causal one.
+pub const FOLLOWING_VERSION: u8 = 2;
+const FOLLOWS_HEADER_BYTES: usize = 4;
+const FOLLOWED_BYTES: usize = Actor::BYTES + 8;
 /// Largest submission taken: the batch limit and room for headers.
-pub const SUBMISSION_BYTES_MAX: usize = 8 * 1024 * 1024 + 64 * 1024;
+pub const SUBMISSION_BYTES_MAX: usize = 8 * 1024 * 1024 + 192 * 1024;
 pub const PATH_BYTES_MAX: usize = 4096;
 pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
 pub const CONSUMER_NAME_BYTES_MAX: usize = 256;
@@ -168,8 +174,8 @@ impl Submission {
     pub fn parse_causal(bytes: Bytes) -> Result<Self, Malformed> {
         let submission = Self::parse_of(bytes, 0..=1, "level is not one of the causal lane")?;
         match submission.kind {
-            SubmissionKind::Events => Ok(submission),
-            _ => malformed(1, "the causal lane takes events alone"),
+            SubmissionKind::Events if submission.bytes[0] == SUBMISSION_VERSION => Ok(submission),
+            _ => malformed(1, "the causal lane takes events alone, whose entries say what they follow"),
         }
     }
 
@@ -180,12 +186,16 @@ impl Submission {
         if bytes.len() > SUBMISSION_BYTES_MAX {
             return malformed(4, "submission over its limit");
         }
-        if bytes[0] != SUBMISSION_VERSION {
-            return malformed(0, "unknown submission version");
-        }
         let Some(kind) = SubmissionKind::of(bytes[1]) else {
             return malformed(1, "unknown submission kind");
         };
+        let is_known = match bytes[0] {
+            FOLLOWING_VERSION => kind == SubmissionKind::Events,
+            version => version == SUBMISSION_VERSION,
+        };
+        if !is_known {
+            return malformed(0, "unknown submission version");
+        }
         if !levels.contains(&bytes[2]) {
             return malformed(2, other);
         }
@@ -200,8 +210,34 @@ impl Submission {
             return malformed(SUBMISSION_HEADER_BYTES, "origin name is not UTF-8");
         }
         let submission = Self { bytes, kind };
+        submission.check_follows()?;
         submission.check_body()?;
         Ok(submission)
+    }
+
+    /// Each actor once, in ascending order, so that equal clocks are equal bytes.
+    fn check_follows(&self) -> Result<(), Malformed> {
+        let at = self.follows_at();
+        if self.bytes[0] != FOLLOWING_VERSION {
+            return Ok(());
+        }
+        if self.bytes.len() < at + FOLLOWS_HEADER_BYTES {
+            return malformed(at, "what the events follow is cut off");
+        }
+        let (count, reserved) = (usize::from(u16_at(&self.bytes, at)), u16_at(&self.bytes, at + 2));
+        if !(1..=DEPENDENCIES_MAX).contains(&count) || reserved != 0 {
+            return malformed(at, "more than events may follow, or nothing");
+        }
+        if self.bytes.len() < at + FOLLOWS_HEADER_BYTES + count * FOLLOWED_BYTES {
+            return malformed(at, "what the events follow is cut off");
+        }
+        let mut before: Option<Actor> = None;
+        for (actor, counter) in self.follows() {
+            if counter == 0 || before.replace(actor).is_some_and(|before| before >= actor) {
+                return malformed(at, "actors out of order, or without an entry");
+            }
+        }
+        Ok(())
     }
 
     fn check_body(&self) -> Result<(), Malformed> {
@@ -287,8 +323,36 @@ impl Submission {
         &self.bytes[SUBMISSION_HEADER_BYTES..SUBMISSION_HEADER_BYTES + self.bytes[3] as usize]
     }
 
+    fn follows_at(&self) -> usize {
+        SUBMISSION_HEADER_BYTES + self.bytes[3] as usize
+    }
+
+    fn body_at(&self) -> usize {
+        let at = self.follows_at();
+        match self.bytes[0] {
+            FOLLOWING_VERSION => at + FOLLOWS_HEADER_BYTES + usize::from(u16_at(&self.bytes, at)) * FOLLOWED_BYTES,
+            _ => at,
+        }
+    }
+
     pub fn body(&self) -> &[u8] {
-        &self.bytes[SUBMISSION_HEADER_BYTES + self.bytes[3] as usize..]
+        &self.bytes[self.body_at()..]
+    }
+
+    /// What the events follow in the causal lane (rule R6): of each actor the last entry.
+    pub fn follows(&self) -> impl Iterator<Item = (Actor, u64)> + '_ {
+        let named = match self.bytes[0] {
+            FOLLOWING_VERSION => &self.bytes[self.follows_at() + FOLLOWS_HEADER_BYTES..self.body_at()],
+            _ => &[],
+        };
+        named.chunks_exact(FOLLOWED_BYTES).map(|row| {
+            let actor = Actor { member: MemberId(u64_at(row, 0)), incarnation: u32_at(row, 8) };
+            (actor, u64_at(row, 12))
+        })
+    }
+
+    pub fn follows_something(&self) -> bool {
+        self.bytes[0] == FOLLOWING_VERSION
     }
 
     pub fn events(&self) -> impl Iterator<Item = EventRef<'_>> {
@@ -318,8 +382,7 @@ impl Submission {
 
     /// The same submission with those of its events alone that are wanted, by their position; at least one.
     pub fn only(&self, wanted: impl Fn(usize) -> bool) -> Submission {
-        let header = SUBMISSION_HEADER_BYTES + self.bytes[3] as usize;
-        let mut bytes = BytesMut::from(&self.bytes[..header]);
+        let mut bytes = BytesMut::from(&self.bytes[..self.body_at()]);
         let mut count = 0u32;
         for (_, event) in self.events().enumerate().filter(|(at, _)| wanted(*at)) {
             bytes.extend_from_slice(event.bytes());
@@ -334,9 +397,9 @@ impl Submission {
     /// The same submission with its events left out, its sequences still used up: what becomes of a cancelled
     /// publish that no leader has seen, so that the session's later ones are not left waiting for it.
     pub fn skipped(&self) -> Submission {
-        let header = SUBMISSION_HEADER_BYTES + self.bytes[3] as usize;
+        let header = self.follows_at();
         let mut bytes = BytesMut::from(&self.bytes[..header]);
-        bytes[1] = SubmissionKind::Skip as u8;
+        (bytes[0], bytes[1]) = (SUBMISSION_VERSION, SubmissionKind::Skip as u8);
         bytes[4..8].copy_from_slice(&(header as u32).to_le_bytes());
         Submission { bytes: bytes.freeze(), kind: SubmissionKind::Skip }
     }

@@ -10,7 +10,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use thiserror::Error;
 
-pub const DELIVERIES_HEADER_BYTES: usize = 24;
+pub const DELIVERIES_HEADER_BYTES: usize = 32;
+/// Flag of packed deliveries: what comes next follows something that was not delivered in the causal lane.
+pub const WAITS: u32 = 1;
 const ITEM_HEADER_BYTES: usize = 60;
 /// Log bytes looked through by one read at most, so that a filter that matches nothing does not hold its caller.
 const SCAN_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -99,7 +101,8 @@ pub struct Window {
 }
 
 /// Packs accepted events from (`index`, `offset`) on, up to the applied index. `suppressed` is asked once an entry, so
-/// that no lock need be held while the disk is read.
+/// that no lock need be held while the disk is read. In front of a submission that is `held_up` the reader stops, whatever
+/// its filter makes of it: the order is never changed (rule R6).
 pub fn read<R: EntryReader>(
     reader: &R,
     group: GroupId,
@@ -107,7 +110,9 @@ pub fn read<R: EntryReader>(
     suppressed: &dyn Fn(Index) -> Vec<u32>,
     window: Window,
     filter: Option<&Filter>,
+    held_up: &dyn Fn(&Submission) -> bool,
 ) -> Result<Vec<u8>, JournalError> {
+    let mut waits = false;
     let mut out = vec![0; DELIVERIES_HEADER_BYTES];
     let full = DELIVERIES_HEADER_BYTES + window.bytes_max.max(1);
     let (mut next, mut first_offset, mut count, mut scanned) = (window.index.max(Index(1)), window.offset, 0u32, 0u64);
@@ -137,6 +142,7 @@ pub fn read<R: EntryReader>(
             let mut offset = 0;
             let passed_over = suppressed(log_entry.index);
             for submission in submissions.iter().filter(|submission| submission.kind() == SubmissionKind::Events) {
+                let mut looked = !submission.follows_something();
                 for (position, event) in submission.events().enumerate() {
                     let here = offset;
                     offset += 1;
@@ -145,6 +151,10 @@ pub fn read<R: EntryReader>(
                     }
                     if count >= window.events_max || out.len() >= full {
                         (next, first_offset) = (log_entry.index, here);
+                        break 'pages;
+                    }
+                    if !std::mem::replace(&mut looked, true) && held_up(submission) {
+                        (next, first_offset, waits) = (log_entry.index, here, true);
                         break 'pages;
                     }
                     if filter.is_none_or(|filter| filter.admits(&event)) {
@@ -163,6 +173,7 @@ pub fn read<R: EntryReader>(
     out[8..12].copy_from_slice(&first_offset.to_le_bytes());
     out[12..16].copy_from_slice(&count.to_le_bytes());
     out[16..24].copy_from_slice(&applied.0.to_le_bytes());
+    out[24..28].copy_from_slice(&(if waits { WAITS } else { 0 }).to_le_bytes());
     Ok(out)
 }
 

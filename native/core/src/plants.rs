@@ -85,6 +85,12 @@ pub enum CorePlant {
     CutsPassedOver,
     /// What a member has let go of is taken to be nothing.
     CutsNotTaken,
+    /// An ordered event is handed to its leader before a majority has what it follows.
+    HandedEarly,
+    /// Readers get an ordered event whether or not what it follows was delivered.
+    FollowsIgnored,
+    /// Readers wait for ever for what nobody has any more.
+    NothingGivenUp,
 }
 
 #[cfg(feature = "plants")]

@@ -10,6 +10,7 @@ use crate::queue::{Closing, Queue};
 use crate::shared::{GroupShared, Input, LaneShared, Shared};
 use crate::writer::{upkeep, Writer};
 use parking_lot::{Mutex, RwLock};
+use std::cell::{OnceCell, RefCell};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,11 +18,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use thiserror::Error;
+use vexfs_core::causal::followed::Delivered;
 use vexfs_core::causal::reader::{Bounds, ReadError, Reader};
 use vexfs_core::causal::FIRST_ORIGIN;
 use vexfs_core::clock::HybridClock;
 use vexfs_core::ends;
-use vexfs_core::event;
+use vexfs_core::event::{self, Submission};
 use vexfs_core::filter::Filter;
 use vexfs_core::ids::{EventId, GroupId, Index, MemberId};
 use vexfs_core::journal::{self, JournalError, Window};
@@ -130,6 +132,7 @@ impl Node {
         let (origins, delivered) = member.take_lane_news();
         let lane = LaneShared {
             delivered: Arc::new(delivered.unwrap_or_default()),
+            gone: Arc::default(),
             origins: Arc::new(origins.unwrap_or_default()),
             doubled: member.lane().doubled().clone(),
             recent: member.lane().recent().clone(),
@@ -329,8 +332,18 @@ impl Node {
     }
 
     /// Packed deliveries from the applied prefix (see `vexfs_core::journal::read`); none after `close`. Index 0 stands
-    /// for the journal's first entry. Errors: `Compacted` for a later place that is before it.
+    /// for the journal's first entry. They end in front of what follows something that was not delivered in the causal
+    /// lane, and that is fetched from then on. Errors: `Compacted` for a later place that is before it.
     pub fn read_journal(&self, group: GroupId, window: Window, filter: Option<&Filter>) -> Result<Vec<u8>, JournalError> {
+        self.read_window(group, window, filter, true)
+    }
+
+    /// As `read_journal`, of one place, whether or not what it follows was delivered here.
+    pub fn read_place(&self, group: GroupId, index: Index, offset: u32) -> Result<Vec<u8>, JournalError> {
+        self.read_window(group, Window { index, offset, bytes_max: 1, events_max: 1 }, None, false)
+    }
+
+    fn read_window(&self, group: GroupId, window: Window, filter: Option<&Filter>, in_order: bool) -> Result<Vec<u8>, JournalError> {
         let (reader, shared) = (self.reader.read().clone(), self.shared.groups.get(&group));
         let (Some(reader), Some(shared)) = (reader, shared) else {
             let mut none = vec![0; journal::DELIVERIES_HEADER_BYTES];
@@ -350,15 +363,31 @@ impl Node {
             return Err(JournalError::Diverged { first: Index(diverged) });
         }
         let window = Window { index: window.index.max(begins), ..window };
+        // Looked at once: what is delivered meanwhile is found by the next read.
+        let delivered = OnceCell::new();
+        let wanted = RefCell::new(Vec::new());
+        let held_up = |submission: &Submission| {
+            let delivered = delivered.get_or_init(|| {
+                let LaneShared { origins, delivered, gone, .. } = self.shared.lane.read().clone();
+                Delivered::of(&origins, &delivered, &gone)
+            });
+            *wanted.borrow_mut() = if in_order { delivered.lacks(submission) } else { Vec::new() };
+            !wanted.borrow().is_empty()
+        };
         let mut waited = Duration::ZERO;
         loop {
-            let index = match journal::read(&reader, group, applied, &suppressed, window, filter) {
+            let index = match journal::read(&reader, group, applied, &suppressed, window, filter, &held_up) {
                 Err(JournalError::Unreadable { index, .. }) if waited < REPAIR_WAIT => index,
                 // It may have gone while it was read.
                 Err(_) if window.index < first() => {
                     return Err(JournalError::Compacted { index: window.index, first: first() });
                 }
-                read => return read,
+                read => {
+                    if !wanted.borrow().is_empty() {
+                        let _ = self.send(Input::Want(wanted.take()));
+                    }
+                    return read;
+                }
             };
             // Damage: other members have it, and are asked; that takes as long as a publish.
             let _ = self.send(Input::Unreadable { group, index });

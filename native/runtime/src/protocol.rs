@@ -123,6 +123,7 @@ impl<R: EntryReader> Protocol<R> {
                 }
             }
             Input::KeepStates(states) => self.member.touch_lane().keep_states(states),
+            Input::Want(follows) => self.member.touch_lane().want(follows),
             Input::Unreadable { group, index } => {
                 self.member.unreadable(group, index);
             }
@@ -278,6 +279,9 @@ impl<R: EntryReader> Protocol<R> {
         }
         let (origins, delivered) = self.member.take_lane_news();
         let grown = delivered.is_some();
+        if let Some(gone) = self.member.take_lane_gone() {
+            self.shared.lane.write().gone = Arc::new(gone);
+        }
         if grown || origins.is_some() {
             let mut shared = self.shared.lane.write();
             if let Some(origins) = origins {

@@ -7,7 +7,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::Arc;
-use vexfs_core::causal::actor::Clock;
+use vexfs_core::causal::actor::{Actor, Clock};
 use vexfs_core::causal::ids::Doubled;
 use vexfs_core::causal::recent::Recent;
 use vexfs_core::causal::{LaneStatus, OriginView};
@@ -36,6 +36,8 @@ pub enum Input {
     HandOver,
     /// States of the causal lane, to be kept.
     KeepStates(Arc<States>),
+    /// A reader of a journal waits for these to be delivered in the causal lane.
+    Want(Vec<(Actor, u64)>),
     /// A reader of the journal has met damage.
     Unreadable { group: GroupId, index: Index },
     Frames { from: MemberId, frames: Vec<Frame> },
@@ -77,6 +79,8 @@ impl GroupShared {
 #[derive(Clone)]
 pub struct LaneShared {
     pub delivered: Arc<Clock>,
+    /// Of what readers of the ordered lane have waited for, what nobody has any more.
+    pub gone: Arc<Clock>,
     pub origins: Arc<Vec<OriginView>>,
     /// Events that stand in more than one place.
     pub doubled: Arc<Doubled>,

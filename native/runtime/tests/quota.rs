@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::submission;
 use vexfs_core::ids::{GroupId, Index};
-use vexfs_core::journal::Window;
+use vexfs_core::journal::{Window, DELIVERIES_HEADER_BYTES};
 use vexfs_core::log::LogOptions;
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::member::open::{CausalConfig, MemberConfig};
@@ -71,7 +71,7 @@ fn publish(node: &Node, group: GroupId, id: u32, payload: usize) {
 
 fn journal(node: &Node, group: GroupId) -> Vec<u8> {
     let window = Window { index: Index(0), offset: 0, bytes_max: 1 << 20, events_max: 4_096 };
-    node.read_journal(group, window, None).unwrap()[24..].to_vec()
+    node.read_journal(group, window, None).unwrap()[DELIVERIES_HEADER_BYTES..].to_vec()
 }
 
 #[test]

@@ -69,6 +69,9 @@ pub static INVARIANTS: &[InvariantRow] = &[
     row("cut_is_held_by_all", "nothing is cut from an origin's log before every member of the agreed table has had it on its disk", "rule R11; Wuu and Bernstein 1984"),
     row("cuts_are_told", "a reader is told that what it comes to is gone where that is so, and only there", "rule R8; docs/decisions/0024"),
     row("states_are_whole", "what is made of the origins' logs has everything in it that was ever in them, cut or not, at every member", "rule R11; Almeida, Shoker and Baquero 2018"),
+    row("followed_is_replicated", "what an ordered event follows in the causal lane was on the disks of a majority before a leader was handed the event", "rule R6; docs/decisions/0026"),
+    row("followed_first", "an ordered event comes to a reader only where all that it follows in the causal lane was delivered", "rule R6"),
+    row("followed_comes", "when the faults have stopped, no reader of the ordered lane waits for what its events follow", "rule R6"),
     row("healing", "when the faults have stopped, every request ends, one leader leads and all members reach the same state", "Dwork, Lynch and Stockmeyer 1988"),
 ];
 

@@ -144,8 +144,10 @@ fn standing(body: &Bytes, head: usize) -> String {
 }
 
 /// Frames that are told by their size alone.
-static OTHER_KINDS: [(FrameKind, &str); 15] = [
+static OTHER_KINDS: [(FrameKind, &str); 17] = [
     (FrameKind::StatesQuery, "StatesQuery"),
+    (FrameKind::HeldQuery, "HeldQuery"),
+    (FrameKind::HeldAnswer, "HeldAnswer"),
     (FrameKind::OriginQuery, "OriginQuery"),
     (FrameKind::SnapshotOffer, "SnapshotOffer"),
     (FrameKind::SnapshotPull, "SnapshotPull"),

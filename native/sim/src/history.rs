@@ -1,6 +1,6 @@
 //! What clients and members were seen to do, for the invariants to judge.
 
-use crate::lane::{LaneHistory, Seen};
+use crate::lane::{LaneHistory, Past, Seen};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use vexfs_core::ids::{EventId, GroupId, Index, RequestId, SessionId, Term};
@@ -45,6 +45,8 @@ pub struct Request {
     pub withdrawn: bool,
     /// Given up by its client: nobody waits for its end.
     pub unattended: bool,
+    /// What its events follow in the causal lane.
+    pub follows: Past,
     /// Highest index anybody was answered with before this was asked.
     pub after: Index,
 }
@@ -68,6 +70,8 @@ pub struct History {
     groups: Vec<GroupHistory>,
     pub lane: LaneHistory,
     pub requests: BTreeMap<(usize, RequestId), Request>,
+    /// What events of the ordered groups follow in the causal lane, as their publishers said.
+    pub follows: BTreeMap<EventId, Past>,
     /// The group that each event was published in.
     pub published_in: BTreeMap<EventId, GroupId>,
     /// What went wrong, by the invariant's name.

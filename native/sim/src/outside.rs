@@ -228,8 +228,11 @@ impl Outside {
         if window.index < first {
             return Some(format!("compacted {first}"));
         }
-        Some(match journal::packed(running, group, window, None) {
-            Ok(packed) => format!("journal {}", hex(&packed)),
+        Some(match journal::packed_in_order(running, group, window, None) {
+            Ok(packed) => {
+                journal::fetch_wanted(world, node);
+                format!("journal {}", hex(&packed))
+            }
             Err(error) => {
                 journal::met_damage(world, node, group, &error);
                 format!("unreadable {error}")

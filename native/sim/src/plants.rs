@@ -84,6 +84,9 @@ pub enum Plant {
     CutsNotTaken,
     StatesIgnored,
     StatesUnwritten,
+    HandedEarly,
+    FollowsIgnored,
+    NothingGivenUp,
 }
 
 use Plant::*;
@@ -174,6 +177,9 @@ pub static PLANTS: &[PlantRow] = &[
     row(CutsNotTaken, "cuts-not-taken", "a member that is told that what it lacks was cut asks on for it", &["origins_converge"]),
     row(StatesIgnored, "states-ignored", "an origin's log is cut whether or not the states that are made of it cover it", &["states_are_whole"]),
     row(StatesUnwritten, "states-unwritten", "states count as kept that never came to disk", &["states_are_whole"]),
+    row(HandedEarly, "handed-early", "an ordered event is handed to its leader before a majority has what it follows in the causal lane", &["followed_is_replicated"]),
+    row(FollowsIgnored, "follows-ignored", "readers get an ordered event whether or not what it follows was delivered where they are", &["followed_first"]),
+    row(NothingGivenUp, "nothing-given-up", "readers wait for ever for what no disk has any more", &["followed_comes"]),
 ];
 
 /// Operations of a repair that forgets what follows.
@@ -221,7 +227,7 @@ impl Plant {
         matches!(
             self,
             OriginGoesOn | EarlierLivesHeard | OriginSendsEarly | OriginAcksEarly | DeliveredBeforeDisk | DeliveredOutOfOrder | NothingFollows | NothingFetched
-                | IdsForgotten | WrittenAgain | DoubledGiven
+                | IdsForgotten | WrittenAgain | DoubledGiven | HandedEarly | FollowsIgnored | NothingGivenUp
         ) || self.cuts()
     }
 
@@ -289,6 +295,9 @@ impl Plant {
             CutsNotTaken => CorePlant::CutsNotTaken,
             StatesIgnored => CorePlant::StatesIgnored,
             StatesUnwritten => CorePlant::StatesUnwritten,
+            HandedEarly => CorePlant::HandedEarly,
+            FollowsIgnored => CorePlant::FollowsIgnored,
+            NothingGivenUp => CorePlant::NothingGivenUp,
             _ => return None,
         })
     }

@@ -168,6 +168,7 @@ impl Run {
                     self.world.plan_flush(node);
                 }
             }
+            self.world.withdraw_what_waits_in_vain();
             self.healed = healing::healed(&self.world);
         }
         self.world.events.at(self.world.now_us + LOOK_US, Event::Look);

@@ -63,6 +63,8 @@ fn changes(plant: Plant) -> Changes {
         Plant::PutBackVotes => Changes { members: Some(3), only: vec![FaultKind::RolledBack, FaultKind::Partition], ..planted },
         // The same, with nothing at all.
         Plant::EmptiedVotes => Changes { members: Some(3), only: vec![FaultKind::Emptied, FaultKind::ProcessEnd], ..planted },
+        // What a majority has had, lost disk by disk before it could come back.
+        Plant::NothingGivenUp => Changes { members: Some(3), only: vec![FaultKind::Emptied], ..planted },
         // Between two copies of a directory, an event that is still on its way.
         Plant::EarlierLivesHeard => Changes { members: Some(3), only: vec![FaultKind::RolledBack], ..planted },
         // Readers of the member that differs would see it first, and end the run.

@@ -16,7 +16,7 @@ pub(super) const TAKE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Origins whose entries are asked for at a time.
 const PULLS_MAX: usize = 16;
 /// Ticks after which an answer is not expected any more.
-const ANSWER_TICKS: u64 = 100;
+pub(super) const ANSWER_TICKS: u64 = 100;
 /// Ticks after which the question who this member was is asked again.
 const ASK_AGAIN_TICKS: u64 = 20;
 
@@ -49,7 +49,7 @@ impl<R: EntryReader> Lane<R> {
     }
 
     /// Tells a member what is on disk here and was not told it.
-    fn tell_held(&mut self, member: MemberId) {
+    pub(super) fn tell_held(&mut self, member: MemberId) {
         let Some(peer) = self.peers.get_mut(&member) else { return };
         let all = peer.told.is_none();
         let told = peer.told.get_or_insert_default();
@@ -62,7 +62,7 @@ impl<R: EntryReader> Lane<R> {
             }
         }
         if all || !list.is_empty() {
-            let held = Held { all, from: self.config.life, life: peer.life.unwrap_or(0), list };
+            let held = Held { all, waits: false, from: self.config.life, life: peer.life.unwrap_or(0), list };
             self.send(member, Channel::Bulk, FrameKind::Held, |out| held.encode(out));
         }
     }

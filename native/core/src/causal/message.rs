@@ -14,6 +14,9 @@ pub const ENTRIES_MAX: usize = 4_096;
 /// Flags of entries: they answer a `Pull`; and what is in front of them, which was asked for, was cut.
 pub const ANSWER: u32 = 1;
 pub const CUT: u32 = 2;
+/// Flags of a vector.
+const ALL: u8 = 1;
+const WAITS: u8 = 2;
 /// Actors in one message at most.
 const ACTORS_MAX: usize = 65_536;
 
@@ -69,6 +72,8 @@ impl Entries {
 /// What the sender has on disk, of those origins where that has changed since it was last told, or of all.
 pub struct Held {
     pub all: bool,
+    /// The sender waits for the receiver to have as much of these on its disk, and is to be told at once.
+    pub waits: bool,
     /// The life of the sender's process.
     pub from: u64,
     /// The life of the receiver's process of which the sender takes new entries; 0 for any.
@@ -78,7 +83,7 @@ pub struct Held {
 
 impl Held {
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(self.all));
+        out.push(if self.all { ALL } else { 0 } | if self.waits { WAITS } else { 0 });
         out.extend_from_slice(&self.from.to_le_bytes());
         out.extend_from_slice(&self.life.to_le_bytes());
         put_counters(&self.list, out);
@@ -86,11 +91,56 @@ impl Held {
 
     pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
         let mut fields = Unpack::new(body);
-        let (all, from, life) = (fields.u8()?, fields.u64()?, fields.u64()?);
-        if all > 1 {
+        let (flags, from, life) = (fields.u8()?, fields.u64()?, fields.u64()?);
+        if flags & !(ALL | WAITS) != 0 {
             return Err(Malformed { at: 0, what: "unknown flags of a vector" });
         }
-        Ok(Self { all: all == 1, from, life, list: take_counters(&mut fields)? })
+        Ok(Self { all: flags & ALL != 0, waits: flags & WAITS != 0, from, life, list: take_counters(&mut fields)? })
+    }
+}
+
+/// Which of these entries does the receiver have?
+pub struct HeldQuery {
+    /// The life of the sender's process.
+    pub from: u64,
+    pub number: u64,
+    pub list: Vec<(Actor, u64)>,
+}
+
+impl HeldQuery {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.from.to_le_bytes());
+        out.extend_from_slice(&self.number.to_le_bytes());
+        put_counters(&self.list, out);
+    }
+
+    pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
+        let mut fields = Unpack::new(body);
+        Ok(Self { from: fields.u64()?, number: fields.u64()?, list: take_counters(&mut fields)? })
+    }
+}
+
+/// Those of them that the sender has, and how new the table of members is that it knows.
+pub struct HeldAnswer {
+    /// The life of the sender's process.
+    pub from: u64,
+    /// The question's.
+    pub number: u64,
+    pub table: Index,
+    pub list: Vec<(Actor, u64)>,
+}
+
+impl HeldAnswer {
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.from.to_le_bytes());
+        out.extend_from_slice(&self.number.to_le_bytes());
+        out.extend_from_slice(&self.table.0.to_le_bytes());
+        put_counters(&self.list, out);
+    }
+
+    pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
+        let mut fields = Unpack::new(body);
+        Ok(Self { from: fields.u64()?, number: fields.u64()?, table: Index(fields.u64()?), list: take_counters(&mut fields)? })
     }
 }
 
@@ -184,7 +234,7 @@ mod tests {
         #[test]
         fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let _ = Entries::decode(&bytes.clone().into());
-            let _ = (Held::decode(&bytes), Pull::decode(&bytes), KnownOf::decode(&bytes));
+            let _ = (Held::decode(&bytes), Pull::decode(&bytes), KnownOf::decode(&bytes), HeldQuery::decode(&bytes), HeldAnswer::decode(&bytes));
         }
     }
 }

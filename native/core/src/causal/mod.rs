@@ -12,6 +12,7 @@ pub mod actor;
 mod continuity;
 mod cut;
 mod delivery;
+pub mod followed;
 mod gossip;
 pub mod head;
 pub mod ids;
@@ -23,6 +24,7 @@ mod peer;
 pub mod reader;
 mod receive;
 pub mod recent;
+mod replicated;
 mod stability;
 mod states;
 pub mod tally;
@@ -31,10 +33,12 @@ use crate::clock::Ranges;
 use crate::ids::{GroupId, Index, MemberId};
 use crate::log::Op;
 use crate::membership::{Membership, Role};
+use crate::ordered::conf::Conf;
 use crate::ordered::effects::{Effects, Purpose, Write};
 use crate::ordered::store::EntryReader;
 use actor::{Actor, Clock, OriginId};
 use continuity::{Continuity, Verdict};
+use followed::Followed;
 use ids::Ids;
 use intake::{Intake, Unsent};
 use origin::Origin;
@@ -145,6 +149,11 @@ pub struct Lane<R> {
     bases: Vec<Vec<(OriginId, u64)>>,
     delivered: Clock,
     delivered_moved: bool,
+    followed: Followed,
+    /// All that was delivered here at some time, since when a majority has it on disk (see `is_replicated`).
+    replicated: Clock,
+    /// Of which configuration's voters.
+    replicated_in: Conf,
     /// Origins have been met since the readers were told.
     origins_moved: bool,
     hlc: u64,
@@ -177,6 +186,7 @@ impl<R: EntryReader> Lane<R> {
         self.ticks += 1;
         self.scan_ids();
         self.tick_gossip();
+        self.tick_followed();
         if self.ids.is_complete() {
             self.tick_pulls();
             self.tick_cuts();
@@ -190,6 +200,7 @@ impl<R: EntryReader> Lane<R> {
             return;
         }
         self.table.clone_from(table);
+        self.replicated = Clock::default();
         self.peers.retain(|id, _| table.role(*id).is_none_or(|role| role != Role::Removed));
         for (id, _) in table.iter().filter(|(id, member)| *id != self.config.me && member.role != Role::Removed) {
             self.peers.entry(id).or_default();
@@ -200,11 +211,13 @@ impl<R: EntryReader> Lane<R> {
     pub fn link_up(&mut self, member: MemberId) {
         let peer = self.peers.entry(member).or_default();
         (peer.up, peer.told, peer.sent, peer.asked_at) = (true, None, None, None);
+        peer.waits_for = Clock::default();
     }
 
     pub fn link_down(&mut self, member: MemberId) {
         if let Some(peer) = self.peers.get_mut(&member) {
             peer.up = false;
+            peer.waits_for = Clock::default();
         }
         for origin in &mut self.origins {
             origin.pulling.take_if(|pulling| pulling.from == member);
@@ -237,6 +250,11 @@ impl<R: EntryReader> Lane<R> {
         }
     }
 
+    /// Whether something is to be sent.
+    pub fn has_frames(&self) -> bool {
+        !self.frames.is_empty()
+    }
+
     /// Does what the inputs since the last call have made possible.
     pub fn flush(&mut self, now_us: u64, effects: &mut Effects) {
         self.decide();
@@ -244,6 +262,7 @@ impl<R: EntryReader> Lane<R> {
         self.deliver();
         self.answer(now_us, effects);
         self.push();
+        self.tell_who_waits();
         effects.frames.append(&mut self.frames);
         effects.jobs.append(&mut self.jobs);
         // What others have written goes to disk once a tick, or along with what somebody here waits for: each sync takes

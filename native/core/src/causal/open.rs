@@ -1,6 +1,7 @@
 //! From what recovery found to a lane.
 
-use super::actor::Actor;
+use super::followed::Followed;
+use super::actor::{Actor, Clock};
 use super::head::Head;
 use super::ids::Ids;
 use super::intake::Intake;
@@ -20,6 +21,7 @@ impl<R: EntryReader> Lane<R> {
     pub fn open(config: LaneConfig, recovery: &Recovery, reader: R) -> Self {
         let ids = Ids::new(config.window_events, config.life);
         let states = config.has_states.then(Kept::default);
+        let followed = Followed::new(config.life);
         let mut lane = Self {
             config,
             reader,
@@ -48,6 +50,9 @@ impl<R: EntryReader> Lane<R> {
             bases: Vec::new(),
             delivered: Default::default(),
             delivered_moved: true,
+            followed,
+            replicated: Clock::default(),
+            replicated_in: Default::default(),
             origins_moved: true,
             hlc: 0,
             ticks: 0,

@@ -67,9 +67,18 @@ impl Origin {
 
     /// The last entry that can be delivered next: what damage takes of those that were delivered holds up none after them.
     pub fn ready(&self) -> u64 {
-        let next = self.delivered + 1;
+        self.readable_from(self.delivered + 1)
+    }
+
+    /// The last entry that is on disk and readable along with all from `next` on; `next - 1` or less for none.
+    pub fn readable_from(&self, next: u64) -> u64 {
         let lost = self.lost.iter().find(|(_, last)| *last >= next);
         lost.map_or(self.written, |(first, _)| self.written.min(first.max(next) - 1))
+    }
+
+    /// Whether an entry is in the log, on its way there, or was cut from it.
+    pub fn has(&self, counter: u64) -> bool {
+        counter <= self.last && (!self.lost.contains(counter) || self.mending.contains(counter))
     }
 
     /// The first entries that are to be had from others.

@@ -17,6 +17,8 @@ pub struct Peer {
     /// The life of its process of which entries are taken: of a later one that has asked what is known of it, all that is
     /// still on its way from an earlier one is to come to nothing.
     pub life: Option<u64>,
+    /// What it waits for this member to have on disk.
+    pub waits_for: Clock,
     /// Tick at which it was last asked what it knows of this member.
     pub asked_at: Option<u64>,
 }

@@ -4,7 +4,7 @@ use super::actor::{Clock, OriginId};
 use super::gossip::TAKE_BYTES_MAX;
 use super::head::Head;
 use super::intake::{last_hlc, log_entry};
-use super::message::{Entries, Held, KnownOf, Needed, Pull, ANSWER, CUT, ENTRIES_BYTES, ENTRIES_MAX};
+use super::message::{Entries, Held, HeldAnswer, HeldQuery, KnownOf, Needed, Pull, ANSWER, CUT, ENTRIES_BYTES, ENTRIES_MAX};
 use super::{Lane, FIRST_ORIGIN};
 use crate::bytes_le::u64_at;
 use crate::entry;
@@ -33,6 +33,8 @@ impl<R: EntryReader> Lane<R> {
             FrameKind::Held => self.receive_held(from, Held::decode(&frame.body)?),
             FrameKind::Pull => self.receive_pull(from, Pull::decode(&frame.body)?),
             FrameKind::OriginQuery if frame.body.len() == 8 => self.receive_query(from, u64_at(&frame.body, 0)),
+            FrameKind::HeldQuery => self.receive_held_query(from, HeldQuery::decode(&frame.body)?),
+            FrameKind::HeldAnswer => self.receive_held_answer(from, &HeldAnswer::decode(&frame.body)?),
             FrameKind::OriginAnswer => self.receive_known(from, KnownOf::decode(&frame.body)?),
             FrameKind::StatesQuery => self.receive_states_query(from, Needed::decode(&frame.body)?),
             FrameKind::SnapshotOffer | FrameKind::SnapshotPull | FrameKind::SnapshotPiece => self.receive_states(from, frame)?,
@@ -82,6 +84,7 @@ impl<R: EntryReader> Lane<R> {
             self.ids.note_entry(entries.actor, counter, &submissions);
             if next {
                 self.append(id, counter, data, context, follows);
+                self.urgent |= self.peers.values().any(|peer| peer.waits_for.get(id) >= counter);
             } else {
                 self.repair(id, counter, data, context);
             }
@@ -133,6 +136,7 @@ impl<R: EntryReader> Lane<R> {
         if *peer.life.get_or_insert(held.from) != held.from {
             return;
         }
+        let mut lost = held.all;
         if held.all {
             peer.holds = Clock::default();
         }
@@ -146,11 +150,21 @@ impl<R: EntryReader> Lane<R> {
             origin.known = origin.known.max(counter);
             let more = Some(id) == self.me && counter > origin.last;
             if let Some(peer) = self.peers.get_mut(&from) {
-                peer.holds.set(id, counter);
+                match held.waits {
+                    true => peer.waits_for.raise(id, counter),
+                    false => {
+                        // What it had is not replicated any more as it was.
+                        lost |= counter < peer.holds.get(id);
+                        peer.holds.set(id, counter);
+                    }
+                }
             }
             if more {
                 self.begin_anew();
             }
+        }
+        if lost {
+            self.replicated = Clock::default();
         }
         self.resume_pushing(from);
     }
@@ -163,7 +177,7 @@ impl<R: EntryReader> Lane<R> {
             let origin = &self.origins[id.at()];
             // Of what was cut the answer is where the log begins, and goes on from there.
             first = first.max(origin.first);
-            let last = pull.last.max(first).min(origin.held()).min(first.saturating_add(ENTRIES_MAX as u64 - 1));
+            let last = pull.last.max(first).min(origin.readable_from(first)).min(first.saturating_add(ENTRIES_MAX as u64 - 1));
             let group = origin.group;
             if first <= last {
                 match self.readable(group, first, last, ENTRIES_BYTES as u64) {
@@ -195,6 +209,8 @@ impl<R: EntryReader> Lane<R> {
         if peer.life.replace(life) != Some(life) {
             // It may have lost what it had.
             (peer.told, peer.sent, peer.holds, peer.begins) = (None, None, Clock::default(), Clock::default());
+            peer.waits_for = Clock::default();
+            self.replicated = Clock::default();
         }
         let of = self.origins.iter().filter(|origin| origin.actor.member == from);
         let list = of.map(|origin| (origin.actor, origin.last)).collect();

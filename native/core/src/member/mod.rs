@@ -83,6 +83,11 @@ impl<R: EntryReader> Member<R> {
         (self.lane.take_origins(), self.lane.take_delivered().cloned())
     }
 
+    /// What nobody has any more of what readers have waited for, when that has changed.
+    pub fn take_lane_gone(&mut self) -> Option<Clock> {
+        self.lane.take_gone().cloned()
+    }
+
     /// States of the causal lane to be taken in, each once: what the directory held, and what came of another member.
     pub fn take_states(&mut self) -> Option<Arc<States>> {
         self.states.take().or_else(|| self.lane.take_received())
@@ -99,13 +104,32 @@ impl<R: EntryReader> Member<R> {
     pub fn flush(&mut self, id: GroupId, now_us: u64, effects: &mut Effects) -> Result<(), GroupError> {
         if id == FIRST_ORIGIN {
             self.lane.flush(now_us, effects);
+            self.release_held();
             return Ok(());
         }
         if let Some(moved) = self.moved.remove(&id) {
             effects.journal_first = moved.journal_first.or(effects.journal_first);
             effects.applied |= moved.applied;
         }
-        self.groups.get_mut(&id).map_or(Ok(()), |group| group.flush(now_us, effects))
+        let flushed = self.groups.get_mut(&id).map_or(Ok(()), |group| group.flush(now_us, effects));
+        if !effects.follows.is_empty() {
+            // Readers are about to wait for it.
+            self.touch_lane().want(effects.follows.drain(..));
+        }
+        flushed
+    }
+
+    /// Lets the groups hand in what need not be held for what it follows any more.
+    fn release_held(&mut self) {
+        for (id, group) in self.groups.iter_mut().filter(|(_, group)| group.holds_any()) {
+            let conf = group.conf().clone();
+            if group.release_held(|held| held.follows.is_empty() || self.lane.is_replicated(held, &conf)) {
+                self.dirty.insert(*id);
+            }
+        }
+        if self.lane.has_frames() {
+            self.dirty.insert(FIRST_ORIGIN);
+        }
     }
 
     /// The last write of a group before a close (see `Group::write_commit`).
@@ -159,6 +183,7 @@ impl<R: EntryReader> Member<R> {
             self.lane.set_table(first.machine().membership());
         }
         self.touch_lane().tick();
+        self.release_held();
         self.ticks += 1;
         // All of them are asked: each remembers since when.
         let settled = self.groups.values_mut().map(Group::is_settled_on_disk).fold(true, |all, one| all & one);
@@ -179,6 +204,7 @@ impl<R: EntryReader> Member<R> {
         match self.touch(named) {
             Some(group) => {
                 group.submit(submission, applied_quorum, now_us);
+                self.release_held();
                 true
             }
             None => false,
@@ -204,7 +230,9 @@ impl<R: EntryReader> Member<R> {
     pub fn receive(&mut self, from: MemberId, frame: Frame, now_us: u64, effects: &mut Effects) -> Result<(), Refused> {
         let id = frame.group;
         if id == FIRST_ORIGIN {
-            return Ok(self.touch_lane().receive(from, &frame)?);
+            self.touch_lane().receive(from, &frame)?;
+            self.release_held();
+            return Ok(());
         }
         let group = self.touch(id).ok_or(Refused::UnknownGroup { from, group: id })?;
         let known = group.was_put_back().is_some();

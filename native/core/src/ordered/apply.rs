@@ -42,6 +42,7 @@ impl<R: EntryReader> Group<R> {
             self.agreement.note(index, self.machine.agreed_hash());
             let durable_members = self.durable_members(index);
             for one in applied {
+                effects.follows.extend(one.submission.follows());
                 if one.submission.origin() == self.config.me {
                     let here = Here { index, term, durable_members, now_us };
                     self.settle(one.submission, one.outcome, here, effects);

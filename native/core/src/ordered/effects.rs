@@ -1,5 +1,6 @@
 //! What a group asks of its caller after each flush.
 
+use crate::causal::actor::Actor;
 use crate::ids::{GroupId, Index, MemberId, RequestId, Term};
 use crate::journal::PassedOver;
 use crate::log::Op;
@@ -119,6 +120,8 @@ pub struct Effects {
     pub applied: bool,
     /// Events among them that readers of the journal pass over: (index, offset).
     pub suppressed: Vec<PassedOver>,
+    /// What applied events follow in the causal lane.
+    pub follows: Vec<(Actor, u64)>,
     /// Work on snapshot files; the result goes to `Group::job_done`.
     pub jobs: Vec<Job>,
     /// The journal begins here now: nothing before it can be read any more.

@@ -40,7 +40,7 @@ use crate::membership::{MemberRefused, Membership};
 use crate::ordered::agreement::Agreement;
 use crate::ordered::barrier::Barriers;
 use crate::ordered::effects::{Effects, End, Purpose, Write};
-use crate::ordered::pending::{Pending, Progress, Request};
+use crate::ordered::pending::{Held, Pending, Progress, Request};
 use crate::ordered::conf::Conf;
 use crate::ordered::lease::Lease;
 use crate::ordered::persistence::{Persistence, Released, Written};
@@ -401,6 +401,16 @@ impl<R: EntryReader> Group<R> {
         let request =
             Request { submission, taken_at_us: now_us, applied_quorum, progress: Progress::Waiting, handed: false };
         self.pending.insert(id, request);
+    }
+
+    /// Whether requests wait for what they follow in the causal lane.
+    pub fn holds_any(&self) -> bool {
+        self.pending.holds_any()
+    }
+
+    /// Lets requests be handed in that need not be held any more; whether there were any.
+    pub fn release_held(&mut self, is_due: impl FnMut(&mut Held) -> bool) -> bool {
+        self.pending.release(is_due)
     }
 
     pub fn barrier(&mut self, request: RequestId, now_us: u64) {

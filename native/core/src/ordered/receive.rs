@@ -117,7 +117,8 @@ impl<R: EntryReader> Group<R> {
                 self.settle_strong(now_us, effects);
                 Ok(())
             }
-            FrameKind::Entries | FrameKind::Held | FrameKind::Pull | FrameKind::OriginQuery | FrameKind::OriginAnswer | FrameKind::StatesQuery => {
+            FrameKind::Entries | FrameKind::Held | FrameKind::Pull | FrameKind::OriginQuery | FrameKind::OriginAnswer | FrameKind::StatesQuery
+            | FrameKind::HeldQuery | FrameKind::HeldAnswer => {
                 Err(Refused::Lane { from, group: frame.group })
             }
             FrameKind::SnapshotOffer => self.receive_offer(from, &frame, effects),

@@ -59,6 +59,9 @@ pub enum FrameKind {
     OriginAnswer = 25,
     /// States that cover what has gone of origins' logs are asked for.
     StatesQuery = 26,
+    /// Entries of origins' logs are asked for: who has them says so.
+    HeldQuery = 27,
+    HeldAnswer = 28,
 }
 
 #[derive(Clone, Debug)]
@@ -154,6 +157,8 @@ impl Assembler {
             24 => FrameKind::OriginQuery,
             25 => FrameKind::OriginAnswer,
             26 => FrameKind::StatesQuery,
+            27 => FrameKind::HeldQuery,
+            28 => FrameKind::HeldAnswer,
             other => return Err(FrameError::Kind(other)),
         };
         Ok(Frame { kind, group: GroupId(u32_at(&frame, 12)), body: frame.slice(FRAME_HEADER_BYTES..) })

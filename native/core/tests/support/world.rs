@@ -300,7 +300,7 @@ impl World {
         let applied = group.machine().applied();
         let mut out = Vec::new();
         while window.index <= applied {
-            let packed = journal::read(&reader, super::submissions::GROUP, applied, &suppressed, window, None)
+            let packed = journal::read(&reader, super::submissions::GROUP, applied, &suppressed, window, None, &|_| false)
                 .expect("the applied prefix can be read");
             let number = |at: usize| u64::from_le_bytes(packed[at..at + 8].try_into().expect("eight bytes"));
             let small = |at: usize| u32::from_le_bytes(packed[at..at + 4].try_into().expect("four bytes"));

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use vexfs_core::event::{RECORD_HEADER_BYTES, SUBMISSION_HEADER_BYTES};
 use vexfs_core::ids::{GroupId, Index};
-use vexfs_core::journal::Window;
+use vexfs_core::journal::{Window, DELIVERIES_HEADER_BYTES};
 use vexfs_core::log::LogOptions;
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::member::open::{CausalConfig, MemberConfig};
@@ -168,7 +168,7 @@ impl Cluster {
         loop {
             let page = node.read_journal(GROUP, window, None).unwrap_or_else(|error| panic!("{name}: {error}"));
             let number = |at: usize| u64::from_le_bytes(page[at..at + 8].try_into().unwrap());
-            all.extend_from_slice(&page[24..]);
+            all.extend_from_slice(&page[DELIVERIES_HEADER_BYTES..]);
             window = Window { index: Index(number(0)), offset: number(8) as u32, ..window };
             if window.index.0 > number(16) {
                 return all;

@@ -3,6 +3,7 @@
 use crate::clients::draft::Draft;
 use crate::clients::journal;
 use crate::history::{Asked, ConsumerStep, Delivery, State};
+use crate::invariants::followed_first;
 use crate::invariants::consumers::{self, placed, Handed};
 use crate::plants::Plant;
 use crate::random::Random;
@@ -112,7 +113,7 @@ impl Consumer {
             let name = world.consumers.entry((self.group, NAME)).or_default();
             name.asked = name.asked.max(before.unwrap_or_default());
         }
-        let (items, next) = match journal::read(running, self.group, self.cursor, None) {
+        let (items, next) = match journal::read_in_order(world, self.node, self.group, self.cursor) {
             Ok(read) => read,
             Err(error) if journal::met_damage(world, self.node, self.group, &error) => return,
             Err(error) => {
@@ -145,6 +146,7 @@ impl Consumer {
             claimed_at,
         };
         consumers::check(world, (self.group, NAME), &handed);
+        followed_first::check(world, self.node, &format!("consumer {}", self.number), &items);
         world.history.deliveries += items.len() as u64;
         self.cursor = next;
         // Some of it is acknowledged, sometimes.

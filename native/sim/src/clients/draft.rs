@@ -1,7 +1,8 @@
 //! Submissions and event records as a publisher packs them (docs/formats.md).
 
 use bytes::Bytes;
-use vexfs_core::event::{Submission, SubmissionKind, RECORD_HEADER_BYTES, SUBMISSION_HEADER_BYTES};
+use crate::lane::Past;
+use vexfs_core::event::{Submission, SubmissionKind, FOLLOWING_VERSION, RECORD_HEADER_BYTES, SUBMISSION_HEADER_BYTES, SUBMISSION_VERSION};
 use vexfs_core::ids::{EventId, GroupId, MemberId, RequestId, SessionId};
 use vexfs_core::machine::consumer::Position;
 
@@ -16,6 +17,8 @@ pub struct Draft {
     pub first_sequence: u64,
     pub acknowledged: u64,
     pub events: Vec<EventId>,
+    /// What they follow in the causal lane, by actor.
+    pub follows: Past,
     /// Of the consumer kinds: name, epoch (or holder) and place.
     pub consumer: Option<(String, u64, Position)>,
 }
@@ -23,7 +26,7 @@ pub struct Draft {
 impl Draft {
     pub fn events(group: GroupId, events: Vec<EventId>) -> Self {
         let kind = SubmissionKind::Events;
-        Self { kind, level: 2, group, session: SessionId::NONE, first_sequence: 0, acknowledged: 0, events, consumer: None }
+        Self { kind, level: 2, group, session: SessionId::NONE, first_sequence: 0, acknowledged: 0, events, follows: Past::new(), consumer: None }
     }
 
     /// What a packed submission says, but for consumers.
@@ -34,7 +37,7 @@ impl Draft {
             _ => Vec::new(),
         };
         let draft = Self { kind: submission.kind(), ..Self::events(submission.group(), events) };
-        draft.in_session(submission.session(), submission.first_sequence(), submission.acknowledged_through())
+        draft.in_session(submission.session(), submission.first_sequence(), submission.acknowledged_through()).following(submission.follows().collect())
     }
 
     /// For the causal lane.
@@ -54,14 +57,19 @@ impl Draft {
         Self { session, first_sequence, acknowledged, ..self }
     }
 
+    pub fn following(self, follows: Past) -> Self {
+        Self { follows, ..self }
+    }
+
     pub fn stamped(&self, origin: &str, request: RequestId, hlc: u64) -> Option<Submission> {
         let (count, body) = match (self.kind, &self.consumer) {
             (SubmissionKind::Fence, _) => (0, self.events.first()?.0.to_be_bytes().to_vec()),
             (_, Some((name, epoch, place))) => (0, consumer_body(name, *epoch, *place)),
             _ => (self.events.len() as u32, self.events.iter().map(|id| record(*id)).collect::<Vec<_>>().concat()),
         };
-        let mut bytes = vec![1, self.kind as u8, self.level, origin.len() as u8];
-        let length = SUBMISSION_HEADER_BYTES + origin.len() + body.len();
+        let follows = packed_follows(&self.follows);
+        let mut bytes = vec![if follows.is_empty() { SUBMISSION_VERSION } else { FOLLOWING_VERSION }, self.kind as u8, self.level, origin.len() as u8];
+        let length = SUBMISSION_HEADER_BYTES + origin.len() + follows.len() + body.len();
         bytes.extend_from_slice(&(length as u32).to_le_bytes());
         bytes.extend_from_slice(&self.group.0.to_le_bytes());
         bytes.extend_from_slice(&count.to_le_bytes());
@@ -70,11 +78,24 @@ impl Draft {
         bytes.extend_from_slice(&self.acknowledged.to_le_bytes());
         bytes.extend_from_slice(&[0; 24]);
         bytes.extend_from_slice(origin.as_bytes());
+        bytes.extend_from_slice(&follows);
         bytes.extend_from_slice(&body);
         vexfs_core::event::stamp(&mut bytes, MemberId::of(origin), request, hlc);
         let parse = if self.level < 2 { Submission::parse_causal } else { Submission::parse };
         parse(Bytes::from(bytes)).ok()
     }
+}
+
+fn packed_follows(follows: &Past) -> Vec<u8> {
+    let mut out = Vec::new();
+    if !follows.is_empty() {
+        out.extend_from_slice(&(follows.len() as u32).to_le_bytes());
+    }
+    for (actor, counter) in follows {
+        actor.put(&mut out);
+        out.extend_from_slice(&counter.to_le_bytes());
+    }
+    out
 }
 
 fn consumer_body(name: &str, epoch: u64, place: Position) -> Vec<u8> {

@@ -1,42 +1,83 @@
 //! Reading a member's journal through the product, and taking its packed deliveries apart (docs/formats.md).
 
 use crate::history::Delivery;
-use crate::invariants::groups_are_apart;
+use crate::invariants::{followed_is_replicated, groups_are_apart};
 use crate::member::Running;
 use crate::plants::Plant;
 use crate::world::World;
+use vexfs_core::causal::followed::Delivered;
+use vexfs_core::event::Submission;
 use vexfs_core::ids::{EventId, GroupId, Index, SessionId};
 use vexfs_core::journal::{self, JournalError, Window, DELIVERIES_HEADER_BYTES};
 
 const ITEM_HEADER_BYTES: usize = 60;
 
-/// Deliveries of a group from `window` on, packed.
-pub fn packed(running: &Running, group: GroupId, window: Window, plant: Option<Plant>) -> Result<Vec<u8>, JournalError> {
+/// Deliveries of a group from `window` on, packed, up to what follows something that was not delivered.
+pub fn packed_in_order(running: &Running, group: GroupId, window: Window, plant: Option<Plant>) -> Result<Vec<u8>, JournalError> {
+    let lane = &running.lane;
+    let delivered = Delivered::of(&lane.origins, &lane.delivered, &lane.gone);
+    let held_up = |submission: &Submission| {
+        let lacks = delivered.lacks(submission);
+        let held_up = !lacks.is_empty();
+        lane.wanted.borrow_mut().extend(lacks);
+        held_up
+    };
+    packed_with(running, group, window, plant, &held_up)
+}
+
+/// As `packed_in_order`, whatever was delivered.
+fn packed(running: &Running, group: GroupId, window: Window, plant: Option<Plant>) -> Result<Vec<u8>, JournalError> {
+    packed_with(running, group, window, plant, &|_| false)
+}
+
+fn packed_with(running: &Running, group: GroupId, window: Window, plant: Option<Plant>, held_up: &dyn Fn(&Submission) -> bool) -> Result<Vec<u8>, JournalError> {
     let view = running.view(group);
     let suppressed = |index| match plant {
         Some(Plant::SuppressionUnread) => Vec::new(),
         _ => view.suppressed.of(index).to_vec(),
     };
-    journal::read(&running.entries, group, view.applied, &suppressed, window, None)
+    journal::read(&running.entries, group, view.applied, &suppressed, window, None, held_up)
 }
 
-/// Deliveries of a group from `window` on, and where to go on.
+/// As a subscription reads them: what the next one waits for is fetched.
+pub fn read_in_order(world: &mut World, node: usize, group: GroupId, window: Window) -> Result<(Vec<Delivery>, Window), JournalError> {
+    let plant = world.setup.plant;
+    let Some(running) = &mut world.members[node].running else { return Ok((Vec::new(), window)) };
+    let packed = packed_in_order(running, group, window, plant)?;
+    fetch_wanted(world, node);
+    Ok(unpack(&packed, window))
+}
+
+/// Has the member fetch what its readers wait for.
+pub fn fetch_wanted(world: &mut World, node: usize) {
+    let Some(running) = &mut world.members[node].running else { return };
+    let wanted = running.lane.wanted.take();
+    if !wanted.is_empty() {
+        running.groups.touch_lane().want(wanted);
+        world.plan_flush(node);
+    }
+}
+
+/// Deliveries of a group from `window` on, whatever they follow, and where to go on.
 pub fn read(running: &Running, group: GroupId, window: Window, plant: Option<Plant>) -> Result<(Vec<Delivery>, Window), JournalError> {
-    let packed = packed(running, group, window, plant)?;
-    let next = Window { index: Index(number(&packed, 0)), offset: small(&packed, 8), ..window };
+    Ok(unpack(&packed(running, group, window, plant)?, window))
+}
+
+fn unpack(packed: &[u8], window: Window) -> (Vec<Delivery>, Window) {
+    let next = Window { index: Index(number(packed, 0)), offset: small(packed, 8), ..window };
     let (mut at, mut items) = (DELIVERIES_HEADER_BYTES, Vec::new());
-    for _ in 0..small(&packed, 12) {
+    for _ in 0..small(packed, 12) {
         let record = at + ITEM_HEADER_BYTES + packed[at + 57] as usize;
         items.push(Delivery {
-            id: EventId(big(&packed, record + 24)),
-            place: (Index(number(&packed, at + 8)), small(&packed, at + 4)),
-            session: SessionId(big(&packed, at + 40)),
-            sequence: number(&packed, at + 32),
-            hlc: number(&packed, at + 24),
+            id: EventId(big(packed, record + 24)),
+            place: (Index(number(packed, at + 8)), small(packed, at + 4)),
+            session: SessionId(big(packed, at + 40)),
+            sequence: number(packed, at + 32),
+            hlc: number(packed, at + 24),
         });
-        at += small(&packed, at) as usize;
+        at += small(packed, at) as usize;
     }
-    Ok((items, next))
+    (items, next)
 }
 
 /// Moves a reader that is behind the journal's beginning there, as one that is told `CURSOR_COMPACTED` does; the places
@@ -88,6 +129,7 @@ pub fn observe(world: &mut World, node: usize, group: GroupId) {
         }
     }
     groups_are_apart::check(world, node, group, &found);
+    followed_is_replicated::check(world, group, &found);
     let history = world.history.of_mut(group);
     history.observed = history.observed.max(window.index);
     history.journal.extend(found);

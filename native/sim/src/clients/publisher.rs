@@ -3,6 +3,7 @@
 
 use crate::clients::draft::Draft;
 use crate::history::{Asked, State};
+use crate::lane::Past;
 use crate::random::Random;
 use crate::world::World;
 use std::collections::BTreeMap;
@@ -41,6 +42,8 @@ impl Sequences {
 
 struct Publisher {
     random: Random,
+    /// What its events follow is drawn apart.
+    following: Random,
     node: usize,
     session: Session,
     open: Vec<(usize, RequestId)>,
@@ -51,7 +54,7 @@ pub struct Publishers {
     pace_us: u64,
     next_id: u128,
     /// Batches handed in once, to be retried.
-    tried: Vec<(GroupId, Vec<EventId>)>,
+    tried: Vec<(GroupId, Vec<EventId>, Past)>,
     /// Ids that a fence may close before they are ever published.
     reserved: Vec<(GroupId, EventId)>,
 }
@@ -60,6 +63,7 @@ impl Publishers {
     pub fn new(seed: u64, count: usize, pace_us: u64) -> Self {
         let publisher = |number: usize| Publisher {
             random: Random::stream(seed, "publisher", number as u64),
+            following: Random::stream(seed, "publisher follows", number as u64),
             node: number,
             session: Session::default(),
             open: Vec::new(),
@@ -79,7 +83,7 @@ impl Publishers {
             let newest = self.reserved.iter().rposition(|(of, _)| *of == group);
             batch.extend(newest.map(|at| self.reserved.remove(at).1));
         }
-        self.tried.push((group, batch.clone()));
+        self.tried.push((group, batch.clone(), Past::new()));
         batch
     }
 
@@ -128,7 +132,7 @@ impl Publishers {
             0..=49 => self.publish_in_session(world, number, random),
             50..=61 => {
                 let group = world.setup.pick_group(world.now_us, random);
-                let draft = Draft::events(group, self.batch(random, group));
+                let draft = Draft::events(group, self.batch(random, group)).following(self.follow(world, number));
                 let quorum = quorum(random, world);
                 self.submit(world, number, &draft, quorum);
             }
@@ -136,14 +140,14 @@ impl Publishers {
                 if !self.tried.is_empty() {
                     let recent = self.tried.len().saturating_sub(40) as u64;
                     let at = random.between(recent, self.tried.len() as u64) as usize;
-                    let (group, events) = self.tried[at].clone();
-                    let draft = Draft::events(group, events);
+                    let (group, events, follows) = self.tried[at].clone();
+                    let draft = Draft::events(group, events).following(follows);
                     self.submit(world, number, &draft, 1);
                 }
             }
             76..=81 => {
                 let (group, id) = match (random.between(0, 3), self.tried.last()) {
-                    (0, Some((group, batch))) => (*group, batch[0]),
+                    (0, Some((group, batch, _))) => (*group, batch[0]),
                     _ => {
                         let fresh = (world.setup.pick_group(world.now_us, random), self.fresh());
                         self.reserved.push(fresh);
@@ -159,6 +163,27 @@ impl Publishers {
             }
             _ => self.publishers[number].session = Session::default(),
         }
+    }
+
+    /// What the last batch follows: something its publisher could have had of the causal lane where it is, or elsewhere.
+    fn follow(&mut self, world: &World, number: usize) -> Past {
+        let Publisher { following, node, .. } = &mut self.publishers[number];
+        if world.setup.causal == 0 || !following.chance(400) {
+            return Past::new();
+        }
+        let node = if following.chance(100) { following.between(0, world.members.len() as u64) as usize } else { *node };
+        let Some(running) = &world.members[node].running else { return Past::new() };
+        let vector = &running.lane.vector;
+        let follows: Past = match following.between(0, 3) {
+            // What was written there last, on no other disk perhaps.
+            0 => running.lane.own.iter().filter(|(actor, counter)| vector.get(actor).is_some_and(|had| had >= counter)).map(|(actor, counter)| (*actor, *counter)).collect(),
+            1 => vector.iter().filter(|_| following.chance(500)).map(|(actor, counter)| (*actor, *counter)).collect(),
+            _ => (**vector).clone(),
+        };
+        if let Some((_, _, last)) = self.tried.last_mut() {
+            last.clone_from(&follows);
+        }
+        follows
     }
 
     fn submit(&mut self, world: &mut World, number: usize, draft: &Draft, quorum: u32) -> Option<RequestId> {
@@ -177,11 +202,12 @@ impl Publishers {
         }
         let group = world.setup.pick_group(world.now_us, random);
         let events = self.batch(random, group);
+        let follows = self.follow(world, number);
         let quorum = quorum(random, world);
         let session = &mut self.publishers[number].session;
         let sequences = session.groups.entry(group).or_insert_with(Sequences::new);
         let (first, count) = (sequences.next, events.len() as u64);
-        let draft = Draft::events(group, events).in_session(session.id, first, sequences.acknowledged.min(first - 1));
+        let draft = Draft::events(group, events).in_session(session.id, first, sequences.acknowledged.min(first - 1)).following(follows);
         // A refused publish has not used its sequences.
         if let Some(request) = self.submit(world, number, &draft, quorum) {
             if let Some(sequences) = self.publishers[number].session.groups.get_mut(&group) {

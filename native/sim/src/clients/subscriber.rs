@@ -1,7 +1,7 @@
 //! A subscription: reads where it stands in each group, goes on elsewhere with its cursors.
 
 use crate::clients::journal;
-use crate::invariants::subscriptions_are_complete;
+use crate::invariants::{followed_first, subscriptions_are_complete};
 use crate::plants::Plant;
 use crate::random::Random;
 use crate::setup::Setup;
@@ -77,8 +77,7 @@ impl Place {
             self.ordinal = world.history.of(group).ordinal_of(self.cursor.index);
             subscriptions_are_complete::check_compacted(world, node, group, name, behind);
         }
-        let Some(running) = &world.members[node].running else { return };
-        match journal::read(running, group, self.cursor, world.setup.plant) {
+        match journal::read_in_order(world, node, group, self.cursor) {
             Ok((mut items, next)) => {
                 if std::mem::take(&mut self.moved) && !items.is_empty() {
                     match world.setup.plant {
@@ -87,6 +86,7 @@ impl Place {
                         _ => {}
                     }
                 }
+                followed_first::check(world, node, name, &items);
                 subscriptions_are_complete::check(world, group, name, &mut self.ordinal, &items);
                 subscriptions_are_complete::check_end(world, node, group, name, self.ordinal, next);
                 self.cursor = next;

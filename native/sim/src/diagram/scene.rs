@@ -27,7 +27,7 @@ pub static GROUPS: [(&str, &[&str]); 12] = [
     ("repair", &["RepairQuery", "RepairAnswer", "TermQuery", "TermAnswer"]),
     ("compare", &["HashReport", "HashQuery", "HashAnswer", "Standing", "StandingAnswer"]),
     ("member", &["Removed"]),
-    ("causal", &["Entries", "Held", "Pull", "OriginQuery", "OriginAnswer", "StatesQuery"]),
+    ("causal", &["Entries", "Held", "Pull", "OriginQuery", "OriginAnswer", "StatesQuery", "HeldQuery", "HeldAnswer"]),
     ("other", &[]),
 ];
 

@@ -2,7 +2,7 @@
 //! synchrony: Dwork, Lynch and Stockmeyer 1988; the liveness the paper's section 5.6 asks timing for).
 
 use crate::clients::operator;
-use crate::invariants::origins_converge;
+use crate::invariants::{followed_comes, origins_converge};
 use crate::member::{Member, Stage};
 use crate::world::World;
 use vexfs_core::ids::{GroupId, Index, MemberId};
@@ -48,7 +48,7 @@ pub fn healed(world: &World) -> bool {
     }
     let members: Vec<&Member> = world.members.iter().filter(|member| operator::belongs(&table, member)).collect();
     let waiting = members.iter().any(|member| member.stage == Stage::Waiting);
-    !waiting && world.groups().all(|group| has_healed(&members, group, &table)) && origins_converge::wrong(world).is_none()
+    !waiting && followed_comes::waiting(world).is_none() && world.groups().all(|group| has_healed(&members, group, &table)) && origins_converge::wrong(world).is_none()
 }
 
 fn has_healed(members: &[&Member], group: GroupId, table: &Membership) -> bool {
@@ -73,6 +73,9 @@ fn agrees(table: &Membership, conf: &Conf) -> bool {
 
 pub fn check(world: &mut World) {
     if healed(world) {
+        return;
+    }
+    if open(world, &operator::table(world).unwrap_or_default()) == 0 && followed_comes::waiting(world).is_some() {
         return;
     }
     if let (0, Some(_)) = (open(world, &operator::table(world).unwrap_or_default()), origins_converge::wrong(world)) {

@@ -20,6 +20,9 @@ pub mod election_safety;
 pub mod events_come_once;
 pub mod exactly_once;
 pub mod fence_is_final;
+pub mod followed_comes;
+pub mod followed_first;
+pub mod followed_is_replicated;
 pub mod groups_are_apart;
 pub mod groups_go_on;
 pub mod hashes_agree;
@@ -145,6 +148,7 @@ fn answered(world: &mut World, group: GroupId, index: Index) {
 /// Judges the whole run, after the faults have stopped and the cluster had time to heal.
 pub fn at_the_end(world: &mut World) {
     healing::check(world);
+    followed_comes::check(world);
     let table = operator::table(world).unwrap_or_default();
     let members: Vec<usize> = (0..world.members.len()).filter(|node| operator::belongs(&table, &world.members[*node])).collect();
     for group in world.groups().collect::<Vec<_>>() {

@@ -44,6 +44,12 @@ fn deliverable(world: &World, members: &[usize]) -> Past {
     had
 }
 
+/// Whether a vector can be delivered everywhere by what is left of the logs.
+pub fn can_be_delivered(world: &World, vector: &Past) -> bool {
+    let members = members(world);
+    crate::lane::lacks(&deliverable(world, &members), vector).is_none()
+}
+
 /// Entries that damage has taken and that another member has: whoever reads everything tells of them.
 pub fn mendable(world: &World) -> Vec<(usize, GroupId, Index)> {
     let members = members(world);

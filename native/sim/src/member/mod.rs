@@ -14,9 +14,10 @@ use crate::lane::{Dot, Past};
 use crate::plants::Plant;
 use crate::setup::Setup;
 use crate::shadow::{farther, Reach, Shadow};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use vexfs_core::causal::actor::Clock;
+use vexfs_core::causal::actor::{Actor, Clock};
 use vexfs_core::causal::reader::{Bounds, ReadError, Reader};
 use vexfs_core::causal::{OriginView, FIRST_ORIGIN};
 use vexfs_core::clock::HybridClock;
@@ -56,6 +57,9 @@ pub struct View {
 pub struct LaneView {
     pub origins: Vec<OriginView>,
     pub delivered: Clock,
+    pub gone: Clock,
+    /// What readers of the journals have met that was not delivered.
+    pub wanted: RefCell<Vec<(Actor, u64)>>,
     /// `delivered` by actor: what any reader here could have had by now.
     pub vector: Arc<Past>,
     /// Last own entry of each own actor that was written in this life.
@@ -133,7 +137,9 @@ impl Running {
 
     fn tell_lane(&mut self) {
         let (origins, delivered) = self.groups.take_lane_news();
+        let gone = self.groups.take_lane_gone();
         let view = &mut self.lane;
+        view.gone = gone.unwrap_or_else(|| std::mem::take(&mut view.gone));
         if let Some(origins) = origins {
             view.origins = origins;
         }

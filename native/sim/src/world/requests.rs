@@ -6,6 +6,8 @@ use crate::clients::operator;
 use crate::describe;
 use crate::history::{Asked, Request, State};
 use crate::invariants;
+use crate::invariants::origins_converge;
+use crate::lane::Past;
 use crate::plants::Plant;
 use crate::record::Happening;
 use vexfs_core::event::{self, Submission, SubmissionKind};
@@ -130,7 +132,25 @@ impl World {
             }
         };
         self.remember(node, draft.group, request, asked, applied_quorum);
+        if !draft.follows.is_empty() {
+            let known = self.history.requests.get_mut(&(node, request));
+            known.into_iter().for_each(|known| known.follows.clone_from(&draft.follows));
+            for id in &draft.events {
+                self.history.follows.entry(*id).or_insert_with(|| draft.follows.clone());
+            }
+        }
         self.plan_flush(node);
+    }
+
+    /// Takes back what waits for something that nobody has any more, as clients do whose time is up.
+    pub fn withdraw_what_waits_in_vain(&mut self) {
+        let waits = self.history.requests.iter().filter(|(_, request)| request.state == State::Open && !request.unattended && !request.follows.is_empty());
+        let waiting: Vec<_> = waits.map(|(at, request)| (*at, request.follows.clone())).collect();
+        for ((node, request), follows) in waiting {
+            if !origins_converge::can_be_delivered(self, &follows) {
+                self.withdraw(node, request);
+            }
+        }
     }
 
     pub fn barrier(&mut self, node: usize, group: GroupId) -> Option<RequestId> {
@@ -178,7 +198,7 @@ impl World {
         self.say_with(|_| Happening::Asked { node, group, request, what: describe::asked(&asked) });
         let after = if group == FIRST_ORIGIN { Index(0) } else { self.history.of(group).highest_answered };
         let state = State::Open;
-        let known = Request { node, group, asked, applied_quorum, state, withdrawn: false, unattended: false, after };
+        let known = Request { node, group, asked, applied_quorum, state, follows: Past::new(), withdrawn: false, unattended: false, after };
         self.history.requests.insert((node, request), known);
     }
 }

@@ -1,0 +1,291 @@
+//! What ordered events follow in the causal lane: given up only where no member has it, and known to be on a majority's disks
+//! only as long as it is there (rule R6; docs/decisions/0026).
+
+use bytes::Bytes;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use vexfs_core::causal::actor::Actor;
+use vexfs_core::causal::tally::Retention;
+use vexfs_core::causal::{Lane, LaneConfig};
+use vexfs_core::event::{stamp, Submission, RECORD_HEADER_BYTES, SUBMISSION_HEADER_BYTES};
+use vexfs_core::ids::{GroupId, Index, MemberId, RequestId};
+use vexfs_core::log::{Identity, LogEntry, Op, Recovery};
+use vexfs_core::membership::{MemberCommand, Membership};
+use vexfs_core::ordered::conf::Conf;
+use vexfs_core::ordered::effects::Effects;
+use vexfs_core::ordered::pending::Held;
+use vexfs_core::ordered::store::EntryReader;
+use vexfs_core::peer::frame::Assembler;
+
+/// Long enough for whatever is asked of all members, twice.
+const LONG_TICKS: usize = 1_000;
+
+/// A log that is on disk at once.
+#[derive(Clone, Default)]
+struct Memory(Rc<RefCell<BTreeMap<(GroupId, Index), LogEntry>>>);
+
+impl EntryReader for Memory {
+    fn entries(&self, group: GroupId, low: Index, high: Index, _: u64) -> Result<Vec<LogEntry>, String> {
+        let entries = self.0.borrow();
+        let read: Vec<LogEntry> = (low.0..high.0).map_while(|index| entries.get(&(group, Index(index))).cloned()).collect();
+        if read.is_empty() { Err("there is no such entry".to_string()) } else { Ok(read) }
+    }
+}
+
+struct Cluster {
+    table: Membership,
+    lanes: BTreeMap<&'static str, (Lane<Memory>, Memory)>,
+    away: BTreeSet<&'static str>,
+    lives: u64,
+}
+
+impl Cluster {
+    fn of(names: &[&'static str]) -> Self {
+        let founders: Vec<_> = names.iter().map(|name| (name.to_string(), String::new())).collect();
+        let mut cluster = Self { table: Membership::founded(&founders), lanes: BTreeMap::new(), away: BTreeSet::new(), lives: 0 };
+        names.iter().for_each(|name| cluster.begin(name));
+        cluster
+    }
+
+    /// A member with an empty disk.
+    fn begin(&mut self, name: &'static str) {
+        self.lives += 1;
+        let config = LaneConfig {
+            me: MemberId::of(name),
+            node_id: name.to_string(),
+            life: self.lives << 32,
+            fresh_incarnation: 7,
+            unsettled: false,
+            continuity_ticks: 10,
+            gossip_ticks: 5,
+            fetch_ticks: 5,
+            buffer_entries: 64,
+            window_events: 1_000,
+            retention: Retention::default(),
+            has_states: false,
+        };
+        let identity = Identity { cluster_id: "test".to_string(), node_id: name.to_string(), directory: [0; 16], incarnation: 1 };
+        let recovery = Recovery { identity, groups: BTreeMap::new(), torn_bytes: 0, unsettled: false, damaged: Vec::new(), lost_batches: 0, log_bytes: 0, segments: 0 };
+        let memory = Memory::default();
+        let mut lane = Lane::open(config, &recovery, memory.clone());
+        lane.set_table(&self.table);
+        self.lanes.insert(name, (lane, memory));
+        self.away.remove(name);
+        self.connect();
+    }
+
+    fn leave(&mut self, name: &'static str) {
+        self.away.insert(name);
+        self.connect();
+    }
+
+    fn come(&mut self, name: &'static str) {
+        self.away.remove(name);
+        self.connect();
+    }
+
+    fn connect(&mut self) {
+        let there: Vec<&str> = self.lanes.keys().filter(|name| !self.away.contains(*name)).copied().collect();
+        for (name, (lane, _)) in &mut self.lanes {
+            for other in there.iter().filter(|other| *other != name) {
+                lane.link_down(MemberId::of(other));
+                lane.link_up(MemberId::of(other));
+            }
+            self.away.iter().for_each(|other| lane.link_down(MemberId::of(other)));
+        }
+    }
+
+    fn lane(&mut self, name: &str) -> &mut Lane<Memory> {
+        &mut self.lanes.get_mut(name).expect("there is such a member").0
+    }
+
+    fn tick(&mut self, ticks: usize) {
+        for _ in 0..ticks {
+            let there: Vec<&str> = self.lanes.keys().filter(|name| !self.away.contains(*name)).copied().collect();
+            there.iter().for_each(|name| self.lane(name).tick());
+            for name in there {
+                self.flush(name);
+            }
+        }
+    }
+
+    /// What there is to do at a member, and what it sends arrives.
+    fn flush(&mut self, name: &'static str) {
+        let mut effects = Effects::default();
+        let (lane, memory) = self.lanes.get_mut(name).expect("there is such a member");
+        lane.flush(0, &mut effects);
+        for write in effects.writes {
+            for op in write.ops {
+                if let Op::Entries { group, entries } | Op::Repair { group, entries } = op {
+                    entries.into_iter().for_each(|entry| drop(memory.0.borrow_mut().insert((group, entry.index), entry)));
+                }
+            }
+            lane.persisted(write.number);
+        }
+        for (to, _, bytes) in effects.frames {
+            let Some(to) = self.lanes.keys().copied().find(|other| MemberId::of(other) == to && !self.away.contains(other)) else { continue };
+            let mut frames = Vec::new();
+            Assembler::default().push(&bytes, &mut frames).expect("a frame is whole");
+            frames.iter().for_each(|frame| self.lane(to).receive(MemberId::of(name), frame).expect("it can be read"));
+        }
+    }
+
+    fn publish(&mut self, name: &'static str, id: u64) {
+        let mut record = vec![0; RECORD_HEADER_BYTES];
+        record[0] = RECORD_HEADER_BYTES as u8;
+        record[24..32].copy_from_slice(&id.to_be_bytes());
+        let mut bytes = vec![1, 1, 1, name.len() as u8];
+        bytes.resize(SUBMISSION_HEADER_BYTES, 0);
+        bytes[12] = 1;
+        bytes.extend_from_slice(name.as_bytes());
+        bytes.extend_from_slice(&record);
+        let length = bytes.len() as u32;
+        bytes[4..8].copy_from_slice(&length.to_le_bytes());
+        stamp(&mut bytes, MemberId::of(name), RequestId(id), id);
+        let submission = Submission::parse_causal(Bytes::from(bytes)).expect("it is well formed");
+        self.lane(name).submit(submission, 0);
+        self.tick(30);
+    }
+
+    fn delivered(&mut self, name: &str, of: &str) -> u64 {
+        let (lane, actor) = (self.lane(name), actor(of));
+        let at = lane.origins().position(|origin| origin.actor == actor);
+        at.map_or(0, |at| lane.delivered().get(vexfs_core::causal::actor::OriginId(at as u16)))
+    }
+
+    /// The disk of a member cannot give an entry any more.
+    fn damage(&mut self, name: &str, of: &str, counter: u64) {
+        let actor = actor(of);
+        let group = self.lane(name).origins().find(|origin| origin.actor == actor).expect("it has some of it").group;
+        self.lanes[name].1 .0.borrow_mut().remove(&(group, Index(counter)));
+        self.lane(name).unreadable(group, Index(counter));
+    }
+
+    fn is_replicated(&mut self, name: &str, follows: &[(Actor, u64)]) -> bool {
+        let conf = Conf::of_voters(self.table.iter().map(|(id, _)| id).collect());
+        self.is_replicated_in(name, follows, &conf)
+    }
+
+    fn is_replicated_in(&mut self, name: &str, follows: &[(Actor, u64)], conf: &Conf) -> bool {
+        self.lane(name).is_replicated(&mut Held { follows: follows.to_vec(), past: None }, conf)
+    }
+}
+
+fn actor(name: &str) -> Actor {
+    Actor { member: MemberId::of(name), incarnation: 0 }
+}
+
+#[test]
+fn what_all_have_lost_is_given_up_and_not_before_all_have_said_so() {
+    let mut cluster = Cluster::of(&["a", "b", "w"]);
+    cluster.tick(20);
+    cluster.publish("w", 1);
+    cluster.leave("b");
+    cluster.begin("w");
+    cluster.begin("a");
+    cluster.lane("a").want([(actor("w"), 1)]);
+    cluster.tick(LONG_TICKS);
+    assert!(cluster.lane("a").take_gone().is_none(), "the one that is away may have it");
+    cluster.begin("b");
+    cluster.tick(LONG_TICKS);
+    assert!(cluster.lane("a").take_gone().is_some());
+    assert_eq!(cluster.lane("a").wanted(), 0);
+}
+
+#[test]
+fn an_entry_behind_a_lost_one_is_not_given_up_but_fetched() {
+    let mut cluster = Cluster::of(&["a", "b", "w"]);
+    cluster.tick(20);
+    cluster.publish("w", 1);
+    cluster.publish("w", 2);
+    cluster.tick(20);
+    cluster.leave("a");
+    cluster.publish("w", 3);
+    assert_eq!((cluster.delivered("a", "w"), cluster.delivered("b", "w")), (2, 3));
+    // The writer loses all, the others the second, which both had delivered: so neither tells that it has what is behind it.
+    cluster.damage("a", "w", 2);
+    cluster.damage("b", "w", 2);
+    cluster.begin("w");
+    cluster.come("a");
+    cluster.lane("a").want([(actor("w"), 3)]);
+    cluster.tick(LONG_TICKS);
+    assert!(cluster.lane("a").take_gone().is_none());
+    assert_eq!(cluster.delivered("a", "w"), 3);
+}
+
+#[test]
+fn who_knows_of_newer_members_is_waited_for_with_them() {
+    let mut cluster = Cluster::of(&["a", "b", "w"]);
+    cluster.tick(20);
+    cluster.leave("a");
+    let added = MemberCommand::Add { name: "d".to_string(), address: String::new() };
+    cluster.table.apply(&added, Index(9)).expect("it is a member now");
+    let table = cluster.table.clone();
+    ["b", "w"].iter().for_each(|name| cluster.lane(name).set_table(&table));
+    cluster.begin("d");
+    cluster.leave("a");
+    cluster.tick(20);
+    cluster.publish("w", 1);
+    cluster.tick(20);
+    assert_eq!(cluster.delivered("d", "w"), 1);
+    // Who has it is not known to who asks.
+    cluster.begin("b");
+    cluster.begin("w");
+    cluster.leave("d");
+    cluster.come("a");
+    cluster.lane("a").want([(actor("w"), 1)]);
+    cluster.tick(LONG_TICKS);
+    assert!(cluster.lane("a").take_gone().is_none());
+    cluster.lane("a").set_table(&table);
+    cluster.come("d");
+    cluster.tick(LONG_TICKS);
+    assert_eq!(cluster.delivered("a", "w"), 1);
+}
+
+#[test]
+fn what_a_majority_had_is_asked_for_again_when_one_of_it_has_lost_its_disk() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    cluster.tick(20);
+    cluster.leave("c");
+    cluster.publish("a", 1);
+    assert!(!cluster.is_replicated("a", &[(actor("a"), 2)]), "there is no such entry");
+    cluster.tick(10);
+    assert!(cluster.is_replicated("a", &[(actor("a"), 1)]));
+    // Something that is delivered later holds nobody up who does not follow it.
+    cluster.leave("b");
+    cluster.publish("a", 2);
+    assert!(cluster.is_replicated("a", &[(actor("a"), 1)]));
+    assert!(!cluster.is_replicated("a", &[(actor("a"), 2)]));
+    cluster.begin("b");
+    cluster.tick(1);
+    assert!(!cluster.is_replicated("a", &[(actor("a"), 1)]), "one of two that had it has nothing now");
+    cluster.tick(50);
+    assert!(cluster.is_replicated("a", &[(actor("a"), 2)]));
+}
+
+#[test]
+fn what_is_wanted_later_puts_off_nothing() {
+    let mut cluster = Cluster::of(&["a", "b"]);
+    cluster.tick(20);
+    for counter in 1..=LONG_TICKS as u64 {
+        cluster.lane("a").want([(actor("w"), counter)]);
+        cluster.tick(1);
+    }
+    assert!(cluster.lane("a").take_gone().is_some());
+}
+
+#[test]
+fn a_majority_is_one_of_the_table_and_of_the_configuration_that_commits() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    cluster.tick(20);
+    cluster.leave("c");
+    cluster.publish("a", 1);
+    let (a, follows) = (MemberId::of("a"), [(actor("a"), 1)]);
+    let before = Conf::of_voters(vec![a, MemberId::of("c"), MemberId::of("d")]);
+    let joint = Conf { voters: Conf::of_voters(["a", "b", "c"].map(MemberId::of).to_vec()).voters, outgoing: before.voters.clone(), ..Conf::default() };
+    assert!(cluster.is_replicated("a", &follows));
+    assert!(!cluster.is_replicated_in("a", &follows, &before), "one of three that commit has it");
+    assert!(!cluster.is_replicated_in("a", &follows, &joint));
+    assert!(cluster.is_replicated("a", &follows));
+}
