@@ -2,7 +2,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { newEventId } from '../dist/events/index.js';
-import { Coordinator, type CoordinatorError, type Delivery, type Receipt } from '../dist/index.js';
+import { ApiClient, ApiServer, Coordinator, type CoordinatorError, type Delivery, type Receipt } from '../dist/index.js';
 import { collect, Graph, idsOf, keyOf } from './helpers/causality.js';
 import { codeOf, Embedded, fileWrite, take, until, writes } from './helpers/cluster.js';
 
@@ -206,6 +206,50 @@ test.serial('what has gone from the logs is said to have gone', async (t) => {
   t.is(typeof (gone.details as { oldestCursor: string }).oldestCursor, 'string');
   t.is(await codeOf(a.causality.relation(early.eventId, last.eventId)), 'CURSOR_COMPACTED');
   t.is(await codeOf(collect(a.causality.causesOf(last.eventId, { from: oldest.cursor }))), 'CURSOR_COMPACTED');
+});
+
+test.serial('all of it through the API', async (t) => {
+  const { nodes: [a] } = await start(t);
+  const server = await ApiServer.start(a, { address: '127.0.0.1:0' });
+  const client = new ApiClient(server.address);
+  t.teardown(async () => {
+    client.close();
+    await server.close();
+  });
+  const { causality } = client;
+  const first = await a.publish(fileWrite('/first'), causal);
+  const batch = await a.publishBatch(writes(2000, '/x', 200), causal);
+  const last = await a.publish(fileWrite('/last'), causal);
+  t.is(await causality.relation(first.eventId, keyOf(last)), 'before');
+  t.is(await causality.relation(first.eventId, first.eventId), 'same');
+  const causes = causality.causesOf(last.eventId);
+  t.true(await causes.complete());
+  const given = await collect(causes);
+  t.deepEqual(given.map((delivery) => [delivery.event.id, delivery.cursor, delivery.clock]), (await collect(a.causality.causesOf(last.eventId))).map((delivery) => [delivery.event.id, delivery.cursor, delivery.clock]));
+  t.is(given.length, 2001);
+  t.deepEqual(idsOf(await collect(causality.causesOf(last.eventId, { from: (given[1999] as Delivery).cursor }))), idsOf(given.slice(2000)));
+  t.deepEqual(idsOf(await collect(causality.effectsOf(first.eventId, { direct: true }))), [batch[0]?.eventId as string]);
+  t.deepEqual(pathsOf(await collect(causality.effectsOf(first.eventId, { where: { path: '/x/19?', type: 'FilesystemWrite' } }))), Array.from({ length: 10 }, (_, at) => `/x/19${at}`));
+  t.deepEqual(await collect(causality.concurrentWith(first.eventId)), []);
+  t.is(await codeOf(causality.relation(first.eventId, newEventId())), 'NOT_FOUND');
+  t.is(await codeOf(collect(causality.causesOf('nonsense'))), 'INVALID_EVENT_ID');
+  t.is(await codeOf(causality.causesOf(newEventId()).complete()), 'NOT_FOUND');
+  t.is(await codeOf(collect(causality.concurrentWith(first.eventId, { direct: true } as never))), 'USAGE');
+  t.is(await codeOf(collect(causality.causesOf(last.eventId, { from: 'nonsense!' }))), 'CURSOR_INVALID');
+  // One that is left leaves nothing behind, and one that is aborted ends.
+  for await (const delivery of causality.causesOf(last.eventId)) if (delivery.event.path === '/x/3') break;
+  const aborting = new AbortController();
+  let count = 0;
+  for await (const _ of causality.causesOf(last.eventId, { signal: aborting.signal })) if (++count === 5) aborting.abort();
+  t.true(count < 2001);
+  t.deepEqual(await collect(causality.causesOf(last.eventId, { signal: AbortSignal.abort() })), []);
+  // More than is on its way at a time.
+  for (let round = 0; round < 5; round++) await a.publishBatch(writes(70, '/large', 100_000), causal);
+  const open = causality.effectsOf(last.eventId)[Symbol.asyncIterator]();
+  await open.next();
+  const closing = server.close();
+  t.is(await codeOf((async () => { while ((await open.next()).done !== true); })()), 'CLOSED');
+  await closing;
 });
 
 test.serial('random histories: every answer is the closure of single steps', async (t) => {
