@@ -3,6 +3,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { newEventId } from '../dist/events/index.js';
 import { ApiClient, ApiServer, Coordinator, type CoordinatorError, type Delivery, type Receipt } from '../dist/index.js';
+import { vexcoord } from './cli-run.js';
 import { collect, Graph, idsOf, keyOf } from './helpers/causality.js';
 import { codeOf, Embedded, fileWrite, take, until, writes } from './helpers/cluster.js';
 
@@ -250,6 +251,46 @@ test.serial('all of it through the API', async (t) => {
   const closing = server.close();
   t.is(await codeOf((async () => { while ((await open.next()).done !== true); })()), 'CLOSED');
   await closing;
+});
+
+test.serial('the command line lists causes and effects, and says how two events stand', async (t) => {
+  const { nodes: [a, b] } = await start(t);
+  const servers = await Promise.all([a, b].map((node) => ApiServer.start(node, { address: '127.0.0.1:0' })));
+  t.teardown(() => Promise.all(servers.map((server) => server.close())));
+  const api = ['--api', servers.map(({ address }) => address).join(',')];
+  const [one, two, three] = [await a.publish(fileWrite('/one'), causal), await a.publish(fileWrite('/two'), causal), await a.publish(fileWrite('/three'), causal)];
+  await had(b, [three]);
+  const run = (...args: string[]) => vexcoord(['causality', ...args, ...api]);
+  const paths = async (...args: string[]): Promise<string[]> => (await run(...args, '--output', 'json')).lines.map((line) => JSON.parse(line).event.path);
+  t.deepEqual(await paths(three.eventId), ['/one', '/two']);
+  t.deepEqual(await paths(three.eventId, '--causes', '--direct'), ['/two']);
+  t.deepEqual(await paths(one.eventId, '--effects'), ['/two', '/three']);
+  t.deepEqual(await paths(one.eventId, '--effects', '--limit', '1'), ['/two']);
+  t.deepEqual(await paths(one.eventId, '--effects', '--from', two.cursor), ['/three']);
+  t.deepEqual(await paths(three.eventId, '--where', 'path=/o*'), ['/one']);
+  t.deepEqual(await paths(one.eventId, '--concurrent'), []);
+  const table = await run(three.eventId, '--cursor', three.cursor);
+  t.is(table.status, 0, table.stderr);
+  t.regex(table.lines[0] ?? '', /FilesystemWrite {2}\/one/);
+  t.is((await run(one.eventId, '--relation', three.eventId)).stdout, `${one.eventId} happened before ${three.eventId}.\n`);
+  t.deepEqual(JSON.parse((await run(three.eventId, '--relation', one.eventId, '--output', 'json')).stdout), { one: three.eventId, other: one.eventId, relation: 'after' });
+  await servers[0]?.close();
+  t.deepEqual(await paths(three.eventId), ['/one', '/two'], 'another node answers');
+  for (const [code, status, ...args] of [
+    ['NOT_FOUND', 1, newEventId()],
+    ['INVALID_EVENT_ID', 1, 'nonsense'],
+    ['USAGE', 2],
+    ['USAGE', 2, one.eventId, '--causes', '--effects'],
+    ['USAGE', 2, one.eventId, '--direct', '--concurrent'],
+    ['USAGE', 2, one.eventId, '--relation', two.eventId, '--limit', '1'],
+    ['USAGE', 2, one.eventId, '--limit', '0'],
+    ['FILTER_INVALID', 1, one.eventId, '--where', 'nonsense'],
+    ['CURSOR_INVALID', 1, one.eventId, '--from', 'nonsense!'],
+  ] as const) {
+    const ran = await run(...args);
+    t.is(ran.status, status, ran.stderr);
+    t.regex(ran.stderr, new RegExp(`^${code}: `));
+  }
 });
 
 test.serial('random histories: every answer is the closure of single steps', async (t) => {
