@@ -76,7 +76,11 @@ test.serial('a session that moves takes what it has done with it; events of one 
 
 test.serial('streams go on from a cursor, stop when they are left, and end with an error where the node closes', async (t) => {
   const { nodes: [a] } = await start(t);
-  await a.publishBatch(writes(3000, '/x', 1000), causal);
+  const batch = await a.publishBatch(writes(3000, '/x', 1000), causal);
+  // An entry that does not come in one piece.
+  t.is((await collect(a.causality.causesOf(batch[2500]?.eventId as string))).length, 2500);
+  t.is((await collect(a.causality.effectsOf(batch[2500]?.eventId as string))).length, 499);
+  t.deepEqual(pathsOf(await collect(a.causality.causesOf(batch[2500]?.eventId as string, { direct: true }))), ['/x/2499']);
   const last = await a.publish(fileWrite('/last'), causal);
   const whole = idsOf(await collect(a.causality.causesOf(last.eventId)));
   t.is(whole.length, 3000);
@@ -206,6 +210,7 @@ test.serial('what has gone from the logs is said to have gone', async (t) => {
   t.is(gone.code, 'CURSOR_COMPACTED');
   t.is(typeof (gone.details as { oldestCursor: string }).oldestCursor, 'string');
   t.is(await codeOf(a.causality.relation(early.eventId, last.eventId)), 'CURSOR_COMPACTED');
+  t.is(await codeOf(a.causality.relation({ id: newEventId(), cursor: early.cursor }, last.eventId)), 'CURSOR_COMPACTED');
   t.is(await codeOf(collect(a.causality.causesOf(last.eventId, { from: oldest.cursor }))), 'CURSOR_COMPACTED');
 });
 
@@ -274,6 +279,8 @@ test.serial('the command line lists causes and effects, and says how two events 
   t.regex(table.lines[0] ?? '', /FilesystemWrite {2}\/one/);
   t.is((await run(one.eventId, '--relation', three.eventId)).stdout, `${one.eventId} happened before ${three.eventId}.\n`);
   t.deepEqual(JSON.parse((await run(three.eventId, '--relation', one.eventId, '--output', 'json')).stdout), { one: three.eventId, other: one.eventId, relation: 'after' });
+  const drawing = await run(three.eventId, '--graph', '2');
+  t.deepEqual(drawing.lines.map((line) => line.replace(/\d+\.\d+ .*(\/\w+) .*/, '$1')), [three.eventId, '└─ /two', '   └─ /one']);
   await servers[0]?.close();
   t.deepEqual(await paths(three.eventId), ['/one', '/two'], 'another node answers');
   for (const [code, status, ...args] of [
@@ -284,6 +291,8 @@ test.serial('the command line lists causes and effects, and says how two events 
     ['USAGE', 2, one.eventId, '--direct', '--concurrent'],
     ['USAGE', 2, one.eventId, '--relation', two.eventId, '--limit', '1'],
     ['USAGE', 2, one.eventId, '--limit', '0'],
+    ['USAGE', 2, one.eventId, '--graph', '2', '--output', 'json'],
+    ['USAGE', 2, one.eventId, '--graph', '2', '--causes'],
     ['FILTER_INVALID', 1, one.eventId, '--where', 'nonsense'],
     ['CURSOR_INVALID', 1, one.eventId, '--from', 'nonsense!'],
   ] as const) {

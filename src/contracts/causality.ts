@@ -44,7 +44,8 @@ export interface RelatedEvents extends Subscription {
  *
  * Errors: `INVALID_EVENT_ID`; `NOT_FOUND` for an id that is not known here, not delivered yet, or of the ordered lane, whose order is that
  * of its indexes; `CURSOR_COMPACTED` where the event itself has gone from its log, or what `from` names; `CURSOR_INVALID`, `FILTER_INVALID`,
- * `UNKNOWN_EVENT_TYPE` and `USAGE`. Of related events that have gone the stream gives the rest, and `complete` says so.
+ * `UNKNOWN_EVENT_TYPE` and `USAGE`. Of related events that have gone the stream gives the rest, and `complete` says so; where some go
+ * while it is read, it ends with `CURSOR_COMPACTED`.
  */
 export interface Causality {
   /** How `one` stands to `other`: `before` if it happened before that. */

@@ -76,8 +76,8 @@ export class CausalWalk {
         const is = doubled.has(delivery.offset) ? past.relation(this.#ports.standings.all(delivery)) : stands[at];
         if (is === relation) related.push(delivery);
       }
-      // Nothing comes before what happened before it.
-      if (relation === 'before' && past.isIn(entry[0] as CausalDelivery)) {
+      // Nothing comes before what happened before it. A large entry comes in parts.
+      if (relation === 'before' && stands.at(-1) !== 'before' && past.isIn(entry[0] as CausalDelivery)) {
         this.#ended = true;
         break;
       }

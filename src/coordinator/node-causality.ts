@@ -94,15 +94,20 @@ export class NodeCausality implements Causality {
     return isHere ? events.at(position, id) : undefined;
   }
 
-  /** The event that a cursor was given with: the last that it names of one of the logs. */
+  /** The event that a cursor was given with: in the last entry that it names of one of the logs, or in part. */
   #named(place: CausalPlace, id: string): CausalDelivery | undefined {
-    for (const origin of this.#ports.origins.refresh()) {
+    const { core, origins } = this.#ports;
+    const oldest = CausalPlace.read(causalOldest(core.handle));
+    let gone = false;
+    for (const origin of origins.refresh()) {
       const had = place.of(origin);
       for (const index of [had, had + 1n]) {
         const found = index === 0n ? undefined : this.#standings.inEntry(origin, index, id);
         if (found !== undefined) return found;
+        gone ||= index > 0n && index <= oldest.of(origin);
       }
     }
+    if (gone) throw new CoordinatorError('CURSOR_COMPACTED', 'what the cursor names is no longer in its log');
     return undefined;
   }
 

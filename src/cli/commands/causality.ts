@@ -3,6 +3,7 @@ import type { CausalityOptions, CausalKey, CausalRelation, Causality, Delivery, 
 import { CoordinatorError } from '../../errors/index.js';
 import { deliveryToJson, parseWhere } from '../../events/index.js';
 import { apiOption, nonEmpty, outputOption, usage, wholeNumber } from '../arguments.js';
+import { causalTree } from '../causal-tree.js';
 import { describeDelivery } from '../describe-delivery.js';
 import { firstAnswer } from '../nodes.js';
 import { type OutputFormat, writeJson, writeLine } from '../output.js';
@@ -13,6 +14,7 @@ interface Flags {
   readonly effects?: boolean;
   readonly concurrent?: boolean;
   readonly relation?: string;
+  readonly graph?: number;
   readonly direct?: boolean;
   readonly where?: string;
   readonly from?: string;
@@ -22,7 +24,7 @@ interface Flags {
 }
 
 export function registerCausality(program: Command): void {
-  const modes = ['causes', 'effects', 'concurrent', 'relation'];
+  const modes = ['causes', 'effects', 'concurrent', 'relation', 'graph'];
   const mode = (flags: string, name: string, description: string): Option => new Option(flags, description).conflicts(modes.filter((other) => other !== name));
   const command = program
     .command('causality')
@@ -32,6 +34,7 @@ export function registerCausality(program: Command): void {
     .addOption(mode('--effects', 'effects', 'what happened after it, of what is delivered by now'))
     .addOption(mode('--concurrent', 'concurrent', 'what happened neither before nor after it'))
     .addOption(mode('--relation <id2>', 'relation', 'how the event stands to this one: same, before, after or concurrent').argParser(nonEmpty))
+    .addOption(mode('--graph <depth>', 'graph', 'draw its nearest causes, theirs, and so on, this many deep').argParser(wholeNumber(1, 1000)))
     .option('--direct', 'only the nearest causes, or the first effects')
     .option('--where <expr>', 'only events that fit: type=NAME,... and path=GLOB terms, all of which must hold')
     .option('--from <cursor>', 'go on behind the event of such a list with this cursor', nonEmpty)
@@ -45,6 +48,7 @@ export function registerCausality(program: Command): void {
 async function causality(id: string, flags: Flags): Promise<void> {
   const key: CausalKey = flags.cursor === undefined ? id : { id, cursor: flags.cursor };
   if (flags.relation !== undefined) return relate(id, key, flags.relation, flags);
+  if (flags.graph !== undefined) return draw(id, key, flags.graph, flags);
   if (flags.direct && flags.concurrent) throw usage('--direct is for --causes and --effects');
   const where = flags.where === undefined ? undefined : parseWhere(flags.where);
   const signal = interruption();
@@ -91,8 +95,25 @@ const SENTENCES: Readonly<Record<CausalRelation, string>> = {
   concurrent: 'is concurrent with',
 };
 
+function refuse(flags: Flags, mode: string, ...names: readonly ('direct' | 'where' | 'from' | 'limit')[]): void {
+  for (const name of names) if (flags[name] !== undefined) throw usage(`--${name} is for lists of events, not for --${mode}`);
+}
+
+async function draw(id: string, key: CausalKey, depth: number, flags: Flags): Promise<void> {
+  refuse(flags, 'graph', 'direct', 'from', 'limit');
+  if (flags.output === 'json') throw usage('--graph is a drawing; --causes --direct --output json is for programs');
+  const options = { ...(flags.where === undefined ? {} : { where: parseWhere(flags.where) }), signal: interruption() };
+  // As a whole: another node begins again.
+  const lines = await firstAnswer(flags.api, async ({ causality }) => {
+    const found: string[] = [];
+    for await (const line of causalTree(causality, { id, key, text: id }, depth, options)) found.push(line);
+    return found;
+  });
+  for (const line of lines) await writeLine(line);
+}
+
 async function relate(id: string, key: CausalKey, other: string, flags: Flags): Promise<void> {
-  for (const name of ['direct', 'where', 'from', 'limit'] as const) if (flags[name] !== undefined) throw usage(`--${name} is for lists of events, not for --relation`);
+  refuse(flags, 'relation', 'direct', 'where', 'from', 'limit');
   const signal = interruption();
   const relation = await firstAnswer(flags.api, (client) => client.causality.relation(key, other, { signal }));
   if (flags.output === 'json') return writeJson({ one: id, other, relation });
