@@ -2,7 +2,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { newEventId } from '../dist/events/index.js';
-import { ApiClient, ApiServer, Coordinator, type CoordinatorError, type Delivery, type Receipt } from '../dist/index.js';
+import { ApiClient, ApiServer, type Coordinator, type CoordinatorError, type Delivery, type Receipt } from '../dist/index.js';
 import { vexcoord } from './cli-run.js';
 import { collect, Graph, idsOf, keyOf } from './helpers/causality.js';
 import { codeOf, Embedded, fileWrite, take, until, writes } from './helpers/cluster.js';
@@ -23,7 +23,7 @@ const had = (node: Coordinator, receipts: readonly Receipt[]): Promise<unknown> 
 
 test.serial('a fork and a join: what came before is told from what came after and what did neither, at every node', async (t) => {
   const { cluster, nodes } = await start(t);
-  const [a, b, c] = nodes;
+  const [a, b] = nodes;
   const root = await a.publish(fileWrite('/root'), causal);
   await had(b, [root]);
   // Cut off from each other, so that neither follows the other.

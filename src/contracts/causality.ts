@@ -1,5 +1,4 @@
-import type { Where } from './coordinator.js';
-import type { Subscription } from './node.js';
+import type { Delivery, Where } from './coordinator.js';
 
 /** How an event of the causal lane stands to another: whether it happened before that, after it, or neither (Lamport 1978). */
 export type CausalRelation = 'same' | 'before' | 'after' | 'concurrent';
@@ -31,9 +30,10 @@ export interface CausalityOptions {
 }
 
 /** Events that are related to one, none before what it follows; ends behind the last of them, and with `CLOSED` where the node closes before. */
-export interface RelatedEvents extends Subscription {
+export interface RelatedEvents extends AsyncIterable<Delivery> {
   /** Whether nothing that may have been of them has gone from the logs (rule R11); rejects as the stream does where the event is not found. */
   complete(): Promise<boolean>;
+  close(): Promise<void>;
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Events of the causal lane that are related to one, in the order in which a subscription gives them. */
 import type { CausalRelation } from '../contracts/index.js';
-import { CATEGORIES, type CausalContext, CausalDeliveries, type CausalDelivery, type CausalPast, CausalPlace } from '../events/index.js';
+import { CATEGORIES, type CausalContext, CausalDeliveries, type CausalDelivery, type CausalPast, type CausalPlace } from '../events/index.js';
 import { type Core, NativeCausalReader } from '../native/index.js';
 import { compacted } from './causal-subscription.js';
 import type { Standings } from './standings.js';
@@ -24,8 +24,8 @@ export interface Wanted {
 
 /** Little enough that what is read beyond the end costs nothing to speak of. */
 const EVENTS_MAX = 1024;
-/** Entries that are looked for in other logs before others get their turn. */
-const LOOKED_FOR_MAX = 32;
+/** Events that are looked for in other logs before others get their turn. */
+const LOOKED_FOR_MAX = 8;
 /** Before the lane has looked through its logs after an open, readers are given nothing. */
 const RETRY_MS = 20;
 
@@ -64,29 +64,42 @@ export class CausalWalk {
   }
 
   async #related(read: Iterable<CausalDelivery>): Promise<CausalDelivery[]> {
-    const { past, relation } = this.#wanted;
-    const related: CausalDelivery[] = [];
+    const { past, relation, filter } = this.#wanted;
+    const { standings } = this.#ports;
+    const stands = this.#stands(read);
+    const concurrent = new Map<string, CausalDelivery[]>();
+    for (const [delivery, is] of stands) {
+      if (is !== 'concurrent') continue;
+      const ofLog = concurrent.get(delivery.origin.name);
+      if (ofLog === undefined) concurrent.set(delivery.origin.name, [delivery]);
+      else ofLog.push(delivery);
+    }
+    // One that is not related where it was met may be where it stands, too.
     let looked = 0;
-    for (const entry of entriesOf(this.#admitted(read))) {
-      const stands = entry.map((delivery) => past.relation([delivery]));
-      // One that is not related here may be where it stands, too.
-      const concurrent = entry.filter((_, at) => stands[at] === 'concurrent');
-      const doubled = this.#ports.standings.doubled(concurrent);
-      for (const [at, delivery] of entry.entries()) {
-        const is = doubled.has(delivery.offset) ? past.relation(this.#ports.standings.all(delivery)) : stands[at];
-        if (is === relation) related.push(delivery);
+    for (const ofLog of concurrent.values()) {
+      for (const delivery of standings.doubled(ofLog, filter)) {
+        stands.set(delivery, past.relation(standings.all(delivery)));
+        looked += 1;
+        if (looked % LOOKED_FOR_MAX === 0) await new Promise((resolve) => setImmediate(resolve));
       }
-      // Nothing comes before what happened before it. A large entry comes in parts.
-      if (relation === 'before' && stands.at(-1) !== 'before' && past.isIn(entry[0] as CausalDelivery)) {
+    }
+    return [...stands].flatMap(([delivery, is]) => (is === relation ? [delivery] : []));
+  }
+
+  /** How deliveries stand to the event where they were met, up to where nothing more comes that is wanted. */
+  #stands(read: Iterable<CausalDelivery>): Map<CausalDelivery, CausalRelation> {
+    const { past, relation } = this.#wanted;
+    const stands = new Map<CausalDelivery, CausalRelation>();
+    for (const delivery of this.#admitted(read)) {
+      const is = past.relation([delivery]);
+      // Nothing comes before what happened before it.
+      if (relation === 'before' && is !== 'before' && past.isIn(delivery)) {
         this.#ended = true;
         break;
       }
-      looked += concurrent.length > 0 ? 1 + doubled.size : 0;
-      if (looked < LOOKED_FOR_MAX) continue;
-      looked = 0;
-      await new Promise((resolve) => setImmediate(resolve));
+      stands.set(delivery, is);
     }
-    return related;
+    return stands;
   }
 
   *#admitted(read: Iterable<CausalDelivery>): Generator<CausalDelivery> {
@@ -96,17 +109,4 @@ export class CausalWalk {
       if (this.#wanted.relation === 'before' || this.#until.of(delivery.origin) >= delivery.index) yield delivery;
     }
   }
-}
-
-function* entriesOf(deliveries: Iterable<CausalDelivery>): Generator<CausalDelivery[]> {
-  let entry: CausalDelivery[] = [];
-  for (const delivery of deliveries) {
-    const [first] = entry;
-    if (first !== undefined && (first.index !== delivery.index || first.origin.name !== delivery.origin.name)) {
-      yield entry;
-      entry = [];
-    }
-    entry.push(delivery);
-  }
-  if (entry.length > 0) yield entry;
 }

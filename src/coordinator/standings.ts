@@ -14,6 +14,7 @@ export interface StandingsPorts {
 }
 
 const READ_BYTES = 256 * 1024;
+const EVENTS_MAX = 1024;
 
 export class Standings {
   readonly #ports: StandingsPorts;
@@ -22,18 +23,32 @@ export class Standings {
     this.#ports = ports;
   }
 
-  /** Of deliveries of one entry, in their order, the offsets of those that stand in other entries, too. */
-  doubled(entry: readonly CausalDelivery[]): ReadonlySet<number> {
-    const [first, last] = [entry[0], entry.at(-1)];
-    if (first === undefined || last === undefined) return new Set();
-    const alone = new Set<number>();
-    for (const { offset } of this.#read(this.#latest(), first.origin, first.index, first.offset, last.offset)) alone.add(offset);
-    return new Set(entry.map(({ offset }) => offset).filter((offset) => !alone.has(offset)));
+  /** Those of deliveries of one log, in its order, that stand in other logs, too. `filter`: what has let them through. */
+  doubled(deliveries: readonly CausalDelivery[], filter: number): ReadonlySet<CausalDelivery> {
+    const [first, last] = [deliveries[0], deliveries.at(-1)];
+    const left = new Set(deliveries);
+    if (first === undefined || last === undefined) return left;
+    // To a reader that has had all other logs nothing comes but what stands in this one alone.
+    let place = this.#latest().at(first.origin, first.index, first.offset - 1);
+    const reader = new NativeCausalReader(this.#ports.core.handle, place.encode());
+    const byPlace = new Map(deliveries.map((delivery) => [placeOf(delivery), delivery]));
+    while (place.of(first.origin) < last.index) {
+      const read = this.#next(reader, place, EVENTS_MAX, filter);
+      if (read === null || read.blocks + read.moved === 0) return left;
+      place = read.next;
+      for (const delivery of read) {
+        if (delivery.origin.name !== first.origin.name) continue;
+        const given = byPlace.get(placeOf(delivery));
+        if (given !== undefined) left.delete(given);
+        if (given === last) return left;
+      }
+    }
+    return left;
   }
 
   /** The delivery of an event, and what deliveries of it in other logs would be, as far as those have them. */
   all(delivery: CausalDelivery): readonly CausalDelivery[] {
-    if (this.doubled([delivery]).size === 0) return [delivery];
+    if (this.doubled([delivery], 0).size === 0) return [delivery];
     const others = this.#ports.origins.refresh().filter(({ name }) => name !== delivery.origin.name);
     return [delivery, ...others.flatMap((origin) => this.#inLog(origin, delivery) ?? [])];
   }
@@ -68,20 +83,12 @@ export class Standings {
 
   /** What a reader that has had `place` is given of an entry, from one offset to another. */
   *#read(place: CausalPlace, origin: Origin, index: bigint, first: number, last: number): Generator<CausalDelivery> {
-    const { core, context } = this.#ports;
     // A part of an entry comes before everything else.
     let before = place.at(origin, index, first - 1);
-    const reader = new NativeCausalReader(core.handle, before.encode());
+    const reader = new NativeCausalReader(this.#ports.core.handle, before.encode());
     for (let next = first; next <= last; ) {
-      const wanted = Math.min(last - next + 1, 1024);
-      let read: CausalDeliveries;
-      try {
-        read = new CausalDeliveries(reader.read(READ_BYTES, wanted, 0), context, before);
-      } catch (thrown) {
-        // What comes behind the entry may have gone, and so may the entry.
-        if (thrown instanceof CoordinatorError && thrown.code === 'CURSOR_COMPACTED') return;
-        throw thrown;
-      }
+      const read = this.#next(reader, before, Math.min(last - next + 1, EVENTS_MAX), 0);
+      if (read === null) return;
       before = read.next;
       const from = next;
       for (const delivery of read) {
@@ -92,4 +99,16 @@ export class Standings {
       if (next === from) return;
     }
   }
+
+  /** Null where what would come next has gone from its log. */
+  #next(reader: NativeCausalReader, place: CausalPlace, eventsMax: number, filter: number): CausalDeliveries | null {
+    try {
+      return new CausalDeliveries(reader.read(READ_BYTES, eventsMax, filter), this.#ports.context, place);
+    } catch (thrown) {
+      if (thrown instanceof CoordinatorError && thrown.code === 'CURSOR_COMPACTED') return null;
+      throw thrown;
+    }
+  }
 }
+
+const placeOf = ({ index, offset }: CausalDelivery): string => `${index}/${offset}`;
