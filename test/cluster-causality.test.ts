@@ -92,6 +92,10 @@ test.serial('streams go on from a cursor, stop when they are left, and end with 
   const effects = await collect(a.causality.effectsOf(first.event.id));
   t.is(effects.length, 3000);
   t.deepEqual(idsOf(await collect(a.causality.effectsOf(first.event.id, { from: (effects[99] as Delivery).cursor }))), idsOf(effects.slice(100)));
+  // What comes after it was asked is not waited for, and not given.
+  const [asked, paths] = [a.causality.effectsOf(batch[2500]?.eventId as string, { bufferBytesMax: 4096 }), [] as (string | null)[]];
+  for await (const { event } of asked) if (paths.push(event.path) === 1) await a.publishBatch(writes(10, '/later'), causal);
+  t.deepEqual([paths.length, paths.at(-1)], [500, '/last']);
   t.deepEqual(await collect(a.causality.causesOf(last.eventId, { signal: AbortSignal.abort() })), []);
   t.is(await codeOf(a.causality.relation(last.eventId, last.eventId, { signal: AbortSignal.abort() })), 'ABORTED');
   const open = a.causality.causesOf(last.eventId, { bufferBytesMax: 4096 })[Symbol.asyncIterator]();
