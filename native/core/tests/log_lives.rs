@@ -294,6 +294,8 @@ fn whole_logs_hold_what_was_written() {
 
 #[test]
 fn damaged_logs_hold_nothing_that_was_not_written() {
+    // Two lives in a thousand are not among these: what an open was unsure of is judged anew by each later one, by what is
+    // left to judge by, and may then be named as lost though it is there (seed 12378 with one strike). The others have it.
     for (first, strikes) in [(103_000, 1), (201_000, 2), (302_000, 3)] {
         let told = lives(first, 600, strikes);
         assert!(told.settled > 200 && told.unsettled > 1_000 && told.lossy > 40, "{strikes} strikes: {told:?}");
