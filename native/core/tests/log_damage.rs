@@ -344,6 +344,33 @@ fn a_snapshot_marked_since_shows_what_was_replaced() {
     assert_eq!(recovery.damaged, [lost]);
 }
 
+/// An entry of an old leader, a snapshot in its place, and what that is of, which others had; the batch with the cut between
+/// them is lost. One segment holds both.
+#[test]
+fn a_log_opens_that_has_lost_the_cut_in_front_of_a_repair() {
+    let entries: Vec<_> = (1..=2).map(|index| entry(index, 4, payload(index, 4, 60))).collect();
+    let batches = [
+        vec![run(1, 3, 3, 60), hard_state(GROUP, 3, 1, 0)],
+        vec![truncate(GROUP, 1), mark(GROUP, 2, 4, 1, 0), hard_state(GROUP, 4, 1, 2)],
+        vec![Op::Repair { group: GROUP, entries: entries.clone() }],
+    ];
+    let disk = SimDisk::default();
+    let (mut log, _) = open(&disk).unwrap();
+    for ops in &batches {
+        log.append(ops).unwrap();
+    }
+    drop(log);
+    let segment = disk.segments().remove(0);
+    let mut bytes = disk.read(&segment);
+    flip(&mut bytes, 2 * BLOCK + 60);
+    disk.overwrite(&segment, &bytes);
+    let (log, recovery) = open(&disk).unwrap();
+    assert!(recovery.unsettled && recovery.lost_batches == 1);
+    let reader = log.reader();
+    assert_eq!(reader.entries(GROUP, Index(1), Index(3), u64::MAX).unwrap(), entries);
+    assert_eq!(reader.last_index(GROUP), Index(2));
+}
+
 #[test]
 fn what_a_recycled_file_held_never_comes_back() {
     let (disk, mut model) = several_segments();

@@ -417,8 +417,8 @@ mod tests {
         assert_eq!((group.last(), group.term(159), group.term(127)), (159, Some(35), Some(33)));
     }
 
-    /// Found in seed 101228 of tests/log_gaps.rs: the truncation in front of a mark was lost, and what it had truncated was
-    /// taken for the journal's.
+    /// Found by random lives: the truncation in front of a mark was lost, and what it had truncated was taken for the
+    /// journal's.
     #[test]
     fn a_mark_tells_what_lost_batches_have_truncated_up_to_its_end() {
         let entry = |index: u64, term: u64| LogEntry { index: Index(index), term: Term(term), kind: 0, data: Default::default(), context: Default::default() };
@@ -436,8 +436,8 @@ mod tests {
         }
     }
 
-    /// Found in seed 100464 of tests/sceptic_lives.rs: a batch with nothing but a commit was lost, what had held the mark's
-    /// entry was released since, and the entries behind it, which are there, were taken for replaced.
+    /// Found by random lives: a batch with nothing but a commit was lost, what had held the mark's entry was released since,
+    /// and the entries behind it, which are there, were taken for replaced.
     #[test]
     fn a_mark_whose_own_entry_is_gone_judges_nothing_behind_it() {
         let entry = |index: u64, term: u64| LogEntry { index: Index(index), term: Term(term), kind: 0, data: Default::default(), context: Default::default() };

@@ -125,3 +125,29 @@ fn settle(mut log: Log<SimDisk>, model: &Model, at: &str) {
     log.clear_unsettled().unwrap();
     model.assert_reads(&log.reader(), 10_000);
 }
+
+/// Changes a bit at the head of some block of the newest segment, where recovery has the least to go by. Batches begin with
+/// blocks: a small one is hit as often as a large one.
+pub fn strike_newest(disk: &SimDisk, random: &mut ChaCha8Rng) -> String {
+    let segment = disk.segments().pop().expect("an open log has one");
+    let mut bytes = disk.read(&segment);
+    let blocks = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0) / BLOCK;
+    let block = 1 + random.next_u64() as usize % blocks.max(1);
+    let at = block * BLOCK + random.next_u64() as usize % 80;
+    if let Some(byte) = bytes.get_mut(at) {
+        *byte ^= 1 << (random.next_u64() % 8);
+        disk.overwrite(&segment, &bytes);
+    }
+    format!("at byte {at} of {segment}")
+}
+
+/// Takes the end of what was last written, as a crash in the midst of it does. Nothing where the newest segment is empty.
+pub fn tear(disk: &SimDisk, random: &mut ChaCha8Rng) -> Option<String> {
+    let segment = disk.segments().pop()?;
+    let mut bytes = disk.read(&segment);
+    let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let torn = (1 + random.next_u64() as usize % 40).min(written.saturating_sub(BLOCK));
+    bytes[written - torn..written].fill(0);
+    disk.overwrite(&segment, &bytes);
+    (torn > 0).then(|| format!("{torn} bytes torn from {segment}"))
+}

@@ -4,7 +4,10 @@
 
 pub mod damage;
 pub mod disk;
+pub mod follower;
+pub mod outline;
 pub mod steps;
+pub mod verdict;
 
 use bytes::Bytes;
 use disk::SimDisk;
