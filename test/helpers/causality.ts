@@ -1,5 +1,17 @@
 /** What happened before what, counted out by hand: the closure over single steps between places, for tests of the graph. */
-import type { CausalKey, CausalRelation, Coordinator, Delivery, Receipt, RelatedEvents } from '../../dist/index.js';
+import type { ExecutionContext } from 'ava';
+import type { CausalKey, CausalRelation, Coordinator, CoordinatorConfig, Delivery, Receipt, RelatedEvents } from '../../dist/index.js';
+import { Embedded, until } from './cluster.js';
+
+/** A cluster whose members know who they write as. */
+export async function start(t: ExecutionContext, more: Partial<CoordinatorConfig> = {}): Promise<{ cluster: Embedded; nodes: [Coordinator, Coordinator, Coordinator] }> {
+  const cluster = await Embedded.start(t, more);
+  await until('who writes where', () => [...cluster.nodes.values()].every((node) => node.status().lanes.causal.actor !== null));
+  return { cluster, nodes: [cluster.get('a'), cluster.get('b'), cluster.get('c')] };
+}
+
+/** Once a node has delivered these. */
+export const had = (node: Coordinator, receipts: readonly Receipt[]): Promise<unknown> => Promise.all(receipts.map(({ cursor }) => node.readBarrier({ after: cursor })));
 
 interface Place {
   readonly event: string;
@@ -89,5 +101,6 @@ export async function collect(events: RelatedEvents): Promise<Delivery[]> {
   return all;
 }
 
+export const pathsOf = (deliveries: readonly Delivery[]): (string | null)[] => deliveries.map(({ event }) => event.path);
 export const idsOf = (deliveries: readonly Delivery[]): string[] => deliveries.map(({ event }) => event.id);
 export const keyOf = ({ eventId, cursor }: Receipt): CausalKey => ({ id: eventId, cursor });
