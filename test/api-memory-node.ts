@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import type { Delivery, EventInput, MemberChange, Members, OrderedEvent, Outcome, PublishOptions, Receipt, Session, SnapshotStream, Status, SubscribeOptions, WaitOptions } from '../dist/contracts/index.js';
+import type { Causality, Delivery, EventInput, MemberChange, Members, OrderedEvent, Outcome, PublishOptions, Receipt, Session, SnapshotStream, Status, SubscribeOptions, WaitOptions } from '../dist/contracts/index.js';
 import type { CoordinatorNode, Subscription } from '../dist/contracts/node.js';
 import { CoordinatorError } from '../dist/errors/index.js';
 import { newEventId } from '../dist/events/index.js';
@@ -124,6 +124,18 @@ export class MemoryNode extends EventEmitter implements CoordinatorNode {
       health: { state: 'ok', reasons: [] },
       counters: { elections: 1 },
     };
+  }
+
+  /** There is no causal lane. */
+  readonly causality: Causality = {
+    relation: async () => this.#none(),
+    causesOf: () => this.#none(),
+    effectsOf: () => this.#none(),
+    concurrentWith: () => this.#none(),
+  };
+
+  #none(): never {
+    throw new CoordinatorError('NOT_FOUND', 'the node has no causal lane');
   }
 
   readonly members: Members = {

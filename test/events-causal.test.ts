@@ -1,6 +1,7 @@
 /** Places of the causal lane: what a cursor names, whatever it went through. */
 import test from 'ava';
-import { CausalPlace, CursorCodec } from '../dist/events/index.js';
+import fc from 'fast-check';
+import { CausalPast, CausalPlace, CursorCodec, type Stands } from '../dist/events/index.js';
 
 const [a, b, c] = ['a', 'b', 'c'].map((name, at) => ({ name, member: BigInt(at + 1) << 60n, incarnation: at })) as [Origin, Origin, Origin];
 type Origin = { readonly name: string; readonly member: bigint; readonly incarnation: number };
@@ -33,4 +34,38 @@ test('cursors of the lane are checked', (t) => {
   for (const wrong of ['', 'x', 'nonsense!', text.slice(0, -2), `${text}AAAA`]) t.throws(() => cursors.decodeCausal(wrong), { code: 'CURSOR_INVALID' });
   t.throws(() => others.decodeCausal(text), { code: 'CURSOR_INVALID' });
   t.throws(() => cursors.decode(text), { code: 'CURSOR_INVALID', message: /causal lane/ });
+});
+
+/** Writers that hear of each other now and then: what each has written, with all that it had heard of. */
+const lane = fc.array(fc.record({ by: fc.nat(2), hears: fc.nat(2), events: fc.integer({ min: 1, max: 3 }) }), { minLength: 1, maxLength: 30 });
+
+test('how events stand to each other is the closure of single steps', (t) => {
+  const property = fc.property(lane, (steps) => {
+    const heard = [a, b, c].map(() => new Map<Origin, bigint>());
+    const events: (Stands & { readonly past: ReadonlySet<number> })[] = [];
+    for (const { by, hears, events: count } of steps) {
+      const [origin, had] = [[a, b, c][by] as Origin, heard[by] as Map<Origin, bigint>];
+      for (const [of, counter] of heard[hears] as Map<Origin, bigint>) if (counter > (had.get(of) ?? 0n)) had.set(of, counter);
+      const index = (had.get(origin) ?? 0n) + 1n;
+      // Whatever the clock says: those that stand in what was heard of, and theirs.
+      const known = events.flatMap((event, at) => (event.index <= (had.get(event.origin as Origin) ?? 0n) ? [at, ...event.past] : []));
+      had.set(origin, index);
+      const rows = [...had];
+      for (let offset = 0; offset < count; offset++) {
+        const before = offset === 0 ? known : [events.length - 1, ...(events.at(-1) as { past: ReadonlySet<number> }).past];
+        events.push({ origin, index, offset, rows, past: new Set(before) });
+      }
+    }
+    for (const [one, event] of events.entries()) {
+      const past = new CausalPast([event]);
+      for (const [two, other] of events.entries()) {
+        const expected = one === two ? 'same' : event.past.has(two) ? 'before' : other.past.has(one) ? 'after' : 'concurrent';
+        t.is(past.relation([other]), expected);
+        // A reader that has come right behind the event has had what was before, in whole entries.
+        if (expected === 'before' && other.index !== event.index) t.true(past.behind().of(other.origin) >= other.index);
+      }
+      t.true(past.end().covers(past.behind()));
+    }
+  });
+  fc.assert(property, { numRuns: 300 });
 });

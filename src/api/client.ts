@@ -1,6 +1,7 @@
 import { type ClientDuplexStream, Client, credentials, type ServiceError } from '@grpc/grpc-js';
-import type { Delivery, EventInput, MemberChange, MemberStatus, Outcome, Receipt, SnapshotStream, Status } from '../contracts/index.js';
+import type { Causality, Delivery, EventInput, MemberChange, MemberStatus, Outcome, Receipt, SnapshotStream, Status } from '../contracts/index.js';
 import { checkTimeout, type CoordinatorError } from '../errors/index.js';
+import { RemoteCausality } from './causality.js';
 import { decodeDelivery } from './codec-delivery.js';
 import { fromStatus } from './codec-error.js';
 import { encodeEvent } from './codec-event.js';
@@ -17,6 +18,7 @@ import type {
   WirePublishStreamRequest,
   WireReadBarrierResponse,
   WireReadResponse,
+  WireRelatedEventsResponse,
   WireSaveSnapshotResponse,
   WireStatus,
   WireSubscribeRequest,
@@ -99,6 +101,17 @@ export class ApiClient {
     const answer = await this.#unary<WireOutcomeResponse>('Outcome', request, options);
     const state = answer.state === 'STATE_COMMITTED' ? 'committed' : answer.state === 'STATE_ABSENT' ? 'absent' : 'unknown';
     return answer.receipt === null ? { state } : { state, receipt: decodeReceipt(answer.receipt) };
+  }
+
+  /** What happened before what in the causal lane, as far as it is delivered at the node. */
+  get causality(): Causality {
+    return new RemoteCausality({
+      unary: (name, request, options) => this.#unary(name, request, options),
+      stream: (name, request) => {
+        const { path, requestSerialize, responseDeserialize } = clientMethod<object, WireRelatedEventsResponse>(name);
+        return this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
+      },
+    });
   }
 
   async status(options: CallOptions = {}): Promise<Status> {

@@ -1,4 +1,4 @@
-import { type Committed, LANES, LEVELS, type Lane, type Level } from '../contracts/index.js';
+import { type CausalRelation, type Committed, LANES, LEVELS, type Lane, type Level } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
 
 /** Enum values of the proto are the contracts' names in capitals behind a prefix. */
@@ -31,4 +31,14 @@ export const encodeCommitted = (committed: Committed): string => `COMMITTED_${co
 export function decodeCommitted(wire: string | number | undefined): Committed {
   if (wire === 'COMMITTED_YES') return 'yes';
   return wire === 'COMMITTED_NO' ? 'no' : 'unknown';
+}
+
+const RELATIONS: readonly CausalRelation[] = ['same', 'before', 'after', 'concurrent'];
+
+export const encodeRelation = (relation: CausalRelation): string => `RELATION_${relation.toUpperCase()}`;
+
+/** Null for none, and for one that nobody gave a name to. */
+export function decodeRelation(wire: string | number | undefined): CausalRelation | null {
+  const name = String(wire).replace(/^RELATION_/, '').toLowerCase();
+  return RELATIONS.find((candidate) => candidate === name) ?? null;
 }

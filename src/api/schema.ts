@@ -14,6 +14,8 @@ export const METHODS = [
   'ReadBarrier',
   'Outcome',
   'Status',
+  'Relation',
+  'RelatedEvents',
   'ListMembers',
   'ChangeMembers',
   'TransferLeadership',

@@ -3,6 +3,7 @@ import { ReflectionService } from '@grpc/reflection';
 import type { CoordinatorNode } from '../contracts/node.js';
 import { formatAddress, parseAddress } from '../config/index.js';
 import { CoordinatorError } from '../errors/index.js';
+import { relatedEventsHandler, relationHandler } from './handlers/causality.js';
 import { changeMembersHandler, listMembersHandler, transferLeadershipHandler } from './handlers/members.js';
 import { publishBatchHandler, publishHandler } from './handlers/publish.js';
 import { publishStreamHandler } from './handlers/publish-stream.js';
@@ -61,6 +62,8 @@ export class ApiServer {
       ReadBarrier: readBarrierHandler(node),
       Outcome: outcomeHandler(node),
       Status: statusHandler(node),
+      Relation: relationHandler(node),
+      RelatedEvents: relatedEventsHandler(node, shutdown.signal),
       ListMembers: listMembersHandler(node),
       ChangeMembers: changeMembersHandler(node),
       TransferLeadership: transferLeadershipHandler(node),

@@ -4,6 +4,7 @@ import { CoordinatorError } from '../errors/index.js';
 import { decodeDelivery } from './codec-delivery.js';
 import { encodeLane } from './codec-names.js';
 import { fromStatus } from './codec-error.js';
+import { encodeWhere } from './codec-where.js';
 import type { WireDelivery, WireSubscribeRequest, WireSubscribeResponse } from './wire.js';
 
 /** Messages read ahead of the consumer; beyond, the stream's flow control holds the node. */
@@ -53,7 +54,7 @@ export class RemoteSubscription implements AsyncIterable<Delivery> {
     call.write({
       start: {
         ...(options.from === undefined ? {} : { from: options.from }),
-        ...(where === undefined ? {} : { where: { types: list(where.type).map(String), paths: list(where.path) } }),
+        ...(where === undefined ? {} : { where: encodeWhere(where) }),
         ...(options.consumer === undefined ? {} : { consumer: options.consumer }),
         ...(options.group === undefined ? {} : { group: options.group }),
         ...(options.lane === undefined ? {} : { lane: encodeLane(options.lane) }),
@@ -120,9 +121,4 @@ export class RemoteSubscription implements AsyncIterable<Delivery> {
     this.#wake?.();
     this.#wake = null;
   }
-}
-
-function list<T>(value: T | readonly T[] | undefined): T[] {
-  if (value === undefined) return [];
-  return (Array.isArray(value) ? [...value] : [value]) as T[];
 }

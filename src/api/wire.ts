@@ -86,9 +86,14 @@ export interface WirePublishStreamRequest {
   events: { number: string; event: WireEvent | null }[];
 }
 
+export interface WireWhere {
+  types?: string[];
+  paths?: string[];
+}
+
 export interface WireSubscribeStart {
   from?: string;
-  where?: { types?: string[]; paths?: string[] } | null;
+  where?: WireWhere | null;
   consumer?: string;
   group?: number;
   lane?: string;
@@ -135,6 +140,33 @@ export interface WireDelivery {
 export interface WireSubscribeResponse {
   deliveries: WireDelivery[];
   acknowledged: string;
+}
+
+export interface WireCausalKey {
+  id: string;
+  cursor?: string;
+}
+
+export interface WireRelationRequest {
+  one?: WireCausalKey | null;
+  other?: WireCausalKey | null;
+}
+
+export interface WireRelationResponse {
+  relation: string;
+}
+
+export interface WireRelatedEventsRequest {
+  event?: WireCausalKey | null;
+  relation?: string;
+  where?: WireWhere | null;
+  from?: string;
+  direct?: boolean;
+}
+
+export interface WireRelatedEventsResponse {
+  deliveries: WireDelivery[];
+  complete?: boolean;
 }
 
 export interface WireReadRequest {

@@ -1,3 +1,4 @@
+export * from './causality.js';
 export * from './coordinator.js';
 export * from './crdt.js';
 export * from './event.js';

@@ -1,4 +1,5 @@
 import type { CoordinatorError } from '../errors/index.js';
+import type { Causality } from './causality.js';
 import type { Delivery, MemberStatus, Outcome, PublishOptions, Receipt, Session, Status, SubscribeOptions } from './coordinator.js';
 import type { EventInput } from './event.js';
 
@@ -89,6 +90,8 @@ export interface CoordinatorNode {
   /** What became of an event id on the ordered lane (rule R4); may commit a fence. Of events of the causal lane it knows nothing. */
   outcome(eventId: string, options?: WaitOptions): Promise<Outcome>;
   status(): Status;
+  /** What happened before what in the causal lane. */
+  readonly causality: Causality;
   readonly members: Members;
   /** Takes a snapshot of a group's state as it is now, and hands its file out. Rejects with `SNAPSHOT_FAILED`. */
   saveSnapshot(options?: WaitOptions): Promise<SnapshotStream>;

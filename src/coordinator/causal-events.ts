@@ -1,7 +1,7 @@
 /** Single events of the causal lane: by their id, or by where they stand. */
 import type { Delivery } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
-import { type CausalContext, CausalDeliveries, CausalPlace, DEGRADED, formatUuid, isOwnId } from '../events/index.js';
+import { type CausalContext, CausalDeliveries, type CausalDelivery, CausalPlace, DEGRADED, formatUuid, isOwnId } from '../events/index.js';
 import { CAUSAL_GROUP, type Core, END, type KeptEvent, NativeCausalReader } from '../native/index.js';
 import type { Origins } from './origins.js';
 import { type Asked, readDegraded } from './place-notice.js';
@@ -66,7 +66,7 @@ export class CausalEvents {
   }
 
   /** The event itself, if it is delivered here. Throws `LOG_DAMAGED` and `CURSOR_COMPACTED`. */
-  at({ actor, index, offset }: CausalPosition, id: Uint8Array): Delivery | undefined {
+  at({ actor, index, offset }: CausalPosition, id: Uint8Array): CausalDelivery | undefined {
     const { core, origins, context } = this.#ports;
     const before = CausalPlace.first.within(origins.named(actor), index, offset - 1);
     const reader = new NativeCausalReader(core.handle, before.encode());

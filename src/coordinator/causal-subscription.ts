@@ -50,7 +50,7 @@ export class CausalSubscription extends PulledSubscription {
 }
 
 /** What was asked for has gone: the sentence says where a subscription can go on. */
-function compacted(thrown: unknown, handle: number, cursors: CursorCodec): unknown {
+export function compacted(thrown: unknown, handle: number, cursors: CursorCodec): unknown {
   if (!(thrown instanceof CoordinatorError) || thrown.code !== 'CURSOR_COMPACTED') return thrown;
   const oldestCursor = cursors.encodeCausal(causalOldest(handle));
   return new CoordinatorError('CURSOR_COMPACTED', `${thrown.message}; the oldest cursor is ${oldestCursor}`, { details: { oldestCursor }, cause: thrown });

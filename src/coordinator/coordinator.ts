@@ -2,6 +2,7 @@
 import { EventEmitter } from 'node:events';
 import type {
   BarrierOptions,
+  Causality,
   CoordinatorNode,
   CrdtObjects,
   Delivery,
@@ -22,14 +23,13 @@ import type {
 import { type CoordinatorConfig, parseAddress, type ResolvedConfig, resolveConfig } from '../config/index.js';
 import { checkTimeout, CoordinatorError, isErrorCode } from '../errors/index.js';
 import { LevelPolicy } from '../consistency/index.js';
-import { Catalogue, CATEGORIES, type CausalContext, CausalPlace, CursorCodec, EventIds, filterOf, SubmissionWriter } from '../events/index.js';
-import { CAUSAL_GROUP, causalActor, causalOrigins, Core, END, type End, FilterHandle, keepSettings, PEER_CORE_MODULE, windowOf } from '../native/index.js';
+import { Catalogue, type CausalContext, CausalPlace, CursorCodec, EventIds, SubmissionWriter } from '../events/index.js';
+import { causalActor, causalOrigins, Core, END, type End, keepSettings, PEER_CORE_MODULE, windowOf } from '../native/index.js';
 import { PeerNetwork, type Refused } from '../network/index.js';
 import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
 import { CausalBarrier } from './causal-barrier.js';
 import { CausalEvents, type CausalPosition } from './causal-events.js';
 import { CausalPublisher } from './causal-publisher.js';
-import { CausalSubscription, startOf } from './causal-subscription.js';
 import { Consumer } from './consumer.js';
 import { groupOf } from './groups.js';
 import { Growth } from './growth.js';
@@ -37,6 +37,7 @@ import { Journal } from './journal.js';
 import { LevelRules } from './level-rules.js';
 import { Links } from './links.js';
 import { NodeMembers } from './members.js';
+import { NodeCausality } from './node-causality.js';
 import { NodeCrdt } from './node-crdt.js';
 import { Neighbours, tableOf } from './neighbours.js';
 import { Origins } from './origins.js';
@@ -56,7 +57,7 @@ import { Requests } from './requests.js';
 import { Roster } from './roster.js';
 import { statusOf } from './status.js';
 import { Snapshots } from './snapshots.js';
-import { JournalSubscription } from './subscription.js';
+import { Subscribing } from './subscribing.js';
 import { Surroundings } from './surroundings.js';
 import { Unplaced } from './unplaced.js';
 
@@ -73,8 +74,6 @@ const QUORUM_GRACE_ELECTIONS = 2;
 const PLACES_CHOICE = { level: 'sequential', rule: null, quorumSize: undefined, timeoutMs: undefined } as const;
 /** How often the cluster's own view of its members is looked at, besides when it says that it has changed. */
 const WATCH_MS = 500;
-/** What a subscription reads ahead unless it says otherwise. */
-const BUFFER_BYTES = 1024 * 1024;
 
 export class Coordinator implements CoordinatorNode {
   readonly config: ResolvedConfig;
@@ -100,6 +99,9 @@ export class Coordinator implements CoordinatorNode {
   readonly #removal: Removal;
   readonly #snapshots: Snapshots;
   readonly #crdt: NodeCrdt;
+  readonly #subscribing: Subscribing;
+  /** What happened before what in the causal lane, as far as it is delivered here. */
+  readonly causality: Causality;
   readonly members: Members;
   readonly #catalogue: Catalogue;
   readonly #ids: EventIds;
@@ -228,6 +230,29 @@ export class Coordinator implements CoordinatorNode {
       randomU64: () => ports.randomU64(),
       publish: (events) => this.#publishing.causal(events, 'causal', {}, null, true),
       onRefused: (error) => this.#events.emit('crdtRefused', error),
+    });
+    this.#subscribing = new Subscribing({
+      core,
+      journal: this.#journal,
+      growth: this.#growth,
+      context: this.#causalContext(),
+      catalogue,
+      cursors,
+      open: this.#subscriptions,
+      groups,
+      bytesMax: config.limits.subscriptionBytesMax,
+      attach: (name, group, from, signal) => this.#attach(name, group, from, signal),
+    });
+    this.causality = new NodeCausality({
+      core,
+      events: causalEvents,
+      origins: this.#origins,
+      context: this.#causalContext(),
+      subscribing: this.#subscribing,
+      windowEvents: config.dedup.windowEvents,
+      timeoutMs,
+      check: () => this.#check(),
+      groupOf: (id) => this.#queries.groupOfId(id),
     });
     this.#snapshots = new Snapshots({ core, requests: this.#requests, dataDir: config.dataDir, groups, timeoutMs });
     this.members = new NodeMembers({
@@ -364,44 +389,11 @@ export class Coordinator implements CoordinatorNode {
   /** A stream of the events that `where` lets through; it ends when its signal aborts, it is closed, or the node closes. */
   subscribe(options: SubscribeOptions = {}): Subscription {
     this.#check();
-    const bounded = { ...options, bufferBytesMax: Math.min(options.bufferBytesMax ?? BUFFER_BYTES, this.config.limits.subscriptionBytesMax) };
-    const subscription = this.#laneOf(options) === 'causal' ? this.#subscribeCausal(bounded) : this.#subscribeOrdered(bounded);
-    this.#subscriptions.add(subscription);
-    return subscription;
-  }
-
-  /** The lane that a subscription names, or its cursor. */
-  #laneOf({ lane, from }: SubscribeOptions): 'ordered' | 'causal' {
-    if (lane === 'ordered' || lane === 'causal') return lane;
-    if (lane !== undefined) throw new CoordinatorError('USAGE', `there is no subscription to lane ${JSON.stringify(lane)}; ordered and causal are allowed`);
-    const cursor = from !== undefined && from !== 'first' && from !== 'latest' && from !== 'snapshot';
-    return cursor && this.#cursors.decodeCausal(from) !== null ? 'causal' : 'ordered';
-  }
-
-  #subscribeOrdered(options: SubscribeOptions): JournalSubscription {
-    const group = groupOf(options.group, this.config.groups);
-    const start = this.#journal.startOf(options.from, group);
-    const attach = (name: string, from: Position, signal: AbortSignal) => this.#attach(name, group, from, signal);
-    const delivered = () => this.#core.appliedIndex(CAUSAL_GROUP);
-    return new JournalSubscription({ journal: this.#journal, growth: this.#growth, group, delivered, attach }, options, start, this.#filterOf(options));
-  }
-
-  #subscribeCausal(options: SubscribeOptions): CausalSubscription {
-    if (options.consumer !== undefined) throw new CoordinatorError('USAGE', 'named consumers are of the ordered lane; keep the cursor of what was done instead');
-    const start = startOf(options.from, this.#cursors, this.#core.handle);
-    const { codes, categories } = filterOf(options.where, this.#catalogue);
-    // They are shown to whoever names them.
-    const own = [...codes.map((code) => code & 0xff00), ...categories].includes(CATEGORIES.coordinator);
-    return new CausalSubscription({ core: this.#core, growth: this.#growth, context: this.#causalContext(), own }, options, start, this.#filterOf(options));
+    return this.#subscribing.subscribe(options);
   }
 
   #causalContext(): CausalContext {
     return { catalogue: this.#catalogue, cursors: this.#cursors, group: 0, consumer: null, originOf: (number: number) => this.#origins.at(number) };
-  }
-
-  #filterOf({ where }: SubscribeOptions): FilterHandle | null {
-    const { codes, categories, globs } = filterOf(where, this.#catalogue);
-    return codes.length + categories.length + globs.length === 0 ? null : new FilterHandle(codes, categories, globs);
   }
 
   #attach(name: string, group: number, from: Position, signal: AbortSignal): Promise<Consumer> {

@@ -107,6 +107,12 @@ export class Queries {
     return this.#receiptOf(group, place, id, kept, { level, rule });
   }
 
+  /** The ordered group that has an event of this id, as far as it is applied here; null where none does. */
+  async groupOfId(id: Uint8Array): Promise<number | null> {
+    for (let group = 0; group < this.#ports.groups; group++) if ((await this.#find(group, id)) !== null) return group;
+    return null;
+  }
+
   async #find(group: number, id: Uint8Array, timeoutMs = this.#ports.timeoutMs): Promise<Found | null> {
     const { core, requests } = this.#ports;
     const end = await requests.make({ what: 'the look-up of an event id', group, timeoutMs, reads: true }, (request) => core.find(request, group, id));

@@ -50,8 +50,12 @@ class Block {
 
   /** What the entry follows, itself included. */
   get clock(): { readonly [actor: string]: string } {
-    const rows = [...this.#follows(), [this.origin, this.counter] as const];
-    return Object.fromEntries(rows.map(([{ name }, counter]) => [name, counter.toString()]));
+    return Object.fromEntries(Array.from(this.rows(), ([{ name }, counter]) => [name, counter.toString()]));
+  }
+
+  *rows(): Generator<readonly [Origin, bigint]> {
+    yield* this.#follows();
+    yield [this.origin, this.counter];
   }
 
   /** Where a reader stands that has had everything up to an event of the entry. */
@@ -99,6 +103,10 @@ export class CausalDelivery implements Delivery {
   /** Who has written the entry. */
   get origin(): Origin {
     return this.#block.origin;
+  }
+  /** What the entry follows, itself included: `clock` for whoever counts with it. */
+  get rows(): Iterable<readonly [Origin, bigint]> {
+    return this.#block.rows();
   }
 
   async ack(): Promise<void> {}

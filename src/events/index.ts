@@ -1,3 +1,4 @@
+export { CausalPast, follows, type Stands } from './causal-past.js';
 export { CausalPlace, type Origin } from './causal-place.js';
 export { type CausalContext, CausalDeliveries, type CausalDelivery } from './causal-reader.js';
 export { APPLICATION_CODE_MIN, CATEGORIES, Catalogue, type Category, CRDT_DELTA, DEGRADED, EVENT_FLAGS, EVENT_PRIORITIES, EVENT_TYPES, PLACE, PLACED } from './catalogue.js';

@@ -5,6 +5,7 @@ import { CoordinatorError } from '../../errors/index.js';
 import { deliveryBytes, encodeDelivery } from '../codec-delivery.js';
 import { toStatus } from '../codec-error.js';
 import { decodeLane } from '../codec-names.js';
+import { decodeWhere } from '../codec-where.js';
 import type { WireDelivery, WireSubscribeRequest, WireSubscribeResponse, WireSubscribeStart } from '../wire.js';
 import { contextOf, wellFormed } from './context.js';
 
@@ -189,12 +190,10 @@ export const subscribeHandler = (node: CoordinatorNode, shutdown: AbortSignal) =
 };
 
 function decodeStart(start: WireSubscribeStart): SubscribeOptions {
-  const types = start.where?.types ?? [];
-  const paths = start.where?.paths ?? [];
-  const where = { ...(types.length > 0 ? { type: types.map(nameOrCode) } : {}), ...(paths.length > 0 ? { path: paths } : {}) };
+  const where = decodeWhere(start.where);
   return {
     ...(start.from ? { from: start.from } : {}),
-    ...(Object.keys(where).length > 0 ? { where } : {}),
+    ...(where === undefined ? {} : { where }),
     ...(start.consumer ? { consumer: start.consumer } : {}),
     ...(start.group ? { group: start.group } : {}),
     ...(start.lane && start.lane !== 'LANE_UNSPECIFIED' ? { lane: laneOf(start.lane) } : {}),
@@ -206,9 +205,4 @@ function laneOf(wire: string): 'ordered' | 'causal' {
   const lane = decodeLane(wire);
   if (lane !== 'critical') return lane;
   throw new CoordinatorError('USAGE', 'there is no subscription to the critical lane; ordered and causal are allowed');
-}
-
-/** `FilesystemWrite`, `filesystem`, `259` or `0x0103`. */
-function nameOrCode(text: string): string | number {
-  return /^(0x[0-9a-f]+|[0-9]+)$/i.test(text) ? Number(text) : text;
 }

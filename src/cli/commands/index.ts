@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { registerCausality } from './causality.js';
 import { registerCompletion } from './completion.js';
 import { registerConfig } from './config.js';
 import { registerLeader } from './leader.js';
@@ -23,6 +24,7 @@ export const COMMANDS: readonly ((program: Command) => void)[] = [
   registerRecord,
   registerStatus,
   registerOutcome,
+  registerCausality,
   registerMember,
   registerLeader,
   registerSnapshot,

@@ -1,8 +1,8 @@
 import { type Command, Option } from 'commander';
-import type { Delivery } from '../../contracts/index.js';
 import { CoordinatorError } from '../../errors/index.js';
 import { deliveryToJson, parseWhere } from '../../events/index.js';
 import { apiOption, groupOption, nonEmpty, outputOption, timeoutOption, wholeNumber } from '../arguments.js';
+import { describeDelivery } from '../describe-delivery.js';
 import { type OutputFormat, writeJson, writeLine } from '../output.js';
 import { interruption } from '../signals.js';
 import { lastingSubscription } from '../subscription.js';
@@ -50,7 +50,7 @@ async function subscribe(flags: Flags): Promise<void> {
   let acknowledged: Promise<void> = Promise.resolve();
   let fenced: CoordinatorError | null = null;
   for await (const delivery of deliveries) {
-    await (flags.output === 'json' ? writeJson(deliveryToJson(delivery)) : writeLine(describe(delivery)));
+    await (flags.output === 'json' ? writeJson(deliveryToJson(delivery)) : writeLine(describeDelivery(delivery)));
     if (flags.consumer !== undefined) {
       // Lines go on while an acknowledgement travels; one lost with its connection is made up for by the next.
       acknowledged = delivery.ack().catch((thrown) => {
@@ -67,10 +67,4 @@ async function subscribe(flags: Flags): Promise<void> {
   }
   ending.abort();
   if (fenced !== null) throw fenced;
-}
-
-function describe({ index, offset, event }: Delivery): string {
-  const path = event.path === null ? '' : `  ${event.path}`;
-  const to = event.to === null ? '' : ` -> ${event.to}`;
-  return `${index}.${offset}  ${event.type}${path}${to}  ${event.payload.byteLength} bytes  from ${event.origin}  ${event.id}`;
 }
