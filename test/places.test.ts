@@ -1,6 +1,6 @@
 /** What the coordinator writes of lowered events: by whom, and who believes it (decision 23). */
 import test from 'ava';
-import { ApiClient, ApiServer, CoordinatorError, type EventInput, type Receipt } from '../dist/index.js';
+import { ApiClient, ApiServer, CoordinatorError, type EventInput, type PublishOptions, type Receipt } from '../dist/index.js';
 import { Catalogue, DEGRADED, EventIds, newEventId, PLACE, PLACED, SubmissionWriter } from '../dist/events/index.js';
 import type { LaneEvent } from '../dist/coordinator/own-lane.js';
 import { Placing } from '../dist/coordinator/placing.js';
@@ -126,4 +126,53 @@ test.serial('until it is known what earlier lives have lowered, an event that mi
   await until('the other', () => handed.length > 1);
   await new Promise((resolve) => setTimeout(resolve, 60));
   t.deepEqual(handed, [undefined, other.id]);
+});
+
+test.serial('of what was lowered nobody is told that it was not written, while it waits for its place or may do so', async (t) => {
+  let state: 'lost' | 'there' = 'lost';
+  const quorum = { state: () => state };
+  const placing = new Placing({ quorum, catalogue: new Catalogue({}), ids, publish: () => new Promise(() => {}), keep: async () => {} });
+  const loss = new QuorumLoss({
+    quorum,
+    placing,
+    ids,
+    writer: new SubmissionWriter(new Catalogue({}), ids),
+    nodeId: 'a',
+    bytesMax: 1024 * 1024,
+    timeoutMs: 10_000,
+    firstLife: false,
+    degrades: true,
+    reaches: () => true,
+    monotonicMs: () => performance.now(),
+    known: async () => null,
+    causal: async (events) => events.map((_, offset) => ({ index: 1n, offset, clock: { a: '1' }, hlc: 1n, actor: 'a' }) as unknown as Receipt),
+    ordered: async (events) => events.map(() => ({}) as Receipt),
+  });
+  // Who waits keeps no process alive.
+  const alive = setInterval(() => {}, 1000);
+  t.teardown(() => {
+    clearInterval(alive);
+    loss.close();
+    placing.close();
+  });
+  const decision = { level: 'linearizable', rule: null, quorumSize: undefined, timeoutMs: undefined, onQuorumLoss: 'degrade', lossRule: null } as const;
+  const publish = (event: EventInput, options: PublishOptions = {}) => loss.publish([event], decision, { timeoutMs: 30, ...options }, 0, null, false);
+  const told = (ended: Promise<unknown>) => ended.then(() => 'ok', ({ code, committed }: CoordinatorError) => `${code}/${committed}`);
+
+  // What earlier lives have lowered is not known yet, though this one has committed something.
+  state = 'there';
+  await publish({ type: 'FilesystemWrite', path: '/nameless' });
+  t.is(await told(publish(fileWrite('/x'))), 'TIMEOUT/unknown');
+  t.is(await told(publish(fileWrite('/x'), { attempted: false })), 'TIMEOUT/no');
+  placing.complete();
+
+  const lowered = fileWrite('/lowered');
+  state = 'lost';
+  t.is(await told(publish(lowered)), 'ok');
+  state = 'there';
+  for (const options of [{}, { attempted: true }, { attempted: false }]) t.is(await told(publish(lowered, options)), 'TIMEOUT/unknown');
+  t.is(await told(publish(lowered, { attempted: true, timeoutMs: 10_000, signal: AbortSignal.timeout(10) })), 'ABORTED/unknown');
+  const last = told(publish(lowered, { attempted: true, timeoutMs: 10_000 }));
+  loss.close();
+  t.is(await last, 'CLOSED/unknown');
 });

@@ -74,7 +74,7 @@ export class QuorumLoss {
     const { refusals, bytes } = this.#check(events, each);
     // What is no event waits for nothing.
     if (refusals.size === events.length) return [...refusals.values()];
-    const committed = () => (this.#mayBeHanded(attempt) ? 'unknown' : 'no');
+    const committed = () => (this.#mayBeThere(attempt) ? 'unknown' : 'no');
     return this.#room.wait(line, { bytes, timeoutMs, signal: options.signal, committed, go: (leftMs) => this.#go(attempt, leftMs) });
   }
 
@@ -155,6 +155,14 @@ export class QuorumLoss {
     if (Array.isArray(attempt.known) && attempt.known.some((ending) => ending !== null)) return true;
     if (decision.onQuorumLoss === 'degrade') return events.some((event) => this.#isOpen(event, attempt));
     return options.attempted === true || this.#handed.hasAny(events);
+  }
+
+  /** Whether either lane may have an event, of an earlier attempt: what waits for its place is written, and so may be what earlier lives have lowered. */
+  #mayBeThere(attempt: Attempt): boolean {
+    const { placing, degrades } = this.#ports;
+    const { events, options } = attempt;
+    if (this.#mayBeHanded(attempt) || events.some((event) => placing.waitsFor(event?.id))) return true;
+    return degrades && !placing.isComplete && options.attempted !== false && events.some(isNamed);
   }
 
   /**
