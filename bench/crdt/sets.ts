@@ -6,14 +6,14 @@ import { CrdtReplica } from '../../dist/index.js';
 export const PEER_ELEMENTS = 500;
 
 /** delta-crdts has no types of its own. */
-interface DeltaSet {
+export interface DeltaSet {
   add(element: number): unknown;
   remove(element: number): unknown;
   apply(delta: unknown): unknown;
   state(): unknown;
   value(): ReadonlySet<number>;
 }
-const deltaCrdts = createRequire(import.meta.url)('delta-crdts') as (type: 'aworset') => (actor: string) => DeltaSet;
+export const deltaCrdts = createRequire(import.meta.url)('delta-crdts') as (type: 'aworset') => (actor: string) => DeltaSet;
 
 export interface SetPair {
   readonly name: string;
@@ -21,7 +21,7 @@ export interface SetPair {
   prepare(elements: number): () => ReadonlySet<unknown>;
 }
 
-const SET = { name: 's', type: 'or-set', map: false } as const;
+export const SET = { name: 's', type: 'or-set', map: false } as const;
 
 export const SETS: readonly SetPair[] = [
   {

@@ -3,14 +3,19 @@ import { spawnSync } from 'node:child_process';
 import { isDeepStrictEqual } from 'node:util';
 import { CrdtReplica } from '../../dist/index.js';
 import { mergeTimes } from '../crdt/clocks.js';
+import { HOLDERS } from '../crdt/holders.js';
 import { type Entries, type MapKind, MAPS } from '../crdt/maps.js';
+import { heldBy } from '../crdt/memory.js';
 import { PEER_ELEMENTS, SETS } from '../crdt/sets.js';
 import type { Context, Suite } from '../context.js';
+import { closeRoom, openRoom } from '../rooms.js';
 import { median } from '../samples.js';
 
 const KEYS = 100_000;
 const CHANGES = 100;
 const REPLICAS = 10;
+/** What is held hardly differs from run to run. */
+const MEMORY_ROUNDS = 3;
 
 /** Values without a pattern: a run of them would flatter whoever compresses. */
 const scattered = (at: number, shift: number): number => ((at + shift * 31) * 2_654_435_761) % 1_000_003;
@@ -126,12 +131,35 @@ function sets({ options, report, progress }: Context): void {
   report.addRounds('crdt', 'crdt.set.values', values, 'ms');
 }
 
+/** One replica of each kind in a process of its own: as it has written everything itself, and as it has taken all of it in. */
+function memory({ options, report, progress }: Context): void {
+  const room = openRoom(options.directory, 'crdt');
+  for (const kind of HOLDERS) {
+    const count = Math.min(options.quick ? 10_000 : KEYS, kind.elementsMax);
+    progress(`  memory of a ${kind.form} of ${kind.name}: ${count.toLocaleString('en')} elements`);
+    const writer = kind.make();
+    const ways: [string, Uint8Array | null][] = [['', null]];
+    if (writer.state !== null) {
+      writer.write(0, count);
+      ways.push(['.received', writer.state()]);
+    }
+    for (const [way, state] of ways) {
+      const rounds = Array.from({ length: Math.min(options.rounds, MEMORY_ROUNDS) }, () => heldBy(kind, count, room, state));
+      const figure = `crdt.memory.${kind.form}.${kind.name}${way}`;
+      report.addRounds('crdt', `${figure}.resident`, rounds.map(({ resident }) => resident), 'bytes');
+      report.addRounds('crdt', `${figure}.heap`, rounds.map(({ heap }) => heap), 'bytes');
+    }
+  }
+  closeRoom(room);
+}
+
 export const crdt: Suite = {
   name: 'crdt',
   summary: 'CRDTs and vector clocks, beside yjs, loro, automerge, plain JSON and the crate crdts',
   async run(context) {
     maps(context);
     sets(context);
+    memory(context);
     context.progress('  vector clocks');
     for (const entries of [5, 50, 500]) {
       const { native, dense } = mergeTimes(entries, context.options.rounds);

@@ -3,6 +3,7 @@
 mod crdt_support;
 
 use crdt_support::{object, operate, read, shapes, steps, Model, Operation, Step, ACTORS};
+use crdt_support::written::sealed;
 use proptest::prelude::*;
 use vexfs_core::crdt::{Object, Shape};
 
@@ -247,6 +248,50 @@ fn a_comparison_names_each_place_once() {
     let refused = other.compare(&message);
     assert!(matches!(refused, Err(vexfs_core::crdt::CrdtError::Malformed { what, .. }) if what.contains("overlap")), "{refused:?}");
     assert_eq!(other.store().len(), 1);
+}
+
+/// Each name costs its receiver a walk as well.
+#[test]
+fn a_comparison_names_each_actor_once() {
+    let shape = Shape::all().find(|shape| shape.of.is_keyed() && !shape.map).expect("a set");
+    let mut object = object(shape, "a");
+    object.insert(&[], b"x").expect("a set");
+    // Version, type, asks and lacks; "a", who has seen 1, twice; no parts.
+    let mut message = vec![1, shape.byte(), 3, 2, 1, b'a', 1, 0, 0, 1, b'a', 1, 0, 0, 0];
+    message.extend_from_slice(&crc32c::crc32c(&message).to_le_bytes());
+    let refused = object.compare(&message);
+    assert!(matches!(refused, Err(vexfs_core::crdt::CrdtError::Malformed { what, .. }) if what.contains("twice")), "{refused:?}");
+}
+
+/// Its name is known to it, and none of its dots: as after a loss of everything.
+#[test]
+fn one_who_knows_nothing_of_itself_is_compared_with() {
+    let shape = Shape::all().find(|shape| shape.of.is_keyed() && !shape.map).expect("a set");
+    let (mut before, mut other) = (object(shape, "a"), object(shape, "b"));
+    before.insert(&[], b"x").expect("a set");
+    other.merge(&before.state(), None).expect("a state of ours");
+    let mut again = object(shape, "a");
+    compare(&mut other, &mut again);
+    assert_eq!(Model::of(&again), Model::of(&before));
+}
+
+/// Else an element is listed that nobody finds and nobody can remove.
+#[test]
+fn an_element_of_a_map_has_one_form() {
+    for shape in Shape::all().filter(|shape| shape.of.is_keyed() && shape.map) {
+        for (length, taken) in [(&[1][..], true), (&[0x81, 0], false)] {
+            let key = [length, b"ke"].concat();
+            let size = key.len() as u8;
+            // One actor "b", who has seen 1, with one fact. Columns: counter, shared, rest, keys, stamps, lengths, values.
+            let mut content = vec![1, 1, b'b', 1, 0, 0, 1, 2, 1, 1, 2, 1, 0, 2, 1, size, size];
+            content.extend_from_slice(&key);
+            content.extend_from_slice(&[0, 2, 1, 0, 0]);
+            let mut replica = object(shape, "a");
+            assert_eq!(replica.merge(&sealed(shape, &content), None).is_ok(), taken, "{shape:?}");
+            assert_eq!(replica.has(b"k", b"e"), Ok(taken));
+            assert_eq!(replica.elements(b"k"), Ok([&b"e"[..]].into_iter().filter(|_| taken).collect()));
+        }
+    }
 }
 
 /// A hundred thousand elements, a hundred differences: how many bytes that takes.

@@ -53,8 +53,11 @@ use tally::Retention;
 /// Groups of the log from here on are the origins' of the causal lane, numbered as they are met.
 pub const FIRST_ORIGIN: GroupId = GroupId(1 << 31);
 
-/// Origins that a member keeps a log of.
+/// Origins that a member keeps a log of. What others beyond them write is not taken, nor is what follows it (docs/limits.md).
 pub const ORIGINS_MAX: usize = 4_096;
+
+/// Of these, places that only this member's own actors take: whatever others do, it can write.
+pub const OWN_ORIGINS_MIN: usize = 64;
 
 /// Entries after which one names all that it follows. The simulator's histories are short.
 const WHOLE_EVERY: u64 = if cfg!(feature = "plants") { 8 } else { 64 };
@@ -326,7 +329,8 @@ impl<R: EntryReader> Lane<R> {
         if let Some(id) = self.by_actor.get(&actor) {
             return Some(*id);
         }
-        if self.origins.len() >= ORIGINS_MAX {
+        let kept = if actor.member == self.config.me { 0 } else { OWN_ORIGINS_MIN };
+        if self.origins.len() + kept >= ORIGINS_MAX {
             return None;
         }
         let group = GroupId(self.next_group);

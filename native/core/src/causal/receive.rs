@@ -109,7 +109,12 @@ impl<R: EntryReader> Lane<R> {
         let submissions = entry::unpack_causal(data).ok()?;
         let hlc = submissions.iter().map(last_hlc).max().unwrap_or(0);
         self.hlc = self.hlc.max(hlc);
+        let named = head.follows.len();
         let follows = self.resolve(head);
+        if follows.len() < named {
+            // It follows what cannot be had here: delivered without, it would come before it.
+            return None;
+        }
         for (of, counter) in &follows {
             let other = &mut self.origins[of.at()];
             other.known = other.known.max(*counter);

@@ -15,8 +15,8 @@ use super::encode::{encode, put_ranges};
 use super::store::Store;
 use super::types::Shape;
 use super::CrdtError;
-use crate::clock::{ActorId, DottedVector, Ranges};
-use std::collections::BTreeSet;
+use crate::clock::{ActorId, DottedVector, Ranges, ACTORS_MAX};
+use std::collections::{BTreeMap, BTreeSet};
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 3;
@@ -169,9 +169,9 @@ pub(super) fn answer(store: &mut Store, shape: Shape, message: &[u8]) -> Result<
         }
     }
     if said.flags & LACKS != 0 {
+        let known: BTreeMap<&str, &Ranges> = said.known.iter().map(|(name, seen)| (&**name, seen)).collect();
         for (actor, ranges) in store.context.actors() {
-            let seen = said.known.iter().find(|(name, _)| name == store.actors.name(actor)).map(|(_, seen)| seen);
-            let new = ranges.without(seen.unwrap_or(&Ranges::EMPTY));
+            let new = ranges.without(known.get(store.actors.name(actor)).unwrap_or(&&Ranges::EMPTY));
             new.iter().for_each(|(first, last)| gone_here.of_mut(actor).insert(first, last));
         }
     }
@@ -180,6 +180,10 @@ pub(super) fn answer(store: &mut Store, shape: Shape, message: &[u8]) -> Result<
         for (name, seen) in &said.known {
             let Some(actor) = store.actors.get(name) else { continue };
             let over = store.context.of(actor).within(seen);
+            // Of one whose name alone is known here there is nothing to compare, nor a place in what is known.
+            if over.is_empty() {
+                continue;
+            }
             let top = Place::top(over.max());
             let nodes = vec![(top, store.node(actor, top, &over))];
             parts.push(Part { actor, over, nodes });
@@ -241,10 +245,13 @@ fn take(shape: Shape, message: &[u8]) -> Result<Said, CrdtError> {
         return Err(CrdtError::Type { found: found.name(), expected: shape.name() });
     }
     let mut fields = Fields::new(&body[HEADER_BYTES..]);
-    let mut known = Vec::new();
-    for _ in 0..fields.count(fields.left())? {
+    let (mut known, mut names) = (Vec::new(), BTreeSet::new());
+    for _ in 0..fields.count(ACTORS_MAX.min(fields.left()))? {
         let length = fields.count(crate::clock::ACTOR_NAME_BYTES_MAX)?;
         let name = std::str::from_utf8(fields.take(length)?).map_err(|_| fields.error("an actor's name is not UTF-8"))?;
+        if !names.insert(name) {
+            return Err(fields.error("an actor's name is there twice"));
+        }
         known.push((name.to_owned(), fields.ranges()?));
     }
     let (mut parts, mut told) = (Vec::new(), BTreeSet::new());

@@ -14,10 +14,15 @@ pub fn join(key: &[u8], element: &[u8]) -> Vec<u8> {
     joined
 }
 
-/// The map's key and the element.
+/// The map's key and the element; `None` for what `join` does not make, such as a length in more bytes than it takes: an
+/// element has one form, or it would be listed where nobody finds it.
 pub fn split(joined: &[u8]) -> Option<(&[u8], &[u8])> {
     let mut fields = Fields::new(joined);
     let length = usize::try_from(fields.varint().ok()?).ok()?;
+    let told = joined.len() - fields.left();
+    if told > 1 && joined[told - 1] == 0 {
+        return None;
+    }
     let key = fields.take(length).ok()?;
     fields.take(fields.left()).ok().map(|element| (key, element))
 }
