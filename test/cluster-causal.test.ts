@@ -1,6 +1,7 @@
 /** The causal lane over real processes, sockets and disks: events without a quorum. */
 import test from 'ava';
 import { ApiClient, ApiServer, type Coordinator, CoordinatorError, type Delivery, type EventInput, type Receipt } from '../dist/index.js';
+import { CausalPlace, CursorCodec } from '../dist/events/index.js';
 import { codeOf, Embedded, fileWrite, take, until, writes } from './helpers/cluster.js';
 
 const causal = { consistency: 'causal' } as const;
@@ -281,6 +282,31 @@ test.serial('publishes of a session keep their order, whatever they wait for', a
   t.deepEqual(paths, Array.from({ length: 20 }, (_, at) => `/${Math.floor(at / 2)}/${(at % 2) + 1}`));
   t.is(await codeOf(session.publish(fileWrite('/never'), { ...causal, after: 'AQEA' })), 'CURSOR_INVALID');
   t.is((await session.publish(fileWrite('/after all'), causal)).level, 'causal');
+});
+
+test.serial('a publish ends at its own time, whoever it waits behind, and no more wait than may', async (t) => {
+  const cluster = await named(t);
+  const a = cluster.get('a');
+  const missing = CausalPlace.read(Buffer.from('0100000001000000000000000200000003000000000000' + '00', 'hex'));
+  const after = new CursorCodec(a.config.clusterId).encodeCausal(missing.encode());
+  const session = a.session();
+  const [first, abort] = [new AbortController(), new AbortController()];
+  const before = codeAndCommitted(session.publish(fileWrite('/first'), { ...causal, after, signal: first.signal }));
+  t.deepEqual(await codeAndCommitted(session.publish(fileWrite('/short'), { ...causal, timeoutMs: 50 })), { code: 'TIMEOUT', committed: 'no' });
+  const aborted = codeAndCommitted(session.publish(fileWrite('/aborted'), { ...causal, signal: abort.signal }));
+  abort.abort();
+  t.deepEqual(await aborted, { code: 'ABORTED', committed: 'no' });
+  const last = session.publish(fileWrite('/last'), causal);
+  first.abort();
+  t.deepEqual(await before, { code: 'ABORTED', committed: 'no' });
+  t.is((await last).level, 'causal');
+  t.deepEqual(pathsOf(await all(a, 1)), ['/last'], 'and nothing that ended is written');
+
+  const many = new AbortController();
+  const waiting = Array.from({ length: 10_000 }, () => codeAndCommitted(a.publish(fileWrite('/many'), { ...causal, session: null, after, signal: many.signal })));
+  t.deepEqual(await codeAndCommitted(a.publish(fileWrite('/more'), { ...causal, session: null, after })), { code: 'BACKPRESSURE', committed: 'no' });
+  many.abort();
+  t.deepEqual(new Set((await Promise.all(waiting)).map((ended) => JSON.stringify(ended))).size, 1);
 });
 
 test.serial('whoever was removed acknowledges nothing more, before it is sure that it was', async (t) => {

@@ -16,7 +16,7 @@ export interface PublishingPorts {
   readonly publisher: Publisher;
   readonly causal: CausalPublisher;
   readonly loss: QuorumLoss;
-  readonly barrier: Pick<CausalBarrier, 'pass'>;
+  readonly barrier: Pick<CausalBarrier, 'behind'>;
   readonly places: Places;
   readonly cursors: CursorCodec;
   readonly ids: EventIds;
@@ -85,12 +85,13 @@ export class Publishing {
     const after = level === 'causal' ? (this.#both(options.after ?? null, state?.after) ?? undefined) : undefined;
     const timeoutMs = checkTimeout(options.timeoutMs ?? this.#ports.timeoutMs);
     const sinceMs = monotonicMs();
-    // Whoever publishes next in the session waits behind it.
-    const wait = after === undefined ? null : () => barrier.pass(after, timeoutMs, options.signal);
-    await (state === null ? wait?.() : state.inTurn(wait));
-    const { signal, ...unaborted } = options;
-    const left = writeMs === undefined ? { ...options, timeoutMs: Math.max(1, timeoutMs - (monotonicMs() - sinceMs)) } : { ...unaborted, timeoutMs: writeMs };
-    const endings = await causal.publish(events, level, left, each, said);
+    const write = () => {
+      const { signal, ...unaborted } = options;
+      const left = writeMs === undefined ? { ...options, timeoutMs: Math.max(1, timeoutMs - (monotonicMs() - sinceMs)) } : { ...unaborted, timeoutMs: writeMs };
+      return causal.publish(events, level, left, each, said);
+    };
+    const turns = state?.turns ?? null;
+    const endings = await (after === undefined && turns?.free !== false ? write() : barrier.behind(turns, after, timeoutMs, options.signal, write));
     const receipts = endings.filter((ending): ending is Receipt => !(ending instanceof CoordinatorError));
     const last = receipts.findLast(({ duplicate }) => !duplicate);
     if (last !== undefined) state?.note(last, after !== undefined);

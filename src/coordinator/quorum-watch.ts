@@ -12,6 +12,8 @@ export type QuorumState = 'there' | 'unsure' | 'lost';
 
 export class QuorumWatch {
   readonly #ports: QuorumWatchPorts;
+  /** What was seen in this turn of the event loop: all that wait are looked at in one. */
+  #seen: Map<number, boolean> | null = null;
   /** Since when a group is seen without a leader. */
   readonly #sinceMs = new Map<number, number>();
 
@@ -20,7 +22,7 @@ export class QuorumWatch {
   }
 
   /** `led`: whether there is a leader, where the caller has just looked. */
-  state(group: number, led = this.#ports.led(group)): QuorumState {
+  state(group: number, led = this.#led(group)): QuorumState {
     if (led) {
       this.#sinceMs.delete(group);
       return 'there';
@@ -29,5 +31,17 @@ export class QuorumWatch {
     const sinceMs = this.#sinceMs.get(group) ?? nowMs;
     this.#sinceMs.set(group, sinceMs);
     return nowMs - sinceMs >= this.#ports.graceMs ? 'lost' : 'unsure';
+  }
+
+  #led(group: number): boolean {
+    if (this.#seen === null) {
+      this.#seen = new Map();
+      queueMicrotask(() => {
+        this.#seen = null;
+      });
+    }
+    const led = this.#seen.get(group) ?? this.#ports.led(group);
+    this.#seen.set(group, led);
+    return led;
   }
 }

@@ -21,7 +21,7 @@ export class Sequences {
 }
 
 /** What is done one after the other, in the order of the calls. */
-class Turns {
+export class Turns {
   #last: Promise<void> | null = null;
 
   /** Nobody has a turn or waits for one. */
@@ -57,7 +57,8 @@ export class SessionState {
   after: string | undefined;
   /** Its last receipt there. */
   last: Receipt | null = null;
-  readonly #causal = new Turns();
+  /** Of its publishes of the causal lane. */
+  readonly turns = new Turns();
   /** Numbers of the publishes there that are on their way, the oldest first. */
   readonly #writes = new Set<number>();
   #lastWrite = 0;
@@ -74,12 +75,6 @@ export class SessionState {
   note(receipt: Receipt, follows: boolean): void {
     this.last = receipt;
     if (follows) this.after = undefined;
-  }
-
-  /** Resolves, in the order of the calls, once `wait` has. Rejects as it does; those behind it go on. */
-  async inTurn(wait: (() => Promise<void>) | null): Promise<void> {
-    if (wait === null && this.#causal.free) return;
-    await this.#causal.take(async () => wait?.());
   }
 
   /** A publish of the causal lane is on its way: what comes next in the session follows it. `ended` is called once it has. */

@@ -104,7 +104,7 @@ impl<R: EntryReader> Member<R> {
     pub fn flush(&mut self, id: GroupId, now_us: u64, effects: &mut Effects) -> Result<(), GroupError> {
         if id == FIRST_ORIGIN {
             self.lane.flush(now_us, effects);
-            self.release_held();
+            self.release_held(RequestId(0));
             return Ok(());
         }
         if let Some(moved) = self.moved.remove(&id) {
@@ -120,10 +120,10 @@ impl<R: EntryReader> Member<R> {
     }
 
     /// Lets the groups hand in what need not be held for what it follows any more.
-    fn release_held(&mut self) {
+    fn release_held(&mut self, first: RequestId) {
         for (id, group) in self.groups.iter_mut().filter(|(_, group)| group.holds_any()) {
             let conf = group.conf().clone();
-            if group.release_held(|held| held.follows.is_empty() || self.lane.is_replicated(held, &conf)) {
+            if group.release_held(first, |held| held.follows.is_empty() || self.lane.is_replicated(held, &conf)) {
                 self.dirty.insert(*id);
             }
         }
@@ -183,7 +183,7 @@ impl<R: EntryReader> Member<R> {
             self.lane.set_table(first.machine().membership());
         }
         self.touch_lane().tick();
-        self.release_held();
+        self.release_held(RequestId(0));
         self.ticks += 1;
         // All of them are asked: each remembers since when.
         let settled = self.groups.values_mut().map(Group::is_settled_on_disk).fold(true, |all, one| all & one);
@@ -201,14 +201,12 @@ impl<R: EntryReader> Member<R> {
     /// Takes a submission for the group it names; false where there is no such group.
     pub fn submit(&mut self, submission: Submission, applied_quorum: u32, now_us: u64) -> bool {
         let named = if plants::is(CorePlant::SubmissionsMixedUp) { FIRST_GROUP } else { submission.group() };
-        match self.touch(named) {
-            Some(group) => {
-                group.submit(submission, applied_quorum, now_us);
-                self.release_held();
-                true
-            }
-            None => false,
-        }
+        let id = submission.request();
+        let Some(group) = self.touch(named) else { return false };
+        group.submit(submission, applied_quorum, now_us);
+        // Those before it were looked at when something came that they may wait for: not by each that comes behind them.
+        self.release_held(id);
+        true
     }
 
     /// Takes events for the causal lane.
@@ -231,7 +229,7 @@ impl<R: EntryReader> Member<R> {
         let id = frame.group;
         if id == FIRST_ORIGIN {
             self.touch_lane().receive(from, &frame)?;
-            self.release_held();
+            self.release_held(RequestId(0));
             return Ok(());
         }
         let group = self.touch(id).ok_or(Refused::UnknownGroup { from, group: id })?;

@@ -408,9 +408,9 @@ impl<R: EntryReader> Group<R> {
         self.pending.holds_any()
     }
 
-    /// Lets requests be handed in that need not be held any more; whether there were any.
-    pub fn release_held(&mut self, is_due: impl FnMut(&mut Held) -> bool) -> bool {
-        self.pending.release(is_due)
+    /// Lets requests from `first` on be handed in that need not be held any more; whether there were any.
+    pub fn release_held(&mut self, first: RequestId, is_due: impl FnMut(&mut Held) -> bool) -> bool {
+        self.pending.release(first, is_due)
     }
 
     pub fn barrier(&mut self, request: RequestId, now_us: u64) {

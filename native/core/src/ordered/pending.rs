@@ -95,9 +95,10 @@ impl Pending {
         !self.held.is_empty()
     }
 
-    /// Lets those be handed in, in order, of which `is_due` says that they need not be held for themselves. Whether there were any.
-    pub fn release(&mut self, mut is_due: impl FnMut(&mut Held) -> bool) -> bool {
-        let mut due: Vec<RequestId> = self.held.iter_mut().filter_map(|(id, held)| is_due(held).then_some(*id)).collect();
+    /// Lets those from `first` on be handed in, in order, of which `is_due` says that they need not be held for themselves.
+    /// Whether there were any.
+    pub fn release(&mut self, first: RequestId, mut is_due: impl FnMut(&mut Held) -> bool) -> bool {
+        let mut due: Vec<RequestId> = self.held.range_mut(first..).filter_map(|(id, held)| is_due(held).then_some(*id)).collect();
         due.retain(|id| {
             let session = self.requests.get(id).map(|request| request.submission.session());
             if session.is_some_and(|session| self.is_behind_held(session, *id)) {
@@ -223,8 +224,9 @@ mod tests {
         }
         assert_eq!(handed_in(&mut pending), [1, 4]);
         assert_eq!(pending.oldest_waiting(), Some(RequestId(1)));
-        assert!(!pending.release(|held| held.follows.is_empty()), "what is behind a held one stays");
-        assert!(pending.release(|_| true));
+        assert!(!pending.release(RequestId(0), |held| held.follows.is_empty()), "what is behind a held one stays");
+        assert!(!pending.release(RequestId(7), |_| true), "those before are not looked at");
+        assert!(pending.release(RequestId(0), |_| true));
         assert_eq!(handed_in(&mut pending), [2, 3, 5, 6], "once, in their order");
         assert!(handed_in(&mut pending).is_empty() && !pending.holds_any());
         pending.hand_in_again();
@@ -241,7 +243,7 @@ mod tests {
         let skip = pending.get_mut(RequestId(1)).map(|request| request.submission.skipped()).expect("it waits");
         assert_eq!(skip.follows().count(), 0);
         pending.replace(RequestId(1), Submission::parse(skip.bytes().clone()).expect("it is whole"));
-        assert!(pending.release(|held| held.follows.is_empty()));
+        assert!(pending.release(RequestId(0), |held| held.follows.is_empty()));
         assert_eq!(handed_in(&mut pending), [1, 2]);
         pending.remove(RequestId(1));
         pending.remove(RequestId(2));
