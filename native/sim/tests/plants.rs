@@ -62,6 +62,8 @@ fn changes(plant: Plant) -> Changes {
         // The older state in a majority with whoever lacks what it had acknowledged.
         Plant::PutBackVotes => Changes { members: Some(3), only: vec![FaultKind::RolledBack, FaultKind::Partition], ..planted },
         // The same, with nothing at all.
+        // What another group owes the log, in the batch behind.
+        Plant::MarkGoesEarly => Changes { groups: Some(3), ..planted },
         Plant::EmptiedVotes => Changes { members: Some(3), only: vec![FaultKind::Emptied, FaultKind::ProcessEnd], ..planted },
         // What a majority has had, lost disk by disk before it could come back.
         Plant::NothingGivenUp => Changes { members: Some(3), only: vec![FaultKind::Emptied], ..planted },
