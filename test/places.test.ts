@@ -1,13 +1,13 @@
 /** What the coordinator writes of lowered events: by whom, and who believes it (decision 23). */
 import test from 'ava';
 import { ApiClient, ApiServer, CoordinatorError, type EventInput, type PublishOptions, type Receipt } from '../dist/index.js';
-import { Catalogue, DEGRADED, EventIds, newEventId, PLACE, PLACED, SubmissionWriter } from '../dist/events/index.js';
+import { Catalogue, DEGRADED, EventIds, newEventId, PLACE, PLACED } from '../dist/events/index.js';
 import type { LaneEvent } from '../dist/coordinator/own-lane.js';
 import { Placing } from '../dist/coordinator/placing.js';
-import { QuorumLoss } from '../dist/coordinator/quorum-loss.js';
 import { Unplaced } from '../dist/coordinator/unplaced.js';
 import { realPorts } from '../dist/runtime/index.js';
 import { codeOf, Embedded, fileWrite, take, until } from './helpers/cluster.js';
+import { lossOf } from './helpers/quorum-loss.js';
 
 const ids = new EventIds(realPorts);
 const own = (): string => ids.next().replace(/^(.{14})7/, '$18');
@@ -91,20 +91,10 @@ for (const [what, note, noticed] of [
 test.serial('until it is known what earlier lives have lowered, an event that might be such is not handed in', async (t) => {
   const placing = new Placing({ quorum: { state: () => 'unsure' }, catalogue: new Catalogue({}), ids, publish: async () => [], keep: async () => {} });
   const handed: (string | undefined)[] = [];
-  const loss = new QuorumLoss({
-    quorum: { state: () => 'there' },
+  const loss = lossOf({
     placing,
-    ids,
-    writer: new SubmissionWriter(new Catalogue({}), ids),
-    nodeId: 'a',
-    bytesMax: 1024 * 1024,
-    timeoutMs: 10_000,
     firstLife: false,
     degrades: true,
-    reaches: () => true,
-    monotonicMs: () => performance.now(),
-    known: async () => null,
-    causal: async () => [],
     ordered: async (events) => {
       handed.push(...events.map(({ id }) => id));
       return events.map(() => ({}) as Receipt);
@@ -132,21 +122,12 @@ test.serial('of what was lowered nobody is told that it was not written, while i
   let state: 'lost' | 'there' = 'lost';
   const quorum = { state: () => state };
   const placing = new Placing({ quorum, catalogue: new Catalogue({}), ids, publish: () => new Promise(() => {}), keep: async () => {} });
-  const loss = new QuorumLoss({
+  const loss = lossOf({
     quorum,
     placing,
-    ids,
-    writer: new SubmissionWriter(new Catalogue({}), ids),
-    nodeId: 'a',
-    bytesMax: 1024 * 1024,
-    timeoutMs: 10_000,
     firstLife: false,
     degrades: true,
-    reaches: () => true,
-    monotonicMs: () => performance.now(),
-    known: async () => null,
     causal: async (events) => events.map((_, offset) => ({ index: 1n, offset, clock: { a: '1' }, hlc: 1n, actor: 'a' }) as unknown as Receipt),
-    ordered: async (events) => events.map(() => ({}) as Receipt),
   });
   // Who waits keeps no process alive.
   const alive = setInterval(() => {}, 1000);

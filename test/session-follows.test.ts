@@ -1,12 +1,12 @@
 /** What a session has on its way in the causal lane comes before what it publishes next in the ordered one (rule R6). */
 import test, { type ExecutionContext } from 'ava';
-import { QuorumLoss } from '../dist/coordinator/quorum-loss.js';
 import { Placing } from '../dist/coordinator/placing.js';
 import { SessionState } from '../dist/coordinator/session.js';
-import { Catalogue, EventIds, SubmissionWriter } from '../dist/events/index.js';
+import { Catalogue, EventIds } from '../dist/events/index.js';
 import type { CoordinatorError, EventInput, PublishOptions, Receipt } from '../dist/index.js';
 import { realPorts } from '../dist/runtime/index.js';
 import { fileWrite } from './helpers/cluster.js';
+import { lossOf } from './helpers/quorum-loss.js';
 
 const ids = new EventIds(realPorts);
 const decision = { level: 'linearizable', rule: null, quorumSize: undefined, timeoutMs: undefined, onQuorumLoss: 'wait', lossRule: null } as const;
@@ -16,20 +16,10 @@ function lane(t: ExecutionContext) {
   const catalogue = new Catalogue({});
   const placing = new Placing({ quorum: { state: () => 'there' }, catalogue, ids, publish: async () => [], keep: async () => {} });
   const handed: (string | null | undefined)[] = [];
-  const loss = new QuorumLoss({
-    quorum: { state: () => 'there' },
+  const loss = lossOf({
     placing,
-    ids,
-    writer: new SubmissionWriter(catalogue, ids),
-    nodeId: 'a',
-    bytesMax: 1024 * 1024,
-    timeoutMs: 10_000,
     firstLife: true,
     degrades: false,
-    reaches: () => true,
-    monotonicMs: () => performance.now(),
-    known: async () => null,
-    causal: async () => [],
     ordered: async (events) => {
       handed.push(...events.map(({ path }) => path));
       return events.map(() => ({}) as Receipt);
