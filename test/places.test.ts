@@ -157,3 +157,39 @@ test.serial('of what was lowered nobody is told that it was not written, while i
   loss.close();
   t.is(await last, 'CLOSED/unknown');
 });
+
+test.serial('while an attempt may yet commit no other attempt of its event is told that it did not, whatever a lost quorum means', async (t) => {
+  const placing = new Placing({ quorum: { state: () => 'there' }, catalogue: new Catalogue({}), ids, publish: async () => [], keep: async () => {} });
+  const attempts: { end: (ending: Receipt | CoordinatorError) => void }[] = [];
+  const loss = lossOf({
+    placing,
+    firstLife: true,
+    degrades: false,
+    ordered: () => new Promise((resolve, reject) => attempts.push({ end: (ending) => (ending instanceof CoordinatorError ? reject(ending) : resolve([ending])) })),
+  });
+  t.teardown(() => {
+    loss.close();
+    placing.close();
+  });
+  const ended = (committed: 'no' | 'unknown') => new CoordinatorError('TIMEOUT', 'its time is up', { committed });
+  for (const onQuorumLoss of ['wait', 'fail'] as const) {
+    const decision = { level: 'linearizable', rule: null, quorumSize: undefined, timeoutMs: undefined, onQuorumLoss, lossRule: null } as const;
+    const event = fileWrite('/x');
+    const publish = () => loss.publish([event], decision, {}, 0, null, false).then(() => 'ok', ({ code, committed }: CoordinatorError) => `${code}/${committed}`);
+    const [first, beside] = [publish(), publish()];
+    attempts[1]?.end(ended('no'));
+    t.is(await beside, 'TIMEOUT/unknown', onQuorumLoss);
+    attempts[0]?.end(ended('unknown'));
+    t.is(await first, 'TIMEOUT/unknown');
+    const again = publish();
+    attempts[2]?.end(ended('no'));
+    t.is(await again, 'TIMEOUT/unknown', onQuorumLoss);
+    const last = publish();
+    attempts[3]?.end({} as Receipt);
+    t.is(await last, 'ok');
+    const after = publish();
+    attempts[4]?.end(ended('no'));
+    t.is(await after, 'TIMEOUT/no', 'it has its place');
+    attempts.length = 0;
+  }
+});

@@ -182,7 +182,7 @@ export class QuorumLoss {
     const { events, decision, options, group, session, each } = attempt;
     const before = this.#mayBeHanded(attempt);
     const ended = this.#ports.ordered(events, decision, { ...options, timeoutMs: leftMs }, session, each);
-    const followed = decision.onQuorumLoss === 'wait' ? ended : this.#handed.follow(events, ended);
+    const followed = events.some(isNamed) ? this.#handed.follow(events, ended) : ended;
     return before || !this.#handed.isSettled(group) ? this.#told(followed, group, before) : followed;
   }
 
