@@ -87,7 +87,10 @@ export interface CoordinatorNode {
   read(cursorOrEventId: string, options?: ReadOptions): Promise<Delivery>;
   /** Resolves with the applied index, once everything committed before the call is applied here; or once what `after` names is delivered. */
   readBarrier(options?: BarrierOptions): Promise<bigint>;
-  /** What became of an event id on the ordered lane (rule R4); may commit a fence. Of events of the causal lane it knows nothing. */
+  /**
+   * What became of an event id (rule R4): `committed` where this node has delivered it in the causal lane, or its group has it; else a fence is
+   * committed. `absent` speaks of the ordered lane: in the causal one it may be under way from another node.
+   */
   outcome(eventId: string, options?: WaitOptions): Promise<Outcome>;
   status(): Status;
   /** What happened before what in the causal lane. */

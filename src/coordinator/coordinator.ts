@@ -424,7 +424,7 @@ export class Coordinator implements CoordinatorNode {
     return this.#queries.readBarrier(options);
   }
 
-  /** What became of an event id (rule R4): `absent` is said only after a committed fence has made it final. */
+  /** What became of an event id (rule R4): `absent` is said only after a committed fence has made it final, of the ordered lane. */
   async outcome(eventId: string, options: WaitOptions = {}): Promise<Outcome> {
     this.#check();
     return this.#queries.outcome(eventId, options);

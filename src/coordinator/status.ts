@@ -1,7 +1,7 @@
 /** What a node tells of itself. */
 import type { CausalLaneStatus, Divergence, GroupStatus, MemberStatus, PutBack, RepairStatus, Role, Status } from '../contracts/index.js';
 import type { ResolvedConfig } from '../config/index.js';
-import { causalStatus, type Core, type NativeGroup, type NativeStatus, raftId } from '../native/index.js';
+import { causalStatus, type Core, type NativeGroup, type NativeLane, type NativeStatus, raftId } from '../native/index.js';
 import type { NetworkStats } from '../network/index.js';
 import type { Links } from './links.js';
 import type { Placing } from './placing.js';
@@ -15,7 +15,8 @@ export function statusOf(core: Core, config: ResolvedConfig, version: string, ro
   const members = membersOf(native, config, roster, links);
   const first = groups[0] as GroupStatus;
   const { role, leader, term, commitIndex, appliedIndex, applyHash } = first;
-  const reasons = reasonsOf(native, groups, members, links, placing);
+  const lane = causalStatus(core.handle);
+  const reasons = [...reasonsOf(native, groups, members, links, placing), ...lane.lacking.map(lackingReason)];
   return {
     nodeId: config.nodeId,
     clusterId: config.clusterId,
@@ -28,7 +29,7 @@ export function statusOf(core: Core, config: ResolvedConfig, version: string, ro
     applyHash,
     groups,
     members,
-    lanes: { ordered: laneOf(groups), causal: causalLaneOf(core), critical: null },
+    lanes: { ordered: laneOf(groups), causal: causalLaneOf(lane), critical: null },
     disk: {
       dataDir: config.dataDir,
       logBytes: native.logBytes,
@@ -57,8 +58,7 @@ export function statusOf(core: Core, config: ResolvedConfig, version: string, ro
   };
 }
 
-function causalLaneOf(core: Core): CausalLaneStatus {
-  const { actor, origins, pending } = causalStatus(core.handle);
+function causalLaneOf({ actor, origins, pending }: NativeLane): CausalLaneStatus {
   return { actor: actor === '' ? null : actor, origins, pending };
 }
 
@@ -155,6 +155,10 @@ function reasonsOf(native: NativeStatus, groups: readonly GroupStatus[], members
 function memberReason({ id, health, refused }: MemberStatus, links: Links): string {
   if (links.saysRemoved(id)) return `member ${id} is ${health}: it refuses this node with MEMBER_REMOVED, which is not believed while there is a leader; is it of a cluster that was recovered apart?`;
   return `member ${id} is ${health}${links.isDuplicate(id) ? `: ${refused}` : ''}`;
+}
+
+function lackingReason({ name, counter }: NativeLane['lacking'][number]): string {
+  return `the causal lane lacks entry ${counter} of ${name}, and no member that is connected has it: what follows it waits`;
 }
 
 function waitingReason(group: number, { firstIndex, lastIndex }: RepairStatus): string {

@@ -36,7 +36,15 @@ pub struct NativeLane {
     /// Who writes here; empty while that is not decided.
     pub actor: String,
     pub origins: Vec<NativeLaneOrigin>,
+    pub lacking: Vec<NativeLaneLack>,
     pub pending: u32,
+}
+
+/// An entry that is missing, and that no member that is connected has.
+#[napi(object)]
+pub struct NativeLaneLack {
+    pub name: String,
+    pub counter: BigInt,
 }
 
 #[napi(object)]
@@ -64,7 +72,13 @@ pub fn causal_status(handle: u32) -> Result<NativeLane> {
         held: (*held).into(),
         known: (*known).into(),
     };
-    Ok(NativeLane { actor: status.actor.clone(), origins: status.origins.iter().map(row).collect(), pending: status.pending as u32 })
+    let lack = |(name, counter): &(String, u64)| NativeLaneLack { name: name.clone(), counter: (*counter).into() };
+    Ok(NativeLane {
+        actor: status.actor.clone(),
+        origins: status.origins.iter().map(row).collect(),
+        lacking: status.lacking.iter().map(lack).collect(),
+        pending: status.pending as u32,
+    })
 }
 
 /// Whether everything that a cursor's place names is delivered here.

@@ -91,6 +91,8 @@ pub enum CorePlant {
     FollowsIgnored,
     /// Readers wait for ever for what nobody has any more.
     NothingGivenUp,
+    /// What waits for what it follows is kept in memory without end.
+    BufferIgnored,
 }
 
 #[cfg(feature = "plants")]

@@ -194,6 +194,24 @@ fn what_all_have_lost_is_given_up_and_not_before_all_have_said_so() {
 }
 
 #[test]
+fn what_nobody_has_who_is_there_is_told_after_a_while() {
+    let mut cluster = Cluster::of(&["a", "b", "w"]);
+    cluster.tick(20);
+    cluster.publish("w", 1);
+    let lacking = |cluster: &mut Cluster| cluster.lane("a").status().lacking;
+    cluster.leave("b");
+    cluster.begin("w");
+    cluster.damage("a", "w", 1);
+    cluster.tick(500);
+    assert!(lacking(&mut cluster).is_empty(), "it may be on its way");
+    cluster.tick(1_000);
+    assert_eq!(lacking(&mut cluster), [("w".to_owned(), 1)]);
+    cluster.come("b");
+    cluster.tick(LONG_TICKS);
+    assert!(lacking(&mut cluster).is_empty() && cluster.delivered("a", "w") == 1);
+}
+
+#[test]
 fn an_entry_behind_a_lost_one_is_not_given_up_but_fetched() {
     let mut cluster = Cluster::of(&["a", "b", "w"]);
     cluster.tick(20);

@@ -87,6 +87,8 @@ pub enum Plant {
     HandedEarly,
     FollowsIgnored,
     NothingGivenUp,
+    ContextDropped,
+    BufferIgnored,
 }
 
 use Plant::*;
@@ -180,6 +182,8 @@ pub static PLANTS: &[PlantRow] = &[
     row(HandedEarly, "handed-early", "an ordered event is handed to its leader before a majority has what it follows in the causal lane", &["followed_is_replicated"]),
     row(FollowsIgnored, "follows-ignored", "readers get an ordered event whether or not what it follows was delivered where they are", &["followed_first"]),
     row(NothingGivenUp, "nothing-given-up", "readers wait for ever for what no disk has any more", &["followed_comes"]),
+    row(BufferIgnored, "buffer-ignored", "of an origin any number of entries wait in memory for what they follow", &["memory_is_bounded"]),
+    row(ContextDropped, "context-dropped", "a session of the causal lane that moves goes on at once, whatever was delivered where it comes to", &["session_guarantees"]),
 ];
 
 /// Operations of a repair that forgets what follows.
@@ -227,7 +231,7 @@ impl Plant {
         matches!(
             self,
             OriginGoesOn | EarlierLivesHeard | OriginSendsEarly | OriginAcksEarly | DeliveredBeforeDisk | DeliveredOutOfOrder | NothingFollows | NothingFetched
-                | IdsForgotten | WrittenAgain | DoubledGiven | HandedEarly | FollowsIgnored | NothingGivenUp
+                | IdsForgotten | WrittenAgain | DoubledGiven | HandedEarly | FollowsIgnored | NothingGivenUp | ContextDropped | BufferIgnored
         ) || self.cuts()
     }
 
@@ -298,6 +302,7 @@ impl Plant {
             HandedEarly => CorePlant::HandedEarly,
             FollowsIgnored => CorePlant::FollowsIgnored,
             NothingGivenUp => CorePlant::NothingGivenUp,
+            BufferIgnored => CorePlant::BufferIgnored,
             _ => return None,
         })
     }

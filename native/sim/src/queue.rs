@@ -36,6 +36,7 @@ pub enum Event {
     Consumer { number: u8 },
     LanePublisher { number: u8 },
     LaneReader { number: u8 },
+    LaneSession { number: u8 },
     StateKeeper { number: u8 },
     Operator,
     /// The healing is looked at.

@@ -11,6 +11,9 @@ use vexfs_core::ids::GroupId;
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 
+/// Entries of an origin that wait in memory for what they follow: few, since histories are short.
+pub const BUFFER_ENTRIES: usize = 6;
+
 /// What is not as the seed has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {

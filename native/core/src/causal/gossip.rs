@@ -17,6 +17,8 @@ pub(super) const TAKE_BYTES_MAX: usize = 64 * 1024 * 1024;
 const PULLS_MAX: usize = 16;
 /// Ticks after which an answer is not expected any more.
 pub(super) const ANSWER_TICKS: u64 = 100;
+/// Ticks after which it is told that nobody is there who has what is missing.
+const LACKING_TICKS: u64 = 1_000;
 /// Ticks after which the question who this member was is asked again.
 const ASK_AGAIN_TICKS: u64 = 20;
 
@@ -136,6 +138,16 @@ impl<R: EntryReader> Lane<R> {
                 self.pull(OriginId(at as u16));
             }
         }
+    }
+
+    /// What has been missing for long, and nobody who is connected has.
+    pub(super) fn lacking_entries(&self) -> impl Iterator<Item = (String, u64)> + '_ {
+        self.origins.iter().enumerate().filter_map(|(at, origin)| {
+            let (first, _) = origin.missing()?;
+            let long = origin.missing_since.is_some_and(|since| self.ticks >= since + LACKING_TICKS);
+            let is_there = self.peers.values().any(|peer| peer.up && peer.holds.get(OriginId(at as u16)) >= first);
+            (long && !is_there).then(|| (self.name_of(origin.actor), first))
+        })
     }
 
     /// Asks a member that has it for the first of what is missing.

@@ -11,6 +11,7 @@ use crate::ids::{Index, RequestId, Term};
 use crate::log::{LogEntry, Op};
 use crate::ordered::effects::{Completion, Effects, End, KeptEntry, KeptEvent};
 use crate::ordered::store::EntryReader;
+use crate::plants::{self, CorePlant};
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -146,7 +147,7 @@ impl<R: EntryReader> Lane<R> {
             _ => self.delivered.clone(),
         };
         let new = |(origin, counter): &(OriginId, u64)| whole || before.as_ref().is_none_or(|before| *counter > before.get(*origin));
-        let follows: Vec<(OriginId, u64)> = match crate::plants::is(crate::plants::CorePlant::NothingFollows) {
+        let follows: Vec<(OriginId, u64)> = match plants::is(CorePlant::NothingFollows) {
             true => Vec::new(),
             false => after.iter().filter(|(origin, _)| *origin != me).filter(new).collect(),
         };
@@ -165,7 +166,8 @@ impl<R: EntryReader> Lane<R> {
         debug_assert_eq!(counter, origin.last + 1);
         origin.last = counter;
         origin.known = origin.known.max(counter);
-        if origin.delivered + origin.waiting.len() as u64 + 1 == counter && origin.waiting.len() < self.config.buffer_entries {
+        let room = origin.waiting.len() < self.config.buffer_entries || plants::is(CorePlant::BufferIgnored);
+        if room && origin.delivered + origin.waiting.len() as u64 + 1 == counter {
             origin.waiting.push_back(follows);
         }
         let group = origin.group;
@@ -185,7 +187,7 @@ impl<R: EntryReader> Lane<R> {
 
     /// Tells the ends of requests whose entries are on disk and delivered.
     pub(super) fn answer(&mut self, now_us: u64, effects: &mut Effects) {
-        let early = crate::plants::is(crate::plants::CorePlant::OriginAcksEarly);
+        let early = plants::is(CorePlant::OriginAcksEarly);
         let mut clock: Arc<Vec<(String, u64)>> = Arc::default();
         while let Some(next) = self.intake.written.front() {
             let (id, counter) = (next.origin, next.counter);

@@ -180,6 +180,8 @@ pub struct LaneStatus {
     pub actor: String,
     /// Of each origin: name, then the last entry delivered, on disk, and known of.
     pub origins: Vec<(String, u64, u64, u64)>,
+    /// Of origins that go no further here: the entry that is missing, and that no member that is connected has.
+    pub lacking: Vec<(String, u64)>,
     /// Requests that are not answered.
     pub pending: usize,
 }
@@ -416,6 +418,11 @@ impl<R: EntryReader> Lane<R> {
         self.intake.bytes()
     }
 
+    /// Entries of one origin that wait in memory for what they follow, at most.
+    pub fn buffered(&self) -> usize {
+        self.origins.iter().map(|origin| origin.waiting.len()).max().unwrap_or(0)
+    }
+
     pub fn hlc(&self) -> u64 {
         self.hlc
     }
@@ -425,6 +432,7 @@ impl<R: EntryReader> Lane<R> {
         LaneStatus {
             actor: self.actor_name(),
             origins: self.origins.iter().map(row).collect(),
+            lacking: self.lacking_entries().collect(),
             pending: self.intake.len(),
         }
     }

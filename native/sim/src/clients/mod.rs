@@ -1,12 +1,12 @@
-//! What uses the cluster: publishers, readers with barriers, subscriptions and named consumers; publishers and readers of
-//! the causal lane. Each has a stream of
-//! chance of its own, and hops between members.
+//! What uses the cluster: publishers, readers with barriers, subscriptions and named consumers; publishers,
+//! readers and sessions of the causal lane. Each has a stream of chance of its own, and hops between members.
 
 pub mod consumer;
 pub mod draft;
 pub mod journal;
 pub mod lane_publisher;
 pub mod lane_reader;
+pub mod lane_session;
 pub mod operator;
 pub mod publisher;
 pub mod state_keeper;
@@ -17,6 +17,7 @@ use crate::world::World;
 use consumer::Consumer;
 use lane_publisher::LanePublishers;
 use lane_reader::LaneReader;
+use lane_session::LaneSession;
 use operator::Operator;
 use publisher::Publishers;
 use state_keeper::StateKeeper;
@@ -28,6 +29,7 @@ pub struct Clients {
     consumers: Vec<Consumer>,
     lane_publishers: LanePublishers,
     lane_readers: Vec<LaneReader>,
+    lane_sessions: Vec<LaneSession>,
     state_keepers: Vec<StateKeeper>,
     operator: Operator,
 }
@@ -42,6 +44,7 @@ impl Clients {
             consumers: (0..setup.consumers).map(|number| Consumer::new(seed, number)).collect(),
             lane_publishers: LanePublishers::new(setup),
             lane_readers: (0..setup.causal).map(|number| LaneReader::new(seed, number)).collect(),
+            lane_sessions: (0..setup.causal).map(|number| LaneSession::new(seed, number)).collect(),
             state_keepers: (0..if setup.has_states { setup.members } else { 0 }).map(|node| StateKeeper::new(seed, node)).collect(),
             operator: Operator::new(seed),
         };
@@ -52,6 +55,7 @@ impl Clients {
         for number in 0..world.setup.causal as u8 {
             world.events.at(450_000, Event::LanePublisher { number });
             world.events.at(550_000, Event::LaneReader { number });
+            world.events.at(650_000, Event::LaneSession { number });
         }
         (0..clients.state_keepers.len()).for_each(|number| world.events.at(350_000, Event::StateKeeper { number: number as u8 }));
         if world.setup.founders < world.setup.members {
@@ -68,6 +72,7 @@ impl Clients {
             Event::Consumer { number } => self.consumers[number as usize].act(world),
             Event::LanePublisher { number } => self.lane_publishers.act(world, number as usize),
             Event::LaneReader { number } => self.lane_readers[number as usize].act(world),
+            Event::LaneSession { number } => self.lane_sessions[number as usize].act(world),
             Event::StateKeeper { number } => self.state_keepers[number as usize].act(world),
             Event::Operator => self.operator.act(world),
             _ => return,
@@ -88,6 +93,9 @@ impl Clients {
     pub fn learn(&mut self, world: &mut World) {
         for (node, completion) in std::mem::take(&mut world.ended) {
             self.publishers.learn(node, completion.request);
+            for session in &mut self.lane_sessions {
+                session.learn(world, node, &completion);
+            }
             for consumer in &mut self.consumers {
                 consumer.learn(world, node, &completion);
             }

@@ -42,6 +42,7 @@ pub mod own_events_leave_from_disk;
 pub mod receipts_are_modest;
 pub mod recovery_is_faithful;
 pub mod repair_is_faithful;
+pub mod session_guarantees;
 pub mod session_order;
 pub mod state_machine_safety;
 pub mod states_are_whole;
@@ -78,6 +79,7 @@ pub fn after_flush(world: &mut World, node: usize, group: GroupId) {
 pub fn after_lane_flush(world: &mut World, node: usize) {
     delivered_stays_delivered::check(world, node);
     memory_is_bounded::check(world, node);
+    memory_is_bounded::check_lane(world, node);
 }
 
 pub fn on_completion(world: &mut World, node: usize, completion: &Completion) {

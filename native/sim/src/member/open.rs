@@ -4,7 +4,7 @@ use super::process::UPKEEP;
 use super::{LaneView, Member, Running, View};
 use crate::disk::SimDisk;
 use crate::plants::Plant;
-use crate::setup::Setup;
+use crate::setup::{Setup, BUFFER_ENTRIES};
 use crate::shadow::{fingerprint, found_of, GroupShadow, OriginShadow, Shadow};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl Member {
             limits,
             snapshots: setup.snapshots,
             read_lease_us: setup.read_lease_us,
-            causal: CausalConfig { retention: setup.lane_retention, has_states: setup.has_states, ..CausalConfig::default() },
+            causal: CausalConfig { retention: setup.lane_retention, has_states: setup.has_states, buffer_entries: BUFFER_ENTRIES, ..CausalConfig::default() },
             log: LogOptions { segment_bytes: setup.segment_bytes, spare_segments: 1, reserve_bytes: 0 },
             seed: setup.seed ^ self.id.0 ^ u64::from(self.life).rotate_left(40),
             fresh_directory_id: u128::from(self.id.0).to_le_bytes(),
