@@ -67,6 +67,14 @@ test('a mistyped address proves nothing of a voter that answers where the table 
   t.deepEqual([moved.states, moved.code], [['this node', 'unclear', 'gone'], 'USAGE']);
 });
 
+test("who answers at one of another's addresses is alive, whatever is met at the other one", async (t) => {
+  const [b, c] = [await mute(t), await answering(t, 'c')];
+  const members = VOTERS.map((id) => ({ id, role: 'voter' as const, address: id === 'b' ? c : null }));
+  const peers = { b, c: await nobody(), d: await nobody(), e: await nobody() };
+  const { states, code } = await asked(VOTERS, peers, [], { ...held(), members });
+  t.deepEqual([states, code], [['this node', 'unclear', 'answers', 'silent', 'silent'], 'QUORUM_EXISTS']);
+});
+
 test('a voter that is named as what every object has is looked up as any other', async (t) => {
   const { states } = await asked(['a', 'constructor'], { constructor: await nobody() });
   t.deepEqual(states, ['this node', 'silent']);

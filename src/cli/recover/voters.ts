@@ -39,10 +39,10 @@ export async function findVoters(held: HeldDirectory, questions: VoterQuestions)
     if (addresses.length === 0) throw usage(`the address of the voter ${id} is not in the directory; give --peer ${id}=HOST:PORT where it would answer, or --gone ${id} if it exists no more`);
     return { id, addresses };
   });
-  const found = await Promise.all(known.map(({ id, addresses }) => askAll(held, id, addresses, questions.timeoutMs)));
-  // Who answers at another's address is alive too.
-  const alive = new Set(found.flatMap(({ answeredBy }) => (answeredBy === null ? [] : [answeredBy])));
-  return found.map((voter) => (voter.state !== 'this node' && alive.has(voter.id) ? { ...voter, state: 'answers' } : voter));
+  const asked = await Promise.all(known.map(({ id, addresses }) => askAll(held, id, addresses, questions.timeoutMs)));
+  // Who answers at another's address is alive too, whichever of its addresses tells the most of that one.
+  const alive = new Set(asked.flat().flatMap(({ answeredBy }) => (answeredBy === null ? [] : [answeredBy])));
+  return asked.map(mostTelling).map((voter) => (voter.state !== 'this node' && alive.has(voter.id) ? { ...voter, state: 'answers' } : voter));
 }
 
 function checkNames(held: HeldDirectory, voters: readonly string[], { peers, gone }: VoterQuestions): void {
@@ -53,9 +53,11 @@ function checkNames(held: HeldDirectory, voters: readonly string[], { peers, gon
   if (unknown !== undefined) throw usage(`--peer ${unknown} names no member; the other voters are ${others.join(', ') || 'none'}`);
 }
 
+const askAll = (held: HeldDirectory, id: string, addresses: readonly string[], timeoutMs: number): Promise<VoterFound[]> =>
+  Promise.all((addresses.length === 0 ? [null] : addresses).map((address) => ask(held, id, address, timeoutMs)));
+
 /** A mistyped address is refused like that of a voter that is gone: it proves nothing alone where the table has another. */
-async function askAll(held: HeldDirectory, id: string, addresses: readonly string[], timeoutMs: number): Promise<VoterFound> {
-  const [first, ...others] = await Promise.all((addresses.length === 0 ? [null] : addresses).map((address) => ask(held, id, address, timeoutMs)));
+function mostTelling([first, ...others]: readonly VoterFound[]): VoterFound {
   const found = [first!, ...others];
   const unclear = others.find(({ state }) => state === 'unclear');
   return found.find(({ state }) => state === 'answers') ?? (first!.state === 'silent' ? unclear : undefined) ?? first!;

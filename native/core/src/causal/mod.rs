@@ -126,6 +126,10 @@ pub struct Lane<R> {
     /// Who writes here; `None` until it is sure who may.
     me: Option<OriginId>,
     continuity: Continuity,
+    /// Own actors with a lower number do not go on, whatever the others say.
+    given_up: Option<GroupId>,
+    /// That is not on disk yet.
+    gives_up: bool,
     renewals: u32,
     intake: Intake,
     ids: Ids,
@@ -240,6 +244,8 @@ impl<R: EntryReader> Lane<R> {
     pub fn persisted(&mut self, number: u64) {
         while let Some(done) = pop_if(&mut self.writes, |writing| writing.number <= number) {
             self.writing_bytes -= done.bytes;
+            // The first of a life.
+            self.gives_up = false;
             for (origin, last) in done.ends {
                 let origin = &mut self.origins[origin.at()];
                 origin.written = origin.written.max(last);
@@ -253,6 +259,11 @@ impl<R: EntryReader> Lane<R> {
                 (origin.lost, origin.mending) = (origin.lost.without(&mended), origin.mending.without(&mended));
             }
         }
+    }
+
+    /// Whether the mark of a log that may have forgotten something may go, as far as this lane goes.
+    pub fn is_settled_on_disk(&self) -> bool {
+        !self.gives_up
     }
 
     /// Whether something is to be sent.
@@ -291,10 +302,12 @@ impl<R: EntryReader> Lane<R> {
         }
         let me = self.config.me;
         let mine = self.origins.iter().filter(|origin| origin.actor.member == me && origin.last > 0);
-        let (actor, last) = mine.max_by_key(|origin| origin.group).map_or((Actor { member: me, incarnation: 0 }, 0), |origin| (origin.actor, origin.last));
+        let mine = mine.max_by_key(|origin| origin.group);
+        let given_up = self.given_up.is_some_and(|group| mine.is_none_or(|origin| origin.group < group));
+        let (actor, last) = mine.map_or((Actor { member: me, incarnation: 0 }, 0), |origin| (origin.actor, origin.last));
         let own = |actor| self.by_actor.get(&actor).map_or(0, |origin| self.origins[origin.at()].last);
         let damaged = self.by_actor.get(&actor).is_some_and(|origin| !self.origins[origin.at()].lost.is_empty());
-        let judged = match self.config.unsettled || damaged {
+        let judged = match self.config.unsettled || given_up || damaged {
             true => Verdict::BeginAnew,
             false => self.continuity.judge(me, &self.table, actor, last, &own),
         };

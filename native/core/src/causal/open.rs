@@ -10,11 +10,14 @@ use super::states::Kept;
 use super::tally::Tally;
 use super::{is_origin, Lane, LaneConfig, Writing, FIRST_ORIGIN};
 use crate::clock::Ranges;
-use crate::ids::{GroupId, Index};
-use crate::log::{GroupRecovery, Op, Recovery};
+use crate::ids::{GroupId, Index, MemberId, Term};
+use crate::log::{GroupRecovery, HardState, Op, Recovery};
 use crate::membership::Membership;
 use crate::ordered::store::EntryReader;
 use std::collections::{BTreeMap, VecDeque};
+
+/// What the log says of a number that stands for no origin: those of this member before it are given up.
+const GIVEN_UP: HardState = HardState { term: Term(1), vote: MemberId(0), commit: Index(0) };
 
 impl<R: EntryReader> Lane<R> {
     /// A lane over the origins that the log has.
@@ -32,6 +35,8 @@ impl<R: EntryReader> Lane<R> {
             next_group: FIRST_ORIGIN.0,
             me: None,
             continuity: Default::default(),
+            given_up: None,
+            gives_up: false,
             renewals: 0,
             intake: Intake::default(),
             ids,
@@ -67,14 +72,31 @@ impl<R: EntryReader> Lane<R> {
             });
             lane.recover(*group, found, lost);
         }
+        lane.give_up();
         lane.note_bases();
         lane.deliver_at_open();
         lane.begin_scan();
         lane
     }
 
+    /// Notes on disk that no actor so far goes on: the mark of a log that may have forgotten something goes once the ordered
+    /// groups are settled, whether or not anything was written under another name by then.
+    fn give_up(&mut self) {
+        let is_noted = self.given_up.is_some_and(|group| group.0 + 1 == self.next_group);
+        if self.config.unsettled && !is_noted {
+            let group = GroupId(self.next_group);
+            self.next_group += 1;
+            (self.given_up, self.gives_up) = (Some(group), true);
+            self.ops.push(Op::HardState { group, state: GIVEN_UP });
+            self.urgent = true;
+        }
+    }
+
     fn recover(&mut self, group: GroupId, found: &GroupRecovery, mut lost: Ranges) {
         let (first, last) = (found.first_index.0, found.last_index.0);
+        if found.hard_state == GIVEN_UP {
+            self.given_up = Some(group);
+        }
         // Whose it is every entry says: the last one that can be read.
         let mut at = last;
         let mut named: Option<(Actor, u64)> = None;

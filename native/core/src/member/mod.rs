@@ -187,7 +187,7 @@ impl<R: EntryReader> Member<R> {
         self.ticks += 1;
         // All of them are asked: each remembers since when.
         let settled = self.groups.values_mut().map(Group::is_settled_on_disk).fold(true, |all, one| all & one);
-        let marked = settled && self.groups.values().any(Group::is_marked);
+        let marked = settled && self.lane.is_settled_on_disk() && self.groups.values().any(Group::is_marked);
         if marked && self.ticks >= self.unmark_at {
             // Asked again only if it could not be removed.
             self.unmark_at = self.ticks + UNMARK_TICKS;

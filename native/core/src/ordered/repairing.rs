@@ -429,6 +429,10 @@ impl<R: EntryReader> Group<R> {
     /// All that Raft needs is there: it begins anew.
     fn resume(&mut self) -> Result<(), GroupError> {
         let Some(Paused { found: Some(found), info, .. }) = self.paused.take() else { return Ok(()) };
+        // Of a log that may have forgotten something: whether what settled it, and the term that the others told, are on disk.
+        let (term, vote) = (Term(self.raw.raft.term), MemberId(self.raw.raft.vote));
+        let promised = (found.hard_state.term, found.hard_state.vote) == (term, vote);
+        let kept = promised && (self.settling.is_some() || self.is_settled_on_disk());
         let known = self.raw.store();
         let (reader, floor) = (known.reader().clone(), known.floor());
         let info = info.or_else(|| known.snapshot_info().cloned());
@@ -444,6 +448,9 @@ impl<R: EntryReader> Group<R> {
         (self.leader, self.term, self.drawn_for) = (None, found.hard_state.term, None);
         self.pending.hand_in_again();
         self.barriers.ask_again();
+        if self.marked && !kept {
+            self.torn();
+        }
         self.draw_timeout();
         Ok(())
     }
