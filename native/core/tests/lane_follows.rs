@@ -14,7 +14,7 @@ use vexfs_core::log::{Identity, LogEntry, Op, Recovery};
 use vexfs_core::membership::{MemberCommand, Membership};
 use vexfs_core::ordered::conf::Conf;
 use vexfs_core::ordered::effects::Effects;
-use vexfs_core::ordered::pending::Held;
+use vexfs_core::ordered::held::Replication;
 use vexfs_core::ordered::store::EntryReader;
 use vexfs_core::peer::frame::Assembler;
 
@@ -168,7 +168,12 @@ impl Cluster {
     }
 
     fn is_replicated_in(&mut self, name: &str, follows: &[(Actor, u64)], conf: &Conf) -> bool {
-        self.lane(name).is_replicated(&mut Held { follows: follows.to_vec(), past: None }, conf)
+        let lane = self.lane(name);
+        let stage = lane.stage();
+        lane.is_replicated(follows, conf) || lane.lacking(follows, None).is_none() && (lane.majority_has(&stage, conf) || {
+            lane.ask_for(&stage, conf);
+            false
+        })
     }
 }
 

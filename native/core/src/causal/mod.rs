@@ -152,8 +152,10 @@ pub struct Lane<R> {
     bases: Vec<Vec<(OriginId, u64)>>,
     delivered: Clock,
     delivered_moved: bool,
+    /// What was delivered when requests were last looked at that wait for it.
+    arrived: Clock,
     followed: Followed,
-    /// All that was delivered here at some time, since when a majority has it on disk (see `is_replicated`).
+    /// All that was delivered here at some time, since when a majority has it on disk (see `majority_has`).
     replicated: Clock,
     /// Of which configuration's voters.
     replicated_in: Conf,
