@@ -270,6 +270,21 @@ fn what_a_majority_had_is_asked_for_again_when_one_of_it_has_lost_its_disk() {
 }
 
 #[test]
+fn what_a_majority_had_is_looked_for_again_when_the_own_disk_has_lost_it() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    cluster.tick(20);
+    cluster.leave("c");
+    cluster.publish("a", 1);
+    assert!(cluster.is_replicated("a", &[(actor("a"), 1)]));
+    cluster.leave("b");
+    cluster.damage("a", "a", 1);
+    assert!(!cluster.is_replicated("a", &[(actor("a"), 1)]), "one of two that had it cannot read it");
+    cluster.come("b");
+    cluster.tick(50);
+    assert!(cluster.is_replicated("a", &[(actor("a"), 1)]), "it was fetched from the other");
+}
+
+#[test]
 fn what_is_wanted_later_puts_off_nothing() {
     let mut cluster = Cluster::of(&["a", "b"]);
     cluster.tick(20);

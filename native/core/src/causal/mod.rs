@@ -368,6 +368,8 @@ impl<R: EntryReader> Lane<R> {
             if (origin.first..=origin.last).contains(&index.0) {
                 origin.lost.insert(index.0, index.0);
                 origin.pulling = None;
+                // This member may have been one of the majority.
+                self.replicated = Clock::default();
             }
         }
     }
