@@ -1,6 +1,7 @@
 /** Across the lanes (rule R6): ordered events that follow causal ones, over real processes, sockets and disks. */
 import test from 'ava';
 import { ApiClient, ApiServer, type Coordinator, CoordinatorError, type Delivery, type Receipt } from '../dist/index.js';
+import { CursorCodec } from '../dist/events/index.js';
 import { codeOf, Embedded, fileWrite, journalOf, sleep, take, until, writes } from './helpers/cluster.js';
 
 const causal = { consistency: 'causal' } as const;
@@ -146,6 +147,21 @@ test.serial('over the network, with cursors of the wrong kind', async (t) => {
   await t.notThrowsAsync(client.readBarrier({ after: before.cursor, timeoutMs: 1_000 }));
   t.is(await codeOf(client.publish(fileWrite('/no'), { after: receipt.cursor })), 'CURSOR_INVALID');
   t.is(await codeOf(a.publish(fileWrite('/no'), { after: 'nonsense!' })), 'CURSOR_INVALID');
+  // A cursor with the right check may still name what there cannot be.
+  const forged = new CursorCodec(a.clusterId);
+  const actor = '010000000000000002000000';
+  const [row, part] = [`${actor}ffffffffffffffff`, `${actor}00000000`];
+  const places = ['', '0000', '01000000', `01000100${row}${part}`, `00000200${part}${part}`];
+  for (const cursor of [receipt.cursor, forged.encode({ group: 9, index: 2n ** 64n - 1n, offset: 1 }), ...places.map((hex) => forged.encodeCausal(Buffer.from(hex, 'hex')))]) {
+    for (const consistency of ['causal', 'linearizable'] as const) {
+      t.is(await codeOf(a.publish(fileWrite('/no'), { consistency, after: cursor })), 'CURSOR_INVALID', cursor);
+      t.is(await codeOf(a.session().publish(fileWrite('/no'), { consistency, after: cursor })), 'CURSOR_INVALID', cursor);
+      t.is(await codeOf(client.publish(fileWrite('/no'), { consistency, after: cursor })), 'CURSOR_INVALID', cursor);
+    }
+    t.is(await codeOf(client.readBarrier({ after: cursor })), 'CURSOR_INVALID', cursor);
+    t.throws(() => a.session({ after: cursor }), { code: 'CURSOR_INVALID' }, cursor);
+    t.throws(() => a.subscribe({ lane: 'causal', from: cursor }), { code: 'CURSOR_INVALID' }, cursor);
+  }
   // A part of an entry is the whole of it.
   const [first] = await a.publishBatch(writes(3, '/batch'), causal);
   t.is((await a.publish(fileWrite('/part'), { after: (first as Receipt).cursor })).lane, 'ordered');

@@ -39,9 +39,8 @@ export class Publishing {
 
   /** Opens a session; what is published through it goes through `publish` and `publishBatch`. */
   session({ after }: SessionOptions, through: Pick<Session, 'publish' | 'publishBatch'>): Session {
-    const { cursors, ids } = this.#ports;
-    if (after !== undefined && cursors.decodeCausal(after) === null) throw new CoordinatorError('CURSOR_INVALID', 'the cursor is of the ordered lane; a session goes on behind one of the causal lane');
-    const state = new SessionState(ids.next(), after);
+    if (after !== undefined) this.#placeOf(after);
+    const state = new SessionState(this.#ports.ids.next(), after);
     const context = () => this.#both(state.last?.cursor ?? null, state.after);
     const session: Session = {
       id: state.id,
@@ -125,9 +124,14 @@ export class Publishing {
   /** A cursor of the causal lane that names what both name. */
   #both(one: string | null, other: string | undefined): string | null {
     if (one === null || other === undefined) return one ?? other ?? null;
-    const { cursors } = this.#ports;
-    const [first, second] = [one, other].map((cursor) => CausalPlace.read(cursors.decodeCausal(cursor) ?? CausalPlace.first.encode()));
-    return cursors.encodeCausal((first as CausalPlace).with(second as CausalPlace).encode());
+    return this.#ports.cursors.encodeCausal(this.#placeOf(one).with(this.#placeOf(other)).encode());
+  }
+
+  /** Throws `CURSOR_INVALID`. */
+  #placeOf(cursor: string): CausalPlace {
+    const place = this.#ports.cursors.decodeCausal(cursor);
+    if (place === null) throw new CoordinatorError('CURSOR_INVALID', 'the cursor is of the ordered lane; a publish and a session follow one of the causal lane');
+    return CausalPlace.read(place);
   }
 
   #stateOf(session: Session | null | undefined): SessionState | null {
