@@ -55,8 +55,10 @@ export class Publishing {
   }
 
   /** What comes back stands in the order of `events`. With `each`, a refused event is an error in its place; without it, the first one rejects. */
-  async publish(events: readonly EventInput[], options: PublishOptions, each: boolean): Promise<Ending[]> {
-    const state = this.#stateOf(options.session);
+  async publish(events: readonly EventInput[], given: PublishOptions, each: boolean): Promise<Ending[]> {
+    const isApart = given.session === undefined && given.after !== undefined;
+    const state = isApart ? null : this.#stateOf(given.session);
+    const options = isApart ? { ...given, after: this.#behindOwn(given.after) } : given;
     const parts = this.#ports.policy.plan(events, options);
     const [only] = parts;
     if (only !== undefined && only.positions === null) return this.#part(only, options, state, each);
@@ -94,8 +96,9 @@ export class Publishing {
     const receipts = endings.filter((ending): ending is Receipt => !(ending instanceof CoordinatorError));
     const last = receipts.findLast(({ duplicate }) => !duplicate);
     if (last !== undefined) state?.note(last, after !== undefined);
-    // What was published before stands somewhere else: what comes next in the session follows it all the same.
-    if (state !== null) for (const receipt of receipts) if (receipt.duplicate) state.after = this.#both(receipt.cursor, state.after) ?? undefined;
+    // What was published before, or apart from the node's own session, stands somewhere else: what comes next in the session follows it all the same.
+    const next = state ?? (options.session === undefined ? this.#own : null);
+    if (next !== null) for (const receipt of receipts) if (receipt.duplicate || state === null) next.after = this.#both(receipt.cursor, next.after) ?? undefined;
     return endings;
   }
 
@@ -119,6 +122,15 @@ export class Publishing {
     const options = { ...given, timeoutMs };
     if (isCausal(level)) return this.causal(events, level, options, state, each, { ...plainly(level), rule });
     return this.#ports.loss.publish(events, { ...decision, level }, options, groupOf(options.group, this.#ports.groups), state, each);
+  }
+
+  /**
+   * All who name no session share the node's own. What one of them waits for with `after` is to hold up none of the others: such a publish is in no
+   * session, but follows what the node's own has written.
+   */
+  #behindOwn(after: string | undefined): string {
+    const { last, after: before } = this.#own;
+    return this.#both(this.#both(after ?? null, last?.cursor), before) as string;
   }
 
   /** A cursor of the causal lane that names what both name. */
