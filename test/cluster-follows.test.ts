@@ -1,6 +1,7 @@
 /** Across the lanes (rule R6): ordered events that follow causal ones, over real processes, sockets and disks. */
 import test from 'ava';
 import { ApiClient, ApiServer, type Coordinator, CoordinatorError, type Delivery, type Receipt } from '../dist/index.js';
+import { CausalPlace, CursorCodec } from '../dist/events/index.js';
 import { codeOf, Embedded, fileWrite, journalOf, sleep, take, until, writes } from './helpers/cluster.js';
 
 const causal = { consistency: 'causal' } as const;
@@ -127,6 +128,31 @@ test.serial('what a majority does not have is waited for, to the publish’s dea
   t.deepEqual((await readsInOrder(t, cluster.get('c'), 3, follows)).map(({ event }) => event.path), ['/else', '/ordered', '/restarted']);
 });
 
+test.serial('who names no session waits for nobody else’s `after`, and follows what was written without one all the same', async (t) => {
+  const cluster = await Embedded.start(t);
+  const [a, b] = [cluster.get('a'), cluster.get('b')];
+  await cluster.leader();
+  const never = new CursorCodec(a.clusterId).encodeCausal(CausalPlace.first.after([[{ member: 1n, incarnation: 2 }, 3n]]).encode());
+  for (const consistency of ['linearizable', 'causal'] as const) {
+    const waits = codeOf(a.publish(fileWrite('/never'), { consistency, after: never, timeoutMs: 3_000 }));
+    t.like(await a.publish(fileWrite('/else'), { consistency, timeoutMs: 2_000 }), { duplicate: false });
+    t.is(await waits, 'TIMEOUT');
+  }
+  // Of two writes of the causal lane without a session, one names what it follows: what is published next comes behind both.
+  const follows = new Map<string | null, Receipt>();
+  const reading = readsInOrder(t, b, 21, follows);
+  for (let round = 0; round < 10; round++) {
+    const first = await b.publish(fileWrite(`/causal/${round}`), causal);
+    const second = await a.publish(fileWrite(`/behind/${round}`), { ...causal, after: first.cursor });
+    follows.set(`/ordered/${round}`, second);
+    await a.publish(fileWrite(`/ordered/${round}`));
+    const third = await a.publish(fileWrite(`/again/${round}`), causal);
+    follows.set(`/named/${round}`, third);
+    await a.publish(fileWrite(`/named/${round}`), { after: first.cursor });
+  }
+  t.is((await reading).length, 21);
+});
+
 test.serial('over the network, with cursors of the wrong kind', async (t) => {
   const cluster = await Embedded.start(t);
   const [a, b] = [cluster.get('a'), cluster.get('b')];
@@ -146,6 +172,21 @@ test.serial('over the network, with cursors of the wrong kind', async (t) => {
   await t.notThrowsAsync(client.readBarrier({ after: before.cursor, timeoutMs: 1_000 }));
   t.is(await codeOf(client.publish(fileWrite('/no'), { after: receipt.cursor })), 'CURSOR_INVALID');
   t.is(await codeOf(a.publish(fileWrite('/no'), { after: 'nonsense!' })), 'CURSOR_INVALID');
+  // The node's own session has written by now; and a cursor with the right check may still name what there cannot be.
+  const forged = new CursorCodec(a.clusterId);
+  const actor = '010000000000000002000000';
+  const [row, part] = [`${actor}ffffffffffffffff`, `${actor}00000000`];
+  const places = ['', '0000', '01000000', `01000100${row}${part}`, `00000200${part}${part}`];
+  for (const cursor of [receipt.cursor, forged.encode({ group: 9, index: 2n ** 64n - 1n, offset: 1 }), ...places.map((hex) => forged.encodeCausal(Buffer.from(hex, 'hex')))]) {
+    for (const consistency of ['causal', 'linearizable'] as const) {
+      t.is(await codeOf(a.publish(fileWrite('/no'), { consistency, after: cursor })), 'CURSOR_INVALID', cursor);
+      t.is(await codeOf(a.session().publish(fileWrite('/no'), { consistency, after: cursor })), 'CURSOR_INVALID', cursor);
+      t.is(await codeOf(client.publish(fileWrite('/no'), { consistency, after: cursor })), 'CURSOR_INVALID', cursor);
+    }
+    t.is(await codeOf(client.readBarrier({ after: cursor })), 'CURSOR_INVALID', cursor);
+    t.throws(() => a.session({ after: cursor }), { code: 'CURSOR_INVALID' }, cursor);
+    t.throws(() => a.subscribe({ lane: 'causal', from: cursor }), { code: 'CURSOR_INVALID' }, cursor);
+  }
   // A part of an entry is the whole of it.
   const [first] = await a.publishBatch(writes(3, '/batch'), causal);
   t.is((await a.publish(fileWrite('/part'), { after: (first as Receipt).cursor })).lane, 'ordered');

@@ -36,6 +36,50 @@ test('cursors of the lane are checked', (t) => {
   t.throws(() => cursors.decode(text), { code: 'CURSOR_INVALID', message: /causal lane/ });
 });
 
+/** Bytes that are nearly a place, and such that are not. */
+const nearly = fc
+  .tuple(fc.array(fc.tuple(fc.bigInt({ min: 0n, max: 2n }), fc.nat(1), fc.oneof(fc.constantFrom(0n, 1n, 2n ** 64n - 2n, 2n ** 64n - 1n), fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }))), { maxLength: 4 }), fc.array(fc.tuple(fc.bigInt({ min: 0n, max: 2n }), fc.nat(1)), { maxLength: 3 }), fc.integer({ min: -1, max: 1 }))
+  .map(([rows, parts, more]) => {
+    const bytes = Buffer.alloc(4 + 20 * rows.length + 16 * parts.length + Math.max(0, more));
+    bytes.writeUInt16LE(rows.length, 0);
+    bytes.writeUInt16LE(parts.length, 2);
+    const actors = [...rows, ...parts];
+    for (const [row, [member, incarnation]] of actors.entries()) {
+      const at = 4 + 20 * Math.min(row, rows.length) + 16 * Math.max(0, row - rows.length);
+      bytes.writeBigUInt64LE(member, at);
+      bytes.writeUInt32LE(incarnation, at + 8);
+    }
+    for (const [row, [, , counter]] of rows.entries()) bytes.writeBigUInt64LE(counter, 4 + 20 * row + 12);
+    return bytes.subarray(0, bytes.length + Math.min(0, more));
+  });
+
+test('whatever a cursor with the right check names is a place that others can follow, or refused as such', (t) => {
+  const cursors = new CursorCodec('one');
+  const other = CausalPlace.first.within(a, 9n, 2);
+  let [read, refused] = [0, 0];
+  const property = fc.property(fc.oneof(nearly, fc.uint8Array({ maxLength: 120 })), (bytes) => {
+    try {
+      const place = CausalPlace.read(cursors.decodeCausal(cursors.encodeCausal(bytes)) as Uint8Array);
+      for (const one of [place, place.with(other), other.with(place)]) {
+        t.true((one.follows()?.length ?? 0) >= 0);
+        CausalPlace.read(cursors.decodeCausal(cursors.encodeCausal(one.encode())) as Uint8Array);
+      }
+      read++;
+    } catch (thrown) {
+      t.is((thrown as { code?: string }).code, 'CURSOR_INVALID', String(thrown));
+      refused++;
+    }
+  });
+  fc.assert(property, { numRuns: 3_000 });
+  t.true(read > 100 && refused > 100, `${read} read, ${refused} refused`);
+});
+
+test('two places of very many actors are no place together', (t) => {
+  const many = (member: bigint) => CausalPlace.first.after(Array.from({ length: 40_000 }, (_, incarnation) => [{ member, incarnation }, 1n] as const));
+  t.throws(() => many(1n).with(many(2n)).encode(), { code: 'CURSOR_INVALID' });
+  t.throws(() => many(1n).follows(), { code: 'USAGE' });
+});
+
 /** Writers that hear of each other now and then: what each has written, with all that it had heard of. */
 const lane = fc.array(fc.record({ by: fc.nat(2), hears: fc.nat(2), events: fc.integer({ min: 1, max: 3 }) }), { minLength: 1, maxLength: 30 });
 

@@ -54,7 +54,10 @@ export interface PublishOptions {
    * ordered lane it is on the disks of a majority before a leader gets the event, and delivered everywhere before it (rule R6).
    */
   readonly after?: string;
-  /** Session to publish through; `null` for none (suppression by event id only). Default: the node's own session. */
+  /**
+   * Session to publish through; `null` for none (suppression by event id only). Default: the node's own session; with `after` none, so that nobody who
+   * shares that session waits for what one of them names. It follows what the node's own session has written all the same, and what comes next there follows it.
+   */
   readonly session?: Session | null;
   /** For `strong`: voters that must have applied the event; default a majority. */
   readonly quorumSize?: number | 'all';

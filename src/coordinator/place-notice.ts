@@ -3,7 +3,7 @@
  * will be; later, on the ordered lane, the places themselves, under the events' own ids.
  */
 import { createHash } from 'node:crypto';
-import { type Delivery, type EventInput, type JsonValue, LEVELS, type Level, type Receipt } from '../contracts/index.js';
+import { type Delivery, type EventInput, type JsonValue, LEVELS, type Level, LIMITS, type Receipt } from '../contracts/index.js';
 import { asOwn, type Catalogue, DEGRADED, formatUuid, parseUuid, PLACE, PLACED } from '../events/index.js';
 
 const ID_BYTES = 16;
@@ -54,17 +54,33 @@ export function readPlaced(metadata: JsonValue | null): ReadonlyMap<string, bigi
 
 /** The place itself. The same whoever makes it, and whenever: twice does no harm (rule R3). */
 export function noticeOf({ event, actor, index, offset, clock, hlc }: Lowered, { level, rule }: Asked, catalogue: Catalogue): EventInput {
-  const metadata = { actor, index: index.toString(), offset, clock: sorted(clock), hlc: hlc.toString(), level, rule, digest: digestOf(event, catalogue) };
-  return asOwn({ id: event.id, type: PLACE, ...(event.path == null ? {} : { path: event.path }), ...(event.to == null ? {} : { to: event.to }), metadata });
+  const names = sorted(clock);
+  const metadata = { actor, index: index.toString(), offset, clock: names, hlc: hlc.toString(), level, rule, digest: digestOf(event, catalogue) };
+  const paths = { ...(event.path == null ? {} : { path: event.path }), ...(event.to == null ? {} : { to: event.to }) };
+  const notice = { id: event.id, type: PLACE, ...paths };
+  // What fits there has always been in the metadata, and stays the same to the byte.
+  if (Buffer.byteLength(JSON.stringify(metadata)) <= LIMITS.metadataBytesMax) return asOwn({ ...notice, metadata });
+  return asOwn({ ...notice, metadata: { ...metadata, clock: null }, payload: Buffer.from(JSON.stringify(names)) });
+}
+
+/** The clock of a notice; null for what cannot be understood. */
+function clockOf(inMetadata: unknown, payload: Uint8Array): Lowered['clock'] | null {
+  try {
+    const clock: unknown = inMetadata ?? JSON.parse(Buffer.from(payload).toString());
+    return typeof clock === 'object' && clock !== null ? (clock as Lowered['clock']) : null;
+  } catch {
+    return null;
+  }
 }
 
 /** The receipt that the event of a place got when it was published; null for what is no place. A publish of other content under its id has none. */
 export function receiptOfNotice(notice: Delivery, cursorOf: (actor: string, index: bigint, offset: number, clock: Lowered['clock']) => string | null): (Receipt & { readonly digest: string }) | null {
   if (notice.event.code !== PLACE) return null;
-  const { actor, index, offset, clock, hlc, level, rule, digest } = (notice.event.metadata ?? {}) as { [field: string]: unknown };
-  const understood = typeof actor === 'string' && typeof index === 'string' && Number.isInteger(offset) && typeof hlc === 'string' && isLevel(level) && typeof clock === 'object' && clock !== null;
-  if (!understood) return null;
-  const place = { index: BigInt(index), offset: offset as number, clock: clock as Lowered['clock'] };
+  const { actor, index, offset, clock: named, hlc, level, rule, digest } = (notice.event.metadata ?? {}) as { [field: string]: unknown };
+  const clock = clockOf(named, notice.event.payload);
+  const understood = typeof actor === 'string' && typeof index === 'string' && Number.isInteger(offset) && typeof hlc === 'string' && isLevel(level);
+  if (!understood || clock === null) return null;
+  const place = { index: BigInt(index), offset: offset as number, clock };
   return {
     eventId: notice.event.id,
     level: 'causal',

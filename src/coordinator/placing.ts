@@ -24,8 +24,9 @@ export interface PlacingPorts {
 export type CausalEntry = Pick<Lowered, 'actor' | 'index'>;
 
 const POLL_MS = 50;
-/** So few that their paths and clocks, however long, fit into a batch. */
 const BATCH_EVENTS_MAX = 128;
+/** Of their clocks; the rest of so many fits beside it. */
+const BATCH_CLOCKS_BYTES_MAX = LIMITS.batchBytesMax / 2;
 
 /** Room in a line for events that are being written to the causal lane; their notices once they are. */
 export class Slot {
@@ -213,13 +214,7 @@ export class Placing {
 
   async #place(line: Line): Promise<void> {
     line.running = true;
-    const notices: EventInput[] = [];
-    const follows: CausalEntry[] = [];
-    for (const slot of line.slots) {
-      if (slot.notices === null || notices.length >= BATCH_EVENTS_MAX) break;
-      notices.push(...slot.notices.slice(slot.placed, slot.placed + BATCH_EVENTS_MAX - notices.length));
-      follows.push(...slot.entries);
-    }
+    const { notices, follows } = nextBatch(line);
     try {
       const endings = await this.#ports.publish(notices, line.group, line.session, follows);
       const open = endings.findIndex((ending) => !isSettled(ending));
@@ -254,6 +249,22 @@ export class Placing {
     this.#noted = true;
     await this.#ports.keep(placedEvent(ownId(this.#ports.ids), this.#through)).catch(() => {});
   }
+}
+
+/** The first notices of a line, and where the events of their slots are. */
+function nextBatch(line: Line): { readonly notices: EventInput[]; readonly follows: CausalEntry[] } {
+  const [notices, follows]: [EventInput[], CausalEntry[]] = [[], []];
+  let bytes = 0;
+  for (const slot of line.slots) {
+    if (slot.notices === null || notices.length === BATCH_EVENTS_MAX) break;
+    follows.push(...slot.entries);
+    for (const notice of slot.notices.slice(slot.placed, slot.placed + BATCH_EVENTS_MAX - notices.length)) {
+      bytes += JSON.stringify(notice.metadata).length + (notice.payload?.length ?? 0);
+      if (notices.length > 0 && bytes > BATCH_CLOCKS_BYTES_MAX) return { notices, follows };
+      notices.push(notice);
+    }
+  }
+  return { notices, follows };
 }
 
 /** Its place is taken, by this notice or, where it was published again elsewhere, by the event; or it can never be. */

@@ -39,9 +39,8 @@ export class Publishing {
 
   /** Opens a session; what is published through it goes through `publish` and `publishBatch`. */
   session({ after }: SessionOptions, through: Pick<Session, 'publish' | 'publishBatch'>): Session {
-    const { cursors, ids } = this.#ports;
-    if (after !== undefined && cursors.decodeCausal(after) === null) throw new CoordinatorError('CURSOR_INVALID', 'the cursor is of the ordered lane; a session goes on behind one of the causal lane');
-    const state = new SessionState(ids.next(), after);
+    if (after !== undefined) this.#placeOf(after);
+    const state = new SessionState(this.#ports.ids.next(), after);
     const context = () => this.#both(state.last?.cursor ?? null, state.after);
     const session: Session = {
       id: state.id,
@@ -56,8 +55,10 @@ export class Publishing {
   }
 
   /** What comes back stands in the order of `events`. With `each`, a refused event is an error in its place; without it, the first one rejects. */
-  async publish(events: readonly EventInput[], options: PublishOptions, each: boolean): Promise<Ending[]> {
-    const state = this.#stateOf(options.session);
+  async publish(events: readonly EventInput[], given: PublishOptions, each: boolean): Promise<Ending[]> {
+    const isApart = given.session === undefined && given.after !== undefined;
+    const state = isApart ? null : this.#stateOf(given.session);
+    const options = isApart ? { ...given, after: this.#behindOwn(given.after) } : given;
     const parts = this.#ports.policy.plan(events, options);
     const [only] = parts;
     if (only !== undefined && only.positions === null) return this.#part(only, options, state, each);
@@ -95,8 +96,9 @@ export class Publishing {
     const receipts = endings.filter((ending): ending is Receipt => !(ending instanceof CoordinatorError));
     const last = receipts.findLast(({ duplicate }) => !duplicate);
     if (last !== undefined) state?.note(last, after !== undefined);
-    // What was published before stands somewhere else: what comes next in the session follows it all the same.
-    if (state !== null) for (const receipt of receipts) if (receipt.duplicate) state.after = this.#both(receipt.cursor, state.after) ?? undefined;
+    // What was published before, or apart from the node's own session, stands somewhere else: what comes next in the session follows it all the same.
+    const next = state ?? (options.session === undefined ? this.#own : null);
+    if (next !== null) for (const receipt of receipts) if (receipt.duplicate || state === null) next.after = this.#both(receipt.cursor, next.after) ?? undefined;
     return endings;
   }
 
@@ -122,12 +124,26 @@ export class Publishing {
     return this.#ports.loss.publish(events, { ...decision, level }, options, groupOf(options.group, this.#ports.groups), state, each);
   }
 
+  /**
+   * All who name no session share the node's own. What one of them waits for with `after` is to hold up none of the others: such a publish is in no
+   * session, but follows what the node's own has written.
+   */
+  #behindOwn(after: string | undefined): string {
+    const { last, after: before } = this.#own;
+    return this.#both(this.#both(after ?? null, last?.cursor), before) as string;
+  }
+
   /** A cursor of the causal lane that names what both name. */
   #both(one: string | null, other: string | undefined): string | null {
     if (one === null || other === undefined) return one ?? other ?? null;
-    const { cursors } = this.#ports;
-    const [first, second] = [one, other].map((cursor) => CausalPlace.read(cursors.decodeCausal(cursor) ?? CausalPlace.first.encode()));
-    return cursors.encodeCausal((first as CausalPlace).with(second as CausalPlace).encode());
+    return this.#ports.cursors.encodeCausal(this.#placeOf(one).with(this.#placeOf(other)).encode());
+  }
+
+  /** Throws `CURSOR_INVALID`. */
+  #placeOf(cursor: string): CausalPlace {
+    const place = this.#ports.cursors.decodeCausal(cursor);
+    if (place === null) throw new CoordinatorError('CURSOR_INVALID', 'the cursor is of the ordered lane; a publish and a session follow one of the causal lane');
+    return CausalPlace.read(place);
   }
 
   #stateOf(session: Session | null | undefined): SessionState | null {

@@ -14,6 +14,9 @@ export interface Origin {
 const HEAD_BYTES = 4;
 const ROW_BYTES = 20;
 const PART_BYTES = 16;
+const COUNT_MAX = 0xffff;
+/** Behind every entry there may be another. */
+const COUNTER_MAX = 2n ** 64n - 2n;
 const keyOf = (member: bigint, incarnation: number): string => `${member}~${incarnation}`;
 
 interface Row {
@@ -41,21 +44,25 @@ export class CausalPlace {
   /** Before everything. */
   static readonly first = new CausalPlace(new Map(), new Map());
 
-  /** Reads what `encode` or the core has written. */
+  /** Reads what `encode` or the core has written. Throws `CURSOR_INVALID`: whoever knows the cluster's id can make a cursor of anything. */
   static read(bytes: Uint8Array): CausalPlace {
     const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const [rowCount, partCount] = [view.readUInt16LE(0), view.readUInt16LE(2)];
+    const [rowCount, partCount] = view.length < HEAD_BYTES ? [0, 0] : [view.readUInt16LE(0), view.readUInt16LE(2)];
+    if (view.length !== HEAD_BYTES + rowCount * ROW_BYTES + partCount * PART_BYTES) throw invalid('is not as long as it says');
     const rows = new Map<string, Row>();
     const parts = new Map<string, Part>();
     let at = HEAD_BYTES;
     for (let row = 0; row < rowCount; row++, at += ROW_BYTES) {
       const [member, incarnation] = [view.readBigUInt64LE(at), view.readUInt32LE(at + 8)];
-      rows.set(keyOf(member, incarnation), { member, incarnation, counter: view.readBigUInt64LE(at + 12) });
+      const counter = view.readBigUInt64LE(at + 12);
+      if (counter > COUNTER_MAX) throw invalid('names an entry that there cannot be');
+      rows.set(keyOf(member, incarnation), { member, incarnation, counter });
     }
     for (let part = 0; part < partCount; part++, at += PART_BYTES) {
       const [member, incarnation] = [view.readBigUInt64LE(at), view.readUInt32LE(at + 8)];
       parts.set(keyOf(member, incarnation), { member, incarnation, offset: view.readUInt32LE(at + 12) });
     }
+    if (rows.size !== rowCount || parts.size !== partCount) throw invalid('names an actor twice');
     return new CausalPlace(rows, parts);
   }
 
@@ -142,8 +149,10 @@ export class CausalPlace {
     return bytes;
   }
 
+  /** Throws `CURSOR_INVALID` for more actors than a cursor can name: those of two that are not of this cluster. */
   encode(): Buffer {
     const [rows, parts] = [[...this.#rows.values()], [...this.#parts.values()]];
+    if (rows.length > COUNT_MAX || parts.length > COUNT_MAX) throw invalid(`names more than ${COUNT_MAX} actors`);
     const bytes = Buffer.alloc(HEAD_BYTES + rows.length * ROW_BYTES + parts.length * PART_BYTES);
     bytes.writeUInt16LE(rows.length, 0);
     bytes.writeUInt16LE(parts.length, 2);
@@ -162,4 +171,8 @@ export class CausalPlace {
     }
     return bytes;
   }
+}
+
+function invalid(why: string): CoordinatorError {
+  return new CoordinatorError('CURSOR_INVALID', `The place of a cursor ${why}.`);
 }

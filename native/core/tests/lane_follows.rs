@@ -14,7 +14,7 @@ use vexfs_core::log::{Identity, LogEntry, Op, Recovery};
 use vexfs_core::membership::{MemberCommand, Membership};
 use vexfs_core::ordered::conf::Conf;
 use vexfs_core::ordered::effects::Effects;
-use vexfs_core::ordered::pending::Held;
+use vexfs_core::ordered::held::Replication;
 use vexfs_core::ordered::store::EntryReader;
 use vexfs_core::peer::frame::Assembler;
 
@@ -168,7 +168,12 @@ impl Cluster {
     }
 
     fn is_replicated_in(&mut self, name: &str, follows: &[(Actor, u64)], conf: &Conf) -> bool {
-        self.lane(name).is_replicated(&mut Held { follows: follows.to_vec(), past: None }, conf)
+        let lane = self.lane(name);
+        let stage = lane.stage();
+        lane.is_replicated(follows, conf) || lane.lacking(follows, None).is_none() && (lane.majority_has(&stage, conf) || {
+            lane.ask_for(&stage, conf);
+            false
+        })
     }
 }
 
@@ -280,6 +285,21 @@ fn what_a_majority_had_is_asked_for_again_when_one_of_it_has_lost_its_disk() {
     assert!(!cluster.is_replicated("a", &[(actor("a"), 1)]), "one of two that had it has nothing now");
     cluster.tick(50);
     assert!(cluster.is_replicated("a", &[(actor("a"), 2)]));
+}
+
+#[test]
+fn what_a_majority_had_is_looked_for_again_when_the_own_disk_has_lost_it() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    cluster.tick(20);
+    cluster.leave("c");
+    cluster.publish("a", 1);
+    assert!(cluster.is_replicated("a", &[(actor("a"), 1)]));
+    cluster.leave("b");
+    cluster.damage("a", "a", 1);
+    assert!(!cluster.is_replicated("a", &[(actor("a"), 1)]), "one of two that had it cannot read it");
+    cluster.come("b");
+    cluster.tick(50);
+    assert!(cluster.is_replicated("a", &[(actor("a"), 1)]), "it was fetched from the other");
 }
 
 #[test]

@@ -89,6 +89,8 @@ impl<R: EntryReader> Lane<R> {
         let query = HeldQuery { from: self.config.life, number: followed.round, list };
         let members: Vec<MemberId> = self.peers.iter().filter(|(_, peer)| peer.up).map(|(id, _)| *id).collect();
         for member in members {
+            // Behind the entries that were sent to it before, as its answer is behind those that it has sent: none of them is still
+            // on its way when both say that they do not have it. The other channel would overtake them.
             self.send(member, Channel::Bulk, FrameKind::HeldQuery, |out| query.encode(out));
         }
         self.give_up_what_is_gone();

@@ -156,8 +156,10 @@ pub struct Lane<R> {
     bases: Vec<Vec<(OriginId, u64)>>,
     delivered: Clock,
     delivered_moved: bool,
+    /// What was delivered when requests were last looked at that wait for it.
+    arrived: Clock,
     followed: Followed,
-    /// All that was delivered here at some time, since when a majority has it on disk (see `is_replicated`).
+    /// All that was delivered here at some time, since when a majority has it on disk (see `majority_has`).
     replicated: Clock,
     /// Of which configuration's voters.
     replicated_in: Conf,
@@ -381,6 +383,8 @@ impl<R: EntryReader> Lane<R> {
             if (origin.first..=origin.last).contains(&index.0) {
                 origin.lost.insert(index.0, index.0);
                 origin.pulling = None;
+                // This member may have been one of the majority.
+                self.replicated = Clock::default();
             }
         }
     }

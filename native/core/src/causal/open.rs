@@ -56,6 +56,7 @@ impl<R: EntryReader> Lane<R> {
             delivered: Default::default(),
             delivered_moved: true,
             followed,
+            arrived: Clock::default(),
             replicated: Clock::default(),
             replicated_in: Default::default(),
             origins_moved: true,

@@ -75,7 +75,12 @@ impl Place {
         let (count, parts) = (fields.u16()?, fields.u16()?);
         let mut place = Self::default();
         for _ in 0..count {
-            place.had.insert(take_actor(&mut fields)?, fields.u64()?);
+            let (actor, counter) = (take_actor(&mut fields)?, fields.u64()?);
+            if counter == u64::MAX {
+                // Behind every entry there may be another.
+                return Err(Malformed { at: 0, what: "an entry that there cannot be" });
+            }
+            place.had.insert(actor, counter);
         }
         for _ in 0..parts {
             place.parts.insert(take_actor(&mut fields)?, fields.u32()?);
@@ -465,6 +470,9 @@ mod tests {
         let place = reader.place(&origins);
         assert_eq!(place, Place { had: BTreeMap::new(), parts: [(actor(1), 1), (actor(2), 1)].into() });
         assert_eq!(Place::decode(&place.encode()), Ok(place));
+        let last = |counter| Place { had: [(actor(1), counter)].into(), parts: [(actor(1), 0)].into() };
+        assert!(Place::decode(&last(u64::MAX).encode()).is_err(), "a part of what is behind the last that there can be");
+        assert!(!last(u64::MAX - 1).is_within(&origins, &Clock::default()));
         let packed = reader.read(&disk, &origins, &delivered(&[1, 1]), &Doubled::none(), BOUNDS, None).expect("it is read");
         assert_eq!(counts(&packed), (2, 2));
         assert_eq!(reader.place(&origins), Place { had: [(actor(1), 1), (actor(2), 1)].into(), parts: BTreeMap::new() });

@@ -103,8 +103,9 @@ impl<R: EntryReader> Member<R> {
     /// Flushes a group; the effects are to be carried out as its own.
     pub fn flush(&mut self, id: GroupId, now_us: u64, effects: &mut Effects) -> Result<(), GroupError> {
         if id == FIRST_ORIGIN {
+            // Whatever a request may wait for ends in this: entries, what others tell, the table.
             self.lane.flush(now_us, effects);
-            self.release_held(RequestId(0));
+            self.release_held();
             return Ok(());
         }
         if let Some(moved) = self.moved.remove(&id) {
@@ -120,13 +121,20 @@ impl<R: EntryReader> Member<R> {
     }
 
     /// Lets the groups hand in what need not be held for what it follows any more.
-    fn release_held(&mut self, first: RequestId) {
+    fn release_held(&mut self) {
+        if !self.groups.values().any(Group::holds_any) {
+            return;
+        }
+        let arrived = self.lane.take_arrived();
         for (id, group) in self.groups.iter_mut().filter(|(_, group)| group.holds_any()) {
-            let conf = group.conf().clone();
-            if group.release_held(first, |held| held.follows.is_empty() || self.lane.is_replicated(held, &conf)) {
+            if group.release_held(&arrived, &mut self.lane) {
                 self.dirty.insert(*id);
             }
         }
+        self.touch_lane_to_send();
+    }
+
+    fn touch_lane_to_send(&mut self) {
         if self.lane.has_frames() {
             self.dirty.insert(FIRST_ORIGIN);
         }
@@ -183,7 +191,6 @@ impl<R: EntryReader> Member<R> {
             self.lane.set_table(first.machine().membership());
         }
         self.touch_lane().tick();
-        self.release_held(RequestId(0));
         self.ticks += 1;
         // All of them are asked: each remembers since when.
         let settled = self.groups.values_mut().map(Group::is_settled_on_disk).fold(true, |all, one| all & one);
@@ -202,10 +209,11 @@ impl<R: EntryReader> Member<R> {
     pub fn submit(&mut self, submission: Submission, applied_quorum: u32, now_us: u64) -> bool {
         let named = if plants::is(CorePlant::SubmissionsMixedUp) { FIRST_GROUP } else { submission.group() };
         let id = submission.request();
-        let Some(group) = self.touch(named) else { return false };
+        let Some(group) = self.groups.get_mut(&named) else { return false };
+        self.dirty.insert(named);
         group.submit(submission, applied_quorum, now_us);
-        // Those before it were looked at when something came that they may wait for: not by each that comes behind them.
-        self.release_held(id);
+        group.look_at_held(id, &mut self.lane);
+        self.touch_lane_to_send();
         true
     }
 
@@ -228,9 +236,7 @@ impl<R: EntryReader> Member<R> {
     pub fn receive(&mut self, from: MemberId, frame: Frame, now_us: u64, effects: &mut Effects) -> Result<(), Refused> {
         let id = frame.group;
         if id == FIRST_ORIGIN {
-            self.touch_lane().receive(from, &frame)?;
-            self.release_held(RequestId(0));
-            return Ok(());
+            return Ok(self.touch_lane().receive(from, &frame)?);
         }
         let group = self.touch(id).ok_or(Refused::UnknownGroup { from, group: id })?;
         let known = group.was_put_back().is_some();

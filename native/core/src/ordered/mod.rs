@@ -16,6 +16,7 @@ pub mod barrier;
 mod checking;
 pub mod conf;
 pub mod effects;
+pub mod held;
 mod installing;
 mod lease;
 mod members;
@@ -32,6 +33,7 @@ pub mod standing;
 pub mod status;
 pub mod store;
 
+use crate::causal::actor::Actor;
 use crate::event::Submission;
 use crate::ids::{EventId, GroupId, Index, MemberId, RequestId, Term};
 use crate::log::{GroupRecovery, HardState, Op};
@@ -40,7 +42,8 @@ use crate::membership::{MemberRefused, Membership};
 use crate::ordered::agreement::Agreement;
 use crate::ordered::barrier::Barriers;
 use crate::ordered::effects::{Effects, End, Purpose, Write};
-use crate::ordered::pending::{Held, Pending, Progress, Request};
+use crate::ordered::held::Replication;
+use crate::ordered::pending::{Pending, Progress, Request};
 use crate::ordered::conf::Conf;
 use crate::ordered::lease::Lease;
 use crate::ordered::persistence::{Persistence, Released, Written};
@@ -408,9 +411,14 @@ impl<R: EntryReader> Group<R> {
         self.pending.holds_any()
     }
 
-    /// Lets requests from `first` on be handed in that need not be held any more; whether there were any.
-    pub fn release_held(&mut self, first: RequestId, is_due: impl FnMut(&mut Held) -> bool) -> bool {
-        self.pending.release(first, is_due)
+    /// Lets a request be handed in that has just come, if it need not be held.
+    pub fn look_at_held(&mut self, id: RequestId, lane: &mut impl Replication) {
+        self.pending.look_at(id, lane, &self.conf);
+    }
+
+    /// Lets requests be handed in that need not be held any more; whether there were any.
+    pub fn release_held(&mut self, arrived: &[(Actor, u64)], lane: &mut impl Replication) -> bool {
+        self.pending.release(arrived, lane, &self.conf)
     }
 
     pub fn barrier(&mut self, request: RequestId, now_us: u64) {

@@ -1,7 +1,9 @@
 //! Requests this member took and has not answered: kept until they are applied here, handed in again, in order, to
 //! every new leader. Suppression makes handing in twice harmless (rule R3).
 
-use crate::causal::actor::{Actor, Clock};
+use super::conf::Conf;
+use super::held::{Held, Replication};
+use crate::causal::actor::Actor;
 use crate::event::Submission;
 use crate::ids::{Index, RequestId, SessionId, Term};
 use crate::machine::Outcome;
@@ -24,23 +26,14 @@ pub struct Request {
     pub handed: bool,
 }
 
-/// Why a request is not handed in yet: what it follows in the causal lane is not on the disks of a majority (rule R6), or
-/// an earlier one of its session waits for that.
-#[derive(Default)]
-pub struct Held {
-    pub follows: Vec<(Actor, u64)>,
-    /// All that was delivered here when that was; what a majority is to have.
-    pub past: Option<Clock>,
-}
-
-/// Invariant: `bytes` is the sum of the submissions' sizes, and every request below `cursor` that is neither
-/// `held` nor `released` has been handed to the current leader since the last `hand_in_again`. No request is both.
+/// Invariant: `bytes` is the sum of the submissions' sizes, and every one of `requests` below `cursor` that is not
+/// `released` has been handed to the current leader since the last `hand_in_again`. No request is also in `held`.
 #[derive(Default)]
 pub struct Pending {
     requests: BTreeMap<RequestId, Request>,
     cursor: RequestId,
     bytes: usize,
-    held: BTreeMap<RequestId, Held>,
+    held: Held,
     /// Below the cursor, and not held any more.
     released: BTreeSet<RequestId>,
 }
@@ -48,34 +41,34 @@ pub struct Pending {
 impl Pending {
     pub fn insert(&mut self, id: RequestId, request: Request) {
         self.bytes += request.submission.bytes().len();
-        let follows: Vec<_> = request.submission.follows().collect();
-        if !follows.is_empty() || self.is_behind_held(request.submission.session(), id) {
-            self.held.insert(id, Held { follows, past: None });
+        if let Some(request) = self.held.keep(id, request) {
+            self.requests.insert(id, request);
         }
-        self.requests.insert(id, request);
     }
 
     pub fn remove(&mut self, id: RequestId) -> Option<Request> {
-        let request = self.requests.remove(&id)?;
-        self.held.remove(&id);
+        let request = self.requests.remove(&id).or_else(|| self.held.remove(id))?;
+        self.take_free();
         self.released.remove(&id);
         self.bytes -= request.submission.bytes().len();
         Some(request)
     }
 
     pub fn get_mut(&mut self, id: RequestId) -> Option<&mut Request> {
-        self.requests.get_mut(&id)
+        self.requests.get_mut(&id).or_else(|| self.held.get_mut(id))
     }
 
     /// Puts another submission in a request's place, that of a withdrawn one.
     pub fn replace(&mut self, id: RequestId, submission: Submission) {
-        if let Some(request) = self.requests.get_mut(&id) {
-            self.bytes = self.bytes - request.submission.bytes().len() + submission.bytes().len();
+        let (before, after) = (self.bytes, submission.bytes().len());
+        if let Some(request) = self.get_mut(id) {
+            let bytes = before - request.submission.bytes().len() + after;
             request.submission = submission;
-            // What is skipped follows nothing.
-            self.held.entry(id).and_modify(|held| *held = Held::default());
             // It is applied for the session's sake: nobody waits for other members to follow.
             request.applied_quorum = 1;
+            self.bytes = bytes;
+            self.held.follow_nothing(id);
+            self.take_free();
         }
     }
 
@@ -85,32 +78,34 @@ impl Pending {
         self.released.clear();
     }
 
-    /// Whether an earlier request of the session is held.
-    fn is_behind_held(&self, session: SessionId, id: RequestId) -> bool {
-        let is_of = |id: &RequestId| self.requests.get(id).is_some_and(|request| request.submission.session() == session);
-        !session.is_none() && self.held.range(..id).any(|(id, _)| is_of(id))
-    }
-
     pub fn holds_any(&self) -> bool {
         !self.held.is_empty()
     }
 
-    /// Lets those from `first` on be handed in, in order, of which `is_due` says that they need not be held for themselves.
-    /// Whether there were any.
-    pub fn release(&mut self, first: RequestId, mut is_due: impl FnMut(&mut Held) -> bool) -> bool {
-        let mut due: Vec<RequestId> = self.held.range_mut(first..).filter_map(|(id, held)| is_due(held).then_some(*id)).collect();
-        due.retain(|id| {
-            let session = self.requests.get(id).map(|request| request.submission.session());
-            if session.is_some_and(|session| self.is_behind_held(session, *id)) {
-                return false;
+    /// Lets a request be handed in that has just come, if it need not be held.
+    pub fn look_at(&mut self, id: RequestId, lane: &mut impl Replication, conf: &Conf) {
+        self.held.look_at(id, lane, conf);
+        self.take_free();
+    }
+
+    /// Lets those be handed in that need not be held any more; whether there were any. `arrived`: of each actor the last entry
+    /// that was delivered here, where that has changed.
+    pub fn release(&mut self, arrived: &[(Actor, u64)], lane: &mut impl Replication, conf: &Conf) -> bool {
+        self.held.arrived(arrived, lane, conf);
+        self.held.told(lane, conf);
+        self.take_free()
+    }
+
+    fn take_free(&mut self) -> bool {
+        let free = self.held.take_free();
+        let any = !free.is_empty();
+        for (id, request) in free {
+            if id < self.cursor {
+                self.released.insert(id);
             }
-            self.held.remove(id);
-            if *id < self.cursor {
-                self.released.insert(*id);
-            }
-            true
-        });
-        !due.is_empty()
+            self.requests.insert(id, request);
+        }
+        any
     }
 
     /// The next requests to hand in, oldest first, up to `bytes_max` (at least one); they count as handed.
@@ -127,7 +122,7 @@ impl Pending {
             self.released.pop_first();
         }
         for (id, request) in self.requests.range_mut(self.cursor..) {
-            if !matches!(request.progress, Progress::Waiting) || self.held.contains_key(id) {
+            if !matches!(request.progress, Progress::Waiting) {
                 self.cursor = RequestId(id.0 + 1);
                 continue;
             }
@@ -146,19 +141,20 @@ impl Pending {
 
     /// The first request to be handed in that no application has ended yet.
     pub fn oldest_waiting(&self) -> Option<RequestId> {
-        let waits = |(id, request): &(&RequestId, &Request)| matches!(request.progress, Progress::Waiting) && !self.held.contains_key(id);
+        let waits = |(_, request): &(&RequestId, &Request)| matches!(request.progress, Progress::Waiting);
         self.requests.iter().find(waits).map(|(id, _)| *id)
     }
 
     /// Whether an earlier request of this session is still waiting here.
     pub fn has_earlier(&self, session: SessionId, sequence: u64) -> bool {
-        self.requests.values().any(|request| {
+        self.requests.values().chain(self.held.iter()).any(|request| {
             matches!(request.progress, Progress::Waiting)
                 && request.submission.session() == session
                 && request.submission.first_sequence() < sequence
         })
     }
 
+    /// All that are not held.
     pub fn iter(&self) -> impl Iterator<Item = (&RequestId, &Request)> {
         self.requests.iter()
     }
@@ -168,45 +164,102 @@ impl Pending {
     }
 
     pub fn len(&self) -> usize {
-        self.requests.len()
+        self.requests.len() + self.held.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.requests.is_empty()
+        self.requests.is_empty() && self.held.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::causal::actor::{Clock, OriginId};
     use crate::event::{stamp, SubmissionKind, FOLLOWING_VERSION, SUBMISSION_HEADER_BYTES, SUBMISSION_VERSION};
     use crate::ids::MemberId;
+    use std::cell::Cell;
 
     const ACTOR: Actor = Actor { member: MemberId(9), incarnation: 0 };
 
     /// A submission of one event, in a session where there is one, that follows the actor's first entry.
     fn request(id: u64, session: u128, sequence: u64, follows: bool) -> Request {
+        request_of(id, session, sequence, follows.then_some(1))
+    }
+
+    fn request_of(id: u64, session: u128, sequence: u64, follows: Option<u64>) -> Request {
         let mut record = vec![0; 56];
         record[0] = 56;
-        let mut bytes = vec![if follows { FOLLOWING_VERSION } else { SUBMISSION_VERSION }, 1, 2, 1];
+        let mut bytes = vec![if follows.is_some() { FOLLOWING_VERSION } else { SUBMISSION_VERSION }, 1, 2, 1];
         bytes.resize(SUBMISSION_HEADER_BYTES, 0);
         bytes[12] = 1;
         bytes[16..32].copy_from_slice(&session.to_be_bytes());
         bytes[32..40].copy_from_slice(&sequence.to_le_bytes());
         bytes.push(b'a');
-        if follows {
+        if let Some(counter) = follows {
             bytes.extend_from_slice(&[1, 0, 0, 0]);
             ACTOR.put(&mut bytes);
-            bytes.extend_from_slice(&1u64.to_le_bytes());
+            bytes.extend_from_slice(&counter.to_le_bytes());
         }
         bytes.extend_from_slice(&record);
         let length = bytes.len() as u32;
         bytes[4..8].copy_from_slice(&length.to_le_bytes());
         stamp(&mut bytes, MemberId(1), RequestId(id), 0);
         let submission = Submission::parse(bytes.into()).expect("it is whole");
-        assert_eq!(submission.follows().collect::<Vec<_>>(), if follows { vec![(ACTOR, 1)] } else { Vec::new() });
+        assert_eq!(submission.follows().collect::<Vec<_>>(), follows.map(|counter| (ACTOR, counter)).into_iter().collect::<Vec<_>>());
         assert_eq!(submission.events().count(), 1);
         Request { submission, taken_at_us: 0, applied_quorum: 1, progress: Progress::Waiting, handed: false }
+    }
+
+    /// A lane of one actor, of which a majority has something once it is told.
+    #[derive(Default)]
+    struct Lane {
+        delivered: Clock,
+        majority: Clock,
+        looks: Cell<usize>,
+        asked: usize,
+    }
+
+    impl Replication for Lane {
+        fn lacking(&self, follows: &[(Actor, u64)], stage: Option<&Clock>) -> Option<usize> {
+            self.looks.set(self.looks.get() + 1);
+            follows.iter().position(|(actor, counter)| *actor != ACTOR || stage.unwrap_or(&self.delivered).get(OriginId(0)) < *counter)
+        }
+
+        fn stage(&self) -> Clock {
+            self.delivered.clone()
+        }
+
+        fn is_replicated(&self, _: &[(Actor, u64)], _: &Conf) -> bool {
+            false
+        }
+
+        fn majority_has(&mut self, stage: &Clock, _: &Conf) -> bool {
+            self.looks.set(self.looks.get() + 1);
+            self.majority.covers(stage)
+        }
+
+        fn ask_for(&mut self, _: &Clock, _: &Conf) {
+            self.asked += 1;
+        }
+    }
+
+    impl Lane {
+        fn deliver(&mut self, counter: u64) -> [(Actor, u64); 1] {
+            self.delivered.set(OriginId(0), counter);
+            [(ACTOR, counter)]
+        }
+
+        fn tell(&mut self) {
+            self.majority.clone_from(&self.delivered);
+        }
+    }
+
+    fn insert(pending: &mut Pending, lane: &mut Lane, requests: &[(u64, u128, u64, bool)]) {
+        for (id, session, sequence, follows) in requests {
+            pending.insert(RequestId(*id), request(*id, *session, *sequence, *follows));
+            pending.look_at(RequestId(*id), lane, &Conf::default());
+        }
     }
 
     fn handed_in(pending: &mut Pending) -> Vec<u64> {
@@ -217,37 +270,73 @@ mod tests {
 
     #[test]
     fn what_follows_is_held_and_its_session_behind_it() {
-        let mut pending = Pending::default();
+        let (mut pending, mut lane, conf) = (Pending::default(), Lane::default(), Conf::default());
         let requests = [(1, 5, 1, false), (2, 5, 2, true), (3, 5, 3, false), (4, 0, 0, false), (5, 6, 1, true), (6, 0, 0, true)];
-        for (id, session, sequence, follows) in requests {
-            pending.insert(RequestId(id), request(id, session, sequence, follows));
-        }
+        insert(&mut pending, &mut lane, &requests);
         assert_eq!(handed_in(&mut pending), [1, 4]);
-        assert_eq!(pending.oldest_waiting(), Some(RequestId(1)));
-        assert!(!pending.release(RequestId(0), |held| held.follows.is_empty()), "what is behind a held one stays");
-        assert!(!pending.release(RequestId(7), |_| true), "those before are not looked at");
-        assert!(pending.release(RequestId(0), |_| true));
-        assert_eq!(handed_in(&mut pending), [2, 3, 5, 6], "once, in their order");
+        assert_eq!((pending.oldest_waiting(), pending.len()), (Some(RequestId(1)), 6));
+        assert!(pending.has_earlier(SessionId(6), 2));
+        assert!(!pending.release(&[], &mut lane, &conf));
+        assert!(!pending.release(&lane.deliver(1), &mut lane, &conf), "it is here, and that is not enough");
+        insert(&mut pending, &mut lane, &[(7, 0, 0, true)]);
+        assert_eq!(lane.asked, 1, "nobody is asked twice for the same");
+        lane.tell();
+        assert!(pending.release(&[], &mut lane, &conf));
+        assert_eq!(handed_in(&mut pending), [2, 3, 5, 6, 7], "once, in their order");
         assert!(handed_in(&mut pending).is_empty() && !pending.holds_any());
         pending.hand_in_again();
-        assert_eq!(handed_in(&mut pending), [1, 2, 3, 4, 5, 6]);
+        assert_eq!(handed_in(&mut pending), [1, 2, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn what_cannot_move_is_not_looked_at() {
+        let (mut pending, mut lane, conf) = (Pending::default(), Lane::default(), Conf::default());
+        for id in 1..=1_000 {
+            insert(&mut pending, &mut lane, &[(id, u128::from(id % 7), id, true)]);
+        }
+        let elsewhere = [(Actor { incarnation: 1, ..ACTOR }, 1)];
+        let looks = lane.looks.get();
+        assert!((0..1_000).all(|_| !pending.release(&elsewhere, &mut lane, &conf)));
+        assert_eq!(lane.looks.get(), looks, "what they follow is not here");
+        assert!(!pending.release(&lane.deliver(1), &mut lane, &conf));
+        let looks = lane.looks.get();
+        assert!((0..1_000).all(|_| !pending.release(&[], &mut lane, &conf)));
+        assert_eq!(lane.looks.get(), looks + 1_000, "one look for all that a majority lacks");
+        lane.tell();
+        assert!(pending.release(&[], &mut lane, &conf));
+        assert_eq!(handed_in(&mut pending), (1..=1_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_asked_for_is_bounded() {
+        let (mut pending, mut lane, conf) = (Pending::default(), Lane::default(), Conf::default());
+        for counter in 1..=100 {
+            // Each finds more delivered than the one before, which had it all.
+            lane.deliver(counter);
+            pending.insert(RequestId(counter), request_of(counter, 0, 0, Some(counter)));
+            pending.look_at(RequestId(counter), &mut lane, &conf);
+        }
+        lane.majority.set(OriginId(0), 3);
+        assert!(pending.release(&[], &mut lane, &conf));
+        assert_eq!(handed_in(&mut pending), [1, 2, 3]);
+        lane.tell();
+        assert!(pending.release(&[], &mut lane, &conf));
+        assert_eq!(handed_in(&mut pending), (4..=100).collect::<Vec<_>>());
     }
 
     #[test]
     fn what_is_taken_back_holds_nobody_up() {
-        let mut pending = Pending::default();
-        for (id, sequence, follows) in [(1, 1, true), (2, 2, false)] {
-            pending.insert(RequestId(id), request(id, 5, sequence, follows));
-        }
+        let (mut pending, mut lane) = (Pending::default(), Lane::default());
+        insert(&mut pending, &mut lane, &[(1, 5, 1, true), (2, 5, 2, false), (3, 5, 3, true), (4, 5, 4, false)]);
         assert!(handed_in(&mut pending).is_empty());
         let skip = pending.get_mut(RequestId(1)).map(|request| request.submission.skipped()).expect("it waits");
         assert_eq!(skip.follows().count(), 0);
         pending.replace(RequestId(1), Submission::parse(skip.bytes().clone()).expect("it is whole"));
-        assert!(pending.release(RequestId(0), |held| held.follows.is_empty()));
         assert_eq!(handed_in(&mut pending), [1, 2]);
-        pending.remove(RequestId(1));
-        pending.remove(RequestId(2));
-        assert_eq!(pending.bytes(), 0);
+        assert!(pending.remove(RequestId(3)).is_some());
+        assert_eq!(handed_in(&mut pending), [4]);
+        assert!([1, 2, 4].iter().all(|id| pending.remove(RequestId(*id)).is_some()));
+        assert!(pending.bytes() == 0 && pending.is_empty() && !pending.holds_any());
     }
 
     #[test]
