@@ -96,6 +96,8 @@ export const ERROR_CODES = {
   TRANSFER_FAILED: failed('Leadership did not get where it was to go in time.', 'DEADLINE_EXCEEDED'),
   SNAPSHOT_FAILED: failed('The snapshot could not be taken.', 'INTERNAL'),
   QUORUM_EXISTS: refused('A majority of the voters is there, or may be, so nothing is recovered.', 'FAILED_PRECONDITION'),
+  CERTIFICATE_EXISTS: refused('A certificate or a key of this name exists, and none is written over.', 'ALREADY_EXISTS'),
+  CERTIFICATE_INVALID: refused('The file has no certificate, or one that cannot be used for this.'),
   CONFIG_INVALID: usage('The configuration has mistakes; each is listed in a sentence of its own.'),
   ADDRESS_REFUSED: usage('An address outside loopback needs TLS, or security.insecure to do without.', 'FAILED_PRECONDITION'),
   PORT_IN_USE: failed('Another process listens on the address.', 'FAILED_PRECONDITION'),

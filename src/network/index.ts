@@ -1,3 +1,4 @@
+export { certificatesOf, holderOf, hostsOf, notAfterMs, notBeforeMs, serialOf } from './certificate.js';
 export { COUNTERS, type CounterName, type NetworkStats } from './counters.js';
 export type { NetworkEvent, Refused } from './events.js';
 export type { Neighbour } from './hello.js';
