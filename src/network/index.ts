@@ -1,5 +1,6 @@
 export { certificatesOf, holderOf, hostsOf, notAfterMs, notBeforeMs, serialOf } from './certificate.js';
 export { COUNTERS, type CounterName, type NetworkStats } from './counters.js';
+export { type CredentialPaths, type Credentials, isSameCredentials, readCredentials } from './credentials.js';
 export type { NetworkEvent, Refused } from './events.js';
 export type { Neighbour } from './hello.js';
 export { PeerNetwork, type PeerNetworkOptions } from './host.js';
