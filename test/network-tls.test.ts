@@ -5,6 +5,7 @@ import type { Credentials } from '../dist/network/credentials.js';
 import type { NetworkEvent } from '../dist/network/events.js';
 import { decodeAnswer, HandshakeReader } from '../dist/network/hello.js';
 import { HANDSHAKES_MAX, type NetworkOptions } from '../dist/network/options.js';
+import { probePeer } from '../dist/network/probe.js';
 import type { RefusalCode } from '../dist/network/verdict.js';
 import { Authority } from './fixtures/certificates.js';
 import { encodeHello, freePort, helloOf, HOST, type Member, optionsOf, rawClient, startMember, until } from './fixtures/network.js';
@@ -262,6 +263,17 @@ test('no session is resumed: a certificate is looked at each time', async (t) =>
   const first = await meet();
   t.is(first.protocol, 'TLSv1.3');
   t.false((await meet(first.session)).reused);
+});
+
+test('who asks at an address whether a member lives has an answer over TLS, and none in plain text', async (t) => {
+  const authority = await Authority.new();
+  const a = await alone(t, 'a', await authority.credentials('a'));
+  const { identity, protocol } = optionsOf('b', {});
+  const address = { host: HOST, port: a.port };
+  const asked = await probePeer(address, 'a', identity, protocol, PATIENCE_MS, await authority.credentials('b'));
+  t.like(asked, { kind: 'answer', answer: { nodeId: 'a', accepted: true } });
+  t.is((await probePeer(address, 'a', identity, protocol, PATIENCE_MS)).kind, 'unclear');
+  t.is((await probePeer({ host: HOST, port: await freePort() }, 'a', identity, protocol, PATIENCE_MS, await authority.credentials('b'))).kind, 'silent');
 });
 
 test('security.allowedPeers leaves out members of the cluster, and both sides know', async (t) => {
