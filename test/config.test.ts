@@ -149,7 +149,8 @@ test('an address outside loopback is refused until it is called insecure', (t) =
     t.regex(error.message, new RegExp(`^${name} \\(argument\\) is "0\\.0\\.0\\.0:7999"; allowed: a loopback address`));
   }
   t.is(resolveConfig({ ...REQUIRED, listen: '0.0.0.0:7400', security: { insecure: true } }).listen, '0.0.0.0:7400');
-  t.is(resolveConfig({ ...REQUIRED, listen: '0.0.0.0:7400', security: { tls: TLS } }).listen, '0.0.0.0:7400');
+  t.is(resolveConfig({ ...REQUIRED, listen: '0.0.0.0:7400', api: '0.0.0.0:7401', security: { tls: TLS } }).api, '0.0.0.0:7401');
+  t.regex(t.throws(() => resolveConfig({ ...REQUIRED, admin: '0.0.0.0:7402', security: { tls: TLS } })).message, /^admin .* since it has no TLS in this release/);
   const { warnings } = loadConfig({ flags: { nodeId: 'a', dataDir: '/a', listen: '0.0.0.0:7400', securityInsecure: true } });
   t.deepEqual(warnings.map((line) => line.slice(0, 44)), ['INSECURE: listen is 0.0.0.0:7400, in plain t']);
   t.deepEqual(loadConfig({ flags: { nodeId: 'a', dataDir: '/a', listen: '0.0.0.0:7400', securityInsecure: true, securityTls: JSON.stringify(TLS) } }).warnings, []);

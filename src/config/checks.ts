@@ -17,7 +17,7 @@ function ownAddresses(config: ResolvedConfig, originOf: OriginOf): [string, stri
 }
 
 /** Ports that have TLS once there are certificates. */
-const ENCRYPTED: readonly string[] = ['listen'];
+const ENCRYPTED: readonly string[] = ['listen', 'api'];
 
 /** What others can reach in plain text. */
 function exposed({ security }: ResolvedConfig, served: readonly [string, string][]): [string, string][] {

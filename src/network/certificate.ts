@@ -13,8 +13,13 @@ export function certificatesOf(pem: string): X509Certificate[] {
 
 /** Whom it is for; null where it names nobody of ours, or more than one, which would leave open who speaks. */
 export function holderOf(certificate: X509Certificate): Holder | null {
+  return holderOfNames(certificate.subjectAltName);
+}
+
+/** From the alternative names as Node writes them. */
+export function holderOfNames(names: string | undefined): Holder | null {
   // Node writes a name with a comma or a quote in it as a JSON string, so that no name can pass for two.
-  const holders = (certificate.subjectAltName ?? '').split(', ').flatMap((name) => (name.startsWith('URI:') ? (parseHolder(name.slice('URI:'.length)) ?? []) : []));
+  const holders = (names ?? '').split(', ').flatMap((name) => (name.startsWith('URI:') ? (parseHolder(name.slice('URI:'.length)) ?? []) : []));
   return holders.length === 1 ? (holders[0] ?? null) : null;
 }
 

@@ -58,7 +58,7 @@ async function serve(flags: ServeFlags): Promise<void> {
   });
   let api: ApiServer | null = null;
   try {
-    if (config.api !== false) api = await ApiServer.start(node, { address: config.api, logger });
+    if (config.api !== false) api = await ApiServer.start(node, { address: config.api, logger, certificates: node.certificates });
     await announce(output, {
       nodeId: config.nodeId,
       clusterId: config.clusterId,
