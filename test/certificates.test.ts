@@ -135,6 +135,8 @@ test('files that others would not believe are refused, with a sentence that name
 
   // A certificate that another one between it and the authority has issued, as other authorities do.
   const between = await newAuthority('test', new Date(nowMs - HOUR_MS), new Date(nowMs + HOUR_MS));
+  const past = await newAuthority('test', new Date(nowMs - 2 * HOUR_MS), new Date(nowMs - HOUR_MS));
+  t.regex(await why({ ca: file('past', past.cert) }), /^security\.tls\.ca: .*past expired at 20/);
   const leaf = await issue(between, { holder, hosts: [], notBefore: new Date(nowMs - HOUR_MS), notAfter: new Date(nowMs + HOUR_MS) });
   const bundle = file('bundle', authority.cert + between.cert);
   t.is(await codeOf(readCredentials({ ca: bundle, cert: file('leaf.crt', leaf.cert), key: file('leaf.key', leaf.key) }, whose, nowMs)), 'none');

@@ -42,7 +42,10 @@ export async function readCredentials(paths: CredentialPaths, whose: Pick<Holder
   const [own] = chain;
   if (own === undefined) throw invalid('cert', paths.cert, 'has no certificate in PEM');
   checkKey(paths, own, { ca, cert, key });
-  if (!isIssuedBy(chain, authorities)) throw invalid('cert', paths.cert, `was not issued by an authority in ${paths.ca}`);
+  const [first] = authorities;
+  const good = authorities.filter((one) => ageFault(one, nowMs) === null);
+  if (first !== undefined && good.length === 0) throw invalid('ca', paths.ca, ageFault(first, nowMs) ?? '');
+  if (!isIssuedBy(chain, good)) throw invalid('cert', paths.cert, `was not issued by an authority in ${paths.ca}`);
   const fault = ageFault(own, nowMs);
   if (fault !== null) throw invalid('cert', paths.cert, fault);
   const holder = holderOf(own);

@@ -12,6 +12,8 @@ import { isOfCertificate, judgeAnswer, judgeProof, type LivePeer, type Refusal }
 const BUFFER_SHARE = 4;
 const BUFFER_BYTES_MAX = 256 * 1024;
 
+const UNASKED: Refusal = { code: 'PROTOCOL_ERROR', reason: 'an answer came before it was asked for' };
+
 /** What all links of a network have in common. */
 export interface LinkContext {
   readonly identity: Identity;
@@ -38,6 +40,8 @@ export class OutboundLink {
   readonly #backoff: Backoff;
   #closed = false;
   #connection: TransportStream | null = null;
+  /** Whether the connection has opened, its proof was looked at and the Hello is out: what comes before answers nothing. */
+  #asked = false;
   /** The peer's answer; not null exactly while the link is up. */
   #answer: Answer | null = null;
   /** Runs until the handshake is done, then until the link has proved itself; or until the next dial. */
@@ -74,10 +78,12 @@ export class OutboundLink {
     counters.add('dials');
     this.#reason = null;
     this.#refusal = null;
+    this.#asked = false;
     this.#wasUp = false;
     const bufferBytes = Math.max(1, Math.min(BUFFER_BYTES_MAX, Math.floor(peerBytesMax / BUFFER_SHARE)));
     const connection = transport.dial(this.peer, bufferBytes, () => {
       if (!this.#isProved()) return;
+      this.#asked = true;
       connection.stream.write(
         encodeHello({
           ...identity,
@@ -197,7 +203,7 @@ export class OutboundLink {
       this.#give('the peer sent bytes on a connection that only we send on');
       return;
     }
-    const read = readAnswer(reader, chunk);
+    const read = this.#asked ? readAnswer(reader, chunk) : UNASKED;
     if (read === null) return;
     if ('code' in read) {
       counters.add('protocolErrors');

@@ -58,13 +58,14 @@ export function judgeProof(proof: Proof | null, own: Identity): Refused | null {
 }
 
 /** Nobody speaks as another node, whatever the authority has issued to him. */
-function judgeName(proof: Proof | null, nodeId: string): Refused | null {
-  if (proof === null || proof.holder?.name === nodeId) return null;
+function judgeName(proof: Proof | null, own: Identity, nodeId: string): Refused | null {
+  const refused = judgeProof(proof, own);
+  if (refused !== null || proof === null || proof.holder?.name === nodeId) return refused;
   return refuse('CERTIFICATE_MISMATCH', `who calls itself node ${quote(nodeId)} has the certificate of node ${quote(proof.holder?.name ?? '')}`);
 }
 
 /**
- * The acceptor's decision, of one whose proof may be a node's. `place` is where the Hello comes from, `live` are the connections, in either direction, to the
+ * The acceptor's decision. `place` is where the Hello comes from, `live` are the connections, in either direction, to the
  * node id that it claims.
  */
 export function judgeHello(
@@ -77,7 +78,7 @@ export function judgeHello(
   proof: Proof | null = null,
 ): Verdict {
   const dialler = quote(hello.nodeId);
-  const misnamed = judgeName(proof, hello.nodeId);
+  const misnamed = judgeName(proof, own, hello.nodeId);
   if (misnamed !== null) return misnamed;
   if (hello.clusterId !== own.clusterId) {
     return refuse('CLUSTER_MISMATCH', clusterSentence(own.nodeId, own.clusterId, hello.nodeId, hello.clusterId));
@@ -144,7 +145,7 @@ export function judgeAnswer(
   if (answer.nodeId !== expectedNodeId) {
     return refuse('NODE_MISMATCH', `node ${quote(answer.nodeId)} answered where node ${quote(expectedNodeId)} was expected`);
   }
-  const misnamed = judgeName(proof, answer.nodeId);
+  const misnamed = judgeName(proof, own, answer.nodeId);
   if (misnamed !== null) return misnamed;
   if (answer.protocol < range.min || answer.protocol > range.max) {
     return refuse(
