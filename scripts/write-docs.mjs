@@ -19,7 +19,7 @@ is a mistake, except below \`VEXCOORD_TEST_\`, which is kept for the coordinator
 
 Checks across names: twice \`raft.heartbeatIntervalMs\` is at most the shorter \`raft.electionTimeoutMs\`; peers and own ports have addresses of
 their own; a node may be among its own \`peers\` at its \`listen\` address, so that one file serves all members; at most 7 voters; an address
-outside loopback is refused (\`ADDRESS_REFUSED\`) unless \`security.insecure\` is true.
+outside loopback is refused (\`ADDRESS_REFUSED\`) unless its port has TLS by \`security.tls\`, or \`security.insecure\` is true, which is warned of.
 `;
 
 const cell = (text) => text.replaceAll('|', '\\|');

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import test from 'ava';
-import { type ConfigSources, describeConfig, isLoopback, loadConfig, parseAddress, resolveConfig } from '../dist/config/index.js';
+import { type ConfigSources, type CoordinatorConfig, describeConfig, isLoopback, loadConfig, parseAddress, resolveConfig } from '../dist/config/index.js';
 import { CoordinatorError } from '../dist/errors/index.js';
 import { configurationMarkdown } from '../scripts/write-docs.mjs';
 
@@ -127,6 +127,21 @@ test('a file that cannot be read is one sentence with the place', (t) => {
   t.deepEqual(sentences({ fileText: '[1]', fileName: 'c.json' }), ['The configuration (file c.json) is a list; allowed: an object of configuration names.']);
 });
 
+const TLS = { ca: 'ca.crt', cert: 'a.crt', key: 'a.key' };
+
+test('certificates are whole, and whom they let in is named only with them', (t) => {
+  t.deepEqual(resolveConfig({ ...REQUIRED, security: { tls: { ...TLS, revoked: 'list' } } }).security.tls, { ...TLS, revoked: 'list' });
+  const wrong: [CoordinatorConfig['security'], RegExp][] = [
+    [{ tls: { ca: 'ca.crt', cert: 'a.crt' } as never }, /^security\.tls\.key \(argument\) is undefined; allowed: an object of the paths ca, cert, key/],
+    [{ tls: { ...TLS, more: 1 } as never }, /^security\.tls/],
+    [{ tls: { ...TLS, key: '' } }, /^security\.tls\.key/],
+    [{ allowedPeers: ['b'] }, /^security\.allowedPeers \(argument\) names members; allowed: none without security\.tls/],
+  ];
+  for (const [security, sentence] of wrong) t.regex(t.throws(() => resolveConfig({ ...REQUIRED, security })).message, sentence);
+  const left = t.throws(() => resolveConfig({ ...REQUIRED, peers: { b: '10.0.0.2:7400', c: '10.0.0.3:7400' }, security: { tls: TLS, allowedPeers: ['b'] } }));
+  t.regex(left.message, /leaves out c; allowed: all that peers names/);
+});
+
 test('an address outside loopback is refused until it is called insecure', (t) => {
   for (const name of ['listen', 'api', 'admin'] as const) {
     const error = t.throws(() => resolveConfig({ ...REQUIRED, [name]: '0.0.0.0:7999' }), { instanceOf: CoordinatorError });
@@ -134,6 +149,11 @@ test('an address outside loopback is refused until it is called insecure', (t) =
     t.regex(error.message, new RegExp(`^${name} \\(argument\\) is "0\\.0\\.0\\.0:7999"; allowed: a loopback address`));
   }
   t.is(resolveConfig({ ...REQUIRED, listen: '0.0.0.0:7400', security: { insecure: true } }).listen, '0.0.0.0:7400');
+  t.is(resolveConfig({ ...REQUIRED, listen: '0.0.0.0:7400', api: '0.0.0.0:7401', security: { tls: TLS } }).api, '0.0.0.0:7401');
+  t.regex(t.throws(() => resolveConfig({ ...REQUIRED, admin: '0.0.0.0:7402', security: { tls: TLS } })).message, /^admin .* since it has no TLS in this release/);
+  const { warnings } = loadConfig({ flags: { nodeId: 'a', dataDir: '/a', listen: '0.0.0.0:7400', securityInsecure: true } });
+  t.deepEqual(warnings.map((line) => line.slice(0, 44)), ['INSECURE: listen is 0.0.0.0:7400, in plain t']);
+  t.deepEqual(loadConfig({ flags: { nodeId: 'a', dataDir: '/a', listen: '0.0.0.0:7400', securityInsecure: true, securityTls: JSON.stringify(TLS) } }).warnings, []);
   t.is(resolveConfig({ ...REQUIRED, peers: { b: 'far.example.org:7400' } }).peers['b'], 'far.example.org:7400');
 });
 

@@ -10,6 +10,7 @@ import { decodeMember, decodeStatus } from './codec-status.js';
 import { clientMethod, MESSAGE_BYTES_MAX, type MethodName } from './schema.js';
 import { remoteSnapshot } from './snapshot.js';
 import { type RemoteSubscribeOptions, RemoteSubscription } from './subscription.js';
+import { clientTls, type TlsFiles } from './tls.js';
 import type {
   WireMembersResponse,
   WireOutcomeResponse,
@@ -28,11 +29,17 @@ import type {
 /** Over the request's own time, so that the node's answer comes before the deadline cuts the call. */
 const DEADLINE_SLACK_MS = 1000;
 const QUERY_TIMEOUT_MS = 10_000;
+const SERVER_NAME = 'vexfs';
 
 export interface CallOptions {
   readonly signal?: AbortSignal;
   /** Default 10,000. */
   readonly timeoutMs?: number;
+}
+
+export interface ApiClientOptions {
+  /** Where nodes have `security.tls`: PEM texts of the authorities, of the caller's certificate and of its key. */
+  readonly tls?: TlsFiles | null;
 }
 
 export type PublishStreamCall = ClientDuplexStream<WirePublishStreamRequest, WirePublishResults>;
@@ -42,10 +49,10 @@ export class ApiClient {
   readonly address: string;
   readonly #client: Client;
 
-  /** `address` is `HOST:PORT`. Nothing is connected before the first call. */
-  constructor(address: string) {
+  /** `address` is `HOST:PORT`. Nothing is connected before the first call. Throws `CERTIFICATE_INVALID`. */
+  constructor(address: string, { tls = null }: ApiClientOptions = {}) {
     this.address = address;
-    this.#client = new Client(address, credentials.createInsecure(), {
+    this.#client = new Client(address, tls === null ? credentials.createInsecure() : clientTls(tls), {
       'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
       'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
       'grpc.initial_reconnect_backoff_ms': 50,
@@ -53,6 +60,8 @@ export class ApiClient {
       'grpc.enable_retries': 0,
       'grpc.enable_http_proxy': 0,
       'grpc.use_local_subchannel_pool': 1,
+      // An address is no name that TLS may send, and nothing depends on it.
+      'grpc.ssl_target_name_override': SERVER_NAME,
     });
   }
 

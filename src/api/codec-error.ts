@@ -70,6 +70,8 @@ function codeOfStatus(failure: Partial<ServiceError>): ErrorCode {
       return 'BATCH_TOO_LARGE';
     case status.INVALID_ARGUMENT:
       return 'INVALID_EVENT';
+    case status.PERMISSION_DENIED:
+      return 'PERMISSION_DENIED';
     case status.NOT_FOUND:
       return 'NOT_FOUND';
     case status.UNAVAILABLE:

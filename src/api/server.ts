@@ -1,4 +1,4 @@
-import { Server, ServerCredentials, type ServerOptions, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServerInterceptor, type ServerOptions, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import type { CoordinatorNode } from '../contracts/node.js';
 import { formatAddress, parseAddress } from '../config/index.js';
@@ -10,8 +10,10 @@ import { publishStreamHandler } from './handlers/publish-stream.js';
 import { outcomeHandler, readBarrierHandler, readHandler, statusHandler } from './handlers/queries.js';
 import { saveSnapshotHandler } from './handlers/snapshot.js';
 import { subscribeHandler } from './handlers/subscribe.js';
+import { Guard } from './guard.js';
 import { Health } from './health.js';
 import { MESSAGE_BYTES_MAX, type MethodName, packageDefinition, serverDefinition } from './schema.js';
+import { ServerTls, type TlsFiles } from './tls.js';
 
 /** How long calls on their way may take to finish once the server closes. */
 const DRAIN_MS = 3000;
@@ -25,10 +27,18 @@ const OPTIONS: ServerOptions = {
   'grpc.keepalive_timeout_ms': 10_000,
 };
 
+/** The node's own certificate and the list of revoked ones, as they are and as they become. */
+export interface ServedCertificates {
+  readonly current: TlsFiles & { readonly revoked: readonly string[] };
+  onTaken(listener: (files: TlsFiles & { readonly revoked: readonly string[] }) => void): void;
+}
+
 export interface ApiServerOptions {
   /** `HOST:PORT`; port 0 lets the system choose. */
   readonly address: string;
   readonly logger?: { warn(message: string): void };
+  /** For TLS, with certificates asked of clients; without them the port is plain and everybody may do everything. */
+  readonly certificates?: ServedCertificates | null;
 }
 
 /** The gRPC service of one node, with the standard health and reflection services beside it. */
@@ -69,13 +79,14 @@ export class ApiServer {
       TransferLeadership: transferLeadershipHandler(node),
       SaveSnapshot: saveSnapshotHandler(node),
     };
-    const server = new Server(OPTIONS);
+    const guarded = guard(node, options.certificates ?? null);
+    const server = new Server({ ...OPTIONS, interceptors: guarded.interceptors });
     server.addService(serverDefinition(), handlers as UntypedServiceImplementation);
     const health = new Health(node);
     health.addTo(server);
     new ReflectionService({ ...packageDefinition(), ...Health.packageDefinition() }).addToServer(server);
     try {
-      const port = await bind(server, options.address);
+      const port = await bind(server, options.address, guarded.credentials);
       health.start();
       return new ApiServer(server, health, shutdown, host, port);
     } catch (error) {
@@ -105,9 +116,20 @@ export class ApiServer {
   }
 }
 
-function bind(server: Server, address: string): Promise<number> {
+function guard(node: CoordinatorNode, certificates: ServedCertificates | null): { credentials: ServerCredentials; interceptors: ServerInterceptor[] } {
+  if (certificates === null) return { credentials: ServerCredentials.createInsecure(), interceptors: [] };
+  const credentials = new ServerTls(certificates.current);
+  const guarding = new Guard(node.clusterId, certificates.current.revoked, () => Date.now());
+  certificates.onTaken((files) => {
+    credentials.renew(files);
+    guarding.revoke(files.revoked);
+  });
+  return { credentials, interceptors: [guarding.interceptor] };
+}
+
+function bind(server: Server, address: string, credentials: ServerCredentials): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => (error === null ? resolve(port) : reject(error)));
+    server.bindAsync(address, credentials, (error, port) => (error === null ? resolve(port) : reject(error)));
   });
 }
 

@@ -1,9 +1,16 @@
 import { ApiClient, isRetryable } from '../api/index.js';
 import { CoordinatorError } from '../errors/index.js';
+import { readTls, type TlsFlags } from './tls.js';
+
+/** Which nodes are asked, and how the command proves who asks. */
+export interface ApiFlags extends TlsFlags {
+  readonly api: readonly string[];
+}
 
 /** Runs `work` with clients of all the addresses and closes them afterwards. */
-export async function withClients<T>(addresses: readonly string[], work: (clients: readonly ApiClient[]) => Promise<T>): Promise<T> {
-  const clients = addresses.map((address) => new ApiClient(address));
+export async function withClients<T>(flags: ApiFlags, work: (clients: readonly ApiClient[]) => Promise<T>): Promise<T> {
+  const tls = readTls(flags);
+  const clients = flags.api.map((address) => new ApiClient(address, { tls }));
   try {
     return await work(clients);
   } finally {
@@ -12,8 +19,8 @@ export async function withClients<T>(addresses: readonly string[], work: (client
 }
 
 /** The answer of the first node that has one; a node that is down or too slow passes the question on. */
-export function firstAnswer<T>(addresses: readonly string[], ask: (client: ApiClient) => Promise<T>): Promise<T> {
-  return withClients(addresses, async (clients) => {
+export function firstAnswer<T>(flags: ApiFlags, ask: (client: ApiClient) => Promise<T>): Promise<T> {
+  return withClients(flags, async (clients) => {
     let failure: CoordinatorError | null = null;
     for (const client of clients) {
       try {

@@ -1,7 +1,8 @@
 import { ApiClient, isRetryable, type RemoteSubscribeOptions } from '../api/index.js';
 import type { Delivery } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
-import { describeFailure } from './nodes.js';
+import { type ApiFlags, describeFailure } from './nodes.js';
+import { readTls } from './tls.js';
 
 const RETRY_MS = 200;
 
@@ -15,13 +16,15 @@ export interface LastingSubscribeOptions extends RemoteSubscribeOptions {
  * Deliveries through whichever node of the list answers. After a loss it goes on from the last delivery's cursor, or, with a named
  * consumer, from where that stands; what was already yielded is acknowledged again and not yielded twice.
  */
-export async function* lastingSubscription(addresses: readonly string[], options: LastingSubscribeOptions): AsyncGenerator<Delivery> {
+export async function* lastingSubscription(flags: ApiFlags, options: LastingSubscribeOptions): AsyncGenerator<Delivery> {
   const { timeoutMs, ...remote } = options;
+  const { api: addresses } = flags;
+  const tls = readTls(flags);
   let last: Delivery | null = null;
   let aliveAt = Date.now();
   for (let turn = 0; ; turn++) {
     const address = addresses[turn % addresses.length] as string;
-    const client = new ApiClient(address);
+    const client = new ApiClient(address, { tls });
     try {
       const from: string | undefined = last === null || remote.consumer !== undefined ? remote.from : last.cursor;
       const { from: _first, ...rest } = remote;

@@ -16,6 +16,22 @@ function ownAddresses(config: ResolvedConfig, originOf: OriginOf): [string, stri
   return all.filter((pair): pair is [string, string] => pair[1] !== false);
 }
 
+/** Ports that have TLS once there are certificates. */
+const ENCRYPTED: readonly string[] = ['listen', 'api'];
+
+/** What others can reach in plain text. */
+function exposed({ security }: ResolvedConfig, served: readonly [string, string][]): [string, string][] {
+  return served.filter(([name, text]) => !isLoopback(parseAddress(text)?.host ?? 'localhost') && !(security.tls !== null && ENCRYPTED.includes(name)));
+}
+
+/** Loud where everybody who reaches a port can read and write. */
+export function insecureWarnings(config: ResolvedConfig, originOf: OriginOf): string[] {
+  if (!config.security.insecure) return [];
+  return exposed(config, ownAddresses(config, originOf)).map(
+    ([name, text]) => `INSECURE: ${name} is ${text}, in plain text and without any proof of who connects, since security.insecure (${originOf('security.insecure').label}) says so: everyone who reaches it can read and write.`,
+  );
+}
+
 const canonical = (text: string): string => {
   const address = parseAddress(text);
   return address === null ? text : formatAddress({ ...address, host: address.host.toLowerCase() });
@@ -68,15 +84,15 @@ export function crossCheck(config: ResolvedConfig, originOf: OriginOf): Problem[
 
   const served = ownAddresses(config, originOf);
   for (const [name, first, address] of clashes(served)) report(name, `is "${address}"; allowed: an address of its own, since ${first} has this one.`);
-  for (const [name, text] of served) {
-    const address = parseAddress(text);
-    if (config.security.insecure || address === null || isLoopback(address.host)) continue;
-    report(
-      name,
-      `is "${text}"; allowed: a loopback address such as 127.0.0.1:${address.port}, since this release has no TLS, unless security.insecure is true.`,
-      'ADDRESS_REFUSED',
-    );
+  for (const [name, text] of exposed(config, served)) {
+    if (config.security.insecure) continue;
+    const how = ENCRYPTED.includes(name) ? 'unless security.tls is given, or security.insecure is true' : 'since it has no TLS in this release, unless security.insecure is true';
+    report(name, `is "${text}"; allowed: a loopback address such as 127.0.0.1:${parseAddress(text)?.port}, ${how}.`, 'ADDRESS_REFUSED');
   }
+  const { allowedPeers, tls } = config.security;
+  if (allowedPeers.length > 0 && tls === null) report('security.allowedPeers', 'names members; allowed: none without security.tls, since nobody proves who he is without it.');
+  const left = others.map(([id]) => id).filter((id) => allowedPeers.length > 0 && !allowedPeers.includes(id));
+  if (left.length > 0) report('security.allowedPeers', `leaves out ${left.join(', ')}; allowed: all that peers names, and who else may become a member.`);
 
   for (const { name, path, rest } of levelProblems(config, (one) => originOf(one).label)) {
     const origin = originOf(name);

@@ -1,4 +1,5 @@
 export { type Address, formatAddress, isLoopback, parseAddress, peerAddressOf } from './address.js';
+export { CERTIFICATE_ROLES, type CertificateRole, describeHolder, type Holder, holderUri, parseHolder } from './certificate-name.js';
 export { type ConfigDescription, describeConfig } from './describe.js';
 export { type ConfigSources, type LoadedConfig, loadConfig, resolveConfig } from './load.js';
 export { type CoordinatorConfig, isNodeId, type ResolvedConfig } from './schema.js';

@@ -1,5 +1,5 @@
 import { CoordinatorError } from '../errors/index.js';
-import { crossCheck } from './checks.js';
+import { crossCheck, insecureWarnings } from './checks.js';
 import { CONFIG_NAMES, type ConfigName, NAME_BY_PATH } from './names.js';
 import { type CoordinatorConfig, configSchema, type ResolvedConfig } from './schema.js';
 import { type Flags, fromEnvironment, fromFile, fromFlags, fromTree, type Origin, type Problem, type Source } from './sources.js';
@@ -17,7 +17,7 @@ export interface LoadedConfig {
   readonly config: ResolvedConfig;
   /** Where each name's value came from. */
   readonly origins: ReadonlyMap<string, Origin>;
-  /** Sentences about values that are accepted but that nothing in this release reads. */
+  /** Sentences about what is allowed and dangerous, and about values that are accepted but that nothing in this release reads. */
   readonly warnings: readonly string[];
 }
 
@@ -98,13 +98,13 @@ function merge(sources: readonly Source[]): LoadedConfig {
 
   // One file may serve all members: a node that finds itself among its peers leaves itself out.
   const { [parsed.data.nodeId]: _self, ...peers } = parsed.data.peers;
-  const warnings = CONFIG_NAMES.filter((one) => one.unused && origins.has(one.name)).map(
+  const unused = CONFIG_NAMES.filter((one) => one.unused && origins.has(one.name)).map(
     (one) => `${one.name} (${originOf(one.name).label}) is accepted, but nothing in this release reads it.`,
   );
   return {
     config: { ...parsed.data, peers },
     origins: new Map(CONFIG_NAMES.map((one) => [one.name, originOf(one.name)])),
-    warnings,
+    warnings: [...insecureWarnings(parsed.data, originOf), ...unused],
   };
 }
 

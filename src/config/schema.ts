@@ -15,6 +15,7 @@ const name = z.string().regex(NAME);
 
 export const isNodeId = (text: string): boolean => NAME.test(text);
 
+const path = z.string().min(1).refine((text) => !text.includes('\0'));
 const ownAddress = z.string().refine((text) => parseAddress(text) !== null);
 const peerAddress = z.string().refine((text) => (parseAddress(text)?.port ?? 0) > 0);
 const OWN_ALLOWED = 'HOST:PORT with a port from 0 (any free one) to 65535, an IPv6 host in brackets';
@@ -34,7 +35,7 @@ const section = <T extends z.ZodRawShape>(shape: T) => z.strictObject(shape).pre
 export const configSchema = z.strictObject({
   nodeId: leaf(name, 'text', NAME_ALLOWED, 'Name of this member, unique in the cluster and kept for the life of its data directory.'),
   clusterId: leaf(name.default('vexfs'), 'text', NAME_ALLOWED, 'Name of the cluster; members of another one are refused.'),
-  dataDir: leaf(z.string().min(1).refine((text) => !text.includes('\0')), 'text', 'a path', 'Directory of the log and of what else this member keeps; made when it does not exist.'),
+  dataDir: leaf(path, 'text', 'a path', 'Directory of the log and of what else this member keeps; made when it does not exist.'),
   listen: leaf(ownAddress.default('127.0.0.1:7400'), 'text', OWN_ALLOWED, 'Address where peers connect.'),
   api: leaf(z.union([ownAddress, z.literal(false)]).default('127.0.0.1:7401'), 'addressOrFalse', `${OWN_ALLOWED}, or false for none`, 'Address of the gRPC API.'),
   admin: leaf(z.union([ownAddress, z.literal(false)]).default('127.0.0.1:7402'), 'addressOrFalse', `${OWN_ALLOWED}, or false for none`, 'Address of the admin port.', later),
@@ -76,15 +77,14 @@ export const configSchema = z.strictObject({
     batching: flag(true, 'Write the frames of one turn of the loop together.', later),
   }),
   security: section({
-    insecure: flag(false, 'Allow addresses outside loopback without TLS: everyone who reaches them can read and write.'),
+    insecure: flag(false, 'Allow addresses outside loopback without TLS: everyone who reaches them can read and write. Where there is TLS it changes nothing.'),
     tls: leaf(
-      z.strictObject({ ca: z.string().min(1), cert: z.string().min(1), key: z.string().min(1) }).nullable().default(null),
+      z.strictObject({ ca: path, cert: path, key: path, revoked: path.optional() }).nullable().default(null),
       'json',
-      'an object of the paths ca, cert and key, or null',
-      'Certificates of the peer and API ports.',
-      later,
+      'an object of the paths ca, cert, key and, if there is one, revoked; or null',
+      'Files (PEM) that this node proves itself with, and by which it believes others: those whose certificates an authority in ca has issued and that are not on the list revoked. New contents are taken up while it runs. As flags also --tls-ca, --tls-cert, --tls-key and --tls-revoked.',
     ),
-    allowedPeers: leaf(z.array(name).max(LIMITS.membersMax).default([]), 'list', 'a list of node ids', 'Members that may connect; empty for all of the cluster.', later),
+    allowedPeers: leaf(z.array(name).max(LIMITS.membersMax).default([]), 'list', 'a list of node ids', 'Members that this node connects with; empty for all of the cluster. Needs security.tls, by which they prove who they are.'),
     api: anyObject('Who may do what through the API.'),
   }),
   protocols: leaf(z.record(name, protocol).default({}), 'json', PROTOCOLS_ALLOWED, 'Named protocols, for `protocol` of a publish and of `levels`.'),

@@ -30,6 +30,7 @@ import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
 import { CausalBarrier } from './causal-barrier.js';
 import { CausalEvents, type CausalPosition } from './causal-events.js';
 import { CausalPublisher } from './causal-publisher.js';
+import { type CertificateChange, Certificates } from './certificates.js';
 import { Consumer } from './consumer.js';
 import { groupOf } from './groups.js';
 import { Growth } from './growth.js';
@@ -107,8 +108,9 @@ export class Coordinator implements CoordinatorNode {
   readonly #ids: EventIds;
   readonly #writer: SubmissionWriter;
   readonly #subscriptions = new OpenSubscriptions();
-  readonly #events = new EventEmitter<{ failed: [CoordinatorError]; refused: [Refused]; crdtRefused: [CoordinatorError] }>();
+  readonly #events = new EventEmitter<{ failed: [CoordinatorError]; refused: [Refused]; crdtRefused: [CoordinatorError]; certificates: [CertificateChange] }>();
   #network: PeerNetwork | null = null;
+  #certificates: Certificates | null = null;
   #neighbours: Neighbours | null = null;
   #watch: NodeJS.Timeout | null = null;
   #closing: Promise<void> | null = null;
@@ -277,10 +279,12 @@ export class Coordinator implements CoordinatorNode {
     const { dataDir, dedup } = resolved;
     // Before the core applies anything with it.
     await windowOf(dataDir, dedup.windowEvents);
+    const certificates = await Certificates.open(resolved, { nowMs: ports.nowMs, onChange: (change) => node.#events.emit('certificates', change) });
     const catalogue = new Catalogue(resolved.eventTypes);
     const rules = new LevelRules(resolved.levels, catalogue);
     const core = await Core.open(openOptionsOf(resolved, ports));
-    const node = new Coordinator(resolved, core, ports, catalogue, rules);
+    const node: Coordinator = new Coordinator(resolved, core, ports, catalogue, rules);
+    node.#certificates = certificates;
     try {
       await keepSettings(dataDir, dedup);
       await node.#crdt.open();
@@ -309,10 +313,14 @@ export class Coordinator implements CoordinatorNode {
       peerBytesMax: this.config.limits.peerBytesMax,
       protocol: PROTOCOL,
       table: tableOf(this.#core.status()),
+      allowedPeers: this.config.security.allowedPeers,
+      ...(this.#certificates === null ? {} : { credentials: this.#certificates.current }),
       coreModule: PEER_CORE_MODULE,
       coreHandle: this.#core.handle,
     });
     this.#network = network;
+    this.#certificates?.onTaken((credentials) => network.renew(credentials));
+    this.#certificates?.watch();
     const { core, config, roster, ports } = { core: this.#core, config: this.config, roster: this.#roster, ports: this.#ports };
     const neighbours = new Neighbours({ core, config, roster, monotonicMs: ports.monotonicMs, isUp: (id) => this.#links.isUp(id), setMembers: (members) => network.setMembers(members) });
     this.#neighbours = neighbours;
@@ -436,9 +444,20 @@ export class Coordinator implements CoordinatorNode {
     return this.#snapshots.save(options);
   }
 
+  /** What this node proves itself with, and takes up anew when its files change; null without `security.tls`. */
+  get certificates(): Certificates | null {
+    return this.#certificates;
+  }
+
+  /** Reads the files of `security.tls` now rather than within two seconds of their change; null without any. Never rejects: files that are not good are refused, and those before go on. */
+  async reloadCertificates(): Promise<CertificateChange | null> {
+    this.#check();
+    return (await this.#certificates?.reload()) ?? null;
+  }
+
   status(): Status {
     if (this.#network === null || this.#closing !== null) throw this.#failure ?? new CoordinatorError('CLOSED', 'the node is closed');
-    const status = statusOf(this.#core, this.config, this.#version, this.#roster, this.#links, this.#network.stats(), this.#placing);
+    const status = statusOf(this.#core, this.config, this.#version, this.#roster, this.#links, this.#network.stats(), this.#placing, this.#certificates?.reasons() ?? []);
     if (this.#failure === null) return status;
     const removed = this.#failure.code === 'MEMBER_REMOVED' ? { role: 'removed' as const } : {};
     return { ...status, ...removed, health: { state: 'failed', reasons: [`${this.#failure.code}: ${this.#failure.message}`] } };
@@ -449,8 +468,14 @@ export class Coordinator implements CoordinatorNode {
   on(event: 'refused', listener: (refused: Refused) => void): this;
   /** A delta of a CRDT that cannot be taken in: somebody has published what is none. */
   on(event: 'crdtRefused', listener: (error: CoordinatorError) => void): this;
+  /** The files of `security.tls` have changed, or `reloadCertificates` was called. */
+  on(event: 'certificates', listener: (change: CertificateChange) => void): this;
   on(
-    ...[event, listener]: ['failed', (error: CoordinatorError) => void] | ['refused', (refused: Refused) => void] | ['crdtRefused', (error: CoordinatorError) => void]
+    ...[event, listener]:
+      | ['failed', (error: CoordinatorError) => void]
+      | ['refused', (refused: Refused) => void]
+      | ['crdtRefused', (error: CoordinatorError) => void]
+      | ['certificates', (change: CertificateChange) => void]
   ): this {
     if (event !== 'failed') {
       this.#events.on(event, listener as never);
@@ -497,6 +522,7 @@ export class Coordinator implements CoordinatorNode {
     this.#causal.release();
     if (this.#watch !== null) clearInterval(this.#watch);
     if (this.#failure === null) await this.#handOver();
+    this.#certificates?.close();
     // The network first: its thread must not meet a core that is going.
     await this.#network?.close();
     await this.#core.close();

@@ -4,6 +4,7 @@ import type { Committed } from '../contracts/coordinator.js';
 export type GrpcStatusName =
   | 'INVALID_ARGUMENT'
   | 'FAILED_PRECONDITION'
+  | 'PERMISSION_DENIED'
   | 'OUT_OF_RANGE'
   | 'NOT_FOUND'
   | 'ALREADY_EXISTS'
@@ -96,6 +97,9 @@ export const ERROR_CODES = {
   TRANSFER_FAILED: failed('Leadership did not get where it was to go in time.', 'DEADLINE_EXCEEDED'),
   SNAPSHOT_FAILED: failed('The snapshot could not be taken.', 'INTERNAL'),
   QUORUM_EXISTS: refused('A majority of the voters is there, or may be, so nothing is recovered.', 'FAILED_PRECONDITION'),
+  CERTIFICATE_EXISTS: refused('A certificate or a key of this name exists, and none is written over.', 'ALREADY_EXISTS'),
+  CERTIFICATE_INVALID: refused('The file has no certificate, or one that cannot be used for this.'),
+  PERMISSION_DENIED: refused('The certificate of the caller does not allow the call.', 'PERMISSION_DENIED'),
   CONFIG_INVALID: usage('The configuration has mistakes; each is listed in a sentence of its own.'),
   ADDRESS_REFUSED: usage('An address outside loopback needs TLS, or security.insecure to do without.', 'FAILED_PRECONDITION'),
   PORT_IN_USE: failed('Another process listens on the address.', 'FAILED_PRECONDITION'),

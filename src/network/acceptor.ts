@@ -1,3 +1,4 @@
+import { Arriving } from './arriving.js';
 import { CHALLENGED, Challenges } from './challenges.js';
 import type { Counters } from './counters.js';
 import type { NetworkEvent } from './events.js';
@@ -5,8 +6,8 @@ import type { Hello } from './hello.js';
 import { Inbound, type InboundOwner } from './inbound.js';
 import { HANDSHAKES_MAX, type Identity, type ProtocolRange } from './options.js';
 import type { Channel, PeerCore } from './port.js';
-import type { Address, Transport, TransportListener, TransportStream } from './transport.js';
-import { judgeHello, type LivePeer, type Refusal, type Standing, type Verdict } from './verdict.js';
+import type { Address, Arrival, Proof, Transport, TransportListener, TransportStream } from './transport.js';
+import { judgeHello, judgeProof, type LivePeer, type Refusal, type Standing, type Verdict } from './verdict.js';
 
 /** Refusals of foreign dials that are reported in one second; more are only counted. */
 const REPORTS_PER_SECOND_MAX = 16;
@@ -37,7 +38,9 @@ export class Acceptor implements InboundOwner {
   readonly handshakeTimeoutMs: number;
   readonly #context: AcceptorContext;
   /** In order of arrival. Invariant: none of them is in `#open`. */
-  readonly #handshakes = new Set<Inbound>();
+  readonly #handshakes = new Set<Arriving | Inbound>();
+  /** Invariant: its values are in `#handshakes`. */
+  readonly #arriving = new Map<Arrival, Arriving>();
   /** Invariant: at most one a channel for each node id, and all of one node id are of one process. */
   readonly #open = new Map<string, Inbound[]>();
   readonly #challenges: Challenges;
@@ -59,7 +62,9 @@ export class Acceptor implements InboundOwner {
   /** Resolves with the bound address; rejects with the system's error. */
   async listen(address: Address): Promise<Address> {
     this.#listener = await this.#context.transport.listen(address, {
-      onStream: (accepted) => this.#onStream(accepted),
+      onArrival: (arrival) => this.#onArrival(arrival),
+      onStream: (accepted, arrival) => this.#onStream(accepted, arrival),
+      onLost: (arrival, reason) => this.#onLost(arrival, reason),
       onError: () => this.counters.add('acceptErrors'),
     });
     return this.#listener.address;
@@ -68,8 +73,13 @@ export class Acceptor implements InboundOwner {
   async close(): Promise<void> {
     this.#closing = true;
     const listening = this.#listener?.close();
-    for (const inbound of [...this.#handshakes, ...[...this.#open.values()].flat()]) inbound.drop('this node is closing its network');
+    for (const one of [...this.#handshakes, ...[...this.#open.values()].flat()]) one.drop('this node is closing its network');
     await listening;
+  }
+
+  /** What is believed has changed. */
+  recheck(): void {
+    for (const one of [...this.#handshakes, ...[...this.#open.values()].flat()]) if (one instanceof Inbound) one.check();
   }
 
   /** Closes what a node has open here; it belongs to the cluster no more. */
@@ -88,11 +98,15 @@ export class Acceptor implements InboundOwner {
     yield* this.#challenges.awaited(nodeId, performance.now());
   }
 
-  judge(hello: Hello, place: string): Verdict {
+  judgeProof(proof: Proof | null): Refusal | null {
+    return judgeProof(proof, this.identity);
+  }
+
+  judge(hello: Hello, place: string, proof: Proof | null): Verdict {
     const { identity, protocol, standing, outboundOf } = this.#context;
     // What was dialled first: it knows the address that the peer listens on.
     const live = [...outboundOf(hello.nodeId), ...this.inboundOf(hello.nodeId)];
-    const verdict = judgeHello(hello, place, identity, protocol, standing, live);
+    const verdict = judgeHello(hello, place, identity, protocol, standing, live, proof);
     if (!verdict.accepted && verdict.older !== undefined) this.#challenge(hello, verdict.older);
     return verdict;
   }
@@ -117,6 +131,10 @@ export class Acceptor implements InboundOwner {
   }
 
   refused(inbound: Inbound, hello: Hello | null, refusal: Refusal): void {
+    this.#report(inbound.remote, hello, refusal);
+  }
+
+  #report(remote: string, hello: Hello | null, { code, reason }: Refusal): void {
     const second = Math.floor(performance.now() / 1_000);
     if (second !== this.#reportWindow) {
       this.#reportWindow = second;
@@ -129,9 +147,9 @@ export class Acceptor implements InboundOwner {
       direction: 'inbound',
       peer: hello?.nodeId ?? null,
       channel: hello === null ? null : (hello.channel as Channel),
-      remote: inbound.remote,
-      code: refusal.code,
-      reason: refusal.reason,
+      remote,
+      code,
+      reason,
     });
   }
 
@@ -145,24 +163,59 @@ export class Acceptor implements InboundOwner {
     this.#context.emit({ type: 'closed', reason, ...nameOf(inbound, hello) });
   }
 
-  #onStream(accepted: TransportStream): void {
+  #onArrival(arrival: Arrival): void {
     if (this.#closing) {
+      arrival.destroy();
+      return;
+    }
+    const arriving = new Arriving(arrival, this.handshakeTimeoutMs, {
+      onTimeout: () => this.counters.add('handshakeTimeouts'),
+      onEnd: () => {
+        this.#arriving.delete(arrival);
+        this.#leaveHandshake(arriving);
+      },
+    });
+    this.#arriving.set(arrival, arriving);
+    this.#enterHandshake(arriving);
+  }
+
+  #onLost(arrival: Arrival, reason: string | null): void {
+    const arriving = this.#arriving.get(arrival);
+    if (arriving === undefined) return;
+    arriving.end();
+    // Who only looks whether somebody listens has done nothing wrong.
+    if (reason === null) return;
+    this.counters.add('tlsErrors');
+    this.#report(arrival.remote, null, { code: 'PROTOCOL_ERROR', reason });
+  }
+
+  #onStream(accepted: TransportStream, arrival: Arrival | null): void {
+    const arriving = arrival === null ? null : this.#arriving.get(arrival);
+    // An arrival that was dropped meanwhile has no place any more.
+    if (this.#closing || arriving === undefined) {
       accepted.stream.destroy();
       return;
     }
+    const leftMs = arriving?.end();
+    this.#connections += 1;
+    const inbound = new Inbound(this.#connections, accepted, this, leftMs);
+    this.#enterHandshake(inbound);
+    inbound.check();
+  }
+
+  #enterHandshake(one: Arriving | Inbound): void {
     if (this.#handshakes.size >= HANDSHAKES_MAX) {
       // The oldest has had the most time; refusing the newest would let a few idle connections lock every peer out.
       const [oldest] = this.#handshakes;
       this.counters.add('handshakesDisplaced');
       oldest?.drop('too many connections are in their handshake');
     }
-    this.#connections += 1;
-    this.#handshakes.add(new Inbound(this.#connections, accepted, this));
+    this.#handshakes.add(one);
     this.counters.add('handshakesNow');
   }
 
-  #leaveHandshake(inbound: Inbound): void {
-    if (this.#handshakes.delete(inbound)) this.counters.add('handshakesNow', -1);
+  #leaveHandshake(one: Arriving | Inbound): void {
+    if (this.#handshakes.delete(one)) this.counters.add('handshakesNow', -1);
   }
 }
 

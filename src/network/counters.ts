@@ -13,6 +13,10 @@ export const COUNTERS = [
   'refusedOutbound',
   'accepted',
   'refusedInbound',
+  /** Of the refused, in either direction: for what a certificate is, or for whom. */
+  'certificatesRefused',
+  /** Connections that ended within their TLS handshake, or began none. */
+  'tlsErrors',
   /** Connections closed for bytes that were no handshake, or that the core rejected. */
   'protocolErrors',
   'handshakeTimeouts',

@@ -126,7 +126,7 @@ export class HandshakeReader {
     this.#held = Buffer.concat([this.#held, chunk.subarray(0, room - before)]);
     const start = Math.min(this.#held.length, MAGIC.length);
     if (MAGIC.compare(this.#held, 0, start, 0, start) !== 0) {
-      throw new HandshakeError('the connection does not begin with VXP1', false);
+      throw new HandshakeError(`the connection does not begin with VXP1${this.#beginsAsTls() ? '; the other side speaks TLS (security.tls), this one does not' : ''}`, false);
     }
     if (this.#held.length < HEADER_BYTES) return null;
     const length = this.#held.readUInt32LE(MAGIC.length);
@@ -136,6 +136,11 @@ export class HandshakeReader {
     const end = HEADER_BYTES + length;
     if (this.#held.length < end) return null;
     return { body: this.#held.subarray(HEADER_BYTES, end), rest: chunk.subarray(end - before) };
+  }
+
+  /** A record of TLS with a handshake or an alert in it. */
+  #beginsAsTls(): boolean {
+    return (this.#held[0] === 0x16 || this.#held[0] === 0x15) && this.#held[1] === 3;
   }
 }
 

@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import { CoordinatorError } from '../errors/index.js';
 import { Counters, type NetworkStats } from './counters.js';
+import type { Credentials } from './credentials.js';
 import type { NetworkEvent } from './events.js';
 import type { FromWorker, ToWorker, WorkerInput } from './messages.js';
 import type { NetworkMembers, NetworkOptions } from './options.js';
@@ -82,6 +83,12 @@ export class PeerNetwork {
   /** Has the network dial who is new, let go of who is gone, and accept nobody else. */
   setMembers(members: NetworkMembers): void {
     const message: ToWorker = { kind: 'members', ...members };
+    this.#worker.postMessage(message);
+  }
+
+  /** Has new connections prove themselves with these, and closes those of whom they do not believe; the others go on. */
+  renew(credentials: Credentials): void {
+    const message: ToWorker = { kind: 'credentials', credentials };
     this.#worker.postMessage(message);
   }
 

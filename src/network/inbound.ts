@@ -2,8 +2,8 @@ import type { Counters } from './counters.js';
 import { decodeHello, encodeAnswer, type Hello, HandshakeError, HandshakeReader } from './hello.js';
 import type { Identity } from './options.js';
 import type { Channel, PeerCore } from './port.js';
-import type { TransportStream } from './transport.js';
-import type { LivePeer, Refusal, Verdict } from './verdict.js';
+import type { Proof, TransportStream } from './transport.js';
+import { isOfCertificate, type LivePeer, type Refusal, type Verdict } from './verdict.js';
 
 /** How long a refusal may take to reach the other side before the connection is cut. */
 const LINGER_MS = 1_000;
@@ -13,13 +13,18 @@ export interface InboundOwner {
   readonly core: PeerCore;
   readonly counters: Counters;
   readonly handshakeTimeoutMs: number;
-  judge(hello: Hello, place: string): Verdict;
+  /** Of what the connection proves, before anything that it says is read; null where nothing is against it. */
+  judgeProof(proof: Proof | null): Refusal | null;
+  judge(hello: Hello, place: string, proof: Proof | null): Verdict;
   /** The connection is about to be opened in the core: those it replaces must be closed now. */
   accepted(inbound: Inbound, hello: Hello, protocol: number): void;
   refused(inbound: Inbound, hello: Hello | null, refusal: Refusal): void;
   /** Once for each connection; `hello` is null where the handshake never succeeded. */
   gone(inbound: Inbound, hello: Hello | null, reason: string): void;
 }
+
+type Speaker = Pick<Identity, 'clusterId' | 'nodeId' | 'incarnation' | 'directory' | 'life'>;
+const NOBODY: Speaker = { clusterId: '', nodeId: '', incarnation: 0n, directory: new Uint8Array() };
 
 type Stage = 'handshake' | 'refusing' | 'open' | 'closed';
 
@@ -30,6 +35,7 @@ export class Inbound {
   /** The other machine, without a port: one of an outgoing connection is another every time, and names nothing. */
   readonly place: string;
   readonly #stream: TransportStream['stream'];
+  readonly #proof: TransportStream['proof'];
   readonly #owner: InboundOwner;
   readonly #reader = new HandshakeReader();
   #stage: Stage = 'handshake';
@@ -37,20 +43,34 @@ export class Inbound {
   #timer: NodeJS.Timeout;
   #error: string | null = null;
 
-  constructor(connection: number, accepted: TransportStream, owner: InboundOwner) {
+  /** `handshakeMs`: how long it still has to say who it is. */
+  constructor(connection: number, accepted: TransportStream, owner: InboundOwner, handshakeMs = owner.handshakeTimeoutMs) {
     this.connection = connection;
     this.remote = accepted.remote;
     this.place = accepted.remote.replace(/:\d+$/, '');
     this.#stream = accepted.stream;
+    this.#proof = accepted.proof;
     this.#owner = owner;
     this.#timer = setTimeout(() => {
       owner.counters.add('handshakeTimeouts');
       this.drop(`no handshake within ${owner.handshakeTimeoutMs} ms`);
-    }, owner.handshakeTimeoutMs);
+    }, handshakeMs);
     this.#stream.on('data', (chunk: Buffer) => this.#onData(chunk));
     this.#stream.on('error', (error) => (this.#error ??= error.message));
     this.#stream.once('end', () => this.#onEnd());
     this.#stream.once('close', () => this.drop(this.#error ?? 'the peer closed the connection'));
+  }
+
+  /** Refuses or closes a connection whose certificate is not believed, or is believed no more. Called once it is among its owner's. */
+  check(): void {
+    const refusal = this.#owner.judgeProof(this.#proof());
+    if (refusal === null) return;
+    if (this.#stage !== 'handshake' && this.#stage !== 'open') return;
+    this.#count(refusal);
+    this.#owner.refused(this, this.#hello, refusal);
+    if (this.#stage === 'open') this.drop(refusal.reason);
+    // Who refuses is not for it to know.
+    else this.#refuse(refusal, NOBODY);
   }
 
   /** What the other side said of itself; null before it was accepted. */
@@ -107,9 +127,9 @@ export class Inbound {
       return;
     }
     const { hello, rest } = message;
-    const verdict = this.#owner.judge(hello, this.place);
+    const verdict = this.#owner.judge(hello, this.place, this.#proof());
     if (!verdict.accepted) {
-      counters.add('refusedInbound');
+      this.#count(verdict);
       this.#owner.refused(this, hello, verdict);
       this.#refuse(verdict);
       return;
@@ -123,11 +143,17 @@ export class Inbound {
     if (rest.length > 0) this.#deliver(rest);
   }
 
-  #refuse(refusal: Refusal): void {
+  #count({ code }: Refusal): void {
+    const { counters } = this.#owner;
+    counters.add('refusedInbound');
+    if (isOfCertificate(code)) counters.add('certificatesRefused');
+  }
+
+  #refuse(refusal: Refusal, identity: Speaker = this.#owner.identity): void {
     this.#stage = 'refusing';
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.drop(refusal.reason), LINGER_MS);
-    this.#stream.end(this.#answer({ accepted: false, protocol: 0, code: refusal.code, reason: refusal.reason }));
+    this.#stream.end(this.#answer({ accepted: false, protocol: 0, code: refusal.code, reason: refusal.reason }, identity));
   }
 
   #onEnd(): void {
@@ -138,8 +164,7 @@ export class Inbound {
     this.drop('the connection ended within the handshake');
   }
 
-  #answer(outcome: { accepted: boolean; protocol: number; code: string; reason: string }): Buffer {
-    const { identity } = this.#owner;
+  #answer(outcome: { accepted: boolean; protocol: number; code: string; reason: string }, identity: Speaker = this.#owner.identity): Buffer {
     return encodeAnswer({ ...identity, ...outcome, life: identity.life ?? 0n, features: [] });
   }
 }

@@ -1,4 +1,6 @@
+export { canonicalSerial, certificatesOf, holderOf, holderOfNames, hostsOf, notAfterMs, notBeforeMs, serialOf } from './certificate.js';
 export { COUNTERS, type CounterName, type NetworkStats } from './counters.js';
+export { type CredentialPaths, type Credentials, isSameCredentials, readCredentials } from './credentials.js';
 export type { NetworkEvent, Refused } from './events.js';
 export type { Neighbour } from './hello.js';
 export { PeerNetwork, type PeerNetworkOptions } from './host.js';

@@ -6,11 +6,13 @@ import { type Answer, decodeAnswer, encodeHello, HandshakeError, HandshakeReader
 import type { Identity, PeerAddress, ProtocolRange, Timing } from './options.js';
 import type { Channel, PeerCore } from './port.js';
 import type { Transport, TransportStream } from './transport.js';
-import { judgeAnswer, type LivePeer, type Refusal } from './verdict.js';
+import { isOfCertificate, judgeAnswer, judgeProof, type LivePeer, type Refusal } from './verdict.js';
 
 /** Where `write` begins to answer false, as a share of what one connection may hold; at most 256 KiB. */
 const BUFFER_SHARE = 4;
 const BUFFER_BYTES_MAX = 256 * 1024;
+
+const UNASKED: Refusal = { code: 'PROTOCOL_ERROR', reason: 'an answer came before it was asked for' };
 
 /** What all links of a network have in common. */
 export interface LinkContext {
@@ -38,6 +40,8 @@ export class OutboundLink {
   readonly #backoff: Backoff;
   #closed = false;
   #connection: TransportStream | null = null;
+  /** Whether the connection has opened, its proof was looked at and the Hello is out: what comes before answers nothing. */
+  #asked = false;
   /** The peer's answer; not null exactly while the link is up. */
   #answer: Answer | null = null;
   /** Runs until the handshake is done, then until the link has proved itself; or until the next dial. */
@@ -74,9 +78,12 @@ export class OutboundLink {
     counters.add('dials');
     this.#reason = null;
     this.#refusal = null;
+    this.#asked = false;
     this.#wasUp = false;
     const bufferBytes = Math.max(1, Math.min(BUFFER_BYTES_MAX, Math.floor(peerBytesMax / BUFFER_SHARE)));
     const connection = transport.dial(this.peer, bufferBytes, () => {
+      if (!this.#isProved()) return;
+      this.#asked = true;
       connection.stream.write(
         encodeHello({
           ...identity,
@@ -103,6 +110,18 @@ export class OutboundLink {
     stream.once('end', () => this.#give('the peer closed the connection'));
     stream.on('error', (error) => (this.#reason ??= error.message));
     stream.once('close', () => this.#onClose(connection));
+  }
+
+  /** Refuses or closes a connection whose certificate is not believed, or is believed no more. */
+  check(): void {
+    this.#isProved();
+  }
+
+  #isProved(): boolean {
+    if (this.#refusal !== null) return false;
+    const refusal = this.#connection === null ? null : judgeProof(this.#connection.proof(), this.#context.identity);
+    if (refusal !== null) this.#refuse(refusal);
+    return refusal === null;
   }
 
   /** The peer is known to be there: no reason to wait any longer. */
@@ -184,14 +203,14 @@ export class OutboundLink {
       this.#give('the peer sent bytes on a connection that only we send on');
       return;
     }
-    const read = readAnswer(reader, chunk);
+    const read = this.#asked ? readAnswer(reader, chunk) : UNASKED;
     if (read === null) return;
     if ('code' in read) {
       counters.add('protocolErrors');
       this.#refuse(read);
       return;
     }
-    const verdict = judgeAnswer(read.answer, this.#name().remote, identity, protocol, this.peer.nodeId, this.#context.inboundOf(this.peer.nodeId));
+    const verdict = judgeAnswer(read.answer, this.#name().remote, identity, protocol, this.peer.nodeId, this.#context.inboundOf(this.peer.nodeId), this.#connection?.proof() ?? null);
     if (!verdict.accepted) {
       this.#refuse(verdict);
       return;
@@ -209,7 +228,9 @@ export class OutboundLink {
   }
 
   #refuse(refusal: Refusal): void {
-    this.#context.counters.add('refusedOutbound');
+    const { counters } = this.#context;
+    counters.add('refusedOutbound');
+    if (isOfCertificate(refusal.code)) counters.add('certificatesRefused');
     this.#refusal = { code: refusal.code, reason: refusal.reason };
     this.#give(refusal.reason);
   }

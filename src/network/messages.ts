@@ -1,5 +1,6 @@
 import type { Committed } from '../contracts/coordinator.js';
 import type { ErrorCode } from '../errors/index.js';
+import type { Credentials } from './credentials.js';
 import type { NetworkEvent } from './events.js';
 import type { NetworkMembers, NetworkOptions } from './options.js';
 import type { Address } from './transport.js';
@@ -27,4 +28,4 @@ export type FromWorker =
   | { readonly kind: 'failed'; readonly error: PlainError }
   | { readonly kind: 'event'; readonly event: NetworkEvent };
 
-export type ToWorker = { readonly kind: 'close' } | ({ readonly kind: 'members' } & NetworkMembers);
+export type ToWorker = { readonly kind: 'close' } | ({ readonly kind: 'members' } & NetworkMembers) | { readonly kind: 'credentials'; readonly credentials: Credentials };

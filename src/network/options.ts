@@ -1,3 +1,4 @@
+import type { Credentials } from './credentials.js';
 import type { Address } from './transport.js';
 
 /** Who this member is, as its peers see it. */
@@ -84,6 +85,10 @@ export interface NetworkOptions {
   readonly peerBytesMax: number;
   readonly protocol: ProtocolRange;
   readonly timing?: Partial<Timing>;
+  /** What this member proves itself with, over TLS; without it connections are plain and prove nothing. */
+  readonly credentials?: Credentials;
+  /** The only ones that are dialled and accepted, of those who belong to the cluster; all of them where it is empty. */
+  readonly allowedPeers?: readonly string[];
   /** As it is at the start. Where it is not given nobody unknown is accepted until `setMembers` says more. */
   readonly table?: NetworkTable;
 }

@@ -7,13 +7,14 @@ import { LIMITS } from '../contracts/limits.js';
 import { Acceptor } from './acceptor.js';
 import { eachRun } from './batch.js';
 import { Counters } from './counters.js';
+import type { Credentials } from './credentials.js';
 import type { NetworkEvent } from './events.js';
 import { DIRECTORY_BYTES, type Hello, type Neighbour } from './hello.js';
 import { type LinkContext, OutboundLink } from './link.js';
 import { DEFAULT_TIMING, GUESTS_MAX, NEIGHBOURS_BYTES_MAX, type NetworkMember, type NetworkMembers, type NetworkOptions, type NetworkTable, type PeerAddress } from './options.js';
 import { type Channel, CHANNELS, type PeerCore } from './port.js';
-import { type Address, formatAddress } from './transport.js';
-import { TRANSPORTS, type TransportName } from './transports.js';
+import { type Address, formatAddress, type Transport } from './transport.js';
+import { TRANSPORTS } from './transports.js';
 import type { LivePeer, Standing } from './verdict.js';
 
 export interface PeersPorts {
@@ -22,7 +23,6 @@ export interface PeersPorts {
   /** Numbers in [0, 1), for jitter. */
   random(): number;
   readonly counters?: Counters;
-  readonly transport?: TransportName;
 }
 
 /** Tags and lengths of a neighbour within a Hello, at most. */
@@ -39,6 +39,9 @@ export class Peers {
   readonly #options: NetworkOptions;
   readonly #core: PeerCore;
   readonly #acceptor: Acceptor;
+  readonly #transport: Transport;
+  /** Empty for everybody. */
+  readonly #allowed: ReadonlySet<string>;
   /** By slot and channel, see `linkIndex`. */
   readonly #links = new Map<number, OutboundLink>();
   readonly #linksOf = new Map<string, OutboundLink[]>();
@@ -63,7 +66,8 @@ export class Peers {
     this.counters = ports.counters ?? new Counters();
     const { identity, protocol, peerBytesMax } = options;
     const timing = { ...DEFAULT_TIMING, ...options.timing };
-    const transport = TRANSPORTS[ports.transport ?? 'tcp'];
+    const { credentials = null } = options;
+    const transport = TRANSPORTS[credentials === null ? 'tcp' : 'tls'](credentials);
     const emit = (event: NetworkEvent) => ports.onEvent(event);
     const acceptor = new Acceptor({
       identity,
@@ -95,10 +99,24 @@ export class Peers {
       emit,
       inboundOf: (nodeId: string) => acceptor.inboundOf(nodeId),
     };
+    this.#transport = transport;
+    this.#allowed = new Set(options.allowedPeers);
     this.#accepted = new Set(options.peers.map((peer) => peer.nodeId));
     this.#neighbours = neighboursOf(options.peers.map((peer) => ({ ...peer, address: peer })));
     this.#table = options.table ?? { version: 0n, empty: false };
-    for (const peer of options.peers) this.#addLinks(peer);
+    for (const peer of options.peers) if (this.#isAllowed(peer.nodeId)) this.#addLinks(peer);
+  }
+
+  /** New connections prove themselves with these; those that are open go on, but for whom they do not believe. */
+  renew(credentials: Credentials): void {
+    if (this.#closing !== null) return;
+    this.#transport.renew?.(credentials);
+    this.#acceptor.recheck();
+    for (const link of this.#links.values()) link.check();
+  }
+
+  #isAllowed(nodeId: string): boolean {
+    return this.#allowed.size === 0 || this.#allowed.has(nodeId);
   }
 
   /** Takes over who belongs to the cluster: new members are dialled, moved ones anew, and who is gone is let go of. */
@@ -112,7 +130,7 @@ export class Peers {
     for (const hello of this.#acceptor.diallers()) {
       if (!this.#accepted.has(hello.nodeId) && !this.#mayKnowBetter(hello)) this.#acceptor.dismiss(hello.nodeId, 'the peer is not in the table of members that has come');
     }
-    const dialled = new Map([...members, ...guests].flatMap(({ slot, nodeId, address }) => (address === null ? [] : [[nodeId, { slot, nodeId, ...address }] as const])));
+    const dialled = new Map([...members, ...guests].flatMap(({ slot, nodeId, address }) => (address === null || !this.#isAllowed(nodeId) ? [] : [[nodeId, { slot, nodeId, ...address }] as const])));
     for (const [nodeId, links] of [...this.#linksOf]) {
       const wanted = dialled.get(nodeId);
       const { host, port } = links[0]?.peer ?? {};
@@ -127,6 +145,7 @@ export class Peers {
   #standing(hello: Hello): Standing {
     const { nodeId } = hello;
     if (this.#removed.has(nodeId)) return 'removed';
+    if (!this.#isAllowed(nodeId)) return 'not allowed';
     if (this.#accepted.has(nodeId)) return 'member';
     const guests = new Set(this.#acceptor.diallers().flatMap((other) => (this.#accepted.has(other.nodeId) ? [] : [other.nodeId])));
     return this.#mayKnowBetter(hello) && (guests.has(nodeId) || guests.size < GUESTS_MAX) ? 'guest' : 'unknown';

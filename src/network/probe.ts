@@ -1,7 +1,8 @@
 /** Asks who is at an address, by the handshake that members begin with, and hangs up. */
 import { type Answer, decodeAnswer, encodeHello, HandshakeReader } from './hello.js';
 import type { Identity, ProtocolRange } from './options.js';
-import { tcp } from './tcp.js';
+import type { Credentials } from './credentials.js';
+import { TRANSPORTS } from './transports.js';
 import type { Address } from './transport.js';
 
 export type Probed =
@@ -18,11 +19,12 @@ function isRefused(error: Error): boolean {
   return (error as NodeJS.ErrnoException).code === 'ECONNREFUSED';
 }
 
-export function probePeer(address: Address, expectedNodeId: string, identity: Identity, protocol: ProtocolRange, timeoutMs: number): Promise<Probed> {
+export function probePeer(address: Address, expectedNodeId: string, identity: Identity, protocol: ProtocolRange, timeoutMs: number, credentials: Credentials | null = null): Promise<Probed> {
   return new Promise((resolve) => {
     const reader = new HandshakeReader();
     let connected = false;
-    const { stream } = tcp.dial(address, 1, () => {
+    const transport = TRANSPORTS[credentials === null ? 'tcp' : 'tls'](credentials);
+    const { stream } = transport.dial(address, 1, () => {
       connected = true;
       stream.write(
         encodeHello({ ...identity, life: 0n, settings: '', protocolMin: protocol.min, protocolMax: protocol.max, channel: 0, expectedNodeId, features: [], listen: '', tableVersion: 0n, neighbours: [] }),

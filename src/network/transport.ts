@@ -1,4 +1,6 @@
 import type { Duplex } from 'node:stream';
+import type { Holder } from '../config/index.js';
+import type { Credentials } from './credentials.js';
 
 /** Host name or IP address and a port; port 0 in a listen address lets the system choose. */
 export interface Address {
@@ -11,6 +13,21 @@ export interface TransportStream {
   readonly stream: Duplex;
   /** The other end as `host:port`, for messages. */
   readonly remote: string;
+  /** What the other end has proved of itself, as it is believed now; null before it is open, and where the transport proves nothing. */
+  proof(): Proof | null;
+}
+
+export interface Proof {
+  /** Whom its certificate is for; null where it names nobody of ours. Nothing to go by while there is a fault. */
+  readonly holder: Holder | null;
+  /** Why nothing of it is believed, in a sentence; null where it is. */
+  readonly fault: string | null;
+}
+
+/** A connection that has come and has to do more before bytes can pass: it takes the place of a handshake. */
+export interface Arrival {
+  readonly remote: string;
+  destroy(): void;
 }
 
 export interface TransportListener {
@@ -20,17 +37,24 @@ export interface TransportListener {
 }
 
 export interface TransportListenHandlers {
-  onStream(accepted: TransportStream): void;
+  /** Where bytes pass from the first moment on, a connection is a stream at once and this is not called. */
+  onArrival(arrival: Arrival): void;
+  /** The arrival, if there was one, has become this. */
+  onStream(accepted: TransportStream, arrival: Arrival | null): void;
+  /** The arrival became nothing. `reason` is null where the other side said nothing either. */
+  onLost(arrival: Arrival, reason: string | null): void;
   /** The listener could not accept a connection and goes on listening. */
   onError(error: Error): void;
 }
 
-/** How bytes travel between members. TLS is another implementation, compression and codecs wrap one. */
+/** How bytes travel between members. Compression and codecs wrap one. */
 export interface Transport {
   /** Returns at once; `onOpen` says when bytes may be written. `bufferBytes` is where `write` starts to answer false. */
   dial(address: Address, bufferBytes: number, onOpen: () => void): TransportStream;
   /** Resolves once listening; rejects with the system's error (`EADDRINUSE`, `EADDRNOTAVAIL`, …). */
   listen(address: Address, handlers: TransportListenHandlers): Promise<TransportListener>;
+  /** Has what opens from now on use these; what is open stays, and its proof is judged by them. */
+  renew?(credentials: Credentials): void;
 }
 
 /** `host:port`, with brackets around an IPv6 address. */

@@ -1,6 +1,8 @@
 /** Decides over a handshake, for both sides. Pure: what is known of live connections is handed in. */
 import type { Answer, Hello } from './hello.js';
+import { describeHolder } from '../config/index.js';
 import type { Identity, ProtocolRange } from './options.js';
+import type { Proof } from './transport.js';
 
 export const REFUSALS = [
   'CLUSTER_MISMATCH',
@@ -11,14 +13,19 @@ export const REFUSALS = [
   'VERSION_UNSUPPORTED',
   'SETTINGS_MISMATCH',
   'PROTOCOL_ERROR',
+  'CERTIFICATE_REFUSED',
+  'CERTIFICATE_MISMATCH',
+  'PEER_NOT_ALLOWED',
 ] as const;
 export type RefusalCode = (typeof REFUSALS)[number];
 
+export const isOfCertificate = (code: RefusalCode): boolean => code === 'CERTIFICATE_REFUSED' || code === 'CERTIFICATE_MISMATCH';
+
 /**
  * What the acceptor's cluster has agreed on about a dialler. A `guest` is one that the acceptor does not know, and that may know better:
- * it is of a newer table of members, or the acceptor has none.
+ * it is of a newer table of members, or the acceptor has none. Who is `not allowed` may be a member: the acceptor's own settings leave it out.
  */
-export type Standing = 'member' | 'guest' | 'removed' | 'unknown';
+export type Standing = 'member' | 'guest' | 'removed' | 'unknown' | 'not allowed';
 
 export interface Refusal {
   readonly code: RefusalCode;
@@ -40,6 +47,23 @@ type Process = Omit<LivePeer, 'place'>;
 type Refused = { readonly accepted: false; readonly older?: LivePeer } & Refusal;
 export type Verdict = { readonly accepted: true; readonly protocol: number } | Refused;
 
+/** Whether the other end may be one of the cluster's nodes, whichever; before a word of its own is read. */
+export function judgeProof(proof: Proof | null, own: Identity): Refused | null {
+  if (proof === null) return null;
+  const { holder, fault } = proof;
+  if (fault !== null) return refuse('CERTIFICATE_REFUSED', fault);
+  if (holder === null) return refuse('CERTIFICATE_MISMATCH', `the certificate does not say whose it is; nodes of cluster ${quote(own.clusterId)} are asked for`);
+  if (holder.role === 'node' && holder.clusterId === own.clusterId) return null;
+  return refuse('CERTIFICATE_MISMATCH', `the certificate is that of ${describeHolder(holder)}; nodes of cluster ${quote(own.clusterId)} are asked for`);
+}
+
+/** Nobody speaks as another node, whatever the authority has issued to him. */
+function judgeName(proof: Proof | null, own: Identity, nodeId: string): Refused | null {
+  const refused = judgeProof(proof, own);
+  if (refused !== null || proof === null || proof.holder?.name === nodeId) return refused;
+  return refuse('CERTIFICATE_MISMATCH', `who calls itself node ${quote(nodeId)} has the certificate of node ${quote(proof.holder?.name ?? '')}`);
+}
+
 /**
  * The acceptor's decision. `place` is where the Hello comes from, `live` are the connections, in either direction, to the
  * node id that it claims.
@@ -51,8 +75,11 @@ export function judgeHello(
   range: ProtocolRange,
   standing: (hello: Hello) => Standing,
   live: Iterable<LivePeer>,
+  proof: Proof | null = null,
 ): Verdict {
   const dialler = quote(hello.nodeId);
+  const misnamed = judgeName(proof, own, hello.nodeId);
+  if (misnamed !== null) return misnamed;
   if (hello.clusterId !== own.clusterId) {
     return refuse('CLUSTER_MISMATCH', clusterSentence(own.nodeId, own.clusterId, hello.nodeId, hello.clusterId));
   }
@@ -75,6 +102,9 @@ export function judgeHello(
   const stands = standing(hello);
   if (stands === 'removed') {
     return refuse('MEMBER_REMOVED', `node ${dialler} was removed from the cluster; its id is never used again`);
+  }
+  if (stands === 'not allowed') {
+    return refuse('PEER_NOT_ALLOWED', `node ${dialler} is not among those that security.allowedPeers of node ${quote(own.nodeId)} names`);
   }
   if (stands === 'unknown') {
     return refuse('UNKNOWN_PEER', `node ${dialler} is not among the peers of node ${quote(own.nodeId)}`);
@@ -101,6 +131,7 @@ export function judgeAnswer(
   range: ProtocolRange,
   expectedNodeId: string,
   live: Iterable<LivePeer>,
+  proof: Proof | null = null,
 ): Verdict {
   if (!answer.accepted) {
     const code = REFUSALS.find((known) => known === answer.code);
@@ -114,6 +145,8 @@ export function judgeAnswer(
   if (answer.nodeId !== expectedNodeId) {
     return refuse('NODE_MISMATCH', `node ${quote(answer.nodeId)} answered where node ${quote(expectedNodeId)} was expected`);
   }
+  const misnamed = judgeName(proof, own, answer.nodeId);
+  if (misnamed !== null) return misnamed;
   if (answer.protocol < range.min || answer.protocol > range.max) {
     return refuse(
       'VERSION_UNSUPPORTED',

@@ -2,6 +2,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { CoordinatorError } from '../errors/index.js';
 import { Counters } from './counters.js';
+import type { Credentials } from './credentials.js';
 import type { FromWorker, ToWorker, WorkerInput } from './messages.js';
 import type { NetworkMembers } from './options.js';
 import { Peers } from './peers.js';
@@ -13,8 +14,9 @@ async function run(input: WorkerInput): Promise<void> {
   const post = (message: FromWorker) => port.postMessage(message);
   let peers: Peers | null = null;
   let closing = false;
-  /** The members that came before there was anybody to tell. */
+  /** What came before there was anybody to tell. */
   let members: NetworkMembers | null = null;
+  let credentials: Credentials | null = null;
   const end = async () => {
     closing = true;
     await peers?.close();
@@ -24,6 +26,9 @@ async function run(input: WorkerInput): Promise<void> {
   port.on('message', (message: ToWorker) => {
     if (message.kind === 'close') {
       if (!closing) void end();
+    } else if (message.kind === 'credentials') {
+      ({ credentials } = message);
+      peers?.renew(credentials);
     } else {
       members = message;
       peers?.setMembers(message);
@@ -39,6 +44,7 @@ async function run(input: WorkerInput): Promise<void> {
       random: Math.random,
     });
     if (members !== null) peers.setMembers(members);
+    if (credentials !== null) peers.renew(credentials);
     post({ kind: 'listening', address: await peers.start() });
   } catch (thrown) {
     const { code, message, committed, details } = CoordinatorError.from(thrown);

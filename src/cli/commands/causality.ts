@@ -5,12 +5,11 @@ import { deliveryToJson, parseWhere } from '../../events/index.js';
 import { apiOption, nonEmpty, outputOption, usage, wholeNumber } from '../arguments.js';
 import { causalTree } from '../causal-tree.js';
 import { describeDelivery } from '../describe-delivery.js';
-import { firstAnswer } from '../nodes.js';
+import { type ApiFlags, firstAnswer } from '../nodes.js';
 import { type OutputFormat, writeJson, writeLine } from '../output.js';
 import { interruption } from '../signals.js';
 
-interface Flags {
-  readonly api: string[];
+interface Flags extends ApiFlags {
   readonly effects?: boolean;
   readonly concurrent?: boolean;
   readonly relation?: string;
@@ -55,7 +54,7 @@ async function causality(id: string, flags: Flags): Promise<void> {
   let [left, from] = [flags.limit ?? Number.POSITIVE_INFINITY, flags.from];
   let told = false;
   // Another node goes on where the one before it has stopped.
-  await firstAnswer(flags.api, async (client) => {
+  await firstAnswer(flags, async (client) => {
     const options: CausalityOptions = {
       ...(where === undefined ? {} : { where }),
       ...(from === undefined ? {} : { from }),
@@ -104,7 +103,7 @@ async function draw(id: string, key: CausalKey, depth: number, flags: Flags): Pr
   if (flags.output === 'json') throw usage('--graph is a drawing; --causes --direct --output json is for programs');
   const options = { ...(flags.where === undefined ? {} : { where: parseWhere(flags.where) }), signal: interruption() };
   // As a whole: another node begins again.
-  const lines = await firstAnswer(flags.api, async ({ causality }) => {
+  const lines = await firstAnswer(flags, async ({ causality }) => {
     const found: string[] = [];
     for await (const line of causalTree(causality, { id, key, text: id }, depth, options)) found.push(line);
     return found;
@@ -115,7 +114,7 @@ async function draw(id: string, key: CausalKey, depth: number, flags: Flags): Pr
 async function relate(id: string, key: CausalKey, other: string, flags: Flags): Promise<void> {
   refuse(flags, 'relation', 'direct', 'where', 'from', 'limit');
   const signal = interruption();
-  const relation = await firstAnswer(flags.api, (client) => client.causality.relation(key, other, { signal }));
+  const relation = await firstAnswer(flags, (client) => client.causality.relation(key, other, { signal }));
   if (flags.output === 'json') return writeJson({ one: id, other, relation });
   await writeLine(`${id} ${SENTENCES[relation]} ${other}.`);
 }

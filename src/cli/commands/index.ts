@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { registerCausality } from './causality.js';
+import { registerCert } from './cert.js';
 import { registerCompletion } from './completion.js';
 import { registerConfig } from './config.js';
 import { registerLeader } from './leader.js';
@@ -30,6 +31,7 @@ export const COMMANDS: readonly ((program: Command) => void)[] = [
   registerSnapshot,
   registerLog,
   registerRecover,
+  registerCert,
   registerConfig,
   registerCompletion,
 ];

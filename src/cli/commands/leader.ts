@@ -1,10 +1,9 @@
 import type { Command } from 'commander';
 import { apiOption, outputOption, timeoutOption, wholeNumber } from '../arguments.js';
-import { firstAnswer } from '../nodes.js';
+import { type ApiFlags, firstAnswer } from '../nodes.js';
 import { type OutputFormat, writeJson, writeLine } from '../output.js';
 
-interface TransferFlags {
-  readonly api: string[];
+interface TransferFlags extends ApiFlags {
   readonly group?: number;
   readonly output: OutputFormat;
   readonly timeoutMs: number;
@@ -24,7 +23,7 @@ export function registerLeader(program: Command): void {
 
 async function transfer(id: string, flags: TransferFlags): Promise<void> {
   const group = flags.group === undefined ? {} : { group: flags.group };
-  await firstAnswer(flags.api, (client) => client.transferLeadership(id, { ...group, timeoutMs: flags.timeoutMs }));
+  await firstAnswer(flags, (client) => client.transferLeadership(id, { ...group, timeoutMs: flags.timeoutMs }));
   if (flags.output === 'json') return writeJson({ leader: id, ...group });
   await writeLine(flags.group === undefined ? `${id} leads.` : `${id} leads group ${flags.group}.`);
 }

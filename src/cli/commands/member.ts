@@ -3,11 +3,10 @@ import type { ApiClient } from '../../api/index.js';
 import type { MemberChange, MemberStatus } from '../../contracts/index.js';
 import { jsonOf } from '../../events/index.js';
 import { apiOption, outputOption, timeoutOption } from '../arguments.js';
-import { firstAnswer } from '../nodes.js';
+import { type ApiFlags, firstAnswer } from '../nodes.js';
 import { type OutputFormat, table, writeJson, writeLine } from '../output.js';
 
-interface MemberFlags {
-  readonly api: string[];
+interface MemberFlags extends ApiFlags {
   readonly output: OutputFormat;
   readonly timeoutMs: number;
 }
@@ -43,7 +42,7 @@ export function registerMember(program: Command): void {
 }
 
 async function list(flags: MemberFlags): Promise<void> {
-  const members = await firstAnswer(flags.api, (client) => client.listMembers({ timeoutMs: flags.timeoutMs }));
+  const members = await firstAnswer(flags, (client) => client.listMembers({ timeoutMs: flags.timeoutMs }));
   if (flags.output === 'json') return writeJson({ members: jsonOf(members) });
   await writeLine(table(members.map(rowOf), ['member', 'role', 'health', 'match', 'address']));
 }
@@ -51,7 +50,7 @@ async function list(flags: MemberFlags): Promise<void> {
 type Change = (client: ApiClient, options: { readonly timeoutMs: number }) => Promise<MemberChange>;
 
 async function change(flags: MemberFlags, done: string, ask: Change): Promise<void> {
-  const answer = await firstAnswer(flags.api, (client) => ask(client, { timeoutMs: flags.timeoutMs }));
+  const answer = await firstAnswer(flags, (client) => ask(client, { timeoutMs: flags.timeoutMs }));
   if (flags.output === 'json') return writeJson(jsonOf(answer) as object);
   await writeLine(answer.settled ? `${done}.` : `${done}; not every group's configuration has followed yet, and the next change waits for that.`);
 }

@@ -1,11 +1,10 @@
 import type { Command } from 'commander';
 import { outcomeToJson } from '../../events/index.js';
 import { apiOption, groupOption, outputOption, timeoutOption } from '../arguments.js';
-import { firstAnswer } from '../nodes.js';
+import { type ApiFlags, firstAnswer } from '../nodes.js';
 import { type OutputFormat, writeJson, writeLine } from '../output.js';
 
-interface OutcomeFlags {
-  readonly api: string[];
+interface OutcomeFlags extends ApiFlags {
   readonly output: OutputFormat;
   readonly group: number;
   readonly timeoutMs: number;
@@ -22,7 +21,7 @@ export function registerOutcome(program: Command): void {
 }
 
 async function outcome(id: string, flags: OutcomeFlags): Promise<void> {
-  const answer = await firstAnswer(flags.api, (client) => client.outcome(id, { group: flags.group, timeoutMs: flags.timeoutMs }));
+  const answer = await firstAnswer(flags, (client) => client.outcome(id, { group: flags.group, timeoutMs: flags.timeoutMs }));
   if (flags.output === 'json') return writeJson(outcomeToJson(answer));
   const { receipt } = answer;
   const where = receipt === undefined ? '' : ` at index ${receipt.index}, offset ${receipt.offset}, term ${receipt.term}, on ${receipt.durableMembers} disks`;

@@ -7,15 +7,14 @@ import { CoordinatorError } from '../../errors/index.js';
 import { eventFromJson, newEventId, receiptToJson } from '../../events/index.js';
 import { apiOption, outputOption, type PublishFlags, publishOptions, remoteOptions } from '../arguments.js';
 import { type Line, readLines } from '../lines.js';
-import { withClients } from '../nodes.js';
+import { type ApiFlags, withClients } from '../nodes.js';
 import { type OutputFormat, writeJson, writeLine } from '../output.js';
 import { interruption } from '../signals.js';
 
 /** Answers waiting for their turn to be written. */
 const ANSWERS_WAITING_MAX = 4096;
 
-interface Flags extends PublishFlags {
-  readonly api: string[];
+interface Flags extends PublishFlags, ApiFlags {
   readonly file: string;
   readonly output: OutputFormat;
 }
@@ -40,7 +39,7 @@ async function publish(flags: Flags): Promise<void> {
   const source = await openSource(flags.file);
   const stop = interruption();
   stop.addEventListener('abort', () => source.destroy(), { once: true });
-  await withClients(flags.api, async (clients) => {
+  await withClients(flags, async (clients) => {
     const publisher = new OrderedPublisher(clients, remoteOptions(flags));
     try {
       const answers = new Answers();

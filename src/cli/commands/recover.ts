@@ -5,11 +5,13 @@ import type { HeldDirectory } from '../../contracts/index.js';
 import { CoordinatorError } from '../../errors/index.js';
 import { jsonOf } from '../../events/index.js';
 import { outputOption, repeated, timeoutOption, usage, windowOption } from '../arguments.js';
+import { readCredentials } from '../../network/index.js';
 import { facts, type OutputFormat, table, writeJson, writeLine } from '../output.js';
 import { record } from '../recover/record.js';
+import { type TlsFlags, tlsOptions, tlsPathsOf } from '../tls.js';
 import { findVoters, refuseMajority, type VoterFound } from '../recover/voters.js';
 
-interface RecoverFlags {
+interface RecoverFlags extends TlsFlags {
   readonly dataDir: string;
   readonly nodeId: string;
   readonly clusterId: string;
@@ -54,7 +56,7 @@ export function registerRecover(program: Command): void {
       ].join('\n'),
     )
     .action(recover);
-  timeoutOption(windowOption(outputOption(command)), `how long a voter may take to answer, at least ${TIMEOUT_MIN_MS}`, TIMEOUT_MIN_MS);
+  timeoutOption(windowOption(outputOption(tlsOptions(command, 'the stopped member'))), `how long a voter may take to answer, at least ${TIMEOUT_MIN_MS}`, TIMEOUT_MIN_MS);
 }
 
 async function recover(flags: RecoverFlags): Promise<void> {
@@ -64,7 +66,9 @@ async function recover(flags: RecoverFlags): Promise<void> {
   const settings = flags.windowEvents === undefined ? {} : { windowEvents: flags.windowEvents };
   const held = await lookAtDirectory(dataDir, settings);
   check(held, flags);
-  const voters = await findVoters(held, { peers: pairs(flags.peer ?? []), gone: flags.gone ?? [], timeoutMs });
+  const paths = tlsPathsOf(flags);
+  const credentials = paths === null ? null : await readCredentials(paths, { clusterId, name: nodeId }, Date.now());
+  const voters = await findVoters(held, { peers: pairs(flags.peer ?? []), gone: flags.gone ?? [], timeoutMs, credentials });
   if (flags.output === 'table') await writeLine(describe(dataDir, held, voters));
   refuseMajority(voters, held.quorums);
   if (!flags.yes) await confirm(nodeId);

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
 import { CoordinatorError } from '../../errors/index.js';
 import { apiOption, outputOption, type PublishFlags, publishOptions, remoteOptions, wholeNumber } from '../arguments.js';
-import { withClients } from '../nodes.js';
+import { type ApiFlags, withClients } from '../nodes.js';
 import { type OutputFormat, writeJson, writeLine } from '../output.js';
 import { progress } from '../progress.js';
 import { ReceiptFile } from '../replay/receipts.js';
@@ -10,8 +10,7 @@ import { describeReplay } from '../replay/report.js';
 import { interruption } from '../signals.js';
 import { countOperations, traceEvents } from '../trace/index.js';
 
-interface Flags extends PublishFlags {
-  readonly api: string[];
+interface Flags extends PublishFlags, ApiFlags {
   readonly rate: number | null;
   readonly reads?: boolean;
   readonly limit?: number;
@@ -42,7 +41,7 @@ async function replay(trace: string, flags: Flags): Promise<void> {
   const shown = progress('Replaying', total);
   const signal = interruption();
   try {
-    await withClients(flags.api, async (clients) => {
+    await withClients(flags, async (clients) => {
       const run = new Replay({
         clients,
         publish: remoteOptions(flags),

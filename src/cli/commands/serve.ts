@@ -18,12 +18,12 @@ interface ServeFlags {
 export function registerServe(program: Command): void {
   const command = program
     .command('serve')
-    .description('run a node in the foreground until SIGTERM or SIGINT')
+    .description('run a node in the foreground until SIGTERM or SIGINT; SIGHUP reads its certificates again')
     .option('--config <file>', 'configuration, JSON or YAML; the environment and flags go before it')
     .option('--end-with-parent', 'also end when the process that started this one is gone; it must have opened an IPC channel')
     .addHelpText(
       'after',
-      '\nExample:\n  vexcoord serve --node-id a --data-dir ./a --listen 127.0.0.1:7400 --api 127.0.0.1:7401 \\\n    --peer b=127.0.0.1:7410 --peer c=127.0.0.1:7420\n  vexcoord serve --node-id d --data-dir ./d --listen 127.0.0.1:7430 --api 127.0.0.1:7431 --join --peer a=127.0.0.1:7400',
+      '\nExample:\n  vexcoord serve --node-id a --data-dir ./a --listen 127.0.0.1:7400 --api 127.0.0.1:7401 \\\n    --peer b=127.0.0.1:7410 --peer c=127.0.0.1:7420\n  vexcoord serve --node-id d --data-dir ./d --listen 127.0.0.1:7430 --api 127.0.0.1:7431 --join --peer a=127.0.0.1:7400\n  vexcoord serve --node-id a --data-dir ./a --listen 10.0.0.1:7400 --peer b=10.0.0.2:7400 --peer c=10.0.0.3:7400 \\\n    --tls-ca ca.crt --tls-cert a.crt --tls-key a.key',
     )
     .action(serve);
   configurationOptions(outputOption(command));
@@ -42,6 +42,9 @@ async function serve(flags: ServeFlags): Promise<void> {
   const { Coordinator } = await import('../../coordinator/index.js');
   const node = await Coordinator.start(config);
   const unwatch = watch(node, logger);
+  const hangUp = (): void => void node.reloadCertificates().catch((error: Error) => logger.error(error.message));
+  // Without certificates a hang-up ends the node, as ever.
+  if (config.security.tls !== null) process.on('SIGHUP', hangUp);
   let failure: CoordinatorError | null = null;
   const ended = new Promise<void>((resolve) => {
     node.on('failed', (error: CoordinatorError) => {
@@ -55,7 +58,7 @@ async function serve(flags: ServeFlags): Promise<void> {
   });
   let api: ApiServer | null = null;
   try {
-    if (config.api !== false) api = await ApiServer.start(node, { address: config.api, logger });
+    if (config.api !== false) api = await ApiServer.start(node, { address: config.api, logger, certificates: node.certificates });
     await announce(output, {
       nodeId: config.nodeId,
       clusterId: config.clusterId,
@@ -68,6 +71,7 @@ async function serve(flags: ServeFlags): Promise<void> {
     logger.info(failure === null ? `stopping on ${ending.reason}` : 'the node has failed');
   } finally {
     unwatch();
+    process.off('SIGHUP', hangUp);
     await api?.close();
     await node.close().catch((error) => {
       if (failure === null) throw error;

@@ -3,12 +3,11 @@ import type { Command } from 'commander';
 import { LIMITS, type SnapshotContents } from '../../contracts/index.js';
 import { jsonOf } from '../../events/index.js';
 import { apiOption, groupOption, memberId, outputOption, repeated, timeoutOption, usage, wholeNumber } from '../arguments.js';
-import { withClients } from '../nodes.js';
+import { type ApiFlags, withClients } from '../nodes.js';
 import { facts, type OutputFormat, table, writeJson, writeLine } from '../output.js';
 import { saveTo } from '../snapshot-file.js';
 
-interface SaveFlags {
-  readonly api: string[];
+interface SaveFlags extends ApiFlags {
   readonly group: number;
   readonly output: OutputFormat;
   readonly timeoutMs: number;
@@ -61,7 +60,7 @@ export function registerSnapshot(program: Command): void {
 async function saveSnapshot(file: string, flags: SaveFlags): Promise<void> {
   // One node is asked: another one's snapshot could not go on where the first one's broke off.
   const [address] = flags.api;
-  await withClients(address === undefined ? [] : [address], async ([client]) => {
+  await withClients({ ...flags, api: address === undefined ? [] : [address] }, async ([client]) => {
     if (client === undefined) return;
     const snapshot = await client.saveSnapshot({ group: flags.group, timeoutMs: flags.timeoutMs });
     await saveTo(file, snapshot);

@@ -2,11 +2,10 @@ import type { Command } from 'commander';
 import type { CausalLaneStatus, GroupStatus, Status } from '../../contracts/index.js';
 import { statusToJson } from '../../events/index.js';
 import { apiOption, outputOption, timeoutOption } from '../arguments.js';
-import { firstAnswer } from '../nodes.js';
+import { type ApiFlags, firstAnswer } from '../nodes.js';
 import { facts, type OutputFormat, table, writeJson, writeLine } from '../output.js';
 
-interface StatusFlags {
-  readonly api: string[];
+interface StatusFlags extends ApiFlags {
   readonly output: OutputFormat;
   readonly timeoutMs: number;
 }
@@ -21,7 +20,7 @@ export function registerStatus(program: Command): void {
 }
 
 async function status(flags: StatusFlags): Promise<void> {
-  const answer = await firstAnswer(flags.api, (client) => client.status({ timeoutMs: flags.timeoutMs }));
+  const answer = await firstAnswer(flags, (client) => client.status({ timeoutMs: flags.timeoutMs }));
   if (flags.output === 'json') return writeJson(statusToJson(answer));
   await writeLine(describe(answer));
 }

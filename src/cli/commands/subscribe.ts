@@ -5,10 +5,10 @@ import { apiOption, groupOption, nonEmpty, outputOption, timeoutOption, wholeNum
 import { describeDelivery } from '../describe-delivery.js';
 import { type OutputFormat, writeJson, writeLine } from '../output.js';
 import { interruption } from '../signals.js';
+import type { ApiFlags } from '../nodes.js';
 import { lastingSubscription } from '../subscription.js';
 
-interface Flags {
-  readonly api: string[];
+interface Flags extends ApiFlags {
   readonly from?: string;
   readonly where?: string;
   readonly count?: number;
@@ -37,7 +37,7 @@ async function subscribe(flags: Flags): Promise<void> {
   const where = flags.where === undefined ? undefined : parseWhere(flags.where);
   const ending = new AbortController();
   const signal = AbortSignal.any([interruption(), ending.signal]);
-  const deliveries = lastingSubscription(flags.api, {
+  const deliveries = lastingSubscription(flags, {
     ...(flags.from === undefined ? {} : { from: flags.from }),
     ...(where === undefined ? {} : { where }),
     ...(flags.consumer === undefined ? {} : { consumer: flags.consumer }),

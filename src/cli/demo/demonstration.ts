@@ -104,7 +104,7 @@ export class Demonstration {
     const receipts = new ReceiptFile(receiptsFile);
     const half = Math.floor(total / 2);
     try {
-      return await withClients(cluster.members.map((member) => member.settings.api), async (clients) => {
+      return await withClients({ api: cluster.members.map((member) => member.settings.api) }, async (clients) => {
         const run = new Replay({
           clients,
           publish: { consistency: 'linearizable', timeoutMs: 20_000 },

@@ -2,7 +2,7 @@
 import { parseAddress, peerAddressOf } from '../../config/index.js';
 import type { HeldDirectory } from '../../contracts/index.js';
 import { CoordinatorError } from '../../errors/index.js';
-import { probePeer } from '../../network/index.js';
+import { type Credentials, probePeer } from '../../network/index.js';
 import { usage } from '../arguments.js';
 
 /** Versions of the peer protocol that this release asks in. */
@@ -26,6 +26,8 @@ export interface VoterQuestions {
   /** Voters that are known to exist no more. */
   readonly gone: readonly string[];
   readonly timeoutMs: number;
+  /** Of the stopped member, where the cluster has TLS. */
+  readonly credentials?: Credentials | null;
 }
 
 /** Asks each voter that may count at its address. Throws `USAGE` for one whose address nobody knows, and for names that are nobody's. */
@@ -39,7 +41,7 @@ export async function findVoters(held: HeldDirectory, questions: VoterQuestions)
     if (addresses.length === 0) throw usage(`the address of the voter ${id} is not in the directory; give --peer ${id}=HOST:PORT where it would answer, or --gone ${id} if it exists no more`);
     return { id, addresses };
   });
-  const asked = await Promise.all(known.map(({ id, addresses }) => askAll(held, id, addresses, questions.timeoutMs)));
+  const asked = await Promise.all(known.map(({ id, addresses }) => askAll(held, id, addresses, questions)));
   // Who answers at another's address is alive too, whichever of its addresses tells the most of that one.
   const alive = new Set(asked.flat().flatMap(({ answeredBy }) => (answeredBy === null ? [] : [answeredBy])));
   return asked.map(mostTelling).map((voter) => (voter.state !== 'this node' && alive.has(voter.id) ? { ...voter, state: 'answers' } : voter));
@@ -53,8 +55,8 @@ function checkNames(held: HeldDirectory, voters: readonly string[], { peers, gon
   if (unknown !== undefined) throw usage(`--peer ${unknown} names no member; the other voters are ${others.join(', ') || 'none'}`);
 }
 
-const askAll = (held: HeldDirectory, id: string, addresses: readonly string[], timeoutMs: number): Promise<VoterFound[]> =>
-  Promise.all((addresses.length === 0 ? [null] : addresses).map((address) => ask(held, id, address, timeoutMs)));
+const askAll = (held: HeldDirectory, id: string, addresses: readonly string[], questions: VoterQuestions): Promise<VoterFound[]> =>
+  Promise.all((addresses.length === 0 ? [null] : addresses).map((address) => ask(held, id, address, questions)));
 
 /** A mistyped address is refused like that of a voter that is gone: it proves nothing alone where the table has another. */
 function mostTelling([first, ...others]: readonly VoterFound[]): VoterFound {
@@ -63,17 +65,18 @@ function mostTelling([first, ...others]: readonly VoterFound[]): VoterFound {
   return found.find(({ state }) => state === 'answers') ?? (first!.state === 'silent' ? unclear : undefined) ?? first!;
 }
 
-async function ask(held: HeldDirectory, id: string, address: string | null, timeoutMs: number): Promise<VoterFound> {
+async function ask(held: HeldDirectory, id: string, address: string | null, { timeoutMs, credentials }: VoterQuestions): Promise<VoterFound> {
   const nobody = { id, address, found: null, answeredBy: null };
   if (id === held.nodeId) return { ...nobody, state: 'this node' };
   if (address === null) return { ...nobody, state: 'gone' };
   const target = parseAddress(address);
   if (target === null) throw usage(`the address ${address} of the voter ${id} is not HOST:PORT`);
   const { clusterId, nodeId, incarnation, directory } = held;
-  const probed = await probePeer(target, id, { clusterId, nodeId, incarnation, directory }, PROTOCOL, timeoutMs);
+  const probed = await probePeer(target, id, { clusterId, nodeId, incarnation, directory }, PROTOCOL, timeoutMs, credentials);
   if (probed.kind !== 'answer') return { ...nobody, state: probed.kind, found: probed.reason };
   // A refusal is an answer too.
   const { answer } = probed;
+  if (answer.code === 'CERTIFICATE_REFUSED') return { ...nobody, state: 'unclear', found: `a member answers that it does not believe this one: ${answer.reason}` };
   if (answer.clusterId !== clusterId) return { ...nobody, state: 'unclear', found: `node ${answer.nodeId} of cluster ${answer.clusterId} answers` };
   if (answer.nodeId !== id) return { ...nobody, state: 'unclear', found: `${answer.nodeId} answers`, answeredBy: answer.nodeId };
   return { ...nobody, state: 'answers', answeredBy: id };

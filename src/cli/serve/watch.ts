@@ -1,6 +1,7 @@
-/** What a serving node logs of itself while it runs: refusals between it and its peers, and changes of its health. */
+/** What a serving node logs of itself while it runs: refusals between it and its peers, changes of its health and of its certificates. */
 import type { Logger } from 'pino';
 import type { Status } from '../../contracts/index.js';
+import type { CertificateChange } from '../../coordinator/index.js';
 import type { Refused } from '../../network/index.js';
 
 const LOOK_MS = 1_000;
@@ -9,6 +10,7 @@ const REMEMBERED_MAX = 256;
 
 export interface Watched {
   on(event: 'refused', listener: (refused: Refused) => void): unknown;
+  on(event: 'certificates', listener: (change: CertificateChange) => void): unknown;
   status(): Status;
 }
 
@@ -23,6 +25,11 @@ export function watch(node: Watched, logger: Logger): () => void {
     logged.add(once);
     const who = direction === 'inbound' ? 'refused a connection' : 'its connection was refused';
     logger.warn({ peer, remote, code }, `${who}: ${code}: ${reason}`);
+  });
+
+  node.on('certificates', ({ state, sentence }) => {
+    if (state === 'refused') logger.error(sentence);
+    else logger.info(sentence);
   });
 
   let state: Status['health']['state'] = 'ok';

@@ -1,0 +1,31 @@
+/** Which calls a certificate allows, by the role that stands in it. */
+import type { CertificateRole } from '../config/index.js';
+import { type MethodName, SERVICE_NAME } from './schema.js';
+
+const EVERYBODY = ['reader', 'publisher', 'operator', 'node'] as const satisfies readonly CertificateRole[];
+const PUBLISHERS = ['publisher', 'operator'] as const satisfies readonly CertificateRole[];
+const OPERATORS = ['operator'] as const satisfies readonly CertificateRole[];
+
+const ALLOWED: Record<MethodName, readonly CertificateRole[]> = {
+  Publish: PUBLISHERS,
+  PublishBatch: PUBLISHERS,
+  PublishStream: PUBLISHERS,
+  Subscribe: EVERYBODY,
+  Read: EVERYBODY,
+  ReadBarrier: EVERYBODY,
+  // Who asks what became of an event may fence its id.
+  Outcome: PUBLISHERS,
+  Status: EVERYBODY,
+  Relation: EVERYBODY,
+  RelatedEvents: EVERYBODY,
+  ListMembers: EVERYBODY,
+  ChangeMembers: OPERATORS,
+  TransferLeadership: OPERATORS,
+  SaveSnapshot: OPERATORS,
+};
+
+/** The roles that may call `path`, `/SERVICE/METHOD`. Other services, of health and reflection, are for everybody with a certificate. */
+export function rolesFor(path: string): readonly CertificateRole[] {
+  const [, service = '', method = ''] = path.split('/');
+  return service === SERVICE_NAME ? (ALLOWED[method as MethodName] ?? []) : EVERYBODY;
+}

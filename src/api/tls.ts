@@ -1,0 +1,52 @@
+/** TLS 1.3 for both sides of the API, with certificates on both. */
+import { constants } from 'node:crypto';
+import { createSecureContext, type PeerCertificate, type SecureContextOptions } from 'node:tls';
+import { type ChannelCredentials, credentials, ServerCredentials } from '@grpc/grpc-js';
+import { describeHolder } from '../config/index.js';
+import { CoordinatorError } from '../errors/index.js';
+import { certificatesOf, holderOf, holderOfNames } from '../network/index.js';
+
+/** PEM texts. */
+export interface TlsFiles {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** As long as between members. */
+const HANDSHAKE_MS = 5_000;
+
+/** Whoever shows no certificate that an authority has issued gets no further than the handshake of TLS. */
+export class ServerTls extends ServerCredentials {
+  constructor(files: TlsFiles) {
+    super({ requestCert: true, rejectUnauthorized: true, handshakeTimeout: HANDSHAKE_MS }, contextOf(files));
+  }
+
+  renew(files: TlsFiles): void {
+    this.updateSecureContextOptions(contextOf(files));
+  }
+
+  override _equals(other: ServerCredentials): boolean {
+    return this === other;
+  }
+}
+
+/** The server must have a node's certificate of the client's own cluster; at which address it is found does not matter. Throws `CERTIFICATE_INVALID`. */
+export function clientTls(files: TlsFiles): ChannelCredentials {
+  try {
+    const [own] = certificatesOf(files.cert);
+    const cluster = own === undefined ? null : (holderOf(own)?.clusterId ?? null);
+    const checkServerIdentity = (_host: string, { subjectaltname }: PeerCertificate): Error | undefined => {
+      const holder = holderOfNames(subjectaltname);
+      if (holder?.role === 'node' && holder.clusterId === cluster) return undefined;
+      return new Error(`who answers has the certificate of ${holder === null ? 'nobody of a cluster' : describeHolder(holder)}; a node of cluster ${JSON.stringify(cluster)} is asked for`);
+    };
+    return credentials.createFromSecureContext(createSecureContext(contextOf(files)), { checkServerIdentity });
+  } catch (error) {
+    throw new CoordinatorError('CERTIFICATE_INVALID', `the certificate, its key or the authority cannot be used: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function contextOf({ ca, cert, key }: TlsFiles): SecureContextOptions {
+  return { ca, cert, key, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3', secureOptions: constants.SSL_OP_NO_TICKET };
+}

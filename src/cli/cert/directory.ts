@@ -1,0 +1,161 @@
+/** A directory with an authority and the certificates that it has issued: a small one, for clusters that have no other. */
+import { randomBytes } from 'node:crypto';
+import { access, appendFile, chmod, link, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Holder, describeHolder } from '../../config/index.js';
+import { CoordinatorError } from '../../errors/index.js';
+import { certificatesOf, holderOf, hostsOf, serialOf } from '../../network/index.js';
+import type { Issued } from './x509.js';
+
+/** Paths, as the configuration takes them. */
+export interface Paths {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+}
+
+const DAY_MS = 86_400_000;
+const AUTHORITY_DAYS = 3_650;
+/** Clocks of members differ; a certificate of this moment is to be good at once. */
+const BACKDATED_MS = 300_000;
+const AUTHORITY = 'ca';
+const SECRET = 0o600;
+const PUBLIC = 0o644;
+
+export class CertificateDirectory {
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  get revoked(): string {
+    return join(this.#path, 'revoked');
+  }
+
+  pathsOf(name: string): Paths {
+    return { ca: join(this.#path, `${AUTHORITY}.crt`), cert: join(this.#path, `${name}.crt`), key: join(this.#path, `${name}.key`) };
+  }
+
+  /** Makes the authority where there is none. Rejects with `CERTIFICATE_EXISTS` for a name that is taken: nothing is written over. */
+  async create(holder: Holder, hosts: readonly string[], days: number): Promise<Paths> {
+    const paths = this.#pathsFor(holder.name);
+    await mkdir(this.#path, { recursive: true, mode: 0o700 });
+    for (const file of [paths.cert, paths.key]) if (await exists(file)) throw taken(file);
+    const { cert, key } = await issueFor(await this.#authority(holder.clusterId), holder, hosts, days);
+    await writeNew(paths.key, key, SECRET);
+    await writeNew(paths.cert, cert, PUBLIC);
+    return paths;
+  }
+
+  /** A new key and certificate in the place of those that are there, for the same holder and hosts. */
+  async rotate(name: string, days: number): Promise<Paths> {
+    const paths = this.#pathsFor(name);
+    const [before] = certificatesOf(await readExisting(paths.cert));
+    const holder = before === undefined ? null : holderOf(before);
+    if (before === undefined || holder === null) throw new CoordinatorError('CERTIFICATE_INVALID', `${paths.cert} has no certificate of a cluster`);
+    const { cert, key } = await issueFor(await this.#read(), holder, hostsOf(before), days);
+    // A node that looks between the two finds that they do not fit, and looks again.
+    await replace(paths.key, key, SECRET);
+    await replace(paths.cert, cert, PUBLIC);
+    return paths;
+  }
+
+  /** Puts the certificate on the list of revoked ones, which is copied to the nodes like any other file. */
+  async revoke(name: string): Promise<{ serial: string; revoked: string }> {
+    const [certificate] = certificatesOf(await readExisting(this.#pathsFor(name).cert));
+    if (certificate === undefined) throw new CoordinatorError('CERTIFICATE_INVALID', `${this.#pathsFor(name).cert} has no certificate`);
+    const holder = holderOf(certificate);
+    const serial = serialOf(certificate);
+    await appendFile(this.revoked, `${serial} # ${holder === null ? name : describeHolder(holder)}\n`, { mode: PUBLIC });
+    return { serial, revoked: this.revoked };
+  }
+
+  #pathsFor(name: string): Paths {
+    if (name === AUTHORITY) throw new CoordinatorError('USAGE', `${AUTHORITY} is the name of the authority's own files; give another one`);
+    return this.pathsOf(name);
+  }
+
+  async #authority(clusterId: string): Promise<Issued> {
+    const { cert, key } = this.#authorityPaths();
+    // Its key may be kept elsewhere: another authority beside its certificate would be none.
+    if (await exists(cert)) return this.#read();
+    const { newAuthority } = await import('./x509.js');
+    const made = await newAuthority(clusterId, ...validity(AUTHORITY_DAYS));
+    await writeNew(key, made.key, SECRET);
+    await writeNew(cert, made.cert, PUBLIC);
+    return made;
+  }
+
+  async #read(): Promise<Issued> {
+    const { cert, key } = this.#authorityPaths();
+    return { cert: await readExisting(cert), key: await readExisting(key) };
+  }
+
+  #authorityPaths(): { cert: string; key: string } {
+    return this.pathsOf(AUTHORITY);
+  }
+}
+
+async function issueFor(authority: Issued, holder: Holder, hosts: readonly string[], days: number): Promise<Issued> {
+  const { issue } = await import('./x509.js');
+  const [notBefore, notAfter] = validity(days);
+  return issue(authority, { holder, hosts, notBefore, notAfter });
+}
+
+function validity(days: number): [Date, Date] {
+  const nowMs = Date.now();
+  return [new Date(nowMs - BACKDATED_MS), new Date(nowMs + days * DAY_MS)];
+}
+
+async function readExisting(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new CoordinatorError(code === 'ENOENT' ? 'NOT_FOUND' : 'CERTIFICATE_INVALID', code === 'ENOENT' ? `there is no ${file}` : `${file} cannot be read: ${message}`, { cause: error });
+  }
+}
+
+function taken(file: string): CoordinatorError {
+  return new CoordinatorError('CERTIFICATE_EXISTS', `${file} exists and is not written over; "vexcoord cert rotate" makes a new one in its place`);
+}
+
+async function exists(file: string): Promise<boolean> {
+  try {
+    await access(file);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** The file appears whole, or what has the name stays. */
+async function writeNew(file: string, text: string, mode: number): Promise<void> {
+  const part = await writePart(file, text, mode);
+  try {
+    await link(part, file);
+  } catch (error) {
+    throw (error as NodeJS.ErrnoException).code === 'EEXIST' ? taken(file) : error;
+  } finally {
+    await rm(part, { force: true });
+  }
+}
+
+async function replace(file: string, text: string, mode: number): Promise<void> {
+  await rename(await writePart(file, text, mode), file);
+}
+
+async function writePart(file: string, text: string, mode: number): Promise<string> {
+  const part = `${file}.${randomBytes(6).toString('hex')}.part`;
+  const target = await open(part, 'wx', mode);
+  try {
+    await target.writeFile(text);
+    await target.sync();
+  } finally {
+    await target.close();
+  }
+  // Whatever the process's mask took or left.
+  await chmod(part, mode);
+  return part;
+}

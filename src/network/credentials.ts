@@ -1,0 +1,121 @@
+/** What a member proves itself with: read from files, checked, and kept as plain data that crosses into the Worker. */
+import { createPrivateKey, type X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { createSecureContext } from 'node:tls';
+import { describeHolder, type Holder } from '../config/index.js';
+import { CoordinatorError } from '../errors/index.js';
+import { canonicalSerial, certificatesOf, holderOf, isIssuedBy, notAfterMs, notBeforeMs, serialOf } from './certificate.js';
+
+/** Where the files are. */
+export interface CredentialPaths {
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+  /** Serial numbers of revoked certificates. */
+  readonly revoked?: string | undefined;
+}
+
+export interface Credentials {
+  /** PEM texts. */
+  readonly ca: string;
+  readonly cert: string;
+  readonly key: string;
+  /** Of certificates that are believed no more, as `serialOf` writes them. */
+  readonly revoked: readonly string[];
+  readonly holder: Holder;
+  readonly serial: string;
+  readonly notAfterMs: number;
+}
+
+/** A longer one is no file of ours. */
+const FILE_BYTES_MAX = 1024 * 1024;
+const SERIAL = /^[0-9A-Fa-f]{2,40}$/;
+
+/**
+ * Reads the files and checks that others will believe them: the key is the certificate's, the authority has issued it, it is good now
+ * and it is `whose`. Rejects with `CONFIG_INVALID` and a sentence that names the file.
+ */
+export async function readCredentials(paths: CredentialPaths, whose: Pick<Holder, 'clusterId' | 'name'>, nowMs: number): Promise<Credentials> {
+  const [ca, cert, key, list] = await Promise.all([text('ca', paths.ca), text('cert', paths.cert), text('key', paths.key), paths.revoked === undefined ? '' : text('revoked', paths.revoked)]);
+  const authorities = parse('ca', paths.ca, ca);
+  const chain = parse('cert', paths.cert, cert);
+  const [own] = chain;
+  if (own === undefined) throw invalid('cert', paths.cert, 'has no certificate in PEM');
+  checkKey(paths, own, { ca, cert, key });
+  const [first] = authorities;
+  const good = authorities.filter((one) => ageFault(one, nowMs) === null);
+  if (first !== undefined && good.length === 0) throw invalid('ca', paths.ca, ageFault(first, nowMs) ?? '');
+  if (!isIssuedBy(chain, good)) throw invalid('cert', paths.cert, `was not issued by an authority in ${paths.ca}`);
+  const fault = ageFault(own, nowMs);
+  if (fault !== null) throw invalid('cert', paths.cert, fault);
+  const holder = holderOf(own);
+  const wanted: Holder = { ...whose, role: 'node' };
+  if (holder === null) throw invalid('cert', paths.cert, `does not say whose it is; this is ${describeHolder(wanted)}`);
+  if (holder.role !== 'node' || holder.name !== whose.name || holder.clusterId !== whose.clusterId) {
+    throw invalid('cert', paths.cert, `is that of ${describeHolder(holder)}; this is ${describeHolder(wanted)}`);
+  }
+  return { ca, cert, key, revoked: serialsOf(paths.revoked ?? '', list), holder, serial: serialOf(own), notAfterMs: notAfterMs(own) };
+}
+
+/** The rest of a sentence about a certificate that is not good now, or null. */
+export function ageFault(certificate: X509Certificate, nowMs: number): string | null {
+  if (nowMs > notAfterMs(certificate)) return `expired at ${new Date(notAfterMs(certificate)).toISOString()}`;
+  if (nowMs < notBeforeMs(certificate)) return `is good only from ${new Date(notBeforeMs(certificate)).toISOString()} on`;
+  return null;
+}
+
+/** Whether two readings have the same contents. */
+export function isSameCredentials(one: Credentials, other: Credentials): boolean {
+  return one.ca === other.ca && one.cert === other.cert && one.key === other.key && one.revoked.join() === other.revoked.join();
+}
+
+async function text(what: keyof CredentialPaths, path: string): Promise<string> {
+  let bytes: Buffer;
+  try {
+    bytes = await readFile(path);
+  } catch (error) {
+    throw invalid(what, path, `cannot be read: ${(error as Error).message}`, error);
+  }
+  if (bytes.length > FILE_BYTES_MAX) throw invalid(what, path, `has ${bytes.length} bytes; at most ${FILE_BYTES_MAX} are read`);
+  return bytes.toString('utf8');
+}
+
+function parse(what: keyof CredentialPaths, path: string, pem: string): X509Certificate[] {
+  try {
+    const certificates = certificatesOf(pem);
+    if (certificates.length > 0) return certificates;
+  } catch (error) {
+    throw invalid(what, path, `has what is no certificate: ${(error as Error).message}`, error);
+  }
+  throw invalid(what, path, 'has no certificate in PEM');
+}
+
+function checkKey(paths: CredentialPaths, own: X509Certificate, pems: { ca: string; cert: string; key: string }): void {
+  let fits: boolean;
+  try {
+    fits = own.checkPrivateKey(createPrivateKey(pems.key));
+  } catch (error) {
+    throw invalid('key', paths.key, `has no private key that can be read: ${(error as Error).message}`, error);
+  }
+  if (!fits) throw invalid('key', paths.key, `is not the key of the certificate in ${paths.cert}`);
+  try {
+    createSecureContext({ ...pems, minVersion: 'TLSv1.3' });
+  } catch (error) {
+    throw invalid('cert', paths.cert, `cannot be used for TLS: ${(error as Error).message}`, error);
+  }
+}
+
+/** One a line; what follows # is for people. */
+function serialsOf(path: string, list: string): string[] {
+  return list.split('\n').flatMap((line, at) => {
+    const said = line.replace(/#.*$/s, '').trim();
+    if (said === '') return [];
+    const serial = said.replaceAll(':', '');
+    if (!SERIAL.test(serial)) throw invalid('revoked', path, `has no serial number in line ${at + 1}: ${JSON.stringify(said.slice(0, 80))}`);
+    return [canonicalSerial(serial)];
+  });
+}
+
+function invalid(what: keyof CredentialPaths, path: string, why: string, cause?: unknown): CoordinatorError {
+  return new CoordinatorError('CONFIG_INVALID', `security.tls.${what}: ${path} ${why}`, { details: { name: `security.tls.${what}`, path }, cause });
+}

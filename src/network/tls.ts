@@ -1,0 +1,161 @@
+/**
+ * TLS 1.3 in which both sides show a certificate of an authority that the other one knows. Who may speak to whom is not decided here:
+ * a connection whose certificate is not believed opens too, with the fault in its proof, so that the other side is told before it is closed.
+ * No name of a host is checked, since members are told apart by what their certificates say (`certificate.ts`).
+ */
+import { constants, type X509Certificate } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { connect, createSecureContext, createServer, type SecureContext, type SecureContextOptions, type Server, type TLSSocket } from 'node:tls';
+import { describeHolder } from '../config/index.js';
+import { CoordinatorError } from '../errors/index.js';
+import { holderOf, notAfterMs, notBeforeMs, serialOf } from './certificate.js';
+import type { Credentials } from './credentials.js';
+import { LISTEN_OPTIONS, listenOn, remoteOf, tune } from './tcp.js';
+import { type Address, type Arrival, formatAddress, type Proof, type Transport, type TransportListener, type TransportListenHandlers, type TransportStream } from './transport.js';
+
+/** What is not believed is told so in words, by `proofOf` and who asks for it; the library would only hang up. */
+const BOTH_SHOW = { requestCert: true, rejectUnauthorized: false } as const;
+
+export class Tls implements Transport {
+  readonly #servers = new Set<Server>();
+  #context: SecureContext;
+  #revoked: ReadonlySet<string>;
+  #options: SecureContextOptions;
+
+  constructor(credentials: Credentials | null) {
+    if (credentials === null) throw new CoordinatorError('INTERNAL', 'TLS between members needs certificates');
+    this.#options = contextOptions(credentials);
+    this.#context = createSecureContext(this.#options);
+    this.#revoked = new Set(credentials.revoked);
+  }
+
+  renew(credentials: Credentials): void {
+    this.#options = contextOptions(credentials);
+    this.#context = createSecureContext(this.#options);
+    this.#revoked = new Set(credentials.revoked);
+    for (const server of this.#servers) server.setSecureContext(this.#options);
+  }
+
+  dial(address: Address, bufferBytes: number, onOpen: () => void): TransportStream {
+    const options = { ...address, secureContext: this.#context, rejectUnauthorized: false, checkServerIdentity: () => undefined, highWaterMark: bufferBytes };
+    const socket = connect(options);
+    tune(socket);
+    let shown: Shown | null = null;
+    socket.once('secureConnect', () => {
+      shown = shownOf(socket);
+      onOpen();
+    });
+    return { stream: socket, remote: formatAddress(address), proof: () => this.#proofOf(shown) };
+  }
+
+  async listen(address: Address, handlers: TransportListenHandlers): Promise<TransportListener> {
+    const server = createServer({ ...LISTEN_OPTIONS, ...BOTH_SHOW, ...this.#options });
+    const arrivals = new Arrivals(handlers);
+    server.on('connection', (socket: Socket) => arrivals.come(socket));
+    server.on('tlsClientError', (error, socket) => arrivals.fail(socket, error));
+    server.on('secureConnection', (socket) => {
+      const arrival = arrivals.open(socket);
+      const shown = shownOf(socket);
+      if (arrival !== null) handlers.onStream({ stream: socket, remote: arrival.remote, proof: () => this.#proofOf(shown) }, arrival);
+      else socket.destroy();
+    });
+    const listener = await listenOn(server, address, handlers);
+    this.#servers.add(server);
+    return {
+      address: listener.address,
+      close: () => {
+        this.#servers.delete(server);
+        return listener.close();
+      },
+    };
+  }
+
+  /** As the list of revoked certificates is now. */
+  #proofOf(shown: Shown | null): Proof | null {
+    if (shown === null) return null;
+    return { holder: shown.holder, fault: shown.fault ?? (this.#revoked.has(shown.serial) ? `${shown.name} was revoked` : null) };
+  }
+}
+
+function contextOptions({ ca, cert, key }: Credentials): SecureContextOptions {
+  // A resumed session would be believed by what its certificate was worth when it began.
+  return { ca, cert, key, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3', secureOptions: constants.SSL_OP_NO_TICKET };
+}
+
+/** What does not change while a connection lasts. */
+interface Shown {
+  readonly holder: Proof['holder'];
+  readonly serial: string;
+  /** How a sentence speaks of the certificate. */
+  readonly name: string;
+  readonly fault: string | null;
+}
+
+function shownOf(socket: TLSSocket): Shown {
+  const certificate = socket.getPeerX509Certificate();
+  if (certificate === undefined) return { holder: null, serial: '', name: '', fault: 'no certificate was shown' };
+  const holder = holderOf(certificate);
+  const serial = serialOf(certificate);
+  const name = `certificate ${serial}${holder === null ? '' : ` of ${describeHolder(holder)}`}`;
+  return { holder, serial, name, fault: socket.authorized ? null : `${name} ${faultOf(certificate, String(socket.authorizationError))}` };
+}
+
+function faultOf(certificate: X509Certificate, code: string): string {
+  switch (code) {
+    case 'CERT_HAS_EXPIRED':
+      return `expired at ${new Date(notAfterMs(certificate)).toISOString()}`;
+    case 'CERT_NOT_YET_VALID':
+      return `is good only from ${new Date(notBeforeMs(certificate)).toISOString()} on`;
+    case 'INVALID_PURPOSE':
+      return 'was issued for another purpose';
+    default:
+      return `was not issued by an authority that the other side knows (${code})`;
+  }
+}
+
+/** Connections whose TLS handshake is under way, which the library keeps to itself until it is over. */
+class Arrivals {
+  readonly #handlers: TransportListenHandlers;
+  /** By both ends' addresses: all that the socket that comes and the one that opens have in common. */
+  readonly #open = new Map<string, { readonly arrival: Arrival; readonly socket: Socket }>();
+
+  constructor(handlers: TransportListenHandlers) {
+    this.#handlers = handlers;
+  }
+
+  come(socket: Socket): void {
+    const ends = endsOf(socket);
+    const arrival: Arrival = { remote: remoteOf(socket), destroy: () => void socket.destroy() };
+    this.#open.set(ends, { arrival, socket });
+    socket.on('error', () => {});
+    socket.once('close', () => {
+      if (this.#open.get(ends)?.socket === socket) this.#lose(ends, 'the connection ended within its TLS handshake');
+    });
+    this.#handlers.onArrival(arrival);
+  }
+
+  open(socket: TLSSocket): Arrival | null {
+    const ends = endsOf(socket);
+    const arrival = this.#open.get(ends)?.arrival ?? null;
+    this.#open.delete(ends);
+    return arrival;
+  }
+
+  fail(socket: TLSSocket, error: Error & { reason?: string; code?: string }): void {
+    // Where the socket is gone already, so are its ends, and its close tells.
+    const said = error.reason ?? error.message;
+    this.#lose(endsOf(socket), `no handshake of TLS 1.3 came: ${said}${error.code === 'ERR_SSL_WRONG_VERSION_NUMBER' ? '; does the other side have security.tls?' : ''}`);
+    socket.destroy();
+  }
+
+  #lose(ends: string, reason: string): void {
+    const lost = this.#open.get(ends);
+    if (lost === undefined) return;
+    this.#open.delete(ends);
+    this.#handlers.onLost(lost.arrival, lost.socket.bytesRead === 0 ? null : reason);
+  }
+}
+
+function endsOf(socket: Socket): string {
+  return `${remoteOf(socket)} ${socket.localAddress}:${socket.localPort}`;
+}

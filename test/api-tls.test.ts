@@ -1,0 +1,177 @@
+/** Who may call what over the API, by certificates. */
+import { connect } from 'node:tls';
+import test, { type ExecutionContext } from 'ava';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ApiClient, ApiServer, OrderedPublisher } from '../dist/api/index.js';
+import { rolesFor } from '../dist/api/permissions.js';
+import { METHODS, SERVICE_NAME } from '../dist/api/schema.js';
+import { CERTIFICATE_ROLES, type CertificateRole } from '../dist/config/index.js';
+import { newEventId } from '../dist/events/index.js';
+import type { Credentials } from '../dist/network/credentials.js';
+import { MemoryNode } from './api-memory-node.js';
+import { vexcoord } from './cli-run.js';
+import { Authority, type CertificateChanges } from './fixtures/certificates.js';
+import { codeOf, room, until } from './helpers/cluster.js';
+
+const EVENT = { type: 'FilesystemWrite', path: '/x' } as const;
+
+/** What a running node has of certificates. */
+class Served {
+  readonly #listeners: ((credentials: Credentials) => void)[] = [];
+  constructor(public current: Credentials) {}
+  onTaken(listener: (credentials: Credentials) => void): void {
+    this.#listeners.push(listener);
+  }
+  take(credentials: Credentials): void {
+    this.current = credentials;
+    for (const listener of this.#listeners) listener(credentials);
+  }
+}
+
+async function serve(t: ExecutionContext, authority: Authority) {
+  const node = new MemoryNode();
+  const certificates = new Served(await authority.credentials('a'));
+  const server = await ApiServer.start(node, { address: '127.0.0.1:0', certificates });
+  t.teardown(() => server.close());
+  const as = async (role: CertificateRole, changes: CertificateChanges = {}): Promise<{ client: ApiClient; credentials: Credentials }> => {
+    const credentials = await authority.credentials('me', { role, ...changes });
+    return { client: dial(t, server, credentials), credentials };
+  };
+  return { node, server, certificates, as };
+}
+
+function dial(t: ExecutionContext, server: ApiServer, tls: Credentials | null): ApiClient {
+  const client = new ApiClient(server.address, { tls });
+  t.teardown(() => client.close());
+  return client;
+}
+
+test('each role may call what it is for, and is told so otherwise', async (t) => {
+  const { as } = await serve(t, await Authority.new());
+  const allowed: Record<CertificateRole, string[]> = { node: [], reader: [], publisher: [], operator: [] };
+  for (const role of CERTIFICATE_ROLES) {
+    const { client } = await as(role);
+    const calls: [string, () => Promise<unknown>][] = [
+      ['status', () => client.status()],
+      ['members', () => client.listMembers()],
+      ['publish', () => client.publish({ id: newEventId(), ...EVENT })],
+      ['batch', () => client.publishBatch([{ id: newEventId(), ...EVENT }])],
+      ['outcome', () => client.outcome(newEventId())],
+      ['remove', () => client.removeMember('x')],
+      ['transfer', () => client.transferLeadership('x')],
+    ];
+    for (const [name, call] of calls) if ((await codeOf(call())) !== 'PERMISSION_DENIED') allowed[role].push(name);
+  }
+  t.deepEqual(allowed, {
+    node: ['status', 'members'],
+    reader: ['status', 'members'],
+    publisher: ['status', 'members', 'publish', 'batch', 'outcome'],
+    operator: ['status', 'members', 'publish', 'batch', 'outcome', 'remove', 'transfer'],
+  });
+  const { client } = await as('reader');
+  const error = await t.throwsAsync(client.publish({ id: newEventId(), ...EVENT }));
+  t.is(error?.message, 'reader "me" of cluster "test" may not call Publish; that takes the role publisher or operator');
+  t.is((error as { committed?: string }).committed, 'no');
+  for (const method of METHODS) t.true(rolesFor(`/${SERVICE_NAME}/${method}`).includes('operator'), method);
+  t.deepEqual(rolesFor(`/${SERVICE_NAME}/Unheard`), []);
+});
+
+test('streams are allowed by role too: a reader subscribes, and cannot publish by one', async (t) => {
+  const { as } = await serve(t, await Authority.new());
+  const [{ client: reader }, { client: publisher }] = [await as('reader'), await as('publisher')];
+  const subscription = reader.subscribe({ from: 'first' });
+  const first = subscription[Symbol.asyncIterator]().next();
+  const [publishing, reading] = [new OrderedPublisher([publisher]), new OrderedPublisher([reader])];
+  const event = { id: newEventId(), ...EVENT };
+  t.false((await publishing.submit(event)) instanceof Error);
+  t.is((await first).value?.event.id, event.id);
+  const refused = await reading.submit({ id: newEventId(), ...EVENT });
+  t.is((refused as { code?: string }).code, 'PERMISSION_DENIED');
+  publishing.close();
+  reading.close();
+  await subscription.close();
+});
+
+test('who is not believed gets no answer: no certificate, another authority, an expired one, an older TLS, none', async (t) => {
+  const [authority, other] = [await Authority.new(), await Authority.new()];
+  const { server, as } = await serve(t, authority);
+  const stranger = await other.credentials('me', { role: 'operator' });
+  t.is(await codeOf(dial(t, server, { ...stranger, ca: authority.cert }).status({ timeoutMs: 1_000 })), 'UNAVAILABLE');
+  t.is(await codeOf((await as('operator', { untilMs: -1_000 })).client.status({ timeoutMs: 1_000 })), 'UNAVAILABLE');
+  t.is(await codeOf(dial(t, server, null).status({ timeoutMs: 1_000 })), 'UNAVAILABLE');
+  const { client: elsewhere } = await as('operator', { clusterId: 'other' });
+  // It looks for a node of its own cluster.
+  t.is(await codeOf(elsewhere.status({ timeoutMs: 1_000 })), 'UNAVAILABLE');
+  const { cert, key } = (await as('operator')).credentials;
+  const older = connect({ host: server.host, port: server.port, cert, key, rejectUnauthorized: false, maxVersion: 'TLSv1.2' });
+  t.regex((await new Promise<Error>((resolve) => older.once('error', resolve))).message, /protocol version/);
+});
+
+test('a client does not speak to who is no node of its cluster, at whatever address', async (t) => {
+  const authority = await Authority.new();
+  const impostor = new Served(await authority.credentials('a', { role: 'operator' }));
+  const server = await ApiServer.start(new MemoryNode(), { address: '127.0.0.1:0', certificates: impostor });
+  t.teardown(() => server.close());
+  t.is(await codeOf(dial(t, server, await authority.credentials('me', { role: 'operator' })).status({ timeoutMs: 1_000 })), 'UNAVAILABLE');
+  t.throws(() => new ApiClient(server.address, { tls: { ca: 'x', cert: 'y', key: 'z' } }), { code: 'CERTIFICATE_INVALID' });
+});
+
+test('new certificates are taken up; what is open goes on, but for a revoked one, whose calls end', async (t) => {
+  const authority = await Authority.new();
+  const { node, server, certificates, as } = await serve(t, authority);
+  const { client: reader, credentials: ofReader } = await as('reader');
+  const { client: publisher } = await as('publisher');
+  const streams = [reader.subscribe({ from: 'first' }), publisher.subscribe({ from: 'first' })];
+  const received = [0, 0];
+  const ends = streams.map(async (stream, at) => {
+    for await (const _ of stream) received[at]! += 1;
+  });
+  await publisher.publish({ id: newEventId(), ...EVENT });
+  await until('the first event', () => received.every((count) => count === 1));
+
+  const renewed = await authority.credentials('a');
+  certificates.take(renewed);
+  await publisher.publish({ id: newEventId(), ...EVENT });
+  await until('the second event', () => received.every((count) => count === 2));
+  const socket = connect({ host: server.host, port: server.port, cert: ofReader.cert, key: ofReader.key, ca: authority.cert, checkServerIdentity: () => undefined });
+  await new Promise((resolve) => socket.once('secureConnect', resolve));
+  t.is(socket.getPeerCertificate().serialNumber.toLowerCase(), renewed.serial);
+  socket.destroy();
+
+  certificates.take({ ...renewed, revoked: [ofReader.serial] });
+  const error = await t.throwsAsync(ends[0]!);
+  t.like(error, { code: 'PERMISSION_DENIED' });
+  t.regex(error!.message, /of reader "me" of cluster "test" was revoked/);
+  t.is(await codeOf(reader.status()), 'PERMISSION_DENIED');
+  t.is(await codeOf(dial(t, server, ofReader).status()), 'PERMISSION_DENIED');
+  await publisher.publish({ id: newEventId(), ...EVENT });
+  await until('the third event', () => received[1] === 3);
+  t.is(received[0], 2);
+  t.is(node.journal.length, 3);
+  await streams[1]!.close();
+  await ends[1];
+});
+
+test('vexcoord proves itself by --tls-ca, --tls-cert and --tls-key', async (t) => {
+  const authority = await Authority.new();
+  const { server, as } = await serve(t, authority);
+  const dir = join(room(t), 'tls');
+  mkdirSync(dir);
+  const { credentials } = await as('reader');
+  const flags = (['ca', 'cert', 'key'] as const).flatMap((part) => {
+    writeFileSync(join(dir, part), credentials[part]);
+    return [`--tls-${part}`, join(dir, part)];
+  });
+  const status = await vexcoord(['status', '--api', server.address, ...flags, '--output', 'json']);
+  t.is(status.status, 0, status.stderr);
+  t.is(status.stderr, '');
+  const publish = await vexcoord(['publish', '--api', server.address, ...flags], JSON.stringify(EVENT));
+  t.is(publish.status, 1);
+  t.regex(publish.stdout, /"PERMISSION_DENIED"/);
+  const half = await vexcoord(['status', '--api', server.address, ...flags.slice(0, 4)]);
+  t.is(half.status, 2);
+  t.regex(half.stderr, /^USAGE: --tls-ca, --tls-cert and --tls-key go together/);
+  const missing = await vexcoord(['status', '--api', server.address, ...flags.slice(0, 5), join(dir, 'nothing')]);
+  t.regex(missing.stderr, /^CONFIG_INVALID: --tls-key: .*nothing cannot be read/);
+});

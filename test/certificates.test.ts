@@ -1,0 +1,149 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { CertificateDirectory } from '../dist/cli/cert/directory.js';
+import { issue, newAuthority } from '../dist/cli/cert/x509.js';
+import { holderUri, parseHolder } from '../dist/config/index.js';
+import { certificatesOf, holderOf, hostsOf, serialOf } from '../dist/network/certificate.js';
+import { type CredentialPaths, readCredentials } from '../dist/network/credentials.js';
+import { vexcoord } from './cli-run.js';
+import { codeOf, room } from './helpers/cluster.js';
+
+const HOUR_MS = 3_600_000;
+
+test('a name in a certificate is read back as it was written, and nothing else is', (t) => {
+  const holder = { clusterId: 'vex-1', role: 'node', name: 'a.b_c' } as const;
+  t.is(holderUri(holder), 'vexfs://vex-1/node/a.b_c');
+  t.deepEqual(parseHolder(holderUri(holder)), holder);
+  for (const wrong of ['', 'vexfs://c/node', 'vexfs://c/node/a/b', 'vexfs://c/king/a', 'VEXFS://c/node/a', 'vexfs://c/node/', 'vexfs:///node/a', 'vexfs://c/node/a%20b', 'https://c/node/a']) {
+    t.is(parseHolder(wrong), null, wrong);
+  }
+});
+
+test('cert makes an authority once, keys that only their owner reads, and writes over nothing', async (t) => {
+  const dir = join(room(t), 'certificates');
+  const made = await vexcoord(['cert', 'create', '--dir', dir, '--name', 'a', '--role', 'node', '--cluster-id', 'test', '--host', '127.0.0.1', '--host', 'a.example', '--output', 'json']);
+  t.is(made.status, 0, made.stderr);
+  const paths = JSON.parse(made.stdout) as CredentialPaths;
+  t.deepEqual(paths, { ca: join(dir, 'ca.crt'), cert: join(dir, 'a.crt'), key: join(dir, 'a.key') });
+  for (const key of [paths.key, join(dir, 'ca.key')]) t.is(statSync(key).mode & 0o777, 0o600, key);
+  t.is(statSync(dir).mode & 0o777, 0o700);
+  const before = readFileSync(paths.cert, 'utf8');
+  const authority = readFileSync(paths.ca, 'utf8');
+  const [certificate] = certificatesOf(before);
+  t.deepEqual(holderOf(certificate!), { clusterId: 'test', role: 'node', name: 'a' });
+  t.deepEqual(hostsOf(certificate!), ['127.0.0.1', 'a.example']);
+
+  const again = await vexcoord(['cert', 'create', '--dir', dir, '--name', 'a', '--role', 'node']);
+  t.is(again.status, 1);
+  t.regex(again.stderr, /^CERTIFICATE_EXISTS: .*a\.crt exists and is not written over/);
+  t.is(readFileSync(paths.cert, 'utf8'), before);
+  const other = await vexcoord(['cert', 'create', '--dir', dir, '--name', 'tool', '--role', 'publisher', '--cluster-id', 'test']);
+  t.is(other.status, 0, other.stderr);
+  t.is(readFileSync(paths.ca, 'utf8'), authority);
+
+  const inspected = await vexcoord(['cert', 'inspect', paths.cert, '--output', 'json']);
+  const about = JSON.parse(inspected.stdout) as Record<string, unknown>;
+  t.like(about, { clusterId: 'test', role: 'node', name: 'a', authority: false, issuer: 'CN=cluster test', serial: serialOf(certificate!) });
+
+  const revoked = await vexcoord(['cert', 'revoke', '--dir', dir, '--name', 'a', '--output', 'json']);
+  t.deepEqual(JSON.parse(revoked.stdout), { serial: serialOf(certificate!), revoked: join(dir, 'revoked') });
+  const rotated = await vexcoord(['cert', 'rotate', '--dir', dir, '--name', 'a', '--output', 'json']);
+  t.deepEqual(JSON.parse(rotated.stdout), paths);
+  const [renewed] = certificatesOf(readFileSync(paths.cert, 'utf8'));
+  t.not(serialOf(renewed!), serialOf(certificate!));
+  t.deepEqual([holderOf(renewed!), hostsOf(renewed!)], [holderOf(certificate!), hostsOf(certificate!)]);
+  t.is(statSync(paths.key).mode & 0o777, 0o600);
+  const read = await readCredentials({ ...paths, revoked: join(dir, 'revoked') }, { clusterId: 'test', name: 'a' }, Date.now());
+  t.deepEqual(read.revoked, [serialOf(certificate!)]);
+  t.is(read.serial, serialOf(renewed!));
+
+  // An authority whose key is kept elsewhere is not replaced by another one.
+  rmSync(join(dir, 'ca.key'));
+  const keyless = await vexcoord(['cert', 'create', '--dir', dir, '--name', 'b', '--role', 'node', '--cluster-id', 'test']);
+  t.regex(keyless.stderr, /^NOT_FOUND: there is no .*ca\.key/);
+  for (const args of [['rotate', '--dir', dir, '--name', 'nobody'], ['inspect', join(dir, 'nothing')]]) t.regex((await vexcoord(['cert', ...args])).stderr, /^NOT_FOUND: /);
+  t.regex((await vexcoord(['cert', 'inspect', paths.key])).stderr, /^CERTIFICATE_INVALID: /);
+  t.is((await vexcoord(['cert', 'create', '--dir', dir, '--name', 'ca', '--role', 'node'])).status, 2);
+  t.is((await vexcoord(['cert', 'create', '--dir', dir, '--name', 'x', '--role', 'king'])).status, 2);
+});
+
+test('another implementation takes the certificates, each for what it is for', async (t) => {
+  const dir = room(t);
+  const directory = new CertificateDirectory(dir);
+  const node = await directory.create({ clusterId: 'test', role: 'node', name: 'a' }, ['::1'], 1);
+  const reader = await directory.create({ clusterId: 'test', role: 'reader', name: 'r' }, [], 1);
+  const verify = (purpose: string, file: string): string => {
+    try {
+      return execFileSync('openssl', ['verify', '-x509_strict', '-CAfile', node.ca, '-purpose', purpose, file], { encoding: 'utf8', stdio: 'pipe' });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw error;
+      return (error as { stderr: string }).stderr;
+    }
+  };
+  try {
+    execFileSync('openssl', ['version']);
+  } catch {
+    t.log('skipped: openssl is not installed');
+    t.pass();
+    return;
+  }
+  for (const purpose of ['sslclient', 'sslserver']) t.regex(verify(purpose, node.cert), /: OK/);
+  t.regex(verify('sslclient', reader.cert), /: OK/);
+  t.regex(verify('sslserver', reader.cert), /unsuitable certificate purpose/);
+});
+
+test('files that others would not believe are refused, with a sentence that names the file', async (t) => {
+  const dir = room(t);
+  const directory = new CertificateDirectory(dir);
+  const a = await directory.create({ clusterId: 'test', role: 'node', name: 'a' }, [], 1);
+  const b = await directory.create({ clusterId: 'test', role: 'node', name: 'b' }, [], 1);
+  const tool = await directory.create({ clusterId: 'test', role: 'operator', name: 'a2' }, [], 1);
+  const elsewhere = join(dir, 'elsewhere');
+  mkdirSync(elsewhere);
+  const stranger = await new CertificateDirectory(elsewhere).create({ clusterId: 'test', role: 'node', name: 'a' }, [], 1);
+  const file = (name: string, text: string): string => {
+    writeFileSync(join(dir, name), text);
+    return join(dir, name);
+  };
+  const nowMs = Date.now();
+  const authority = { cert: readFileSync(a.ca, 'utf8'), key: readFileSync(join(dir, 'ca.key'), 'utf8') };
+  const holder = { clusterId: 'test', role: 'node', name: 'a' } as const;
+  const expired = await issue(authority, { holder, hosts: [], notBefore: new Date(nowMs - 2 * HOUR_MS), notAfter: new Date(nowMs - HOUR_MS) });
+  const early = await issue(authority, { holder, hosts: [], notBefore: new Date(nowMs + HOUR_MS), notAfter: new Date(nowMs + 2 * HOUR_MS) });
+  const whose = { clusterId: 'test', name: 'a' };
+  const why = async (paths: Partial<CredentialPaths>, who = whose): Promise<string> => {
+    const error = await t.throwsAsync(readCredentials({ ...a, ...paths }, who, nowMs));
+    t.is((error as { code?: string }).code, 'CONFIG_INVALID');
+    return error!.message;
+  };
+  t.is(await codeOf(readCredentials(a, whose, nowMs)), 'none');
+  t.regex(await why({ key: b.key }), /^security\.tls\.key: .*b\.key is not the key of the certificate in .*a\.crt/);
+  t.regex(await why({ cert: stranger.cert, key: stranger.key }), /was not issued by an authority in .*ca\.crt/);
+  t.regex(await why({ cert: file('old.crt', expired.cert), key: file('old.key', expired.key) }), /old\.crt expired at 20/);
+  t.regex(await why({ cert: file('new.crt', early.cert), key: file('new.key', early.key) }), /is good only from 20/);
+  t.regex(await why({ cert: b.cert, key: b.key }), /is that of node "b" of cluster "test"; this is node "a" of cluster "test"/);
+  t.regex(await why({ cert: tool.cert, key: tool.key }), /is that of operator "a2"/);
+  t.regex(await why({}, { clusterId: 'other', name: 'a' }), /this is node "a" of cluster "other"/);
+  t.regex(await why({ ca: join(dir, 'nowhere') }), /^security\.tls\.ca: .*nowhere cannot be read: ENOENT/);
+  t.regex(await why({ ca: file('empty', '') }), /has no certificate in PEM/);
+  t.regex(await why({ cert: file('torn', readFileSync(a.cert, 'utf8').slice(0, 200)) }), /torn has no certificate in PEM/);
+  t.regex(await why({ key: file('no.key', 'hello') }), /no\.key has no private key that can be read/);
+  t.regex(await why({ revoked: file('list', 'AB:CD # fine\n\nwho?\n') }), /list has no serial number in line 3: "who\?"/);
+  t.deepEqual((await readCredentials({ ...a, revoked: file('list2', '# none\n00:AB:cd\r\n') }, whose, nowMs)).revoked, ['abcd']);
+
+  // A certificate that another one between it and the authority has issued, as other authorities do.
+  const between = await newAuthority('test', new Date(nowMs - HOUR_MS), new Date(nowMs + HOUR_MS));
+  const past = await newAuthority('test', new Date(nowMs - 2 * HOUR_MS), new Date(nowMs - HOUR_MS));
+  t.regex(await why({ ca: file('past', past.cert) }), /^security\.tls\.ca: .*past expired at 20/);
+  const leaf = await issue(between, { holder, hosts: [], notBefore: new Date(nowMs - HOUR_MS), notAfter: new Date(nowMs + HOUR_MS) });
+  const bundle = file('bundle', authority.cert + between.cert);
+  t.is(await codeOf(readCredentials({ ca: bundle, cert: file('leaf.crt', leaf.cert), key: file('leaf.key', leaf.key) }, whose, nowMs)), 'none');
+
+  if (process.getuid?.() !== 0) {
+    copyFileSync(a.key, join(dir, 'closed'));
+    chmodSync(join(dir, 'closed'), 0);
+    t.regex(await why({ key: join(dir, 'closed') }), /closed cannot be read: EACCES/);
+  }
+});
