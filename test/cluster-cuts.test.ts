@@ -149,10 +149,11 @@ test.serial('lowered events stay in the log until they have their places, also t
     return new Set(all.filter(({ event }) => event.type === 'CoordinatorPlace').map(({ event }) => event.id));
   };
   await until('all places', async () => (await notices()).size === 300, 15_000);
-  // What has its place is let go of as anything else, as what comes behind it is.
+  // What has its place is let go of as anything else, as what comes behind it is. Of an actor that does not go on, since the others were late to
+  // say that it may, the last block stays.
   await until('the log to be cut', async () => {
     await publish(again, 20);
-    return (await begins()) > 300n;
+    return (await begins()) > 256n;
   });
   t.is((await notices()).size, 300);
 });
