@@ -1,4 +1,5 @@
 /** CRDTs through the public API: laws over random histories, values, changes, and what is refused. */
+import { execFileSync } from 'node:child_process';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import { CoordinatorError, type CrdtChange, type CrdtDelta, CrdtReplica, type CrdtType, type CrdtValue } from '../dist/index.js';
@@ -266,4 +267,18 @@ test('changes are told: what, and from where', (t) => {
   for (const end of ends) end();
   one.set('s').add('z');
   t.is(seen.length, 5);
+});
+
+test('a listener that throws takes nothing from the writer, nor from other listeners', (t) => {
+  const script = `
+    import { CrdtReplica } from ${JSON.stringify(new URL('../dist/index.js', import.meta.url).href)};
+    const seen = [];
+    process.on('uncaughtException', (error) => seen.push(error.message));
+    const set = new CrdtReplica({ actor: 'a' }).set('s');
+    set.onChange(() => { throw new Error('mine'); });
+    set.onChange(({ keys }) => seen.push(keys));
+    set.add('x');
+    setImmediate(() => console.log(JSON.stringify([seen, set.values()])));`;
+  const printed = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+  t.deepEqual(JSON.parse(printed), [[['x'], 'mine'], ['x']]);
 });

@@ -32,6 +32,7 @@ test('cursors of the lane are checked', (t) => {
   t.is(bytes(CausalPlace.read(cursors.decodeCausal(text) as Uint8Array)), bytes(CausalPlace.first.within(a, 9n, 2)));
   t.is(cursors.decodeCausal(cursors.encode({ group: 0, index: 1n, offset: 0 })), null);
   for (const wrong of ['', 'x', 'nonsense!', text.slice(0, -2), `${text}AAAA`]) t.throws(() => cursors.decodeCausal(wrong), { code: 'CURSOR_INVALID' });
+  for (const wrong of [5, {}, null, undefined]) for (const decode of [cursors.decodeCausal.bind(cursors), cursors.decode.bind(cursors)]) t.throws(() => decode(wrong as unknown as string), { code: 'CURSOR_INVALID' });
   t.throws(() => others.decodeCausal(text), { code: 'CURSOR_INVALID' });
   t.throws(() => cursors.decode(text), { code: 'CURSOR_INVALID', message: /causal lane/ });
 });

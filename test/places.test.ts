@@ -4,6 +4,7 @@ import { ApiClient, ApiServer, CoordinatorError, type EventInput, type PublishOp
 import { Catalogue, DEGRADED, EventIds, newEventId, PLACE, PLACED } from '../dist/events/index.js';
 import type { LaneEvent } from '../dist/coordinator/own-lane.js';
 import { Placing } from '../dist/coordinator/placing.js';
+import { SessionState } from '../dist/coordinator/session.js';
 import { Unplaced } from '../dist/coordinator/unplaced.js';
 import { realPorts } from '../dist/runtime/index.js';
 import { codeOf, Embedded, fileWrite, take, until } from './helpers/cluster.js';
@@ -156,6 +157,82 @@ test.serial('of what was lowered nobody is told that it was not written, while i
   const last = told(publish(lowered, { attempted: true, timeoutMs: 10_000 }));
   loss.close();
   t.is(await last, 'CLOSED/unknown');
+});
+
+test.serial('what an earlier life may have handed in is not told to be nowhere, until this one has committed something', async (t) => {
+  const placing = new Placing({ quorum: { state: () => 'there' }, catalogue: new Catalogue({}), ids, publish: async () => [], keep: async () => {} });
+  placing.complete();
+  let ended: () => Promise<Receipt[]> = () => Promise.reject(new CoordinatorError('TIMEOUT', 'its time is up', { committed: 'no' }));
+  const ports = { placing, firstLife: false, degrades: false, ordered: () => ended() };
+  const [loss, hopeless] = [lossOf(ports), lossOf({ ...ports, quorum: { state: () => 'lost' } })];
+  t.teardown(() => {
+    for (const one of [loss, hopeless]) one.close();
+    placing.close();
+  });
+  const publish = (through: typeof loss, onQuorumLoss: 'wait' | 'fail', event: EventInput, options: PublishOptions = {}) => {
+    const decision = { level: 'linearizable', rule: null, quorumSize: undefined, timeoutMs: undefined, onQuorumLoss, lossRule: null } as const;
+    return through.publish([event], decision, options, 0, null, false).then(() => 'ok', ({ code, committed }: CoordinatorError) => `${code}/${committed}`);
+  };
+  const nameless = { type: 'FilesystemWrite', path: '/nameless' };
+  t.is(await publish(loss, 'wait', fileWrite('/x')), 'TIMEOUT/unknown');
+  t.is(await publish(loss, 'fail', fileWrite('/x')), 'TIMEOUT/unknown');
+  t.is(await publish(loss, 'wait', fileWrite('/x'), { attempted: false }), 'TIMEOUT/no');
+  t.is(await publish(loss, 'wait', nameless), 'TIMEOUT/no');
+  t.is(await publish(hopeless, 'fail', fileWrite('/x')), 'QUORUM_LOST/unknown');
+  t.is(await publish(hopeless, 'fail', nameless), 'QUORUM_LOST/no');
+  const refused = ended;
+  ended = async () => [{} as Receipt];
+  t.is(await publish(loss, 'wait', nameless), 'ok');
+  ended = refused;
+  t.is(await publish(loss, 'wait', fileWrite('/x')), 'TIMEOUT/no');
+  // Somebody knows better, and is believed from then on.
+  const tried = fileWrite('/tried');
+  t.is(await publish(loss, 'wait', tried, { attempted: true }), 'TIMEOUT/unknown');
+  t.is(await publish(loss, 'wait', tried), 'TIMEOUT/unknown');
+});
+
+test.serial('what is in no session and follows the node\'s own gets its place behind what that has lowered', async (t) => {
+  let state: 'lost' | 'there' = 'lost';
+  const quorum = { state: () => state };
+  const placed: (string | undefined)[] = [];
+  const publishPlaces = async (notices: readonly EventInput[]) => {
+    placed.push(...notices.map(({ id }) => id));
+    return notices.map(() => ({}) as Receipt);
+  };
+  const placing = new Placing({ quorum, catalogue: new Catalogue({}), ids, publish: publishPlaces, keep: async () => {} });
+  placing.complete();
+  const handed: (string | undefined)[] = [];
+  let index = 0n;
+  const loss = lossOf({
+    quorum,
+    placing,
+    firstLife: true,
+    degrades: true,
+    causal: async (events) => events.map((_, offset) => ({ index: ++index, offset, clock: { a: String(index) }, hlc: 1n, actor: 'a' }) as unknown as Receipt),
+    ordered: async (events) => {
+      handed.push(...events.map(({ id }) => id));
+      return events.map(() => ({}) as Receipt);
+    },
+  });
+  // Who waits keeps no process alive.
+  const alive = setInterval(() => {}, 1000);
+  t.teardown(() => {
+    clearInterval(alive);
+    loss.close();
+    placing.close();
+  });
+  const decision = { level: 'linearizable', rule: null, quorumSize: undefined, timeoutMs: undefined, onQuorumLoss: 'degrade', lossRule: null } as const;
+  const own = new SessionState(ids.next());
+  const [first, apart, last, later] = ['/first', '/apart', '/last', '/later'].map((path) => fileWrite(path));
+  await loss.publish([first!], decision, {}, 0, own, false);
+  await loss.publish([apart!], decision, {}, 0, null, false, own);
+  await loss.publish([last!], decision, {}, 0, own, false);
+  state = 'there';
+  const behind = [loss.publish([later!], decision, {}, 0, null, false, own)];
+  t.deepEqual(handed, [], 'nothing of it stands in front of what was lowered before');
+  await Promise.all(behind);
+  t.deepEqual(placed, [first?.id, apart?.id, last?.id]);
+  t.deepEqual(handed, [later?.id]);
 });
 
 test.serial('while an attempt may yet commit no other attempt of its event is told that it did not, whatever a lost quorum means', async (t) => {

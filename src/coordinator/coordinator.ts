@@ -193,7 +193,7 @@ export class Coordinator implements CoordinatorNode {
       reaches: (cursor) => this.#barrier.reaches(cursor),
       causal: (events, options, session, said, writeMs) => this.#publishing.causal(events, 'causal', options, session, false, said, writeMs),
     });
-    const surroundings = new Surroundings({ nodeId, roster: this.#roster, links: this.#links, causal: config.causal, raft: config.raft });
+    const surroundings = new Surroundings({ nodeId, roster: this.#roster, links: this.#links, quorum, causal: config.causal, raft: config.raft });
     this.#publishing = new Publishing({
       policy: new LevelPolicy(config, { rulesOf: (events) => rules.rulesOf(events), surroundings: () => surroundings.now() }),
       publisher: this.#publisher,

@@ -39,6 +39,11 @@ export class Handed {
     this.#settled.add(group);
   }
 
+  /** Events of which somebody says that they may have been handed in, here or elsewhere. */
+  note(events: readonly EventInput[]): void {
+    for (const event of events) if (!this.has(event?.id)) this.#begin(event?.id);
+  }
+
   /** Events without an id are published once: nobody can name them again. */
   async follow(events: readonly EventInput[], ended: Promise<Ending[]>): Promise<Ending[]> {
     for (const event of events) this.#begin(event?.id);

@@ -27,8 +27,8 @@ export class Lowering {
     this.#ports = ports;
   }
 
-  /** Has kept the room, and begun to write, when it returns first. `options.timeoutMs` is how long the caller waits. */
-  async lower(events: readonly EventInput[], asked: Asked, options: PublishOptions & { readonly timeoutMs: number }, session: SessionState | null, each: boolean): Promise<Ending[]> {
+  /** Has kept the room behind what waits of `line`, and begun to write, when it returns first. `options.timeoutMs` is how long the caller waits. */
+  async lower(events: readonly EventInput[], asked: Asked, options: PublishOptions & { readonly timeoutMs: number }, session: SessionState | null, each: boolean, line: SessionState | null): Promise<Ending[]> {
     const { placing, causal, ids } = this.#ports;
     if (events.length >= LIMITS.batchEventsMax) {
       throw new CoordinatorError('BATCH_TOO_LARGE', `without a quorum a batch has at most ${LIMITS.batchEventsMax - 1} events, this one ${events.length}`, { details: { limit: LIMITS.batchEventsMax - 1 } });
@@ -36,7 +36,7 @@ export class Lowering {
     const named = events.map((event) => (event?.id === undefined ? { ...event, id: ids.next() } : event));
     const refusals = this.#ports.refusals(named, each);
     const good = named.filter((_, at) => !refusals.has(at)) as Lowered['event'][];
-    const slot = placing.expect(session, asked.group, good.map(({ id }) => id));
+    const slot = placing.expect(line, asked.group, good.map(({ id }) => id));
     const said = { requestedLevel: asked.level, degraded: true, rule: asked.rule };
     const mark = ownId(ids);
     placing.mark(mark);

@@ -126,7 +126,7 @@ export class Publisher {
     const { level: requestedLevel, rule, group } = target;
     const sequences = target.session?.in(group);
     const first = sequences?.next ?? 0n;
-    const ended = this.#requests.make({ what, group, ...wait, bytes: bytes.length }, (request) => {
+    const ended = this.#requests.make({ what, group, ...wait, bytes: bytes.length, follows: target.follows !== null }, (request) => {
       const taken = this.#core.submit(request, bytes, target.quorum);
       // Sequences are used up by what was taken, and by nothing else: a gap would hold the session up.
       if (taken === 0) sequences?.take(count);

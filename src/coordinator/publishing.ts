@@ -120,8 +120,9 @@ export class Publishing {
     const { level, rule } = decision;
     const timeoutMs = Math.min(given.timeoutMs ?? decision.timeoutMs ?? this.#ports.timeoutMs, timeoutMaxMs ?? Number.POSITIVE_INFINITY);
     const options = { ...given, timeoutMs };
+    const group = groupOf(options.group, this.#ports.groups);
     if (isCausal(level)) return this.causal(events, level, options, state, each, { ...plainly(level), rule });
-    return this.#ports.loss.publish(events, { ...decision, level }, options, groupOf(options.group, this.#ports.groups), state, each);
+    return this.#ports.loss.publish(events, { ...decision, level }, options, group, state, each, state ?? (given.session === undefined ? this.#own : null));
   }
 
   /**

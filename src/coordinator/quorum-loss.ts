@@ -39,6 +39,8 @@ interface Attempt {
   readonly options: PublishOptions;
   readonly group: number;
   readonly session: SessionState | null;
+  /** Behind whose lowered events its own get their places; a publish that is in no session may follow one all the same. */
+  readonly line: SessionState | null;
   readonly each: boolean;
   /** The last publish of its session that was on its way to the causal lane at the call, and so comes before; 0 for none. */
   readonly writing: number;
@@ -62,9 +64,10 @@ export class QuorumLoss {
     this.#lowering = new Lowering({ ...ports, refusals: (events, each) => this.#check(events, each).refusals });
   }
 
-  async publish(events: readonly EventInput[], decision: OrderedDecision, options: PublishOptions, group: number, session: SessionState | null, each: boolean): Promise<Ending[]> {
+  async publish(events: readonly EventInput[], decision: OrderedDecision, options: PublishOptions, group: number, session: SessionState | null, each: boolean, behind = session): Promise<Ending[]> {
     const timeoutMs = checkTimeout(options.timeoutMs ?? decision.timeoutMs ?? this.#ports.timeoutMs);
-    const attempt: Attempt = { events, decision, options, group, session, each, writing: session?.writing ?? 0 };
+    const attempt: Attempt = { events, decision, options, group, session, line: behind, each, writing: session?.writing ?? 0 };
+    if (options.attempted === true) this.#handed.note(events);
     // What a session publishes to a group goes its way in the order of the calls.
     const line = session?.in(group) ?? null;
     if (options.signal?.aborted !== true && (line === null || this.#room.isFree(line))) {
@@ -95,7 +98,7 @@ export class QuorumLoss {
     if (onQuorumLoss !== 'wait') {
       const handed = this.#mayBeHanded(attempt);
       const state = this.#ports.quorum.state(group);
-      if (state === 'lost' && onQuorumLoss === 'fail') throw lost(group, handed ? 'unknown' : 'no');
+      if (state === 'lost' && onQuorumLoss === 'fail') throw lost(group, this.#mayBeThere(attempt) ? 'unknown' : 'no');
       // What a leader may have is not lowered, whichever attempt it was that it got: it need not be known how the election ends.
       if (state === 'unsure' && !(handed && onQuorumLoss === 'degrade')) return null;
       if (state === 'lost') {
@@ -108,7 +111,7 @@ export class QuorumLoss {
 
   /** To the causal lane, what is nowhere yet; `ordered` where that cannot be known. Null while it is looked up. */
   #lower(attempt: Attempt, leftMs: number): Promise<Ending[]> | 'ordered' | null {
-    const { events, decision, options, group, session, each } = attempt;
+    const { events, decision, options, group, session, line, each } = attempt;
     // What it follows is waited for where nothing of it is written yet.
     if (options.after !== undefined && !this.#ports.reaches(options.after)) return null;
     const known = events.some(isNamed) ? this.#known(attempt, leftMs) : [];
@@ -120,7 +123,7 @@ export class QuorumLoss {
     const rest = events.filter((_, at) => !isKnown(at));
     if (rest.length === 0) return Promise.resolve(known as Ending[]);
     const { level, lossRule: rule } = decision;
-    const lowered = this.#lowering.lower(rest, { group, level, rule }, { ...options, timeoutMs: leftMs }, session, each);
+    const lowered = this.#lowering.lower(rest, { group, level, rule }, { ...options, timeoutMs: leftMs }, session, each, line);
     if (rest.length === events.length) return lowered;
     return lowered.then((endings) => {
       let next = 0;
@@ -157,11 +160,17 @@ export class QuorumLoss {
     return options.attempted === true || this.#handed.hasAny(events);
   }
 
+  /** As `mayBeHanded`, by an earlier life too, which this one does not know of: no way is chosen by it, but nobody is told *no*. */
+  #mayBeTried(attempt: Attempt): boolean {
+    const { events, options, group } = attempt;
+    return this.#mayBeHanded(attempt) || (options.attempted === undefined && events.some(isNamed) && !this.#handed.isSettled(group));
+  }
+
   /** Whether either lane may have an event, of an earlier attempt: what waits for its place is written, and so may be what earlier lives have lowered. */
   #mayBeThere(attempt: Attempt): boolean {
     const { placing, degrades } = this.#ports;
     const { events, options } = attempt;
-    if (this.#mayBeHanded(attempt) || events.some((event) => placing.waitsFor(event?.id))) return true;
+    if (this.#mayBeTried(attempt) || events.some((event) => placing.waitsFor(event?.id))) return true;
     return degrades && !placing.isComplete && options.attempted !== false && events.some(isNamed);
   }
 
@@ -169,18 +178,18 @@ export class QuorumLoss {
    * What the session has published before is waited for, on its way to the causal lane or without a place; or the places of these very events, as
    * far as it is known which have been lowered.
    */
-  #isHeld({ events, group, session, writing }: Attempt): boolean {
+  #isHeld({ events, group, session, line, writing }: Attempt): boolean {
     const { placing, degrades } = this.#ports;
     if (writing > 0 && session?.hasWritten(writing) === false) return true;
     if (degrades && !placing.isComplete && events.some(isNamed)) return true;
     if (placing.waiting === 0) return false;
-    return (session !== null && placing.holds(session, group)) || events.some((event) => placing.waitsFor(event?.id));
+    return (line !== null && placing.holds(line, group)) || events.some((event) => placing.waitsFor(event?.id));
   }
 
   /** Hands in before it returns first. */
   #order(attempt: Attempt, leftMs: number): Promise<Ending[]> {
     const { events, decision, options, group, session, each } = attempt;
-    const before = this.#mayBeHanded(attempt);
+    const before = this.#mayBeTried(attempt);
     const ended = this.#ports.ordered(events, decision, { ...options, timeoutMs: leftMs }, session, each);
     const followed = events.some(isNamed) ? this.#handed.follow(events, ended) : ended;
     return before || !this.#handed.isSettled(group) ? this.#told(followed, group, before) : followed;

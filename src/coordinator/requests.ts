@@ -12,6 +12,7 @@ interface Waiting {
   readonly bytes: number;
   /** A read: whatever became of it, nothing was committed by it. */
   readonly reads: boolean;
+  readonly follows: boolean;
   /** Its deadline has passed, and the core was asked whether a leader can have seen it. */
   late: boolean;
   /** Given up by its caller, not by its deadline. */
@@ -26,6 +27,8 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined;
   readonly bytes?: number;
   readonly reads?: boolean;
+  /** It follows entries of the causal lane, and may have waited for them. */
+  readonly follows?: boolean;
 }
 
 /** How often deadlines are looked at; a timeout is this much late at most. */
@@ -98,6 +101,7 @@ export class Requests {
         group: options.group,
         bytes,
         reads: options.reads ?? false,
+        follows: options.follows ?? false,
         late: false,
         aborted: false,
       });
@@ -164,10 +168,15 @@ export class Requests {
   }
 }
 
+/** The core knows which of the two it was, and does not tell. */
+function notHanded({ follows }: Waiting): string {
+  return follows ? 'no leader was found to hand it to, or what it follows in the causal lane has not come here, or to a majority, yet' : 'no leader was found to hand it to';
+}
+
 function late(waiting: Waiting, known: 'no' | 'unknown'): CoordinatorError {
   const committed = waiting.reads ? 'no' : known;
   const lane = waiting.group === CAUSAL_GROUP;
-  const why = lane ? (committed === 'no' ? 'it was not written' : 'it was being written to the disk of this node') : waiting.reads ? 'no leader confirmed it in time' : committed === 'no' ? 'no leader was found to hand it to' : 'it was handed to a leader, but its end is not known here';
+  const why = lane ? (committed === 'no' ? 'it was not written' : 'it was being written to the disk of this node') : waiting.reads ? 'no leader confirmed it in time' : committed === 'no' ? notHanded(waiting) : 'it was handed to a leader, but its end is not known here';
   return waiting.aborted
     ? new CoordinatorError('ABORTED', `${waiting.what} was aborted: ${why}`, { committed })
     : new CoordinatorError('TIMEOUT', `${waiting.what} timed out: ${why}`, { committed });

@@ -54,7 +54,16 @@ export class LocalObject<W> {
     const { keys, overflow } = this.state.takeTouched();
     if (keys.length === 0 && !overflow) return;
     const change = { keys: overflow ? null : this.#named(keys), remote };
-    for (const listener of [...this.#listeners]) listener(change);
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(change);
+      } catch (thrown) {
+        // The write has happened, and others want to know of it too: it is an uncaught error of the listener's.
+        queueMicrotask(() => {
+          throw thrown;
+        });
+      }
+    }
   }
 
   #named(packed: Uint8Array): readonly CrdtValue[] | null {

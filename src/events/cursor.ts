@@ -64,7 +64,7 @@ export class CursorCodec {
 
   /** The place that a cursor of the causal lane names; null for one of the ordered lane. Throws as `decode`. */
   decodeCausal(text: string): Uint8Array | null {
-    if (text.length > CAUSAL_TEXT_MAX || !ANY_TEXT.test(text)) throw refusal(text, 'is not one: a cursor is base64url');
+    if (typeof text !== 'string' || text.length > CAUSAL_TEXT_MAX || !ANY_TEXT.test(text)) throw refusal(text, 'is not one: a cursor is base64url');
     const bytes = Buffer.from(text, 'base64url');
     if (bytes.length < HEAD_BYTES + CHECK_BYTES) throw refusal(text, 'is not one: it is too short');
     if (bytes.length === CURSOR_BYTES && bytes[1] === ORDERED_LANE) return null;
@@ -77,6 +77,7 @@ export class CursorCodec {
   /** Throws `CURSOR_INVALID` for text that is no cursor, is of a newer version, or comes from another cluster or lane. */
   decode(text: string): CursorPosition {
     const refuse = (why: string) => refusal(text, why);
+    if (typeof text !== 'string') throw refuse('is not one: a cursor is base64url');
     if (ANY_TEXT.test(text) && Buffer.from(text.slice(0, 4), 'base64url')[1] === CAUSAL_LANE && text.length !== 32) throw refuse('is of the causal lane: it holds for subscriptions to that one');
     if (!TEXT.test(text)) throw refuse('is not one: a cursor has 32 characters of base64url');
     const bytes = Buffer.from(text, 'base64url');
@@ -92,5 +93,5 @@ export class CursorCodec {
 }
 
 function refusal(text: string, why: string): CoordinatorError {
-  return new CoordinatorError('CURSOR_INVALID', `The cursor ${JSON.stringify(text.slice(0, 40))} ${why}.`);
+  return new CoordinatorError('CURSOR_INVALID', `The cursor ${JSON.stringify(String(text).slice(0, 40))} ${why}.`);
 }

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { Receipt } from '../../contracts/index.js';
 import { outcomeToJson } from '../../events/index.js';
 import { apiOption, groupOption, outputOption, timeoutOption } from '../arguments.js';
 import { type ApiFlags, firstAnswer } from '../nodes.js';
@@ -23,7 +24,10 @@ export function registerOutcome(program: Command): void {
 async function outcome(id: string, flags: OutcomeFlags): Promise<void> {
   const answer = await firstAnswer(flags, (client) => client.outcome(id, { group: flags.group, timeoutMs: flags.timeoutMs }));
   if (flags.output === 'json') return writeJson(outcomeToJson(answer));
-  const { receipt } = answer;
-  const where = receipt === undefined ? '' : ` at index ${receipt.index}, offset ${receipt.offset}, term ${receipt.term}, on ${receipt.durableMembers} disks`;
-  await writeLine(`${id} is ${answer.state}${where}.`);
+  await writeLine(`${id} is ${answer.state}${answer.receipt === undefined ? '' : whereIs(answer.receipt)}.`);
+}
+
+function whereIs({ lane, index, offset, term, durableMembers }: Receipt): string {
+  if (lane === 'causal') return ` in the causal lane, at entry ${index} of its writer's log, offset ${offset}`;
+  return ` at index ${index}, offset ${offset}, term ${term}, on ${durableMembers} disks`;
 }
