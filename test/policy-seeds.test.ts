@@ -8,7 +8,7 @@ import { runPolicy } from './policy/run.js';
 const FIXED = 24;
 const OF_THE_DAY = 8;
 /** After which a planted mistake must have been seen. */
-const PLANT_SEEDS = 12;
+const PLANT_SEEDS = 60;
 
 const today = Math.floor(Date.now() / 86_400_000);
 const seeds = [...Array(FIXED).keys(), ...Array.from({ length: OF_THE_DAY }, (_, at) => today * 100 + at)];
