@@ -8,7 +8,7 @@ import { SessionState } from '../dist/coordinator/session.js';
 import { Unplaced } from '../dist/coordinator/unplaced.js';
 import { realPorts } from '../dist/runtime/index.js';
 import { codeOf, Embedded, fileWrite, take, until } from './helpers/cluster.js';
-import { lossOf } from './helpers/quorum-loss.js';
+import { closeAfter, lossOf } from './helpers/quorum-loss.js';
 
 const ids = new EventIds(realPorts);
 const own = (): string => ids.next().replace(/^(.{14})7/, '$18');
@@ -130,13 +130,7 @@ test.serial('of what was lowered nobody is told that it was not written, while i
     degrades: true,
     causal: async (events) => events.map((_, offset) => ({ index: 1n, offset, clock: { a: '1' }, hlc: 1n, actor: 'a' }) as unknown as Receipt),
   });
-  // Who waits keeps no process alive.
-  const alive = setInterval(() => {}, 1000);
-  t.teardown(() => {
-    clearInterval(alive);
-    loss.close();
-    placing.close();
-  });
+  closeAfter(t, loss, placing);
   const decision = { level: 'linearizable', rule: null, quorumSize: undefined, timeoutMs: undefined, onQuorumLoss: 'degrade', lossRule: null } as const;
   const publish = (event: EventInput, options: PublishOptions = {}) => loss.publish([event], decision, { timeoutMs: 30, ...options }, 0, null, false);
   const told = (ended: Promise<unknown>) => ended.then(() => 'ok', ({ code, committed }: CoordinatorError) => `${code}/${committed}`);
@@ -214,13 +208,7 @@ test.serial('what is in no session and follows the node\'s own gets its place be
       return events.map(() => ({}) as Receipt);
     },
   });
-  // Who waits keeps no process alive.
-  const alive = setInterval(() => {}, 1000);
-  t.teardown(() => {
-    clearInterval(alive);
-    loss.close();
-    placing.close();
-  });
+  closeAfter(t, loss, placing);
   const decision = { level: 'linearizable', rule: null, quorumSize: undefined, timeoutMs: undefined, onQuorumLoss: 'degrade', lossRule: null } as const;
   const own = new SessionState(ids.next());
   const [first, apart, last, later] = ['/first', '/apart', '/last', '/later'].map((path) => fileWrite(path));

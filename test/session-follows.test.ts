@@ -6,7 +6,7 @@ import { Catalogue, EventIds } from '../dist/events/index.js';
 import type { CoordinatorError, EventInput, PublishOptions, Receipt } from '../dist/index.js';
 import { realPorts } from '../dist/runtime/index.js';
 import { fileWrite } from './helpers/cluster.js';
-import { lossOf } from './helpers/quorum-loss.js';
+import { closeAfter, lossOf } from './helpers/quorum-loss.js';
 
 const ids = new EventIds(realPorts);
 const decision = { level: 'linearizable', rule: null, quorumSize: undefined, timeoutMs: undefined, onQuorumLoss: 'wait', lossRule: null } as const;
@@ -25,13 +25,7 @@ function lane(t: ExecutionContext) {
       return events.map(() => ({}) as Receipt);
     },
   });
-  // Who waits keeps no process alive.
-  const alive = setInterval(() => {}, 1000);
-  t.teardown(() => {
-    clearInterval(alive);
-    loss.close();
-    placing.close();
-  });
+  closeAfter(t, loss, placing);
   const publish = (event: EventInput, session: SessionState | null, options: PublishOptions = {}) => loss.publish([event], decision, options, 0, session, false);
   /** A publish of the causal lane, until what comes back is called. */
   const write = (session: SessionState): (() => void) => {

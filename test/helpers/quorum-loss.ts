@@ -1,4 +1,5 @@
 /** The policy of a lost quorum without a node: what a test does not say takes everything and does nothing. */
+import type { ExecutionContext } from 'ava';
 import { QuorumLoss, type QuorumLossPorts } from '../../dist/coordinator/quorum-loss.js';
 import { Catalogue, EventIds, SubmissionWriter } from '../../dist/events/index.js';
 import type { Receipt } from '../../dist/index.js';
@@ -19,5 +20,14 @@ export function lossOf(ports: Pick<QuorumLossPorts, 'placing' | 'firstLife' | 'd
     causal: async () => [],
     ordered: async (events) => events.map(() => ({}) as Receipt),
     ...ports,
+  });
+}
+
+/** Closes them with the test, and keeps the process alive until then: who waits does not. */
+export function closeAfter(t: ExecutionContext, ...open: readonly { close(): void }[]): void {
+  const alive = setInterval(() => {}, 1000);
+  t.teardown(() => {
+    clearInterval(alive);
+    for (const one of open) one.close();
   });
 }
