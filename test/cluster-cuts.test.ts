@@ -99,7 +99,7 @@ let flipped = 0;
 function damage(directory: string, name: string): void {
   const path = join(directory, name);
   const bytes = readFileSync(path);
-  bytes.writeUInt8(bytes.readUInt8(bytes.length >> 1) ^ (1 << flipped++), bytes.length >> 1);
+  bytes.writeUInt8(bytes.readUInt8(bytes.length >> 1) ^ (1 << (flipped++ % 8)), bytes.length >> 1);
   writeFileSync(path, bytes);
 }
 
@@ -122,6 +122,24 @@ test.serial('damaged states are never taken for none: the ones before serve, or 
   t.is(await codeOf(Promise.resolve().then(() => cluster.get('b').crdt)), 'STATE_LOST');
   await cluster.open('a', 'c');
   await until('the states of others', () => JSON.stringify(seen(cluster.get('b'))) === JSON.stringify(whole));
+});
+
+test.serial('where the states of all are damaged, nobody takes what is left for all there was', async (t) => {
+  const cluster = await Embedded.start(t, short);
+  const ids = ['a', 'b', 'c'] as const;
+  await write(cluster.get('a'), 400);
+  await until('two states each and a cut', async () => {
+    for (const id of ids) if (statesOf(cluster.plan.dataDir(id)).length < 2 || (await begins(cluster.get(id), 'a')) <= 60n) return false;
+    return true;
+  });
+  await cluster.close(...ids);
+  for (const directory of ids.map((id) => cluster.plan.dataDir(id))) for (const name of statesOf(directory)) damage(directory, name);
+  await cluster.open(...ids);
+  // Logs so long that they could go further, if states were there that cover them.
+  await publish(cluster.get('a'), 300);
+  for (const id of ids) t.is((await take(cluster.get(id), 300, { ...first, where: { path: '/*' } })).length, 300);
+  await sleep(2000);
+  for (const id of ids) t.is(await codeOf(Promise.resolve().then(() => cluster.get(id).crdt)), 'STATE_LOST', id);
 });
 
 test.serial('lowered events stay in the log until they have their places, also those that a restart has to look for', async (t) => {

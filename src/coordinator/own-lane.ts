@@ -85,11 +85,12 @@ export class OwnLane {
     return causalActor(this.#ports.core.handle) || null;
   }
 
-  /** A place, of this node's own logs short of these entries, and of what `unread` has of them; what has gone is in it all the same. */
+  /** A place, of this node's own logs short of these entries, and of what `unread` has of them; what has gone is in it all the same, if it was. */
   before(place: CausalPlace, entries: readonly Pick<LaneEvent, 'actor' | 'index'>[], except: string | null): CausalPlace {
     const { core, origins } = this.#ports;
     const limits = entries.filter(({ actor }) => this.#isOwn(actor)).map(({ actor, index }) => [origins.named(actor), index - 1n] as const);
-    return place.capped([...limits, ...this.unread(except)]).with(CausalPlace.read(causalOldest(core.handle)));
+    const [capped, oldest] = [place.capped([...limits, ...this.unread(except)]), CausalPlace.read(causalOldest(core.handle))];
+    return place.covers(oldest) ? capped.with(oldest) : capped;
   }
 
   #isOwn(actor: string): boolean {

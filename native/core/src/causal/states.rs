@@ -78,9 +78,11 @@ impl<R: EntryReader> Lane<R> {
         !self.lacking().is_empty()
     }
 
-    /// Newer states are to be kept, and none are on their way.
+    /// Newer states are to be kept, and none are on their way. While some are missing here, only what comes of another
+    /// member's: what is left of the logs makes none that are whole.
     pub fn wants_states(&self) -> bool {
-        self.states.as_ref().is_some_and(|kept| (kept.wanted || kept.wanted_elsewhere || kept.taken) && !kept.writing)
+        let Some(kept) = self.states.as_ref().filter(|kept| !kept.writing) else { return false };
+        kept.taken || ((kept.wanted || kept.wanted_elsewhere) && !self.lacks_states())
     }
 
     /// Another member's states, which are to be taken in before anything is kept.
@@ -124,14 +126,15 @@ impl<R: EntryReader> Lane<R> {
         false
     }
 
-    /// States to be kept. What they were made of is on disk here.
+    /// States to be kept, where it wants them. What they were made of is on disk here.
     pub fn keep_states(&mut self, states: Arc<States>) {
         if plants::is(CorePlant::StatesUnwritten) {
             let clock = self.clock_of(&states.place);
             self.states.iter_mut().for_each(|kept| (kept.newest, kept.before) = (clock.clone(), Some(clock.clone())));
             return;
         }
-        let Some(kept) = self.states.as_mut().filter(|kept| !kept.writing) else { return };
+        let lacks = self.lacks_states();
+        let Some(kept) = self.states.as_mut().filter(|kept| !kept.writing && (kept.taken || !lacks)) else { return };
         kept.writing = true;
         let before = kept.info.as_ref().map_or(Index(0), |info| info.meta.index);
         self.jobs.push(Job::WriteStates { states, before });
