@@ -440,6 +440,7 @@ impl<R: EntryReader> Group<R> {
         store.set_floor(if self.repair.is_idle() { Index(0) } else { floor });
         self.raw = engine(&self.config, store, self.machine.applied())?;
         self.persistence = Persistence::default();
+        self.engine_from = self.last_number;
         // It does not know any more whom it follows.
         self.votes_after = self.ticks + self.config.election_ticks.0 as u64;
         self.snapshots.forget_raft();
@@ -448,7 +449,7 @@ impl<R: EntryReader> Group<R> {
         (self.leader, self.term, self.drawn_for) = (None, found.hard_state.term, None);
         self.pending.hand_in_again();
         self.barriers.ask_again();
-        if self.marked && !kept {
+        if self.marked && !kept && !plants::is(CorePlant::SettledKept) {
             self.torn();
         }
         self.draw_timeout();
