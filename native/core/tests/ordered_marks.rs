@@ -98,7 +98,7 @@ fn writes_after_a_repair_are_numbered_behind_those_before_it() {
     world.nodes[1].disk.borrow_mut().hard.commit = Index(2);
     world.start(1);
     let mut last = 0;
-    for after in 4..8 {
+    for after in 4..24 {
         append(&mut world, after, 2);
         let mut effects = Effects::default();
         assert!(world.group(1).flush(0, &mut effects).is_ok());
@@ -110,9 +110,12 @@ fn writes_after_a_repair_are_numbered_behind_those_before_it() {
     }
     world.sync(1);
     world.nodes[1].disk.borrow_mut().unreadable = true;
-    append(&mut world, 8, 4);
-    (0..100).for_each(|_| world.ask_for_repair(1));
-    assert!(!world.group(1).is_repairing(), "the others have what it lacks");
+    append(&mut world, 24, 4);
+    assert!(world.group(1).flush(0, &mut Effects::default()).is_ok());
+    assert!(world.group(1).is_repairing());
+    while world.group(1).is_repairing() {
+        world.ask_for_repair(1);
+    }
     let after = world.nodes[1].disk.borrow().last().0;
     append(&mut world, after, 4);
     let mut effects = Effects::default();
