@@ -45,7 +45,7 @@ pub enum CorePlant {
     EmptiedVotes,
     /// The mark of an unsettled log goes before what settled it is on disk.
     MarkGoesEarly,
-    /// A log counts as settled when a repair has Raft forget what settled it.
+    /// Reads fail when something has settled a log that is not on disk, and the log counts as settled after the repair.
     SettledKept,
     /// What a member shows of itself is taken for what is on its disk.
     StandingTrusted,
