@@ -45,6 +45,8 @@ pub enum CorePlant {
     EmptiedVotes,
     /// The mark of an unsettled log goes before what settled it is on disk.
     MarkGoesEarly,
+    /// Reads fail when something has settled a log that is not on disk, and the log counts as settled after the repair.
+    SettledKept,
     /// What a member shows of itself is taken for what is on its disk.
     StandingTrusted,
     /// Whatever older entries hold back, they are not moved for it.
@@ -57,6 +59,8 @@ pub enum CorePlant {
     DoubledGiven,
     /// An origin's log goes on after an open, whatever others have of it.
     OriginGoesOn,
+    /// That own actors are given up is not noted on disk.
+    NothingNoted,
     /// What an earlier process of a member has sent is taken after its member was told that it is not here.
     EarlierLivesHeard,
     /// Own events leave before they are on disk.

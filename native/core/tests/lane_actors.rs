@@ -17,8 +17,8 @@ use vexfs_core::causal::tally::Retention;
 use vexfs_core::causal::{Lane, LaneConfig, FIRST_ORIGIN, ORIGINS_MAX, OWN_ORIGINS_MIN};
 use vexfs_core::entry;
 use vexfs_core::event::{Submission, RECORD_HEADER_BYTES, SUBMISSION_HEADER_BYTES};
-use vexfs_core::ids::{GroupId, Index, MemberId};
-use vexfs_core::log::{GroupRecovery, Identity, LogEntry, Op, Recovery};
+use vexfs_core::ids::{GroupId, Index, MemberId, Term};
+use vexfs_core::log::{GroupRecovery, HardState, Identity, LogEntry, Op, Recovery};
 use vexfs_core::membership::Membership;
 use vexfs_core::ordered::effects::Effects;
 use vexfs_core::ordered::store::EntryReader;
@@ -92,17 +92,21 @@ fn entry_of(at: usize, counter: u64) -> (Bytes, Bytes) {
 struct Node {
     lane: Lane<Log>,
     log: Log,
+    /// What was written that is no entry.
+    states: BTreeMap<GroupId, HardState>,
+    /// What the others say that they have of this member's actors.
+    known: Vec<(Actor, u64)>,
     now_us: u64,
     /// Bytes of the frames of each kind that have left since they were last looked at.
     sent: Vec<(FrameKind, usize)>,
 }
 
-fn lane(log: &Log, recovery: &Recovery) -> Lane<Log> {
+fn lane(log: &Log, recovery: &Recovery, fresh_incarnation: u32) -> Lane<Log> {
     let config = LaneConfig {
         me: MemberId::of("me"),
         node_id: "me".into(),
         life: LIFE,
-        fresh_incarnation: 1,
+        fresh_incarnation,
         unsettled: false,
         continuity_ticks: 50,
         gossip_ticks: 5,
@@ -122,12 +126,19 @@ fn recovery(groups: BTreeMap<GroupId, GroupRecovery>) -> Recovery {
 
 impl Node {
     fn new() -> Self {
-        let log = Log::default();
-        let mut lane = lane(&log, &recovery(BTreeMap::new()));
+        Self::begin(Log::default(), BTreeMap::new(), 1)
+    }
+
+    fn begin(log: Log, states: BTreeMap<GroupId, HardState>, fresh_incarnation: u32) -> Self {
+        let mut groups: BTreeMap<GroupId, GroupRecovery> = states.iter().map(|(id, state)| (*id, GroupRecovery { hard_state: *state, ..group() })).collect();
+        for (id, counter) in log.0.borrow().keys() {
+            groups.entry(*id).or_insert_with(group).last_index = Index(*counter);
+        }
+        let mut lane = lane(&log, &recovery(groups), fresh_incarnation);
         let names = ["me", "m1", "m2"].map(|name| (name.to_string(), String::new()));
         lane.set_table(&Membership::founded(&names));
         ["m1", "m2"].into_iter().for_each(|name| lane.link_up(MemberId::of(name)));
-        Self { lane, log, now_us: 0, sent: Vec::new() }
+        Self { lane, log, states, known: Vec::new(), now_us: 0, sent: Vec::new() }
     }
 
     fn receive(&mut self, from: &str, kind: FrameKind, write: impl FnOnce(&mut Vec<u8>)) {
@@ -151,8 +162,11 @@ impl Node {
         self.lane.flush(self.now_us, &mut effects);
         for write in effects.writes {
             for op in write.ops {
-                let Op::Entries { group, entries } = op else { panic!("nothing else is to be written") };
-                self.log.0.borrow_mut().extend(entries.into_iter().map(|entry| ((group, entry.index.0), entry)));
+                match op {
+                    Op::Entries { group, entries } => self.log.0.borrow_mut().extend(entries.into_iter().map(|entry| ((group, entry.index.0), entry))),
+                    Op::HardState { group, state } => drop(self.states.insert(group, state)),
+                    other => panic!("nothing else is to be written: {other:?}"),
+                }
             }
             self.lane.persisted(write.number);
         }
@@ -162,8 +176,9 @@ impl Node {
             Assembler::default().push(&bytes, &mut frames).expect("a frame");
             let frame = frames.pop().expect("a whole one");
             self.sent.push((frame.kind, bytes.len()));
+            let list = self.known.clone();
             match frame.kind {
-                FrameKind::OriginQuery => self.receive(from, FrameKind::OriginAnswer, |out| KnownOf { life: LIFE, table: Index(1), list: Vec::new() }.encode(out)),
+                FrameKind::OriginQuery => self.receive(from, FrameKind::OriginAnswer, |out| KnownOf { life: LIFE, table: Index(1), list }.encode(out)),
                 FrameKind::Pull => {
                     let pull = Pull::decode(&frame.body).expect("a pull");
                     self.entries(pull.actor, ANSWER, pull.first, &answer(pull));
@@ -240,11 +255,11 @@ fn five_hundred_actors_are_read_in_causal_order_and_a_cursor_survives() {
     // The member too comes back, from its log, where it knows the origins by the same numbers.
     let groups = origins.iter().map(|origin| (origin.group, GroupRecovery { last_index: Index(ROUNDS), ..group() })).collect();
     let before = held();
-    let empty = lane(&Log::default(), &recovery(BTreeMap::new()));
+    let empty = lane(&Log::default(), &recovery(BTreeMap::new()), 1);
     let of_none = held() - before;
     drop(empty);
     let before = held();
-    let again = lane(&node.log, &recovery(groups));
+    let again = lane(&node.log, &recovery(groups), 1);
     let bytes = held() - before - of_none;
     println!("{bytes} bytes of memory, {of_none} without origins; a cursor of {}", cursor.len());
     assert!(bytes < 1_024 * ACTORS as isize, "{bytes} bytes for {ACTORS} origins");
@@ -303,4 +318,46 @@ fn more_origins_than_there_may_be_hold_up_nobody_else() {
     assert_eq!([counters[&far(0)], counters[&far(1)]], [2, 1]);
     let own: Vec<u64> = counters.iter().filter(|(actor, _)| actor.member == MemberId::of("me")).map(|(_, counter)| *counter).collect();
     assert_eq!(own, [1]);
+}
+
+/// What was lost here comes back from the others, as far as they had it: at the next start the log has all of it that anybody
+/// has, and still does not know what of it was acknowledged here alone.
+#[test]
+fn an_own_actor_that_has_come_back_from_others_does_not_go_on() {
+    let first = Actor { member: MemberId::of("me"), incarnation: 0 };
+    let answer = |pull: Pull| match pull.actor == first {
+        true => (pull.first..=pull.last.min(3)).map(|counter| written(first, counter, Vec::new(), counter)).collect(),
+        false => Vec::new(),
+    };
+    for (left, publishes_before) in [(0, false), (0, true), (2, false)] {
+        let mut node = Node::new();
+        if left > 0 {
+            let log = Log::default();
+            for counter in 1..=left {
+                let (data, context) = written(first, counter, Vec::new(), counter);
+                log.0.borrow_mut().insert((FIRST_ORIGIN, counter), LogEntry { index: Index(counter), term: Term(1), kind: 0, data, context });
+            }
+            node = Node::begin(log, BTreeMap::new(), 1);
+        }
+        if publishes_before {
+            // Nobody answers in time.
+            ["m1", "m2"].into_iter().for_each(|name| node.lane.link_down(MemberId::of(name)));
+            node.lane.submit(submission(800_000), 0);
+            (0..100).for_each(|_| node.tick(&answer));
+            ["m1", "m2"].into_iter().for_each(|name| node.lane.link_up(MemberId::of(name)));
+        }
+        node.known = vec![(first, 3)];
+        node.receive("m1", FrameKind::Held, |out| Held { all: true, from: PEER_LIFE, life: 0, list: vec![(first, 3)], waits: false }.encode(out));
+        (0..100).for_each(|_| node.tick(&answer));
+        assert!(node.lane.held().any(|held| held == (first, 3)), "it comes back");
+
+        let mut known: Vec<(Actor, u64)> = node.lane.held().collect();
+        known.retain(|(_, counter)| *counter > 0);
+        let mut again = Node::begin(node.log, node.states, 2);
+        again.known = known;
+        again.lane.submit(submission(900_000), 0);
+        (0..100).for_each(|_| again.tick(&answer));
+        assert_ne!(again.lane.actor(), Some(first), "{left} of it were left; published before: {publishes_before}");
+        assert!(again.lane.held().any(|held| held == (first, 3)), "nothing else stands in its place");
+    }
 }

@@ -10,11 +10,11 @@ use support::world::World;
 use vexfs_core::event::{Submission, SubmissionKind};
 use vexfs_core::ids::{EventId, Index, MemberId, RequestId, SessionId};
 use vexfs_core::machine::Outcome;
-use vexfs_core::ordered::effects::{Effects, End, Purpose};
+use vexfs_core::ordered::effects::{Effects, End};
 use vexfs_core::ordered::receive::Refused;
 use vexfs_core::ordered::Group;
 use vexfs_core::ordered::repair::words::{Answer, Query};
-use vexfs_core::peer::frame::{Assembler, Frame, FrameKind, FRAME_HEADER_BYTES};
+use vexfs_core::peer::frame::{Frame, FrameKind, FRAME_HEADER_BYTES};
 use vexfs_core::peer::raft_message;
 
 const SESSION: SessionId = SessionId(5);
@@ -292,77 +292,6 @@ fn a_repair_forgets_what_is_committed_of_what_it_forgets() {
     let answer = effects.frames.iter().find(|(_, _, bytes)| bytes[8] == FrameKind::RepairAnswer as u8).expect("it answers");
     let answer = Answer::decode(&Bytes::copy_from_slice(&answer.2[FRAME_HEADER_BYTES..])).expect("it is well formed");
     assert!(answer.commit < Index(5), "{answer:?}");
-}
-
-/// What a flush asks of the others, handed to them, and their answers about damage, handed back; nothing else reaches it.
-fn ask_for_repair(world: &mut World, node: usize) {
-    let mut effects = Effects::default();
-    group(world, node).tick();
-    assert!(group(world, node).flush(0, &mut effects).is_ok());
-    let asker = world.nodes[node].id;
-    for (to, _, bytes) in std::mem::take(&mut effects.frames) {
-        let (Some(to), mut asked, mut answers) = (world.nodes.iter().position(|other| other.id == to), Vec::new(), Vec::new()) else { continue };
-        Assembler::default().push(&bytes, &mut asked).expect("it is well formed");
-        for frame in asked.into_iter().filter(|frame| frame.kind == FrameKind::RepairQuery) {
-            let mut told = Effects::default();
-            assert_eq!(group(world, to).receive(asker, frame, 0, &mut told), Ok(()));
-            assert!(group(world, to).flush(0, &mut told).is_ok());
-            told.frames.iter().for_each(|(_, _, bytes)| Assembler::default().push(bytes, &mut answers).expect("it is well formed"));
-        }
-        let from = world.nodes[to].id;
-        for frame in answers.into_iter().filter(|frame| frame.kind == FrameKind::RepairAnswer) {
-            assert_eq!(group(world, node).receive(from, frame, 0, &mut effects), Ok(()));
-        }
-    }
-    let repairs = effects.writes.iter().any(|write| write.purpose == Purpose::Repair);
-    effects.writes.into_iter().for_each(|write| world.nodes[node].disk.borrow_mut().push(write, 0));
-    loop {
-        let written = world.nodes[node].disk.borrow_mut().sync_one(0);
-        let Some(number) = written else { break };
-        group(world, node).persisted(number);
-    }
-    if repairs {
-        group(world, node).repaired(&mut Effects::default());
-    }
-}
-
-/// What settles a torn log is in Raft's hands before it is on disk, and is forgotten with the rest where a repair comes in
-/// between: the log is as torn as before.
-#[test]
-fn a_repair_forgets_that_what_it_forgets_has_settled_the_log() {
-    let mut world = three();
-    world.submit(0, &publish(9), 1);
-    world.settle();
-    world.crash(1, 0);
-    world.tear(1);
-    world.nodes[1].disk.borrow_mut().hard.commit = Index(2);
-    let torn = world.nodes[1].disk.borrow().last();
-    let last = group(&mut world, 0).status().last;
-    assert!(torn < last && world.nodes[1].torn);
-    world.start(1);
-    assert!(group(&mut world, 1).flush(0, &mut Effects::default()).is_ok());
-    for from in [0, 2] {
-        let (id, mut body) = (world.nodes[from].id, Vec::new());
-        body.extend_from_slice(&1_u64.to_le_bytes());
-        body.extend_from_slice(&0_u64.to_le_bytes());
-        group(&mut world, from).conf().encode(&mut body);
-        let told = Frame { kind: FrameKind::TermAnswer, group: GROUP, body: body.into() };
-        group(&mut world, 1).link_up(id);
-        assert_eq!(group(&mut world, 1).receive(id, told, 0, &mut Effects::default()), Ok(()));
-    }
-    let settles = append(&world, 1, 1, torn.0);
-    assert_eq!(receive(&mut world, 1, 0, &settles), Ok(()));
-    assert!(group(&mut world, 1).is_settled());
-    // Before that is written, an entry that is to be applied cannot be read.
-    world.nodes[1].disk.borrow_mut().unreadable = true;
-    assert!(group(&mut world, 1).flush(0, &mut Effects::default()).is_ok());
-    assert!(group(&mut world, 1).is_repairing());
-    for _ in 0..100 {
-        ask_for_repair(&mut world, 1);
-        let settled = group(&mut world, 1).is_settled_on_disk();
-        assert!(!settled || world.nodes[1].disk.borrow().last() == last, "it counts as settled, and has forgotten entry {last}");
-    }
-    assert!(!group(&mut world, 1).is_repairing(), "the others have what it lacks");
 }
 
 /// The same at a leader, on behalf of a follower that needs what only the disk has.

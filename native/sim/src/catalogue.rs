@@ -61,6 +61,7 @@ pub static INVARIANTS: &[InvariantRow] = &[
     row("ids_are_written_once", "what a member has delivered of the causal lane it does not write again when it is published again, and it says where it stands", "rule R3"),
     row("events_come_once", "a reader of the causal lane gets every event once, and each origin's without a gap, however often it moves", "rule R8"),
     row("dots_are_unique", "no two entries ever have the same actor and counter, whatever a disk has lost", "rule R7; docs/decisions/0022; Almeida, Shoker and Baquero 2018"),
+    row("given_up_stays", "an actor that its member has given up is never written again, whatever comes of it from others", "rule R7; docs/decisions/0022"),
     row("own_events_leave_from_disk", "an own causal event leaves its member only after fdatasync", "rule R7"),
     row("kept_is_durable", "a causal or eventual publish is answered once it is on disk where it was taken, and is delivered everywhere in the end", "rule R1"),
     row("delivered_stays_delivered", "what a member has delivered is on its disk, and is delivered there after every restart", "rules R7 and R8"),

@@ -65,6 +65,8 @@ pub struct LaneHistory {
     pub forgotten: Vec<Dot>,
     /// What states were made of: a sum of each entry.
     pub taken_in: BTreeMap<(Actor, u64), u64>,
+    /// Actors that are not to be written any more.
+    pub given_up: BTreeSet<Actor>,
     /// Up to where somebody has cut an origin's log that all members had.
     pub cuts: Past,
 }

@@ -64,9 +64,11 @@ pub enum Plant {
     PutBackVotes,
     EmptiedVotes,
     MarkGoesEarly,
+    SettledKept,
     StandingTrusted,
     QuotaIgnored,
     OriginGoesOn,
+    NothingNoted,
     EarlierLivesHeard,
     OriginSendsEarly,
     OriginAcksEarly,
@@ -159,9 +161,11 @@ pub static PLANTS: &[PlantRow] = &[
     row(PutBackVotes, "put-back-votes", "a member that was told that its directory was put back votes and acknowledges all the same, and is counted", &["leader_completeness", "log_matching", "election_safety", "commit_is_final"]),
     row(EmptiedVotes, "emptied-votes", "a voter that has lost everything votes before it has anything again", &["leader_completeness", "log_matching", "election_safety", "commit_is_final", "acknowledged_is_durable"]),
     row(MarkGoesEarly, "mark-goes-early", "the mark of an unsettled log goes before what settled it is on disk", &["mark_goes_last"]),
+    row(SettledKept, "settled-kept", "a torn log counts as settled when a repair has Raft forget what settled it", &["mark_goes_last"]),
     row(StandingTrusted, "standing-trusted", "what a member shows of itself is taken for what is on its disk", &["alarms_are_true"]),
     row(QuotaIgnored, "quota-ignored", "what a quiet group holds back of the log is not moved, however much it is", &["held_back_is_bounded"]),
     row(OriginGoesOn, "origin-goes-on", "an origin's log goes on after every start, whatever others have of it", &["dots_are_unique"]),
+    row(NothingNoted, "nothing-noted", "what own origins are given up is not noted on disk, and forgotten with the next start", &["given_up_stays"]),
     row(EarlierLivesHeard, "earlier-lives-heard", "what an earlier process of a member has sent is taken after its member was told that it is not there", &["dots_are_unique"]),
     row(OriginSendsEarly, "origin-sends-early", "own causal events leave a member before they are on its disk", &["own_events_leave_from_disk", "dots_are_unique"]),
     row(OriginAcksEarly, "origin-acks-early", "causal publishes are answered before they are on disk", &["kept_is_durable"]),
@@ -230,7 +234,7 @@ impl Plant {
     pub fn is_in_the_lane(self) -> bool {
         matches!(
             self,
-            OriginGoesOn | EarlierLivesHeard | OriginSendsEarly | OriginAcksEarly | DeliveredBeforeDisk | DeliveredOutOfOrder | NothingFollows | NothingFetched
+            OriginGoesOn | NothingNoted | EarlierLivesHeard | OriginSendsEarly | OriginAcksEarly | DeliveredBeforeDisk | DeliveredOutOfOrder | NothingFollows | NothingFetched
                 | IdsForgotten | WrittenAgain | DoubledGiven | HandedEarly | FollowsIgnored | NothingGivenUp | ContextDropped | BufferIgnored
         ) || self.cuts()
     }
@@ -279,9 +283,11 @@ impl Plant {
             PutBackVotes => CorePlant::PutBackVotes,
             EmptiedVotes => CorePlant::EmptiedVotes,
             MarkGoesEarly => CorePlant::MarkGoesEarly,
+            SettledKept => CorePlant::SettledKept,
             StandingTrusted => CorePlant::StandingTrusted,
             QuotaIgnored => CorePlant::QuotaIgnored,
             OriginGoesOn => CorePlant::OriginGoesOn,
+            NothingNoted => CorePlant::NothingNoted,
             EarlierLivesHeard => CorePlant::EarlierLivesHeard,
             OriginSendsEarly => CorePlant::OriginSendsEarly,
             OriginAcksEarly => CorePlant::OriginAcksEarly,

@@ -128,8 +128,8 @@ pub struct Lane<R> {
     continuity: Continuity,
     /// Own actors with a lower number do not go on, whatever the others say.
     given_up: Option<GroupId>,
-    /// That is not on disk yet.
-    gives_up: bool,
+    /// The write that says so, until it is on disk.
+    giving_up: Option<u64>,
     renewals: u32,
     intake: Intake,
     ids: Ids,
@@ -246,8 +246,7 @@ impl<R: EntryReader> Lane<R> {
     pub fn persisted(&mut self, number: u64) {
         while let Some(done) = pop_if(&mut self.writes, |writing| writing.number <= number) {
             self.writing_bytes -= done.bytes;
-            // The first of a life.
-            self.gives_up = false;
+            self.giving_up.take_if(|number| *number <= done.number);
             for (origin, last) in done.ends {
                 let origin = &mut self.origins[origin.at()];
                 origin.written = origin.written.max(last);
@@ -265,7 +264,7 @@ impl<R: EntryReader> Lane<R> {
 
     /// Whether the mark of a log that may have forgotten something may go, as far as this lane goes.
     pub fn is_settled_on_disk(&self) -> bool {
-        !self.gives_up
+        self.giving_up.is_none()
     }
 
     /// Whether something is to be sent.
@@ -321,7 +320,7 @@ impl<R: EntryReader> Lane<R> {
             // While nobody publishes there is no hurry.
             Verdict::Wait if self.ticks < self.config.continuity_ticks || self.intake.len() == 0 => {}
             Verdict::GoOn => {
-                self.me = self.origin_of(actor);
+                self.me = self.own_origin(actor);
                 self.origins_moved = true;
                 let members: Vec<MemberId> = self.peers.keys().copied().collect();
                 members.into_iter().for_each(|member| self.resume_pushing(member));
@@ -334,20 +333,36 @@ impl<R: EntryReader> Lane<R> {
     fn begin_anew(&mut self) {
         let incarnation = self.config.fresh_incarnation.wrapping_add(self.renewals.wrapping_mul(0x9E37_79B9)).max(1);
         self.renewals += 1;
-        self.me = self.origin_of(Actor { member: self.config.me, incarnation });
+        // What proves that another actor cannot go on may be gone by the next start: this log may have all of it by then.
+        self.give_up();
+        self.me = self.own_origin(Actor { member: self.config.me, incarnation });
         self.origins_moved = true;
         self.covered = None;
         self.unsent.clear();
         self.peers.values_mut().for_each(|peer| peer.sent = Some(0));
     }
 
-    /// The origin of an actor, met now for the first time or not; `None` when there are too many.
+    /// The origin of an actor that others speak of, met now for the first time or not; `None` when there are too many.
     fn origin_of(&mut self, actor: Actor) -> Option<OriginId> {
+        let is_new = !self.by_actor.contains_key(&actor);
+        let kept = if actor.member == self.config.me { 0 } else { OWN_ORIGINS_MIN };
+        if is_new && self.origins.len() + kept >= ORIGINS_MAX {
+            return None;
+        }
+        let id = self.own_origin(actor)?;
+        if is_new && actor.member == self.config.me {
+            // It was written here, and lost: the others may not have had all of it.
+            self.give_up();
+        }
+        Some(id)
+    }
+
+    /// The origin of an actor that begins or goes on here; `None` when there are too many.
+    fn own_origin(&mut self, actor: Actor) -> Option<OriginId> {
         if let Some(id) = self.by_actor.get(&actor) {
             return Some(*id);
         }
-        let kept = if actor.member == self.config.me { 0 } else { OWN_ORIGINS_MIN };
-        if self.origins.len() + kept >= ORIGINS_MAX {
+        if self.origins.len() >= ORIGINS_MAX {
             return None;
         }
         let group = GroupId(self.next_group);

@@ -14,6 +14,7 @@ use crate::ids::{GroupId, Index, MemberId, Term};
 use crate::log::{GroupRecovery, HardState, Op, Recovery};
 use crate::membership::Membership;
 use crate::ordered::store::EntryReader;
+use crate::plants::{self, CorePlant};
 use std::collections::{BTreeMap, VecDeque};
 
 /// What the log says of a number that stands for no origin: those of this member before it are given up.
@@ -36,7 +37,7 @@ impl<R: EntryReader> Lane<R> {
             me: None,
             continuity: Default::default(),
             given_up: None,
-            gives_up: false,
+            giving_up: None,
             renewals: 0,
             intake: Intake::default(),
             ids,
@@ -73,24 +74,27 @@ impl<R: EntryReader> Lane<R> {
             });
             lane.recover(*group, found, lost);
         }
-        lane.give_up();
+        if lane.config.unsettled {
+            lane.give_up();
+        }
         lane.note_bases();
         lane.deliver_at_open();
         lane.begin_scan();
         lane
     }
 
-    /// Notes on disk that no actor so far goes on: the mark of a log that may have forgotten something goes once the ordered
-    /// groups are settled, whether or not anything was written under another name by then.
-    fn give_up(&mut self) {
+    /// Notes on disk that no own actor goes on that has a number so far: whatever is learnt of them later, nobody can tell
+    /// then any more that some of what they have written may be forgotten here.
+    pub(super) fn give_up(&mut self) {
         let is_noted = self.given_up.is_some_and(|group| group.0 + 1 == self.next_group);
-        if self.config.unsettled && !is_noted {
-            let group = GroupId(self.next_group);
-            self.next_group += 1;
-            (self.given_up, self.gives_up) = (Some(group), true);
-            self.ops.push(Op::HardState { group, state: GIVEN_UP });
-            self.urgent = true;
+        if is_noted || plants::is(CorePlant::NothingNoted) {
+            return;
         }
+        let group = GroupId(self.next_group);
+        self.next_group += 1;
+        (self.given_up, self.giving_up) = (Some(group), Some(self.writing.number));
+        self.ops.push(Op::HardState { group, state: GIVEN_UP });
+        self.urgent = true;
     }
 
     fn recover(&mut self, group: GroupId, found: &GroupRecovery, mut lost: Ranges) {

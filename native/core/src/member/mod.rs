@@ -112,6 +112,10 @@ impl<R: EntryReader> Member<R> {
             effects.journal_first = moved.journal_first.or(effects.journal_first);
             effects.applied |= moved.applied;
         }
+        if self.groups.get(&id).is_some_and(Group::unmarks) && !self.is_settled() {
+            // Another one has lost something since that was asked.
+            self.groups.get_mut(&id).into_iter().for_each(Group::keep_mark);
+        }
         let flushed = self.groups.get_mut(&id).map_or(Ok(()), |group| group.flush(now_us, effects));
         if !effects.follows.is_empty() {
             // Readers are about to wait for it.

@@ -163,8 +163,10 @@ pub struct Group<R: EntryReader> {
     durable_commit: Index,
     /// Marks on their way: number of the write, commit index.
     marks_under_way: VecDeque<(u64, Index)>,
-    /// Number of the last ready.
+    /// Number of the last ready; those of an engine go on behind those of the one before it, whose writes may still come to
+    /// their ends.
     last_number: u64,
+    engine_from: u64,
     ticks: u64,
     idle_ticks: u32,
     /// The request that has waited longest, and since how many ticks it is that.
@@ -277,6 +279,7 @@ impl<R: EntryReader> Group<R> {
             durable_commit: persisted_commit,
             marks_under_way: VecDeque::new(),
             last_number: 0,
+            engine_from: 0,
             ticks: 0,
             idle_ticks: 0,
             oldest: None,
@@ -332,6 +335,7 @@ impl<R: EntryReader> Group<R> {
 
     fn settle_as(&mut self, settling: Option<Settling>) {
         self.settling = settling;
+        self.unmark_due &= self.settling.is_none();
         if let Some(settling) = &mut self.settling {
             self.linked.iter().for_each(|member| settling.link(*member, true));
         }
@@ -461,7 +465,7 @@ impl<R: EntryReader> Group<R> {
         if let Some(durable) = released.durable {
             self.raw.mut_store().made_durable(durable);
         }
-        self.raw.on_persist_ready(released.number);
+        self.raw.on_persist_ready(released.number - self.engine_from);
         self.install_durable |= released.installed;
         self.send(released.messages);
     }
@@ -533,7 +537,7 @@ impl<R: EntryReader> Group<R> {
             // What Raft made of an entry that could not be read is not to be used: it begins anew, after the repair.
             return Ok(());
         }
-        let number = ready.number();
+        let number = self.engine_from + ready.number();
         let mut at_once = ready.take_messages();
         for state in ready.take_read_states() {
             let asked_us = self.barriers.answered(&state.request_ctx, Index(state.index));

@@ -306,6 +306,16 @@ impl<R: EntryReader> Group<R> {
         self.unmark_due = true;
     }
 
+    /// A group needs it again.
+    pub fn keep_mark(&mut self) {
+        self.unmark_due = false;
+    }
+
+    /// Whether the mark is about to go.
+    pub fn unmarks(&self) -> bool {
+        self.unmark_due
+    }
+
     /// The mark is gone.
     pub fn unmarked(&mut self) {
         self.marked = self.settling.is_some();

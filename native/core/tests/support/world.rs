@@ -2,6 +2,7 @@
 //! happens next.
 
 use super::describe;
+use super::disk::DiskReader;
 use super::history::{Asked, History, Request, State};
 use super::invariants;
 use super::network::Network;
@@ -11,8 +12,10 @@ use super::submissions::Draft;
 use vexfs_core::event::SubmissionKind;
 use vexfs_core::ids::{EventId, Index, MemberId, RequestId, SessionId};
 use vexfs_core::machine::MachineLimits;
-use vexfs_core::ordered::effects::Completion;
+use vexfs_core::ordered::effects::{Completion, Effects, Purpose};
 use vexfs_core::ordered::status::Role;
+use vexfs_core::ordered::Group;
+use vexfs_core::peer::frame::{Assembler, FrameKind};
 
 pub const TICK_US: u64 = 10_000;
 
@@ -274,6 +277,42 @@ impl World {
             }
         }
         panic!("the members find no rest");
+    }
+
+    /// What a flush asks of the others, handed to them, and their answers about damage, handed back; nothing else reaches it.
+    pub fn ask_for_repair(&mut self, node: usize) {
+        let mut effects = Effects::default();
+        self.group(node).tick();
+        assert!(self.group(node).flush(0, &mut effects).is_ok());
+        let asker = self.nodes[node].id;
+        for (to, _, bytes) in std::mem::take(&mut effects.frames) {
+            let (Some(to), mut asked, mut answers) = (self.nodes.iter().position(|other| other.id == to), Vec::new(), Vec::new()) else { continue };
+            Assembler::default().push(&bytes, &mut asked).expect("it is well formed");
+            for frame in asked.into_iter().filter(|frame| frame.kind == FrameKind::RepairQuery) {
+                let mut told = Effects::default();
+                assert_eq!(self.group(to).receive(asker, frame, 0, &mut told), Ok(()));
+                assert!(self.group(to).flush(0, &mut told).is_ok());
+                told.frames.iter().for_each(|(_, _, bytes)| Assembler::default().push(bytes, &mut answers).expect("it is well formed"));
+            }
+            let from = self.nodes[to].id;
+            for frame in answers.into_iter().filter(|frame| frame.kind == FrameKind::RepairAnswer) {
+                assert_eq!(self.group(node).receive(from, frame, 0, &mut effects), Ok(()));
+            }
+        }
+        let repairs = effects.writes.iter().any(|write| write.purpose == Purpose::Repair);
+        effects.writes.into_iter().for_each(|write| self.nodes[node].disk.borrow_mut().push(write, 0));
+        loop {
+            let written = self.nodes[node].disk.borrow_mut().sync_one(0);
+            let Some(number) = written else { break };
+            self.group(node).persisted(number);
+        }
+        if repairs {
+            self.group(node).repaired(&mut Effects::default());
+        }
+    }
+
+    pub fn group(&mut self, node: usize) -> &mut Group<DiskReader> {
+        self.nodes[node].group.as_mut().expect("it runs")
     }
 
     /// Ticks one member until it leads.

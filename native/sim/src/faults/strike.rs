@@ -3,7 +3,7 @@
 use super::kinds::FaultKind;
 use super::plan::Fault;
 use crate::disk::Damage;
-use crate::invariants::recovery_is_faithful;
+use crate::invariants::{given_up_stays, recovery_is_faithful};
 use crate::member::{opens_foreign, Member, Running, Stage};
 use crate::network::NEVER;
 use crate::queue::{Event, Lane};
@@ -320,5 +320,6 @@ fn roll_back(world: &mut World, node: usize, length_us: u64) -> bool {
         member.lost = Some(farther(member.lost.as_deref(), member.shadow.reach()));
         (member.disk, member.shadow) = (disk, shadow);
     }
+    given_up_stays::note_put_back(world, node);
     true
 }

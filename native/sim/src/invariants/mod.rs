@@ -23,6 +23,7 @@ pub mod fence_is_final;
 pub mod followed_comes;
 pub mod followed_first;
 pub mod followed_is_replicated;
+pub mod given_up_stays;
 pub mod groups_are_apart;
 pub mod groups_go_on;
 pub mod hashes_agree;

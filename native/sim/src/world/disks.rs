@@ -128,6 +128,7 @@ impl World {
                 let dots = std::mem::take(&mut self.members[node].on_disk);
                 dots.iter().for_each(|dot| lane::raise(&mut self.members[node].held_ever, dot.actor, dot.counter));
                 invariants::dots_are_unique::check(self, node, &dots);
+                invariants::given_up_stays::check(self, node, &dots);
                 invariants::recovery_is_faithful::check_blocks(self, node);
                 invariants::held_back_is_bounded::check(self, node, marked);
                 self.begin_write(node);

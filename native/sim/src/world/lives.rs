@@ -31,6 +31,7 @@ impl World {
                 self.say(Happening::Start { node });
                 invariants::recovery_is_faithful::check(self, node, wrong);
                 self.look_at_origins(node);
+                invariants::given_up_stays::note_start(self, node);
                 let first_us = self.now_us + self.random.between(1, TICK_US);
                 self.events.at(first_us, Event::Tick { node: node as u8, life });
                 self.plan_flush(node);

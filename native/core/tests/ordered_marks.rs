@@ -1,0 +1,125 @@
+//! The mark of a log that may have forgotten something, and what a repair has Raft forget: the shortest reproductions of
+//! defects that were found there.
+
+mod support;
+
+use bytes::Bytes;
+use raft::eraftpb::{Entry, Message, MessageType};
+use support::submissions::{Draft, GROUP};
+use support::world::World;
+use vexfs_core::ids::{EventId, Index};
+use vexfs_core::ordered::effects::{Effects, Purpose};
+use vexfs_core::peer::frame::{Frame, FrameKind};
+use vexfs_core::peer::raft_message;
+
+/// A leader `a` of three, with a few entries everywhere.
+fn three() -> World {
+    let mut world = World::new(1, 3);
+    world.elect(0);
+    for id in 1..4 {
+        world.submit(0, &Draft::events(vec![EventId(id)]), 1);
+        world.settle();
+    }
+    assert!(world.history.violations.is_empty());
+    world
+}
+
+/// Hands `b` one more entry of its leader, behind `after`.
+fn append(world: &mut World, after: u64, commit: u64) {
+    let mut entry = Entry::default();
+    (entry.term, entry.index) = (1, after + 1);
+    let mut message = Message::default();
+    message.set_msg_type(MessageType::MsgAppend);
+    (message.from, message.to, message.term) = (world.nodes[0].id.0, world.nodes[1].id.0, 1);
+    (message.index, message.log_term, message.commit) = (after, 1, commit);
+    message.set_entries(vec![entry].into());
+    let mut body = Vec::new();
+    assert!(raft_message::encode(&message, &mut body));
+    let (from, frame) = (world.nodes[0].id, Frame { kind: FrameKind::Raft, group: GROUP, body: Bytes::from(body) });
+    assert_eq!(world.group(1).receive(from, frame, 0, &mut Effects::default()), Ok(()));
+}
+
+/// What settles a torn log is in Raft's hands before it is on disk, and is forgotten with the rest where a repair comes in
+/// between: the log is as torn as before.
+#[test]
+fn a_repair_forgets_that_what_it_forgets_has_settled_the_log() {
+    let mut world = three();
+    world.submit(0, &Draft::events(vec![EventId(9)]), 1);
+    world.settle();
+    world.crash(1, 0);
+    world.tear(1);
+    world.nodes[1].disk.borrow_mut().hard.commit = Index(2);
+    let torn = world.nodes[1].disk.borrow().last();
+    let last = world.group(0).status().last;
+    assert!(torn < last && world.nodes[1].torn);
+    world.start(1);
+    assert!(world.group(1).flush(0, &mut Effects::default()).is_ok());
+    for from in [0, 2] {
+        let (id, mut body) = (world.nodes[from].id, Vec::new());
+        body.extend_from_slice(&1_u64.to_le_bytes());
+        body.extend_from_slice(&0_u64.to_le_bytes());
+        world.group(from).conf().encode(&mut body);
+        let told = Frame { kind: FrameKind::TermAnswer, group: GROUP, body: body.into() };
+        world.group(1).link_up(id);
+        assert_eq!(world.group(1).receive(id, told, 0, &mut Effects::default()), Ok(()));
+    }
+    append(&mut world, torn.0, torn.0 + 1);
+    assert!(world.group(1).is_settled());
+    // Before that is written, an entry that is to be applied cannot be read.
+    world.nodes[1].disk.borrow_mut().unreadable = true;
+    assert!(world.group(1).flush(0, &mut Effects::default()).is_ok());
+    assert!(world.group(1).is_repairing());
+    for _ in 0..100 {
+        world.ask_for_repair(1);
+        let settled = world.group(1).is_settled_on_disk();
+        assert!(!settled || world.nodes[1].disk.borrow().last() == last, "it counts as settled, and has forgotten entry {last}");
+    }
+    assert!(!world.group(1).is_repairing(), "the others have what it lacks");
+}
+
+/// The mark is to go, and before it does the log is torn again: it stays.
+#[test]
+fn a_mark_that_is_to_go_stays_where_the_log_is_torn_again() {
+    let mut world = three();
+    let group = world.group(1);
+    group.unmark();
+    group.torn();
+    let mut effects = Effects::default();
+    assert!(group.flush(0, &mut effects).is_ok());
+    assert!(group.is_marked() && !group.is_settled());
+    assert!(!effects.writes.iter().any(|write| write.purpose == Purpose::Settled), "{:?}", effects.writes);
+}
+
+/// A write of before a repair may come to its end after it: it is not taken for one of those that Raft asks for anew.
+#[test]
+fn writes_after_a_repair_are_numbered_behind_those_before_it() {
+    let mut world = three();
+    world.crash(1, 0);
+    world.nodes[1].disk.borrow_mut().hard.commit = Index(2);
+    world.start(1);
+    let mut last = 0;
+    for after in 4..24 {
+        append(&mut world, after, 2);
+        let mut effects = Effects::default();
+        assert!(world.group(1).flush(0, &mut effects).is_ok());
+        for write in effects.writes {
+            assert!(write.number > last);
+            last = write.number;
+            world.nodes[1].disk.borrow_mut().push(write, 0);
+        }
+    }
+    world.sync(1);
+    world.nodes[1].disk.borrow_mut().unreadable = true;
+    append(&mut world, 24, 4);
+    assert!(world.group(1).flush(0, &mut Effects::default()).is_ok());
+    assert!(world.group(1).is_repairing());
+    while world.group(1).is_repairing() {
+        world.ask_for_repair(1);
+    }
+    let after = world.nodes[1].disk.borrow().last().0;
+    append(&mut world, after, 4);
+    let mut effects = Effects::default();
+    assert!(world.group(1).flush(0, &mut effects).is_ok());
+    let numbers: Vec<u64> = effects.writes.iter().map(|write| write.number).collect();
+    assert!(!numbers.is_empty() && numbers.iter().all(|number| *number > last), "{numbers:?} after {last}");
+}
