@@ -1,12 +1,14 @@
 /** Nodes on loopback, each in a process of its own: three unless it is said otherwise. */
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
+import { CertificateDirectory, type Paths } from '../dist/cli/cert/directory.js';
 import type { CoordinatorConfig } from '../dist/index.js';
 import type { NodeStatus } from './node/commands.js';
 import { Member } from './member.js';
 import { closeRoom, openRoom } from './rooms.js';
 
 const IDS = ['a', 'b', 'c'] as const;
+const CLUSTER_ID = 'bench';
 const POLL_MS = 5;
 const AGREE_MS = 30_000;
 
@@ -16,6 +18,8 @@ export type ClusterSettings = Pick<CoordinatorConfig, 'groups' | 'raft'> & {
   readonly ids?: readonly string[];
   /** Members that join it as learners. */
   readonly learners?: readonly string[];
+  /** Mutual TLS between the members. */
+  readonly secure?: boolean;
 };
 
 export class Cluster {
@@ -23,11 +27,13 @@ export class Cluster {
   readonly #addresses: ReadonlyMap<string, string>;
   readonly #members = new Map<string, Member>();
 
+  readonly #certificates: ReadonlyMap<string, Paths>;
   readonly #settings: ClusterSettings;
 
-  private constructor(directory: string, addresses: ReadonlyMap<string, string>, settings: ClusterSettings) {
+  private constructor(directory: string, addresses: ReadonlyMap<string, string>, certificates: ReadonlyMap<string, Paths>, settings: ClusterSettings) {
     this.#directory = directory;
     this.#addresses = addresses;
+    this.#certificates = certificates;
     this.#settings = settings;
   }
 
@@ -35,9 +41,11 @@ export class Cluster {
   static async with<T>(parent: string, work: (cluster: Cluster) => Promise<T>, settings: ClusterSettings = {}): Promise<T> {
     const directory = openRoom(parent, 'cluster');
     try {
-      const { ids = IDS, learners = [] } = settings;
-      const ports = await freePorts(ids.length + learners.length);
-      const cluster = new Cluster(directory, new Map([...ids, ...learners].map((id, at) => [id, `127.0.0.1:${ports[at]}`])), settings);
+      const { ids = IDS, learners = [], secure = false } = settings;
+      const all = [...ids, ...learners];
+      const ports = await freePorts(all.length);
+      const certificates = secure ? await certify(join(directory, 'certificates'), all) : new Map();
+      const cluster = new Cluster(directory, new Map(all.map((id, at) => [id, `127.0.0.1:${ports[at]}`])), certificates, settings);
       try {
         await Promise.all(ids.map((id) => cluster.start(id)));
         const leader = await cluster.leader();
@@ -60,12 +68,13 @@ export class Cluster {
 
   /** Starts a node that does not run, on the data it has. */
   async start(id: string): Promise<Member> {
-    const { ids: _, learners = [], ...settings } = this.#settings;
+    const { ids: _, secure: __, learners = [], ...settings } = this.#settings;
+    const tls = this.#certificates.get(id) ?? null;
     const member = new Member(id);
     this.#members.set(id, member);
     await member.call('start', {
       nodeId: id,
-      clusterId: 'bench',
+      clusterId: CLUSTER_ID,
       dataDir: join(this.#directory, id),
       listen: this.#addresses.get(id)!,
       api: false,
@@ -73,6 +82,7 @@ export class Cluster {
       peers: Object.fromEntries([...this.#addresses].filter(([peer]) => peer !== id && (learners.includes(id) || !learners.includes(peer)))),
       join: learners.includes(id),
       observability: { logLevel: 'silent' },
+      security: { tls },
       ...settings,
     });
     return member;
@@ -131,6 +141,14 @@ export async function until(what: string, timeoutMs: number, condition: () => Pr
 
 export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** A certificate for each node, as `vexcoord cert create` issues them. */
+async function certify(directory: string, ids: readonly string[]): Promise<Map<string, Paths>> {
+  const certificates = new CertificateDirectory(directory);
+  const made = new Map<string, Paths>();
+  for (const name of ids) made.set(name, await certificates.create({ clusterId: CLUSTER_ID, role: 'node', name }, [], 1));
+  return made;
 }
 
 /** `count` different ports of 127.0.0.1 that nobody listens on just now. */

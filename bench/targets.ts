@@ -12,6 +12,7 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   'commit.batch256.cpuPerEvent': { at: 'most', value: 5 },
   'openloop.1000.p50': { at: 'most', value: 1 },
   'openloop.1000.p99': { at: 'most', value: 5 },
+  'failover.gap.p50': { at: 'most', value: 100 },
   'failover.gap.max': { at: 'most', value: 1000 },
   'failover.catchup.max': { at: 'most', value: 5000 },
   'failover.lost': { at: 'most', value: 0 },
@@ -41,6 +42,8 @@ export const TARGETS: Readonly<Record<string, Target>> = {
   'crdt.clocks.5.ratio': { at: 'least', value: 1.5 },
   'crdt.clocks.50.ratio': { at: 'least', value: 1.5 },
   'crdt.clocks.500.ratio': { at: 'least', value: 1.5 },
+  'tls.batch256.rateRatio': { at: 'least', value: 0.85 },
+  'tls.one.p50Ratio': { at: 'most', value: 1.2 },
 };
 
 export function met(figure: string, value: number): boolean | null {

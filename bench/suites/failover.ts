@@ -7,7 +7,7 @@ import { median } from '../samples.js';
 const RATE = 200;
 const LOAD_PER_SECOND = 10_000;
 const LOAD_BATCH = 100;
-const KILLS = 10;
+const KILLS = 20;
 const QUICK_KILLS = 2;
 const CATCH_UP_MAX_MS = 60_000;
 const TIMEOUT_MS = 10_000;

@@ -11,6 +11,7 @@ import { napi } from './napi.js';
 import { open } from './open.js';
 import { openLoop } from './open-loop.js';
 import { snapshot } from './snapshot.js';
+import { tls } from './tls.js';
 
 /** In the order in which they run. */
-export const SUITES: readonly Suite[] = [floor, napi, commitOne, commitBatch, openLoop, failover, isolation, open, snapshot, groups, causal, crdt];
+export const SUITES: readonly Suite[] = [floor, napi, commitOne, commitBatch, openLoop, failover, isolation, open, snapshot, groups, causal, crdt, tls];

@@ -52,6 +52,8 @@ export class OutboundLink {
   #reason: string | null = null;
   #refusal: Refusal | null = null;
   #wasUp = false;
+  /** It was up for long. */
+  #stayed = false;
   /** What was reported since the link was last up, so that each outage and each reason is told once. */
   #reported: string | null = null;
   /** Invariant: `#first` is not null exactly while one run, or several, were sent and not yet flushed. */
@@ -80,6 +82,7 @@ export class OutboundLink {
     this.#refusal = null;
     this.#asked = false;
     this.#wasUp = false;
+    this.#stayed = false;
     const bufferBytes = Math.max(1, Math.min(BUFFER_BYTES_MAX, Math.floor(peerBytesMax / BUFFER_SHARE)));
     const connection = transport.dial(this.peer, bufferBytes, () => {
       if (!this.#isProved()) return;
@@ -221,7 +224,10 @@ export class OutboundLink {
     counters.add('linksUpNow');
     // Only a link that stays resets the backoff, or one that is cut at once would be dialled without pause.
     this.#stopTimer();
-    this.#timer = setTimeout(() => this.#backoff.reset(), this.#context.timing.backoffMaxMs);
+    this.#timer = setTimeout(() => {
+      this.#stayed = true;
+      this.#backoff.reset();
+    }, this.#context.timing.backoffMaxMs);
     core.linkUp(this.peer.slot, this.channel);
     this.#context.emit({ type: 'up', protocol: verdict.protocol, incarnation: read.answer.incarnation, ...this.#name() });
     if (read.rest.length > 0) this.#onData(read.rest, reader);
@@ -264,7 +270,8 @@ export class OutboundLink {
     this.#stopTimer();
     if (this.#closed) return;
     const { counters, timing, random } = this.#context;
-    let waitMs = this.#backoff.nextMs();
+    // Whoever is there is connected again before a process counts as dead that connections have ended of (decision 28).
+    let waitMs = this.#stayed ? 0 : this.#backoff.nextMs();
     if (this.#refusal !== null) {
       waitMs = timing.refusedRetryMs * (1 + random());
       this.#report(`${this.#refusal.code} ${this.#refusal.reason}`, { type: 'refused', direction: 'outbound', ...this.#refusal, ...name });

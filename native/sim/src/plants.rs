@@ -133,7 +133,7 @@ pub static PLANTS: &[PlantRow] = &[
     row(SuppressionUnread, "suppression-unread", "readers of the journal are not told which events do not count", &["subscriptions_are_complete", "exactly_once"]),
     row(IdentityUnchecked, "identity-unchecked", "a member opens whatever directory it finds, as that of whoever it belongs to", &["directories_are_known"]),
     row(BackpressureIgnored, "backpressure-ignored", "a member takes publishes without end", &["memory_is_bounded"]),
-    row(LeaseShortened, "lease-shortened", "a follower whose connection to its leader closes forgets it, and stands for election at once", &["barrier_is_real_time"]),
+    row(LeaseShortened, "lease-shortened", "a follower whose connection to its leader does not come back forgets it, under a lease too", &["barrier_is_real_time"]),
     row(SuppressionForgotten, "suppression-forgotten", "a snapshot leaves out the id window", &["duplicates_keep_first_place", "exactly_once", "state_machine_safety", "fence_is_final", "subscriptions_are_complete"]),
     row(SnapshotOverNewer, "snapshot-over-newer", "a snapshot takes the place of the whole log, entries after it included", &["acknowledged_is_durable", "recovery_is_faithful", "commit_is_final", "leader_completeness", "exactly_once", "frames_are_taken", "groups_go_on", "healing"]),
     row(ReusedContext, "reused-context", "all rounds of all members have the same ReadIndex context", &["barrier_is_real_time"]),

@@ -7,7 +7,7 @@
 //! - A member that restarts has forgotten whom it answered: it votes for nobody until that is over.
 //!
 //! What others owe is the engine's check of quorum: a follower that has heard of a leader within the least election timeout
-//! refuses votes. Nothing on this side may make it forget that leader earlier, a closed connection least of all.
+//! refuses votes. Nothing on this side may make it forget that leader earlier: a closed connection does, without leases.
 
 use crate::ids::Term;
 

@@ -13,6 +13,7 @@
 pub mod agreement;
 mod apply;
 pub mod barrier;
+mod candidacy;
 mod checking;
 pub mod conf;
 pub mod effects;
@@ -41,6 +42,7 @@ use crate::machine::{Beginning, Machine, MachineLimits};
 use crate::membership::{MemberRefused, Membership};
 use crate::ordered::agreement::Agreement;
 use crate::ordered::barrier::Barriers;
+use crate::ordered::candidacy::{Deserted, Timeout};
 use crate::ordered::effects::{Effects, End, Purpose, Write};
 use crate::ordered::held::Replication;
 use crate::ordered::pending::{Pending, Progress, Request};
@@ -153,9 +155,8 @@ pub struct Group<R: EntryReader> {
     asked: BTreeMap<MemberId, Index>,
     outbox: Vec<(MemberId, Channel, Vec<u8>)>,
     rng: ChaCha8Rng,
-    timeout_ticks: usize,
-    /// Term, leader and role that `timeout_ticks` was drawn for.
-    drawn_for: Option<(u64, u64, StateRole)>,
+    timeout: Timeout,
+    deserted: Option<Deserted>,
     leader: Option<MemberId>,
     term: Term,
     /// The commit mark as last handed to the log, and as it is on disk.
@@ -271,8 +272,8 @@ impl<R: EntryReader> Group<R> {
             asked: BTreeMap::new(),
             outbox: Vec::new(),
             rng,
-            timeout_ticks: 0,
-            drawn_for: None,
+            timeout: Timeout::NONE,
+            deserted: None,
             leader: None,
             term,
             persisted_commit,
@@ -303,19 +304,6 @@ impl<R: EntryReader> Group<R> {
         group.standings = Standings::new(others.collect());
         group.draw_timeout();
         Ok(group)
-    }
-
-    /// Raft draws its election timeouts from thread randomness at every reset; ours replace them. When a new one is
-    /// due must not depend on what raft drew, or a seed would not repeat itself.
-    fn draw_timeout(&mut self) {
-        let raft = &mut self.raw.raft;
-        let standing = (raft.term, raft.leader_id, raft.state);
-        if self.drawn_for != Some(standing) {
-            let (min, max) = self.config.election_ticks;
-            self.timeout_ticks = min + (self.rng.next_u64() % (max - min).max(1) as u64) as usize;
-            self.drawn_for = Some(standing);
-        }
-        raft.set_randomized_election_timeout(self.timeout_ticks);
     }
 
     /// Says that recovery cut off a torn batch, which this member may have acknowledged. A member alone has nobody to
@@ -357,6 +345,7 @@ impl<R: EntryReader> Group<R> {
                 self.raw.raft.become_follower(term, 0);
             }
         }
+        self.tick_desertion();
         // The clock of a follower is that of its candidacy: it stands still while this member may not stand. While a
         // received snapshot is on its way to the disk, the engine has neither the entries before it nor has applied it: it
         // would panic (raft-rs 0.7, hup).

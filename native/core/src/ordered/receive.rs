@@ -13,7 +13,6 @@ use crate::ordered::store::EntryReader;
 use crate::packed::Unpack;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
 use crate::peer::raft_message;
-use crate::plants::{self, CorePlant};
 use raft::eraftpb::{Message, MessageType};
 use raft::StateRole;
 use std::collections::BTreeSet;
@@ -453,11 +452,7 @@ impl<R: EntryReader> Group<R> {
     /// A dialled connection is gone: raft probes instead of streaming until the member answers.
     pub fn link_down(&mut self, member: MemberId) {
         self.linked.remove(&member);
-        if plants::is(CorePlant::LeaseShortened) && self.leader == Some(member) {
-            let term = self.raw.raft.term;
-            self.raw.raft.become_follower(term, 0);
-            self.raw.raft.election_elapsed = self.timeout_ticks;
-        }
+        self.note_desertion(member);
         if let Some(settling) = &mut self.settling {
             settling.link(member, false);
         }

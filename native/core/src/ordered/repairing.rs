@@ -5,6 +5,7 @@
 //! Raft is made anew afterwards, from the log as it is then. What it had in hand and had not put to disk is as if it had
 //! never come.
 
+use super::candidacy::Timeout;
 use super::effects::{Effects, Purpose, Write};
 use super::receive::Refused;
 use super::repair::hashes;
@@ -456,7 +457,7 @@ impl<R: EntryReader> Group<R> {
         self.snapshots.forget_raft();
         self.intake.clear();
         self.intake_bytes = 0;
-        (self.leader, self.term, self.drawn_for) = (None, found.hard_state.term, None);
+        (self.leader, self.term, self.deserted, self.timeout) = (None, found.hard_state.term, None, Timeout::NONE);
         self.pending.hand_in_again();
         self.barriers.ask_again();
         if self.marked && !kept && !plants::is(CorePlant::SettledKept) {
