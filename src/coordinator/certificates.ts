@@ -78,37 +78,50 @@ export class Certificates {
 
   /** Reads the files now. Never rejects: what is wrong with them is the change that it answers. */
   reload(): Promise<CertificateChange> {
-    this.#reading ??= this.#take().finally(() => {
-      this.#reading = null;
-    });
-    return this.#reading;
+    return this.#readAgain(null);
   }
 
   /** Why health is degraded. */
   reasons(): string[] {
-    const { notAfterMs, revoked, serial } = this.#current;
-    const leftMs = notAfterMs - this.#ports.nowMs();
-    const at = new Date(notAfterMs).toISOString();
+    const { notAfterMs, authorityUntilMs, revoked, serial } = this.#current;
     return [
-      ...(leftMs > WARN_MS ? [] : [leftMs > 0 ? `the certificate of this node expires at ${at}` : `the certificate of this node expired at ${at}: no new connection is made with it`]),
+      ...this.#ageing('the certificate of this node', notAfterMs),
+      ...this.#ageing('the authority of its certificate', authorityUntilMs),
       ...(revoked.includes(serial) ? ['the certificate of this node was revoked'] : []),
       ...(this.#refusal === null ? [] : [`the certificate files are refused, and those before them go on: ${this.#refusal}`]),
     ];
   }
 
-  /** Whoever writes several files is given until they look the same twice. */
-  async #look(): Promise<void> {
-    const looks = await looksOf(this.#paths);
-    const settled = looks === this.#seen;
-    this.#seen = looks;
-    if (settled && looks !== this.#read && this.#timer !== null) await this.reload();
+  #ageing(what: string, untilMs: number): string[] {
+    const leftMs = untilMs - this.#ports.nowMs();
+    const at = new Date(untilMs).toISOString();
+    if (leftMs > WARN_MS) return [];
+    return [leftMs > 0 ? `${what} expires at ${at}` : `${what} expired at ${at}: no new connection is made with it`];
   }
 
-  async #take(): Promise<CertificateChange> {
+  async #look(): Promise<void> {
+    const looks = await looksOf(this.#paths);
+    // Whoever writes several files is given until they look the same twice.
+    const settled = looks === this.#seen;
+    this.#seen = looks;
+    // What was refused may not have been good yet, or not have been readable for a moment.
+    const due = looks !== this.#read || this.#refusal !== null;
+    if (settled && due && this.#timer !== null) await this.#readAgain(this.#refusal);
+  }
+
+  /** `told`: a refusal that nobody is told once more. */
+  #readAgain(told: string | null): Promise<CertificateChange> {
+    this.#reading ??= this.#take(told).finally(() => {
+      this.#reading = null;
+    });
+    return this.#reading;
+  }
+
+  async #take(told: string | null): Promise<CertificateChange> {
     const looks = await looksOf(this.#paths);
     const change = await this.#compare();
     this.#read = looks;
-    this.#ports.onChange(change);
+    if (this.#refusal === null || this.#refusal !== told) this.#ports.onChange(change);
     return change;
   }
 

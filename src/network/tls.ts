@@ -3,12 +3,12 @@
  * a connection whose certificate is not believed opens too, with the fault in its proof, so that the other side is told before it is closed.
  * No name of a host is checked, since members are told apart by what their certificates say (`certificate.ts`).
  */
-import { constants, type X509Certificate } from 'node:crypto';
+import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
 import { connect, createSecureContext, createServer, type SecureContext, type SecureContextOptions, type Server, type TLSSocket } from 'node:tls';
 import { describeHolder } from '../config/index.js';
 import { CoordinatorError } from '../errors/index.js';
-import { holderOf, notAfterMs, notBeforeMs, serialOf } from './certificate.js';
+import { faultOf, holderOf, serialOf } from './certificate.js';
 import type { Credentials } from './credentials.js';
 import { LISTEN_OPTIONS, listenOn, remoteOf, tune } from './tcp.js';
 import { type Address, type Arrival, formatAddress, type Proof, type Transport, type TransportListener, type TransportListenHandlers, type TransportStream } from './transport.js';
@@ -97,20 +97,7 @@ function shownOf(socket: TLSSocket): Shown {
   const holder = holderOf(certificate);
   const serial = serialOf(certificate);
   const name = `certificate ${serial}${holder === null ? '' : ` of ${describeHolder(holder)}`}`;
-  return { holder, serial, name, fault: socket.authorized ? null : `${name} ${faultOf(certificate, String(socket.authorizationError))}` };
-}
-
-function faultOf(certificate: X509Certificate, code: string): string {
-  switch (code) {
-    case 'CERT_HAS_EXPIRED':
-      return `expired at ${new Date(notAfterMs(certificate)).toISOString()}`;
-    case 'CERT_NOT_YET_VALID':
-      return `is good only from ${new Date(notBeforeMs(certificate)).toISOString()} on`;
-    case 'INVALID_PURPOSE':
-      return 'was issued for another purpose';
-    default:
-      return `was not issued by an authority that the other side knows (${code})`;
-  }
+  return { holder, serial, name, fault: socket.authorized ? null : `${name} ${faultOf(certificate, String(socket.authorizationError), 'that the other side knows')}` };
 }
 
 /** Connections whose TLS handshake is under way, which the library keeps to itself until it is over. */
