@@ -85,7 +85,8 @@ test('three members over TLS publish, fail over and lose nothing; one that is pl
   t.is(next.status().counters['network.tlsErrors'], 0);
 
   const plain = await Coordinator.start({ ...plan.config(leader.nodeId), security: {} });
-  await until('the refusals of a plain member', () => Number(next.status().counters['network.tlsErrors']) > 0);
+  await until('the refusals of a plain member', () => Number(next.status().counters['network.certificatesRefused']) > 0);
+  await until('the reason in its status', () => plain.status().members.some(({ refused }) => /^CERTIFICATE_REFUSED: one side of the connection has security\.tls/.test(refused ?? '')));
   t.is(plain.status().leader, null);
   await plain.close();
 
