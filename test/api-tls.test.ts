@@ -153,6 +153,25 @@ test('who is not believed gets no answer: no certificate, another authority, an 
   t.regex((await new Promise<Error>((resolve) => older.once('error', resolve))).message, /protocol version/);
 });
 
+test('who has TLS where the node has none, or none where it has, is told what to do', async (t) => {
+  const authority = await Authority.new();
+  const { server, as } = await serve(t, authority);
+  const plainServer = await ApiServer.start(new MemoryNode(), { address: '127.0.0.1:0' });
+  t.teardown(() => plainServer.close());
+  const told = async (client: ApiClient): Promise<string> => {
+    const error = await t.throwsAsync(client.status({ timeoutMs: 1_000 }));
+    t.like(error, { code: 'UNAVAILABLE', committed: 'no' });
+    return error!.message;
+  };
+  const closed = /^the node closed the connection before anything was asked: if it has security\.tls, --tls-ca, --tls-cert and --tls-key have to name/;
+  t.regex(await told(dial(t, server, null)), closed);
+  t.regex(await told((await as('operator', { untilMs: -1_000 })).client), closed);
+  t.regex(await told(dial(t, plainServer, (await as('operator')).credentials)), /^the node speaks no TLS, and certificates were given for it: leave out --tls-ca/);
+  t.regex(await told(new ApiClient('127.0.0.1:1')), /ECONNREFUSED/);
+  const command = await vexcoord(['status', '--api', server.address]);
+  t.regex(command.stderr, /if it has security\.tls, --tls-ca/);
+});
+
 test('a client does not speak to who is no node of its cluster, at whatever address', async (t) => {
   const authority = await Authority.new();
   const impostor = new Served(await authority.credentials('a', { role: 'operator' }));

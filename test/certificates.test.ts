@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { CertificateDirectory } from '../dist/cli/cert/directory.js';
@@ -81,6 +81,40 @@ test('cert makes an authority once, keys that only their owner reads, and writes
   t.regex((await vexcoord(['cert', 'inspect', paths.key])).stderr, /^CERTIFICATE_INVALID: /);
   t.is((await vexcoord(['cert', 'create', '--dir', dir, '--name', 'ca', '--role', 'node'])).status, 2);
   t.is((await vexcoord(['cert', 'create', '--dir', dir, '--name', 'x', '--role', 'king'])).status, 2);
+});
+
+test('cert issues nothing that its cluster would not believe', async (t) => {
+  const dir = room(t);
+  const create = (name: string, clusterId: string) => new CertificateDirectory(dir).create({ clusterId, role: 'node', name }, [], 1);
+  const { ca } = await create('a', 'test');
+  const other = await vexcoord(['cert', 'create', '--dir', dir, '--name', 'b', '--role', 'node', '--cluster-id', 'other']);
+  t.is(other.status, 2);
+  t.regex(other.stderr, /^USAGE: .*ca\.crt is the authority of cluster "test"; give --cluster-id test, or another --dir for cluster "other"/);
+  // What is taken where none is given is another one too.
+  t.is((await vexcoord(['cert', 'create', '--dir', dir, '--name', 'b', '--role', 'node'])).status, 2);
+  t.deepEqual(readdirSync(dir).sort(), ['a.crt', 'a.key', 'ca.crt', 'ca.key']);
+  const day = (days: number): Date => new Date(Date.now() + days * DAY_MS);
+  const key = join(dir, 'ca.key');
+  const replace = (made: { cert: string; key: string }): void => {
+    writeFileSync(ca, made.cert);
+    writeFileSync(key, made.key);
+  };
+  replace(await newAuthority('test', day(-2), day(-1)));
+  t.regex((await t.throwsAsync(create('b', 'test'))).message, /^the authority in .*ca\.crt expired at 20/);
+  t.like(await t.throwsAsync(new CertificateDirectory(dir).rotate('a', 1)), { code: 'CERTIFICATE_INVALID' });
+  replace({ ...(await newAuthority('test', day(-1), day(1))), key: (await newAuthority('test', day(-1), day(1))).key });
+  t.regex((await t.throwsAsync(create('b', 'test'))).message, /ca\.key is not the key of the authority in .*ca\.crt$/);
+});
+
+test('a certificate is revoked on a line of its own, whatever the list ends with', async (t) => {
+  const dir = room(t);
+  const directory = new CertificateDirectory(dir);
+  const a = await directory.create({ clusterId: 'test', role: 'node', name: 'a' }, [], 1);
+  // With what follows it would be a serial number of forty digits.
+  writeFileSync(directory.revoked, '# by hand\nabcdef01');
+  const { serial } = await directory.revoke('a');
+  t.deepEqual((await readCredentials({ ...a, revoked: directory.revoked }, { clusterId: 'test', name: 'a' }, Date.now())).revoked, ['abcdef01', serial]);
+  t.is(readFileSync(directory.revoked, 'utf8').split('\n')[0], '# by hand');
 });
 
 test('another implementation takes the certificates, each for what it is for', async (t) => {

@@ -1,4 +1,4 @@
-export { canonicalSerial, certificatesOf, holderOf, holderOfNames, hostsOf, notAfterMs, notBeforeMs, serialOf } from './certificate.js';
+export { ageFault, canonicalSerial, certificatesOf, holderOf, holderOfNames, hostsOf, notAfterMs, notBeforeMs, serialOf } from './certificate.js';
 export { COUNTERS, type CounterName, type NetworkStats } from './counters.js';
 export { type CredentialPaths, type Credentials, isSameCredentials, readCredentials } from './credentials.js';
 export type { NetworkEvent, Refused } from './events.js';
