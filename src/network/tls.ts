@@ -17,20 +17,26 @@ import { type Address, type Arrival, formatAddress, type Proof, type Transport, 
 /** What is not believed is told so in words, by `proofOf` and who asks for it; the library would only hang up. */
 const BOTH_SHOW = { requestCert: true, rejectUnauthorized: false } as const;
 
+/** What a transport needs of them. */
+type Shows = Pick<Credentials, 'ca' | 'cert' | 'key' | 'revoked'>;
+
 export class Tls implements Transport {
+  /** Of what is spoken within, where several could be. */
+  readonly #protocols: readonly string[];
   readonly #servers = new Set<Server>();
   #context: SecureContext;
   #revoked: ReadonlySet<string>;
   #options: SecureContextOptions;
 
-  constructor(credentials: Credentials | null) {
+  constructor(credentials: Shows | null, protocols: readonly string[] = []) {
     if (credentials === null) throw new CoordinatorError('INTERNAL', 'TLS between members needs certificates');
+    this.#protocols = protocols;
     this.#options = contextOptions(credentials);
     this.#context = createSecureContext(this.#options);
     this.#revoked = new Set(credentials.revoked);
   }
 
-  renew(credentials: Credentials): void {
+  renew(credentials: Shows): void {
     this.#options = contextOptions(credentials);
     this.#context = createSecureContext(this.#options);
     this.#revoked = new Set(credentials.revoked);
@@ -53,7 +59,7 @@ export class Tls implements Transport {
   }
 
   async listen(address: Address, handlers: TransportListenHandlers): Promise<TransportListener> {
-    const server = createServer({ ...BOTH_SHOW, ...this.#options });
+    const server = createServer({ ...BOTH_SHOW, ...this.#options, ...(this.#protocols.length === 0 ? {} : { ALPNProtocols: [...this.#protocols] }) });
     const arrivals = new Arrivals(handlers);
     const pass = (socket: Socket, shown: Shown): void => {
       const arrival = arrivals.open(socket);
@@ -90,7 +96,7 @@ export class Tls implements Transport {
   }
 }
 
-function contextOptions({ ca, cert, key }: Credentials): SecureContextOptions {
+function contextOptions({ ca, cert, key }: Shows): SecureContextOptions {
   // A resumed session would be believed by what its certificate was worth when it began.
   return { ca, cert, key, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3', secureOptions: constants.SSL_OP_NO_TICKET };
 }
