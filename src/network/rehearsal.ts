@@ -16,6 +16,8 @@ export async function rehearse(files: Pick<SecureContextOptions, 'ca' | 'cert' |
       socket.once('error', reject);
     });
     const ends = await Promise.all([dialling, answering]);
+    // How they end is nobody's concern.
+    for (const end of ends) end.on('error', () => {});
     const refused = ends.find(({ authorized }) => !authorized);
     return refused === undefined ? null : String(refused.authorizationError);
   } finally {
