@@ -139,6 +139,8 @@ test('another implementation takes the certificates, each for what it is for', a
   }
   for (const purpose of ['sslclient', 'sslserver']) t.regex(verify(purpose, node.cert), /: OK/);
   t.regex(verify('sslclient', reader.cert), /: OK/);
+  t.regex(openssl(t, dir, 'x509', '-in', node.ca, '-noout', '-ext', 'basicConstraints') ?? '', /critical\s+CA:TRUE, pathlen:0/);
+  t.regex(openssl(t, dir, 'x509', '-in', node.cert, '-noout', '-ext', 'basicConstraints') ?? '', /critical\s+CA:FALSE/);
   t.regex(verify('sslserver', reader.cert), /unsuitable certificate purpose/);
 });
 
@@ -177,6 +179,7 @@ test('files that others would not believe are refused, with a sentence that name
   t.regex(await why({ ca: join(dir, 'nowhere') }), /^security\.tls\.ca: .*nowhere cannot be read: ENOENT/);
   t.regex(await why({ ca: file('empty', '') }), /has no certificate in PEM/);
   t.regex(await why({ cert: file('torn', readFileSync(a.cert, 'utf8').slice(0, 200)) }), /torn has no certificate in PEM/);
+  t.regex(await why({ ca: file('huge', 'x'.repeat(1024 * 1024 + 1)) }), /huge has 1048577 bytes; at most 1048576 are read/);
   t.regex(await why({ key: file('no.key', 'hello') }), /no\.key has no private key that can be read/);
   t.regex(await why({ revoked: file('list', 'AB:CD # fine\n\nwho?\n') }), /list has no serial number in line 3: "who\?"/);
   t.deepEqual((await readCredentials({ ...a, revoked: file('list2', '# none\n00:AB:cd\r\n') }, whose, nowMs)).revoked, ['abcd']);

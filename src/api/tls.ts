@@ -23,8 +23,7 @@ export function clientTls(files: TlsFiles): ChannelCredentials {
       if (holder?.role === 'node' && holder.clusterId === cluster) return undefined;
       return new Error(`who answers has the certificate of ${holder === null ? 'nobody of a cluster' : describeHolder(holder)}; a node of cluster ${JSON.stringify(cluster)} is asked for`);
     };
-    // Said outright, since a variable of the environment would switch it off.
-    return credentials.createFromSecureContext(createSecureContext(contextOf(files)), { checkServerIdentity, rejectUnauthorized: true });
+    return credentials.createFromSecureContext(createSecureContext(contextOf(files)), { checkServerIdentity });
   } catch (error) {
     throw new CoordinatorError('CERTIFICATE_INVALID', `the certificate, its key or the authority cannot be used: ${(error as Error).message}`, { cause: error });
   }
