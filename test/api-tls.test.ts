@@ -47,34 +47,79 @@ function dial(t: ExecutionContext, server: ApiServer, tls: Credentials | null): 
   return client;
 }
 
-test('each role may call what it is for, and is told so otherwise', async (t) => {
+test('who may not call something is told whose certificate it is, and what it takes', async (t) => {
   const { as } = await serve(t, await Authority.new());
-  const allowed: Record<CertificateRole, string[]> = { node: [], reader: [], publisher: [], operator: [] };
-  for (const role of CERTIFICATE_ROLES) {
-    const { client } = await as(role);
-    const calls: [string, () => Promise<unknown>][] = [
-      ['status', () => client.status()],
-      ['members', () => client.listMembers()],
-      ['publish', () => client.publish({ id: newEventId(), ...EVENT })],
-      ['batch', () => client.publishBatch([{ id: newEventId(), ...EVENT }])],
-      ['outcome', () => client.outcome(newEventId())],
-      ['remove', () => client.removeMember('x')],
-      ['transfer', () => client.transferLeadership('x')],
-    ];
-    for (const [name, call] of calls) if ((await codeOf(call())) !== 'PERMISSION_DENIED') allowed[role].push(name);
-  }
-  t.deepEqual(allowed, {
-    node: ['status', 'members'],
-    reader: ['status', 'members'],
-    publisher: ['status', 'members', 'publish', 'batch', 'outcome'],
-    operator: ['status', 'members', 'publish', 'batch', 'outcome', 'remove', 'transfer'],
-  });
   const { client } = await as('reader');
   const error = await t.throwsAsync(client.publish({ id: newEventId(), ...EVENT }));
   t.is(error?.message, 'reader "me" of cluster "test" may not call Publish; that takes the role publisher or operator');
   t.is((error as { committed?: string }).committed, 'no');
-  for (const method of METHODS) t.true(rolesFor(`/${SERVICE_NAME}/${method}`).includes('operator'), method);
-  t.deepEqual(rolesFor(`/${SERVICE_NAME}/Unheard`), []);
+});
+
+test('a call that the table of permissions does not name is for nobody', (t) => {
+  for (const path of [`/${SERVICE_NAME}/Unheard`, `/${SERVICE_NAME}/constructor`, '/somebody.elses.Service/Call', '', '/']) t.deepEqual(rolesFor(path), [], path);
+  for (const service of ['grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection', 'grpc.reflection.v1alpha.ServerReflection']) t.is(rolesFor(`/${service}/Any`).length, CERTIFICATE_ROLES.length, service);
+});
+
+test('every call is refused to every role that the documents do not give it', async (t) => {
+  const { as } = await serve(t, await Authority.new());
+  const reads = ['Subscribe', 'Read', 'ReadBarrier', 'Status', 'Relation', 'RelatedEvents', 'ListMembers'];
+  const publishes = ['Publish', 'PublishBatch', 'PublishStream', 'Outcome'];
+  const operates = ['ChangeMembers', 'TransferLeadership', 'SaveSnapshot'];
+  t.deepEqual([...METHODS].sort(), [...reads, ...publishes, ...operates].sort());
+  const may: Record<CertificateRole, string[]> = { node: reads, reader: reads, publisher: [...reads, ...publishes], operator: [...reads, ...publishes, ...operates] };
+  for (const role of CERTIFICATE_ROLES) {
+    const { client } = await as(role);
+    const { causality } = client;
+    const calls: Record<string, () => Promise<unknown>> = {
+      Publish: () => client.publish({ id: newEventId(), ...EVENT }),
+      PublishBatch: () => client.publishBatch([{ id: newEventId(), ...EVENT }]),
+      PublishStream: async () => {
+        const publisher = new OrderedPublisher([client]);
+        const outcome = await publisher.submit({ id: newEventId(), ...EVENT });
+        publisher.close();
+        if (outcome instanceof Error) throw outcome;
+      },
+      Outcome: () => client.outcome(newEventId()),
+      Subscribe: async () => {
+        const subscription = client.subscribe({ from: '0 of nothing' });
+        await subscription[Symbol.asyncIterator]().next();
+      },
+      Read: () => client.read(newEventId()),
+      ReadBarrier: () => client.readBarrier(),
+      Status: () => client.status(),
+      Relation: () => causality.relation(newEventId(), newEventId()),
+      RelatedEvents: async () => {
+        for await (const _ of causality.causesOf(newEventId())) break;
+      },
+      ListMembers: () => client.listMembers(),
+      ChangeMembers: () => client.removeMember('x'),
+      TransferLeadership: () => client.transferLeadership('x'),
+      SaveSnapshot: () => client.saveSnapshot(),
+    };
+    const allowed: string[] = [];
+    for (const [name, call] of Object.entries(calls)) if ((await codeOf(call())) !== 'PERMISSION_DENIED') allowed.push(name);
+    t.deepEqual(allowed.sort(), [...may[role]].sort(), role);
+  }
+});
+
+test('a call that is cut off when its certificate is revoked may have done what it asked for, and says so', async (t) => {
+  const { node, certificates, as } = await serve(t, await Authority.new());
+  const { client, credentials } = await as('publisher');
+  const publish = node.publish.bind(node);
+  let aborted = false;
+  // In the log, and not yet answered.
+  node.publish = async (event, options) => {
+    await publish(event, options);
+    await new Promise((resolve) => options?.signal?.addEventListener('abort', resolve));
+    aborted = true;
+    throw new Error('nobody hears this');
+  };
+  const cut = t.throwsAsync(client.publish({ id: newEventId(), ...EVENT }));
+  await until('the event', () => node.journal.length === 1);
+  certificates.take({ ...certificates.current, revoked: [credentials.serial] });
+  t.like(await cut, { code: 'PERMISSION_DENIED', committed: 'unknown' });
+  await until('the end of what the call had begun', () => aborted);
+  t.like(await t.throwsAsync(client.status()), { code: 'PERMISSION_DENIED', committed: 'no' });
 });
 
 test('streams are allowed by role too: a reader subscribes, and cannot publish by one', async (t) => {
@@ -106,6 +151,25 @@ test('who is not believed gets no answer: no certificate, another authority, an 
   const { cert, key } = (await as('operator')).credentials;
   const older = connect({ host: server.host, port: server.port, cert, key, rejectUnauthorized: false, maxVersion: 'TLSv1.2' });
   t.regex((await new Promise<Error>((resolve) => older.once('error', resolve))).message, /protocol version/);
+});
+
+test('who has TLS where the node has none, or none where it has, is told what to do', async (t) => {
+  const authority = await Authority.new();
+  const { server, as } = await serve(t, authority);
+  const plainServer = await ApiServer.start(new MemoryNode(), { address: '127.0.0.1:0' });
+  t.teardown(() => plainServer.close());
+  const told = async (client: ApiClient): Promise<string> => {
+    const error = await t.throwsAsync(client.status({ timeoutMs: 1_000 }));
+    t.like(error, { code: 'UNAVAILABLE', committed: 'no' });
+    return error!.message;
+  };
+  const closed = /^the node closed the connection before anything was asked: if it has security\.tls, --tls-ca, --tls-cert and --tls-key have to name/;
+  t.regex(await told(dial(t, server, null)), closed);
+  t.regex(await told((await as('operator', { untilMs: -1_000 })).client), closed);
+  t.regex(await told(dial(t, plainServer, (await as('operator')).credentials)), /^the node speaks no TLS, and certificates were given for it: leave out --tls-ca/);
+  t.regex(await told(new ApiClient('127.0.0.1:1')), /ECONNREFUSED/);
+  const command = await vexcoord(['status', '--api', server.address]);
+  t.regex(command.stderr, /if it has security\.tls, --tls-ca/);
 });
 
 test('a client does not speak to who is no node of its cluster, at whatever address', async (t) => {

@@ -1,16 +1,30 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, copyFileSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { CertificateDirectory } from '../dist/cli/cert/directory.js';
 import { issue, newAuthority } from '../dist/cli/cert/x509.js';
-import { holderUri, parseHolder } from '../dist/config/index.js';
+import { holderUri, parseHolder, type ResolvedConfig } from '../dist/config/index.js';
+import { type CertificateChange, Certificates } from '../dist/coordinator/certificates.js';
 import { certificatesOf, holderOf, hostsOf, serialOf } from '../dist/network/certificate.js';
 import { type CredentialPaths, readCredentials } from '../dist/network/credentials.js';
 import { vexcoord } from './cli-run.js';
-import { codeOf, room } from './helpers/cluster.js';
+import { codeOf, room, sleep, until } from './helpers/cluster.js';
 
 const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+/** What another implementation answers; null where it is not installed. */
+function openssl(t: ExecutionContext, dir: string, ...args: string[]): string | null {
+  try {
+    return execFileSync('openssl', args, { cwd: dir, encoding: 'utf8', stdio: 'pipe' });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    t.log('skipped: openssl is not installed');
+    t.pass();
+    return null;
+  }
+}
 
 test('a name in a certificate is read back as it was written, and nothing else is', (t) => {
   const holder = { clusterId: 'vex-1', role: 'node', name: 'a.b_c' } as const;
@@ -69,6 +83,40 @@ test('cert makes an authority once, keys that only their owner reads, and writes
   t.is((await vexcoord(['cert', 'create', '--dir', dir, '--name', 'x', '--role', 'king'])).status, 2);
 });
 
+test('cert issues nothing that its cluster would not believe', async (t) => {
+  const dir = room(t);
+  const create = (name: string, clusterId: string) => new CertificateDirectory(dir).create({ clusterId, role: 'node', name }, [], 1);
+  const { ca } = await create('a', 'test');
+  const other = await vexcoord(['cert', 'create', '--dir', dir, '--name', 'b', '--role', 'node', '--cluster-id', 'other']);
+  t.is(other.status, 2);
+  t.regex(other.stderr, /^USAGE: .*ca\.crt is the authority of cluster "test"; give --cluster-id test, or another --dir for cluster "other"/);
+  // What is taken where none is given is another one too.
+  t.is((await vexcoord(['cert', 'create', '--dir', dir, '--name', 'b', '--role', 'node'])).status, 2);
+  t.deepEqual(readdirSync(dir).sort(), ['a.crt', 'a.key', 'ca.crt', 'ca.key']);
+  const day = (days: number): Date => new Date(Date.now() + days * DAY_MS);
+  const key = join(dir, 'ca.key');
+  const replace = (made: { cert: string; key: string }): void => {
+    writeFileSync(ca, made.cert);
+    writeFileSync(key, made.key);
+  };
+  replace(await newAuthority('test', day(-2), day(-1)));
+  t.regex((await t.throwsAsync(create('b', 'test'))).message, /^the authority in .*ca\.crt expired at 20/);
+  t.like(await t.throwsAsync(new CertificateDirectory(dir).rotate('a', 1)), { code: 'CERTIFICATE_INVALID' });
+  replace({ ...(await newAuthority('test', day(-1), day(1))), key: (await newAuthority('test', day(-1), day(1))).key });
+  t.regex((await t.throwsAsync(create('b', 'test'))).message, /ca\.key is not the key of the authority in .*ca\.crt$/);
+});
+
+test('a certificate is revoked on a line of its own, whatever the list ends with', async (t) => {
+  const dir = room(t);
+  const directory = new CertificateDirectory(dir);
+  const a = await directory.create({ clusterId: 'test', role: 'node', name: 'a' }, [], 1);
+  // With what follows it would be a serial number of forty digits.
+  writeFileSync(directory.revoked, '# by hand\nabcdef01');
+  const { serial } = await directory.revoke('a');
+  t.deepEqual((await readCredentials({ ...a, revoked: directory.revoked }, { clusterId: 'test', name: 'a' }, Date.now())).revoked, ['abcdef01', serial]);
+  t.is(readFileSync(directory.revoked, 'utf8').split('\n')[0], '# by hand');
+});
+
 test('another implementation takes the certificates, each for what it is for', async (t) => {
   const dir = room(t);
   const directory = new CertificateDirectory(dir);
@@ -91,6 +139,8 @@ test('another implementation takes the certificates, each for what it is for', a
   }
   for (const purpose of ['sslclient', 'sslserver']) t.regex(verify(purpose, node.cert), /: OK/);
   t.regex(verify('sslclient', reader.cert), /: OK/);
+  t.regex(openssl(t, dir, 'x509', '-in', node.ca, '-noout', '-ext', 'basicConstraints') ?? '', /critical\s+CA:TRUE, pathlen:0/);
+  t.regex(openssl(t, dir, 'x509', '-in', node.cert, '-noout', '-ext', 'basicConstraints') ?? '', /critical\s+CA:FALSE/);
   t.regex(verify('sslserver', reader.cert), /unsuitable certificate purpose/);
 });
 
@@ -129,6 +179,7 @@ test('files that others would not believe are refused, with a sentence that name
   t.regex(await why({ ca: join(dir, 'nowhere') }), /^security\.tls\.ca: .*nowhere cannot be read: ENOENT/);
   t.regex(await why({ ca: file('empty', '') }), /has no certificate in PEM/);
   t.regex(await why({ cert: file('torn', readFileSync(a.cert, 'utf8').slice(0, 200)) }), /torn has no certificate in PEM/);
+  t.regex(await why({ ca: file('huge', 'x'.repeat(1024 * 1024 + 1)) }), /huge has 1048577 bytes; at most 1048576 are read/);
   t.regex(await why({ key: file('no.key', 'hello') }), /no\.key has no private key that can be read/);
   t.regex(await why({ revoked: file('list', 'AB:CD # fine\n\nwho?\n') }), /list has no serial number in line 3: "who\?"/);
   t.deepEqual((await readCredentials({ ...a, revoked: file('list2', '# none\n00:AB:cd\r\n') }, whose, nowMs)).revoked, ['abcd']);
@@ -146,4 +197,130 @@ test('files that others would not believe are refused, with a sentence that name
     chmodSync(join(dir, 'closed'), 0);
     t.regex(await why({ key: join(dir, 'closed') }), /closed cannot be read: EACCES/);
   }
+});
+
+test('a serial number is taken into the list as it is shown, however short, and whatever ends the lines', async (t) => {
+  const dir = room(t);
+  const a = await new CertificateDirectory(dir).create({ clusterId: 'test', role: 'node', name: 'a' }, [], 1);
+  const listed = async (text: string): Promise<readonly string[]> => {
+    writeFileSync(join(dir, 'list'), text);
+    return (await readCredentials({ ...a, revoked: join(dir, 'list') }, { clusterId: 'test', name: 'a' }, Date.now())).revoked;
+  };
+  // Other authorities count from 1, and some have issued negative ones.
+  t.deepEqual(await listed('1 # one\n-05\n0a\n'), ['1', '-5', 'a']);
+  t.deepEqual(await listed('ab # one\rcd # two\r'), ['ab', 'cd']);
+  for (const damaged of ['\0\0\0\0', 'abcd\0', 'ab cd', '-', 'f'.repeat(41), '-----BEGIN X509 CRL-----']) t.is(await codeOf(listed(damaged)), 'CONFIG_INVALID', JSON.stringify(damaged));
+});
+
+test('no name in a certificate passes for another one, or for two', (t) => {
+  const dir = room(t);
+  if (openssl(t, dir, 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', 'key', '-out', 'ca', '-subj', '/CN=x') === null) return;
+  const holder = (name: string, ...names: string[]) => {
+    writeFileSync(join(dir, 'names'), `subjectAltName=@names\n[names]\n${names.join('\n')}\n[dn]\nCN=x\\, URI:vexfs://test/node/b\\, y\n`);
+    openssl(t, dir, 'req', '-new', '-key', 'key', '-out', 'request', '-subj', `/CN=${name}`);
+    openssl(t, dir, 'x509', '-req', '-in', 'request', '-CA', 'ca', '-CAkey', 'key', '-set_serial', '1', '-extfile', 'names', '-out', 'cert');
+    return holderOf(certificatesOf(readFileSync(join(dir, 'cert'), 'utf8'))[0]!);
+  };
+  const hidden = 'x\\, URI:vexfs://test/node/b\\, y';
+  t.deepEqual(holder('plain', 'URI.1=vexfs://test/node/b'), { clusterId: 'test', role: 'node', name: 'b' });
+  t.deepEqual(holder('beside', 'DNS.1=b.example', 'URI.1=https://mesh/b', 'URI.2=vexfs://test/node/b'), { clusterId: 'test', role: 'node', name: 'b' });
+  for (const names of [
+    [`DNS.1=${hidden}`],
+    [`URI.1=https://x/${hidden}`],
+    [`email.1=a@${hidden}`],
+    ['dirName.1=dn'],
+    [`otherName.1=1.3.6.1.4.1.311.20.2.3;UTF8:${hidden}`],
+    ['URI.1=vexfs://test/node/a', 'URI.2=vexfs://test/node/b'],
+    ['URI.1=vexfs://test/node/*'],
+    ['URI.1=vexfs://test/node/b\u00e9'],
+    ['DNS.1=vexfs://test/node/b'],
+  ]) t.is(holder('wrong', ...names), null, names.join());
+  t.is(holder('/CN=vexfs:\\/\\/test\\/node\\/b', 'DNS.1=x'), null);
+});
+
+test('what TLS would refuse in either role, at any link of the chain, is not taken up', async (t) => {
+  const dir = room(t);
+  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
+  if (openssl(t, dir, 'req', '-x509', ...newKey, '-keyout', 'ca.key', '-out', 'ca.crt', '-subj', '/CN=ca') === null) return;
+  const name = 'subjectAltName=URI:vexfs://test/node/a';
+  const make = (file: string, by: string, extensions: string): void => {
+    writeFileSync(join(dir, 'extensions'), extensions);
+    openssl(t, dir, 'req', ...newKey, '-keyout', `${file}.key`, '-out', 'request', '-subj', `/CN=${file}`);
+    openssl(t, dir, 'x509', '-req', '-in', 'request', '-CA', `${by}.crt`, '-CAkey', `${by}.key`, '-CAcreateserial', '-extfile', 'extensions', '-out', `${file}.crt`);
+  };
+  const read = async (cert: string, ca = 'ca.crt', key = cert): Promise<string> => {
+    const paths = { ca: join(dir, ca), cert: join(dir, `${cert}.crt`), key: join(dir, `${key}.key`) };
+    return readCredentials(paths, { clusterId: 'test', name: 'a' }, Date.now()).then(
+      () => 'taken',
+      (error: Error) => error.message,
+    );
+  };
+  const join2 = (to: string, ...files: string[]): void => writeFileSync(join(dir, to), files.map((file) => readFileSync(join(dir, file), 'utf8')).join(''));
+  make('both', 'ca', `${name}\nextendedKeyUsage=clientAuth,serverAuth`);
+  make('dials', 'ca', `${name}\nextendedKeyUsage=clientAuth`);
+  make('answers', 'ca', `${name}\nextendedKeyUsage=serverAuth`);
+  make('between', 'ca', 'basicConstraints=critical,CA:TRUE');
+  make('under', 'between', name);
+  make('holder', 'ca', 'basicConstraints=CA:FALSE');
+  make('underHolder', 'holder', name);
+  join2('chain.crt', 'under.crt', 'between.crt');
+  join2('holderChain.crt', 'underHolder.crt', 'holder.crt');
+  t.is(await read('both'), 'taken');
+  t.is(await read('chain', 'ca.crt', 'under'), 'taken');
+  t.regex(await read('dials'), /dials\.crt was issued for another purpose/);
+  t.regex(await read('answers'), /answers\.crt was issued for another purpose/);
+  // One that is no authority has issued it.
+  t.regex(await read('holderChain', 'ca.crt', 'underHolder'), /holderChain\.crt was issued for another purpose/);
+  t.regex(await read('under'), /was not issued by an authority in .*ca\.crt \(UNABLE_TO_VERIFY_LEAF_SIGNATURE\)/);
+  // An authority between is none without the one above it.
+  t.regex(await read('under', 'between.crt'), /was not issued by an authority in .*between\.crt \(UNABLE_TO_GET_ISSUER_CERT\)/);
+});
+
+test('files that are refused are read again, and whoever is told of it is told once', async (t) => {
+  const dir = room(t);
+  const directory = new CertificateDirectory(dir);
+  const tls = await directory.create({ clusterId: 'test', role: 'node', name: 'a' }, [], 30);
+  let slowMs = 0;
+  const changes: CertificateChange[] = [];
+  const certificates = await Certificates.open({ security: { tls }, clusterId: 'test', nodeId: 'a' } as ResolvedConfig, { nowMs: () => Date.now() - slowMs, onChange: (change) => changes.push(change) });
+  t.teardown(() => certificates?.close());
+  certificates!.watch();
+  // A clock that is behind that of the authority's machine.
+  slowMs = HOUR_MS;
+  await directory.rotate('a', 30);
+  await until('the refusal', () => changes.length > 0);
+  t.regex(changes[0]!.sentence, /is good only from/);
+  await sleep(3_000);
+  t.is(changes.length, 1);
+  t.is((await certificates!.reload()).state, 'refused');
+  t.is(changes.length, 2, 'who asks is told');
+  slowMs = 0;
+  await until('the clock to be right', () => changes.length > 2);
+  t.is(changes.at(-1)?.state, 'taken');
+  t.deepEqual(certificates!.reasons(), []);
+});
+
+test('health warns before the certificate or its authority expires, and says when they have', async (t) => {
+  const dir = room(t);
+  const nowMs = Date.now();
+  const day = (days: number): Date => new Date(nowMs + days * DAY_MS);
+  const holder = { clusterId: 'test', role: 'node', name: 'a' } as const;
+  const [old, next] = [await newAuthority('test', day(-1), day(20)), await newAuthority('test', day(-1), day(300))];
+  const reasons = async (by: typeof old, ca: string, certDays: number, inDays: number): Promise<string[]> => {
+    const { cert, key } = await issue(by, { holder, hosts: [], notBefore: day(-1), notAfter: day(certDays) });
+    for (const [name, text] of [['ca', ca], ['cert', cert], ['key', key]] as const) writeFileSync(join(dir, name), text);
+    let atMs = nowMs;
+    const tls = { ca: join(dir, 'ca'), cert: join(dir, 'cert'), key: join(dir, 'key') };
+    const certificates = await Certificates.open({ security: { tls }, clusterId: 'test', nodeId: 'a' } as ResolvedConfig, { nowMs: () => atMs, onChange: () => {} });
+    atMs += inDays * DAY_MS;
+    return certificates!.reasons();
+  };
+  const both = old.cert + next.cert;
+  t.deepEqual(await reasons(old, old.cert, 15, 7), []);
+  t.regex((await reasons(old, old.cert, 15, 9)).join(), /^the certificate of this node expires at [^,]+$/);
+  t.regex((await reasons(old, old.cert, 100, 14)).join(), /^the authority of its certificate expires at [^,]+$/);
+  t.regex((await reasons(old, old.cert, 100, 21)).join(), /^the authority of its certificate expired at [^,]+: no new connection is made with it$/);
+  // Another one beside it does not help a certificate of the old one.
+  t.is((await reasons(old, both, 100, 14)).length, 1);
+  t.deepEqual(await reasons(next, both, 100, 14), []);
 });

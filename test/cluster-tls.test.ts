@@ -1,6 +1,6 @@
 /** Members whose peers speak TLS, with certificates in files as an operator has them. */
 import { spawn } from 'node:child_process';
-import { appendFileSync, copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chmodSync, copyFileSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import test, { type ExecutionContext } from 'ava';
@@ -85,7 +85,8 @@ test('three members over TLS publish, fail over and lose nothing; one that is pl
   t.is(next.status().counters['network.tlsErrors'], 0);
 
   const plain = await Coordinator.start({ ...plan.config(leader.nodeId), security: {} });
-  await until('the refusals of a plain member', () => Number(next.status().counters['network.tlsErrors']) > 0);
+  await until('the refusals of a plain member', () => Number(next.status().counters['network.certificatesRefused']) > 0);
+  await until('the reason in its status', () => plain.status().members.some(({ refused }) => /^CERTIFICATE_REFUSED: one side of the connection has security\.tls/.test(refused ?? '')));
   t.is(plain.status().leader, null);
   await plain.close();
 
@@ -166,6 +167,7 @@ test('vexcoord serve takes the files as flags, and reads them again on SIGHUP', 
   const secured = new Secured(t);
   await secured.of('a');
   const { ca, cert, key } = secured.paths('a');
+  chmodSync(key, 0o644);
   const plan = await Plan.of(t, {}, ['a']);
   const flags = ['--node-id', 'a', '--cluster-id', 'test', '--data-dir', plan.dataDir('a'), '--listen', plan.address('a'), '--api', 'false', '--tls-ca', ca, '--tls-cert', cert, '--tls-key', key, '--output', 'json'];
   const child = spawn(process.execPath, [COMMAND, 'serve', ...flags], { stdio: ['ignore', 'pipe', 'pipe'] });
@@ -176,6 +178,7 @@ test('vexcoord serve takes the files as flags, and reads them again on SIGHUP', 
     createInterface({ input: child.stdout }).once('line', () => resolve());
     child.once('exit', (status) => reject(new Error(`exit ${status}: ${log.join('\n')}`)));
   });
+  await until('the word of a key that all may read', () => log.some((line) => /a\.key is open to everybody on this machine \(mode 644\)/.test(line)));
   child.kill('SIGHUP');
   await until('the answer to SIGHUP', () => log.some((line) => line.includes('the certificate files are as they were')));
   writeFileSync(cert, 'nothing');

@@ -29,6 +29,9 @@ export function toStatus(thrown: unknown): CallStatus {
 
 /** As gRPC says of a call that found no connection. */
 const NEVER_SENT = /^No connection established/;
+/** Somebody took the connection and closed it before it could be used, as a node with TLS does with what is plain, and with a certificate that it does not believe. */
+const CLOSED_EARLY = /Last error: (?:Failed to connect|.*ECONNRESET|.*socket hang up|.*disconnected before secure TLS)/;
+const NOT_TLS = /wrong version number/;
 
 /** What a client makes of a failed call: the server's own error where it sent one, else what the gRPC status means. */
 export function fromStatus(thrown: unknown): CoordinatorError {
@@ -40,7 +43,17 @@ export function fromStatus(thrown: unknown): CoordinatorError {
     const committed = failure.metadata?.get(COMMITTED_KEY)[0];
     return errorOf(code, message, committed === 'yes' || committed === 'no' ? committed : 'unknown', detailsOf(failure.metadata?.get(DETAILS_KEY)[0]));
   }
-  return new CoordinatorError(codeOfStatus(failure), message, { cause: thrown, committed: NEVER_SENT.test(message) ? 'no' : 'unknown' });
+  return new CoordinatorError(codeOfStatus(failure), hinted(message), { cause: thrown, committed: NEVER_SENT.test(message) ? 'no' : 'unknown' });
+}
+
+/** The library's sentence, or one of ours where it does not say what to do. */
+function hinted(message: string): string {
+  if (!NEVER_SENT.test(message)) return message;
+  if (NOT_TLS.test(message)) return 'the node speaks no TLS, and certificates were given for it: leave out --tls-ca, --tls-cert and --tls-key, or give the node security.tls';
+  if (CLOSED_EARLY.test(message)) {
+    return 'the node closed the connection before anything was asked: if it has security.tls, --tls-ca, --tls-cert and --tls-key have to name a certificate of its cluster that is good now';
+  }
+  return message;
 }
 
 /** An error read from the wire. A code of a newer release keeps its name in the message. */

@@ -31,7 +31,8 @@ export class Guard {
       const refusal = this.#standing(caller);
       if (refusal === null) continue;
       this.#calls.delete(call);
-      call.sendStatus(toStatus(refusal));
+      // What it asked for may be on its way to the log.
+      call.sendStatus(toStatus(new CoordinatorError(refusal.code, refusal.message, { committed: 'unknown' })));
     }
   }
 

@@ -24,8 +24,12 @@ const ALLOWED: Record<MethodName, readonly CertificateRole[]> = {
   SaveSnapshot: OPERATORS,
 };
 
-/** The roles that may call `path`, `/SERVICE/METHOD`. Other services, of health and reflection, are for everybody with a certificate. */
+/** Services beside our own, for everybody with a certificate. */
+const OPEN_SERVICES: readonly string[] = ['grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection', 'grpc.reflection.v1alpha.ServerReflection'];
+
+/** The roles that may call `path`, `/SERVICE/METHOD`: nobody may call what is not named here. */
 export function rolesFor(path: string): readonly CertificateRole[] {
   const [, service = '', method = ''] = path.split('/');
-  return service === SERVICE_NAME ? (ALLOWED[method as MethodName] ?? []) : EVERYBODY;
+  if (OPEN_SERVICES.includes(service)) return EVERYBODY;
+  return service === SERVICE_NAME && Object.hasOwn(ALLOWED, method) ? ALLOWED[method as MethodName] : [];
 }

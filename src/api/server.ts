@@ -1,7 +1,7 @@
 import { Server, ServerCredentials, type ServerInterceptor, type ServerOptions, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import type { CoordinatorNode } from '../contracts/node.js';
-import { formatAddress, parseAddress } from '../config/index.js';
+import { type Address, formatAddress, parseAddress } from '../config/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import { relatedEventsHandler, relationHandler } from './handlers/causality.js';
 import { changeMembersHandler, listMembersHandler, transferLeadershipHandler } from './handlers/members.js';
@@ -10,10 +10,11 @@ import { publishStreamHandler } from './handlers/publish-stream.js';
 import { outcomeHandler, readBarrierHandler, readHandler, statusHandler } from './handlers/queries.js';
 import { saveSnapshotHandler } from './handlers/snapshot.js';
 import { subscribeHandler } from './handlers/subscribe.js';
+import { Door } from './door.js';
 import { Guard } from './guard.js';
 import { Health } from './health.js';
 import { MESSAGE_BYTES_MAX, type MethodName, packageDefinition, serverDefinition } from './schema.js';
-import { ServerTls, type TlsFiles } from './tls.js';
+import type { TlsFiles } from './tls.js';
 
 /** How long calls on their way may take to finish once the server closes. */
 const DRAIN_MS = 3000;
@@ -48,20 +49,22 @@ export class ApiServer {
   readonly #server: Server;
   readonly #health: Health;
   readonly #shutdown: AbortController;
+  readonly #door: Door | null;
   #closed: Promise<void> | null = null;
 
-  private constructor(server: Server, health: Health, shutdown: AbortController, host: string, port: number) {
+  private constructor(server: Server, health: Health, shutdown: AbortController, door: Door | null, { host, port }: Address) {
     this.#server = server;
     this.#health = health;
     this.#shutdown = shutdown;
+    this.#door = door;
     this.host = host;
     this.port = port;
   }
 
   /** Rejects with `PORT_IN_USE`, or `CONFIG_INVALID` for an address that is none of this machine's. */
   static async start(node: CoordinatorNode, options: ApiServerOptions): Promise<ApiServer> {
-    const host = parseAddress(options.address)?.host;
-    if (host === undefined) throw new CoordinatorError('CONFIG_INVALID', `an address is HOST:PORT, not ${JSON.stringify(options.address)}`);
+    const address = parseAddress(options.address);
+    if (address === null) throw new CoordinatorError('CONFIG_INVALID', `an address is HOST:PORT, not ${JSON.stringify(options.address)}`);
     const shutdown = new AbortController();
     const handlers: Record<MethodName, unknown> = {
       Publish: publishHandler(node),
@@ -79,16 +82,17 @@ export class ApiServer {
       TransferLeadership: transferLeadershipHandler(node),
       SaveSnapshot: saveSnapshotHandler(node),
     };
-    const guarded = guard(node, options.certificates ?? null);
-    const server = new Server({ ...OPTIONS, interceptors: guarded.interceptors });
+    const { certificates = null, logger } = options;
+    const server = new Server({ ...OPTIONS, interceptors: certificates === null ? [] : [guarding(node, certificates)] });
     server.addService(serverDefinition(), handlers as UntypedServiceImplementation);
     const health = new Health(node);
     health.addTo(server);
     new ReflectionService({ ...packageDefinition(), ...Health.packageDefinition() }).addToServer(server);
+    const door = certificates === null ? null : doorOf(server, certificates, (message) => logger?.warn(message));
     try {
-      const port = await bind(server, options.address, guarded.credentials);
+      const port = door === null ? await bind(server, options.address) : (await door.listen(address)).port;
       health.start();
-      return new ApiServer(server, health, shutdown, host, port);
+      return new ApiServer(server, health, shutdown, door, { host: address.host, port });
     } catch (error) {
       server.forceShutdown();
       throw bindError(error, options.address);
@@ -111,25 +115,28 @@ export class ApiServer {
     this.#shutdown.abort();
     const drained = new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
     const timer = setTimeout(() => this.#server.forceShutdown(), DRAIN_MS);
-    await drained;
+    await Promise.all([drained, this.#door?.close()]);
     clearTimeout(timer);
   }
 }
 
-function guard(node: CoordinatorNode, certificates: ServedCertificates | null): { credentials: ServerCredentials; interceptors: ServerInterceptor[] } {
-  if (certificates === null) return { credentials: ServerCredentials.createInsecure(), interceptors: [] };
-  const credentials = new ServerTls(certificates.current);
-  const guarding = new Guard(node.clusterId, certificates.current.revoked, () => Date.now());
-  certificates.onTaken((files) => {
-    credentials.renew(files);
-    guarding.revoke(files.revoked);
-  });
-  return { credentials, interceptors: [guarding.interceptor] };
+function guarding(node: CoordinatorNode, certificates: ServedCertificates): ServerInterceptor {
+  const guard = new Guard(node.clusterId, certificates.current.revoked, () => Date.now());
+  certificates.onTaken(({ revoked }) => guard.revoke(revoked));
+  return guard.interceptor;
 }
 
-function bind(server: Server, address: string, credentials: ServerCredentials): Promise<number> {
+/** What has come through it needs no more proof of the library's own. */
+function doorOf(server: Server, certificates: ServedCertificates, warn: (message: string) => void): Door {
+  const within = server.createConnectionInjector(ServerCredentials.createInsecure());
+  const door = new Door(certificates.current, { enter: (stream) => within.injectConnection(stream), warn });
+  certificates.onTaken((files) => door.renew(files));
+  return door;
+}
+
+function bind(server: Server, address: string): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.bindAsync(address, credentials, (error, port) => (error === null ? resolve(port) : reject(error)));
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => (error === null ? resolve(port) : reject(error)));
   });
 }
 

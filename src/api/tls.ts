@@ -1,7 +1,7 @@
-/** TLS 1.3 for both sides of the API, with certificates on both. */
+/** TLS 1.3 for clients of the API; the other side is `door.ts`. */
 import { constants } from 'node:crypto';
 import { createSecureContext, type PeerCertificate, type SecureContextOptions } from 'node:tls';
-import { type ChannelCredentials, credentials, ServerCredentials } from '@grpc/grpc-js';
+import { type ChannelCredentials, credentials } from '@grpc/grpc-js';
 import { describeHolder } from '../config/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import { certificatesOf, holderOf, holderOfNames } from '../network/index.js';
@@ -11,24 +11,6 @@ export interface TlsFiles {
   readonly ca: string;
   readonly cert: string;
   readonly key: string;
-}
-
-/** As long as between members. */
-const HANDSHAKE_MS = 5_000;
-
-/** Whoever shows no certificate that an authority has issued gets no further than the handshake of TLS. */
-export class ServerTls extends ServerCredentials {
-  constructor(files: TlsFiles) {
-    super({ requestCert: true, rejectUnauthorized: true, handshakeTimeout: HANDSHAKE_MS }, contextOf(files));
-  }
-
-  renew(files: TlsFiles): void {
-    this.updateSecureContextOptions(contextOf(files));
-  }
-
-  override _equals(other: ServerCredentials): boolean {
-    return this === other;
-  }
 }
 
 /** The server must have a node's certificate of the client's own cluster; at which address it is found does not matter. Throws `CERTIFICATE_INVALID`. */

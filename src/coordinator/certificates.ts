@@ -9,6 +9,8 @@ import { type CredentialPaths, type Credentials, isSameCredentials, readCredenti
 
 const LOOK_MS = 1_000;
 const WARN_MS = 7 * 86_400_000;
+/** Whom a key's mode must not let read or write. Its group may: many a supervisor hands out keys so. */
+const OTHERS = 0o006;
 
 export interface CertificateChange {
   /** `same`: whoever asked is told that there is nothing new. */
@@ -33,6 +35,8 @@ export class Certificates {
   readonly #listeners = new Set<(credentials: Credentials) => void>();
   #current: Credentials;
   #refusal: string | null = null;
+  /** The refusal that nobody is told once more. */
+  #told: string | null = null;
   #timer: NodeJS.Timeout | null = null;
   /** How the files looked when they were last read, and at the last look. */
   #read: string;
@@ -57,6 +61,13 @@ export class Certificates {
     return new Certificates(paths, whose, ports, await readCredentials(paths, whose, ports.nowMs()), looks);
   }
 
+  /** What is amiss with a file though it is good: a sentence, or null. */
+  async exposure(): Promise<string | null> {
+    const { key } = this.#paths;
+    const { mode } = await stat(key);
+    return (mode & OTHERS) === 0 ? null : `security.tls.key: ${key} is open to everybody on this machine (mode ${(mode & 0o777).toString(8)}), who can be this node with it; chmod it 600, and replace it if others may have read it`;
+  }
+
   get current(): Credentials {
     return this.#current;
   }
@@ -78,37 +89,51 @@ export class Certificates {
 
   /** Reads the files now. Never rejects: what is wrong with them is the change that it answers. */
   reload(): Promise<CertificateChange> {
+    this.#told = null;
+    return this.#readAgain();
+  }
+
+  /** Why health is degraded. */
+  reasons(): string[] {
+    const { notAfterMs, authorityUntilMs, revoked, serial } = this.#current;
+    return [
+      ...this.#ageing('the certificate of this node', notAfterMs),
+      ...this.#ageing('the authority of its certificate', authorityUntilMs),
+      ...(revoked.includes(serial) ? ['the certificate of this node was revoked'] : []),
+      ...(this.#refusal === null ? [] : [`the certificate files are refused, and those before them go on: ${this.#refusal}`]),
+    ];
+  }
+
+  #ageing(what: string, untilMs: number): string[] {
+    const leftMs = untilMs - this.#ports.nowMs();
+    const at = new Date(untilMs).toISOString();
+    if (leftMs > WARN_MS) return [];
+    return [leftMs > 0 ? `${what} expires at ${at}` : `${what} expired at ${at}: no new connection is made with it`];
+  }
+
+  async #look(): Promise<void> {
+    const looks = await looksOf(this.#paths);
+    // Whoever writes several files is given until they look the same twice.
+    const settled = looks === this.#seen;
+    this.#seen = looks;
+    // What was refused may not have been good yet, or not have been readable for a moment.
+    const due = looks !== this.#read || this.#refusal !== null;
+    if (settled && due && this.#timer !== null) await this.#readAgain();
+  }
+
+  #readAgain(): Promise<CertificateChange> {
     this.#reading ??= this.#take().finally(() => {
       this.#reading = null;
     });
     return this.#reading;
   }
 
-  /** Why health is degraded. */
-  reasons(): string[] {
-    const { notAfterMs, revoked, serial } = this.#current;
-    const leftMs = notAfterMs - this.#ports.nowMs();
-    const at = new Date(notAfterMs).toISOString();
-    return [
-      ...(leftMs > WARN_MS ? [] : [leftMs > 0 ? `the certificate of this node expires at ${at}` : `the certificate of this node expired at ${at}: no new connection is made with it`]),
-      ...(revoked.includes(serial) ? ['the certificate of this node was revoked'] : []),
-      ...(this.#refusal === null ? [] : [`the certificate files are refused, and those before them go on: ${this.#refusal}`]),
-    ];
-  }
-
-  /** Whoever writes several files is given until they look the same twice. */
-  async #look(): Promise<void> {
-    const looks = await looksOf(this.#paths);
-    const settled = looks === this.#seen;
-    this.#seen = looks;
-    if (settled && looks !== this.#read && this.#timer !== null) await this.reload();
-  }
-
   async #take(): Promise<CertificateChange> {
     const looks = await looksOf(this.#paths);
     const change = await this.#compare();
     this.#read = looks;
-    this.#ports.onChange(change);
+    if (this.#refusal === null || this.#refusal !== this.#told) this.#ports.onChange(change);
+    this.#told = this.#refusal;
     return change;
   }
 

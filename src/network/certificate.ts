@@ -3,8 +3,6 @@ import { X509Certificate } from 'node:crypto';
 import { type Holder, parseHolder } from '../config/index.js';
 
 const BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
-/** A longer chain than anybody has. */
-const CHAIN_MAX = 8;
 
 /** The certificates of a PEM text in their order. Throws the library's error for one that is none. */
 export function certificatesOf(pem: string): X509Certificate[] {
@@ -29,22 +27,38 @@ export function serialOf(certificate: X509Certificate): string {
 }
 
 export function canonicalSerial(hex: string): string {
-  return hex.replaceAll(':', '').toLowerCase().replace(/^0+(?=.)/, '');
+  return hex.replaceAll(':', '').toLowerCase().replace(/^(-?)0+(?=.)/, '$1');
 }
 
 export const notBeforeMs = (certificate: X509Certificate): number => Date.parse(certificate.validFrom);
 export const notAfterMs = (certificate: X509Certificate): number => Date.parse(certificate.validTo);
 
-/** Whether the first of the chain was issued, through the others, by one of the authorities. */
-export function isIssuedBy(chain: readonly X509Certificate[], authorities: readonly X509Certificate[]): boolean {
-  let [at] = chain;
-  for (let steps = 0; at !== undefined && steps < CHAIN_MAX; steps++) {
-    const issued = at;
-    const signed = (by: X509Certificate): boolean => issued.checkIssued(by) && issued.verify(by.publicKey);
-    if (authorities.some(signed)) return true;
-    at = chain.find((other) => other !== issued && signed(other));
+/** The rest of a sentence about a certificate that is not good at that moment, or null. */
+export function ageFault(certificate: X509Certificate, nowMs: number): string | null {
+  if (nowMs > notAfterMs(certificate)) return `expired at ${new Date(notAfterMs(certificate)).toISOString()}`;
+  if (nowMs < notBeforeMs(certificate)) return `is good only from ${new Date(notBeforeMs(certificate)).toISOString()} on`;
+  return null;
+}
+
+/** The same about one that the library has just not believed, for this code of its own. `whose`: the authorities that it was looked at with. */
+export function faultOf(certificate: X509Certificate, code: string, whose: string): string {
+  switch (code) {
+    case 'CERT_HAS_EXPIRED':
+    case 'CERT_NOT_YET_VALID':
+      // The code may be that of any of the chain.
+      return ageFault(certificate, Date.now()) ?? `was issued by an authority that is not good now (${code})`;
+    case 'INVALID_PURPOSE':
+      return 'was issued for another purpose';
+    default:
+      return `was not issued by an authority ${whose} (${code})`;
   }
-  return false;
+}
+
+/** When the first of the chain is believed no more though it is good itself: an authority in it, or the last one of those that have issued it, expires. */
+export function authorityUntilMs([own, ...between]: readonly X509Certificate[], authorities: readonly X509Certificate[]): number {
+  const chain = own === undefined ? between : [own, ...between];
+  const issuers = authorities.filter((by) => chain.some((one) => one.checkIssued(by) && one.verify(by.publicKey)));
+  return Math.min(Math.max(...issuers.map(notAfterMs)), ...between.map(notAfterMs));
 }
 
 /** The names and addresses at which its holder is dialled. */

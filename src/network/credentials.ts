@@ -1,10 +1,10 @@
 /** What a member proves itself with: read from files, checked, and kept as plain data that crosses into the Worker. */
 import { createPrivateKey, type X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { createSecureContext } from 'node:tls';
 import { describeHolder, type Holder } from '../config/index.js';
 import { CoordinatorError } from '../errors/index.js';
-import { canonicalSerial, certificatesOf, holderOf, isIssuedBy, notAfterMs, notBeforeMs, serialOf } from './certificate.js';
+import { ageFault, authorityUntilMs, canonicalSerial, certificatesOf, faultOf, holderOf, notAfterMs, serialOf } from './certificate.js';
+import { rehearse } from './rehearsal.js';
 
 /** Where the files are. */
 export interface CredentialPaths {
@@ -25,15 +25,17 @@ export interface Credentials {
   readonly holder: Holder;
   readonly serial: string;
   readonly notAfterMs: number;
+  /** When nobody believes it any more for want of a good authority. */
+  readonly authorityUntilMs: number;
 }
 
 /** A longer one is no file of ours. */
 const FILE_BYTES_MAX = 1024 * 1024;
-const SERIAL = /^[0-9A-Fa-f]{2,40}$/;
+const SERIAL = /^-?[0-9A-Fa-f]{1,40}$/;
 
 /**
- * Reads the files and checks that others will believe them: the key is the certificate's, the authority has issued it, it is good now
- * and it is `whose`. Rejects with `CONFIG_INVALID` and a sentence that names the file.
+ * Reads the files and checks that others will believe them: the key is the certificate's, it is good now, it is `whose`, and TLS
+ * takes it in both roles. Rejects with `CONFIG_INVALID` and a sentence that names the file.
  */
 export async function readCredentials(paths: CredentialPaths, whose: Pick<Holder, 'clusterId' | 'name'>, nowMs: number): Promise<Credentials> {
   const [ca, cert, key, list] = await Promise.all([text('ca', paths.ca), text('cert', paths.cert), text('key', paths.key), paths.revoked === undefined ? '' : text('revoked', paths.revoked)]);
@@ -41,11 +43,9 @@ export async function readCredentials(paths: CredentialPaths, whose: Pick<Holder
   const chain = parse('cert', paths.cert, cert);
   const [own] = chain;
   if (own === undefined) throw invalid('cert', paths.cert, 'has no certificate in PEM');
-  checkKey(paths, own, { ca, cert, key });
+  checkKey(paths, own, key);
   const [first] = authorities;
-  const good = authorities.filter((one) => ageFault(one, nowMs) === null);
-  if (first !== undefined && good.length === 0) throw invalid('ca', paths.ca, ageFault(first, nowMs) ?? '');
-  if (!isIssuedBy(chain, good)) throw invalid('cert', paths.cert, `was not issued by an authority in ${paths.ca}`);
+  if (first !== undefined && authorities.every((one) => ageFault(one, nowMs) !== null)) throw invalid('ca', paths.ca, ageFault(first, nowMs) ?? '');
   const fault = ageFault(own, nowMs);
   if (fault !== null) throw invalid('cert', paths.cert, fault);
   const holder = holderOf(own);
@@ -54,14 +54,9 @@ export async function readCredentials(paths: CredentialPaths, whose: Pick<Holder
   if (holder.role !== 'node' || holder.name !== whose.name || holder.clusterId !== whose.clusterId) {
     throw invalid('cert', paths.cert, `is that of ${describeHolder(holder)}; this is ${describeHolder(wanted)}`);
   }
-  return { ca, cert, key, revoked: serialsOf(paths.revoked ?? '', list), holder, serial: serialOf(own), notAfterMs: notAfterMs(own) };
-}
-
-/** The rest of a sentence about a certificate that is not good now, or null. */
-export function ageFault(certificate: X509Certificate, nowMs: number): string | null {
-  if (nowMs > notAfterMs(certificate)) return `expired at ${new Date(notAfterMs(certificate)).toISOString()}`;
-  if (nowMs < notBeforeMs(certificate)) return `is good only from ${new Date(notBeforeMs(certificate)).toISOString()} on`;
-  return null;
+  await checkTrust(paths, own, { ca, cert, key });
+  const revoked = serialsOf(paths.revoked ?? '', list);
+  return { ca, cert, key, revoked, holder, serial: serialOf(own), notAfterMs: notAfterMs(own), authorityUntilMs: authorityUntilMs(chain, authorities) };
 }
 
 /** Whether two readings have the same contents. */
@@ -90,25 +85,30 @@ function parse(what: keyof CredentialPaths, path: string, pem: string): X509Cert
   throw invalid(what, path, 'has no certificate in PEM');
 }
 
-function checkKey(paths: CredentialPaths, own: X509Certificate, pems: { ca: string; cert: string; key: string }): void {
+function checkKey(paths: CredentialPaths, own: X509Certificate, key: string): void {
   let fits: boolean;
   try {
-    fits = own.checkPrivateKey(createPrivateKey(pems.key));
+    fits = own.checkPrivateKey(createPrivateKey(key));
   } catch (error) {
     throw invalid('key', paths.key, `has no private key that can be read: ${(error as Error).message}`, error);
   }
   if (!fits) throw invalid('key', paths.key, `is not the key of the certificate in ${paths.cert}`);
+}
+
+async function checkTrust(paths: CredentialPaths, own: X509Certificate, pems: { ca: string; cert: string; key: string }): Promise<void> {
+  let code: string | null;
   try {
-    createSecureContext({ ...pems, minVersion: 'TLSv1.3' });
+    code = await rehearse(pems);
   } catch (error) {
     throw invalid('cert', paths.cert, `cannot be used for TLS: ${(error as Error).message}`, error);
   }
+  if (code !== null) throw invalid('cert', paths.cert, faultOf(own, code, `in ${paths.ca}`));
 }
 
 /** One a line; what follows # is for people. */
 function serialsOf(path: string, list: string): string[] {
-  return list.split('\n').flatMap((line, at) => {
-    const said = line.replace(/#.*$/s, '').trim();
+  return list.split(/\r\n?|\n/).flatMap((line, at) => {
+    const said = line.replace(/#.*$/, '').trim();
     if (said === '') return [];
     const serial = said.replaceAll(':', '');
     if (!SERIAL.test(serial)) throw invalid('revoked', path, `has no serial number in line ${at + 1}: ${JSON.stringify(said.slice(0, 80))}`);

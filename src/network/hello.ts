@@ -50,18 +50,20 @@ export interface Answer {
   readonly life: bigint;
 }
 
-/** What came is not a handshake of ours; `magic` says whether it at least began as one. */
+/** What came is not a handshake of ours; `answerable` says whether it is that of a member all the same, who is to be told. */
 export class HandshakeError extends Error {
-  readonly magic: boolean;
+  readonly answerable: boolean;
 
-  constructor(message: string, magic: boolean) {
+  constructor(message: string, answerable: boolean) {
     super(message);
     this.name = 'HandshakeError';
-    this.magic = magic;
+    this.answerable = answerable;
   }
 }
 
-const MAGIC = Buffer.from('VXP1', 'latin1');
+export const UNEQUAL = 'one side of the connection has security.tls and speaks TLS, the other one has not: give it to all members or to none';
+
+export const MAGIC = Buffer.from('VXP1', 'latin1');
 const HEADER_BYTES = 8;
 export const HANDSHAKE_BYTES_MAX = 4_096;
 export const DIRECTORY_BYTES = 16;
@@ -126,7 +128,9 @@ export class HandshakeReader {
     this.#held = Buffer.concat([this.#held, chunk.subarray(0, room - before)]);
     const start = Math.min(this.#held.length, MAGIC.length);
     if (MAGIC.compare(this.#held, 0, start, 0, start) !== 0) {
-      throw new HandshakeError(`the connection does not begin with VXP1${this.#beginsAsTls() ? '; the other side speaks TLS (security.tls), this one does not' : ''}`, false);
+      // An answer in plain text is what shows a dialler over TLS that there is none.
+      if (this.#beginsAsTls()) throw new HandshakeError(UNEQUAL, true);
+      throw new HandshakeError('the connection does not begin with VXP1', false);
     }
     if (this.#held.length < HEADER_BYTES) return null;
     const length = this.#held.readUInt32LE(MAGIC.length);

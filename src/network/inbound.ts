@@ -122,7 +122,7 @@ export class Inbound {
       const refusal: Refusal = { code: 'PROTOCOL_ERROR', reason: error.message };
       this.#owner.refused(this, null, refusal);
       // Whoever does not begin as a peer gets no answer.
-      if (error.magic) this.#refuse(refusal);
+      if (error.answerable) this.#refuse(refusal);
       else this.drop(error.message);
       return;
     }

@@ -111,7 +111,11 @@ export class OutboundLink {
     stream.on('data', (chunk: Buffer) => this.#onData(chunk, reader));
     stream.on('drain', () => this.#onDrain());
     stream.once('end', () => this.#give('the peer closed the connection'));
-    stream.on('error', (error) => (this.#reason ??= error.message));
+    stream.on('error', (error) => {
+      // What is proved of who answers may be that it proves nothing.
+      if (this.#connection === connection) this.#isProved();
+      this.#reason ??= error.message;
+    });
     stream.once('close', () => this.#onClose(connection));
   }
 

@@ -3,33 +3,40 @@
  * a connection whose certificate is not believed opens too, with the fault in its proof, so that the other side is told before it is closed.
  * No name of a host is checked, since members are told apart by what their certificates say (`certificate.ts`).
  */
-import { constants, type X509Certificate } from 'node:crypto';
-import type { Socket } from 'node:net';
+import { constants } from 'node:crypto';
+import { createServer as createTcpServer, type Socket } from 'node:net';
 import { connect, createSecureContext, createServer, type SecureContext, type SecureContextOptions, type Server, type TLSSocket } from 'node:tls';
 import { describeHolder } from '../config/index.js';
 import { CoordinatorError } from '../errors/index.js';
-import { holderOf, notAfterMs, notBeforeMs, serialOf } from './certificate.js';
+import { faultOf, holderOf, serialOf } from './certificate.js';
 import type { Credentials } from './credentials.js';
+import { MAGIC, UNEQUAL } from './hello.js';
 import { LISTEN_OPTIONS, listenOn, remoteOf, tune } from './tcp.js';
 import { type Address, type Arrival, formatAddress, type Proof, type Transport, type TransportListener, type TransportListenHandlers, type TransportStream } from './transport.js';
 
 /** What is not believed is told so in words, by `proofOf` and who asks for it; the library would only hang up. */
 const BOTH_SHOW = { requestCert: true, rejectUnauthorized: false } as const;
 
+/** What a transport needs of them. */
+type Shows = Pick<Credentials, 'ca' | 'cert' | 'key' | 'revoked'>;
+
 export class Tls implements Transport {
+  /** Of what is spoken within, where several could be. */
+  readonly #protocols: readonly string[];
   readonly #servers = new Set<Server>();
   #context: SecureContext;
   #revoked: ReadonlySet<string>;
   #options: SecureContextOptions;
 
-  constructor(credentials: Credentials | null) {
+  constructor(credentials: Shows | null, protocols: readonly string[] = []) {
     if (credentials === null) throw new CoordinatorError('INTERNAL', 'TLS between members needs certificates');
+    this.#protocols = protocols;
     this.#options = contextOptions(credentials);
     this.#context = createSecureContext(this.#options);
     this.#revoked = new Set(credentials.revoked);
   }
 
-  renew(credentials: Credentials): void {
+  renew(credentials: Shows): void {
     this.#options = contextOptions(credentials);
     this.#context = createSecureContext(this.#options);
     this.#revoked = new Set(credentials.revoked);
@@ -41,6 +48,9 @@ export class Tls implements Transport {
     const socket = connect(options);
     tune(socket);
     let shown: Shown | null = null;
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ERR_SSL_WRONG_VERSION_NUMBER') shown = nothingShown(UNEQUAL);
+    });
     socket.once('secureConnect', () => {
       shown = shownOf(socket);
       onOpen();
@@ -49,17 +59,26 @@ export class Tls implements Transport {
   }
 
   async listen(address: Address, handlers: TransportListenHandlers): Promise<TransportListener> {
-    const server = createServer({ ...LISTEN_OPTIONS, ...BOTH_SHOW, ...this.#options });
+    const server = createServer({ ...BOTH_SHOW, ...this.#options, ...(this.#protocols.length === 0 ? {} : { ALPNProtocols: [...this.#protocols] }) });
     const arrivals = new Arrivals(handlers);
-    server.on('connection', (socket: Socket) => arrivals.come(socket));
-    server.on('tlsClientError', (error, socket) => arrivals.fail(socket, error));
-    server.on('secureConnection', (socket) => {
+    const pass = (socket: Socket, shown: Shown): void => {
       const arrival = arrivals.open(socket);
-      const shown = shownOf(socket);
       if (arrival !== null) handlers.onStream({ stream: socket, remote: arrival.remote, proof: () => this.#proofOf(shown) }, arrival);
       else socket.destroy();
+    };
+    server.on('tlsClientError', (error, socket) => arrivals.fail(socket, error));
+    server.on('secureConnection', (socket) => pass(socket, shownOf(socket)));
+    const front = createTcpServer(LISTEN_OPTIONS, (socket) => {
+      arrivals.come(socket);
+      socket.once('data', (first: Buffer) => {
+        // No record of TLS begins so: a member without it is told why in words that it understands.
+        const isPlain = first[0] === MAGIC[0];
+        socket.pause().unshift(first);
+        if (isPlain) pass(socket, nothingShown(UNEQUAL));
+        else server.emit('connection', socket);
+      });
     });
-    const listener = await listenOn(server, address, handlers);
+    const listener = await listenOn(front, address, handlers);
     this.#servers.add(server);
     return {
       address: listener.address,
@@ -77,7 +96,7 @@ export class Tls implements Transport {
   }
 }
 
-function contextOptions({ ca, cert, key }: Credentials): SecureContextOptions {
+function contextOptions({ ca, cert, key }: Shows): SecureContextOptions {
   // A resumed session would be believed by what its certificate was worth when it began.
   return { ca, cert, key, minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3', secureOptions: constants.SSL_OP_NO_TICKET };
 }
@@ -93,25 +112,14 @@ interface Shown {
 
 function shownOf(socket: TLSSocket): Shown {
   const certificate = socket.getPeerX509Certificate();
-  if (certificate === undefined) return { holder: null, serial: '', name: '', fault: 'no certificate was shown' };
+  if (certificate === undefined) return nothingShown('no certificate was shown');
   const holder = holderOf(certificate);
   const serial = serialOf(certificate);
   const name = `certificate ${serial}${holder === null ? '' : ` of ${describeHolder(holder)}`}`;
-  return { holder, serial, name, fault: socket.authorized ? null : `${name} ${faultOf(certificate, String(socket.authorizationError))}` };
+  return { holder, serial, name, fault: socket.authorized ? null : `${name} ${faultOf(certificate, String(socket.authorizationError), 'that the other side knows')}` };
 }
 
-function faultOf(certificate: X509Certificate, code: string): string {
-  switch (code) {
-    case 'CERT_HAS_EXPIRED':
-      return `expired at ${new Date(notAfterMs(certificate)).toISOString()}`;
-    case 'CERT_NOT_YET_VALID':
-      return `is good only from ${new Date(notBeforeMs(certificate)).toISOString()} on`;
-    case 'INVALID_PURPOSE':
-      return 'was issued for another purpose';
-    default:
-      return `was not issued by an authority that the other side knows (${code})`;
-  }
-}
+const nothingShown = (fault: string): Shown => ({ holder: null, serial: '', name: '', fault });
 
 /** Connections whose TLS handshake is under way, which the library keeps to itself until it is over. */
 class Arrivals {
@@ -134,17 +142,16 @@ class Arrivals {
     this.#handlers.onArrival(arrival);
   }
 
-  open(socket: TLSSocket): Arrival | null {
+  open(socket: Socket): Arrival | null {
     const ends = endsOf(socket);
     const arrival = this.#open.get(ends)?.arrival ?? null;
     this.#open.delete(ends);
     return arrival;
   }
 
-  fail(socket: TLSSocket, error: Error & { reason?: string; code?: string }): void {
+  fail(socket: TLSSocket, error: Error & { reason?: string }): void {
     // Where the socket is gone already, so are its ends, and its close tells.
-    const said = error.reason ?? error.message;
-    this.#lose(endsOf(socket), `no handshake of TLS 1.3 came: ${said}${error.code === 'ERR_SSL_WRONG_VERSION_NUMBER' ? '; does the other side have security.tls?' : ''}`);
+    this.#lose(endsOf(socket), `no handshake of TLS 1.3 came: ${error.reason ?? error.message}`);
     socket.destroy();
   }
 

@@ -1,10 +1,10 @@
 /** A directory with an authority and the certificates that it has issued: a small one, for clusters that have no other. */
-import { randomBytes } from 'node:crypto';
+import { createPrivateKey, randomBytes } from 'node:crypto';
 import { access, appendFile, chmod, link, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Holder, describeHolder } from '../../config/index.js';
 import { CoordinatorError } from '../../errors/index.js';
-import { certificatesOf, holderOf, hostsOf, serialOf } from '../../network/index.js';
+import { ageFault, certificatesOf, holderOf, hostsOf, serialOf } from '../../network/index.js';
 import type { Issued } from './x509.js';
 
 /** Paths, as the configuration takes them. */
@@ -42,7 +42,7 @@ export class CertificateDirectory {
     const paths = this.#pathsFor(holder.name);
     await mkdir(this.#path, { recursive: true, mode: 0o700 });
     for (const file of [paths.cert, paths.key]) if (await exists(file)) throw taken(file);
-    const { cert, key } = await issueFor(await this.#authority(holder.clusterId), holder, hosts, days);
+    const { cert, key } = await this.#issue(await this.#authority(holder.clusterId), holder, hosts, days);
     await writeNew(paths.key, key, SECRET);
     await writeNew(paths.cert, cert, PUBLIC);
     return paths;
@@ -54,7 +54,7 @@ export class CertificateDirectory {
     const [before] = certificatesOf(await readExisting(paths.cert));
     const holder = before === undefined ? null : holderOf(before);
     if (before === undefined || holder === null) throw new CoordinatorError('CERTIFICATE_INVALID', `${paths.cert} has no certificate of a cluster`);
-    const { cert, key } = await issueFor(await this.#read(), holder, hostsOf(before), days);
+    const { cert, key } = await this.#issue(await this.#read(), holder, hostsOf(before), days);
     // A node that looks between the two finds that they do not fit, and looks again.
     await replace(paths.key, key, SECRET);
     await replace(paths.cert, cert, PUBLIC);
@@ -67,7 +67,10 @@ export class CertificateDirectory {
     if (certificate === undefined) throw new CoordinatorError('CERTIFICATE_INVALID', `${this.#pathsFor(name).cert} has no certificate`);
     const holder = holderOf(certificate);
     const serial = serialOf(certificate);
-    await appendFile(this.revoked, `${serial} # ${holder === null ? name : describeHolder(holder)}\n`, { mode: PUBLIC });
+    const before = (await exists(this.revoked)) ? await readExisting(this.revoked) : '';
+    // Whoever wrote the last line may not have ended it. One write at the end loses nothing of another command's.
+    const end = before === '' || before.endsWith('\n') ? '' : '\n';
+    await appendFile(this.revoked, `${end}${serial} # ${holder === null ? name : describeHolder(holder)}\n`, { mode: PUBLIC });
     return { serial, revoked: this.revoked };
   }
 
@@ -92,15 +95,28 @@ export class CertificateDirectory {
     return { cert: await readExisting(cert), key: await readExisting(key) };
   }
 
+  async #issue(authority: Issued, holder: Holder, hosts: readonly string[], days: number): Promise<Issued> {
+    this.#check(authority, holder.clusterId);
+    const { issue } = await import('./x509.js');
+    const [notBefore, notAfter] = validity(days);
+    return issue(authority, { holder, hosts, notBefore, notAfter });
+  }
+
+  /** What would be issued is to be believed, and by its own cluster. Authorities that others have made may serve several. */
+  #check({ cert, key }: Issued, clusterId: string): void {
+    const paths = this.#authorityPaths();
+    const [authority] = certificatesOf(cert);
+    if (authority === undefined) throw new CoordinatorError('CERTIFICATE_INVALID', `${paths.cert} has no certificate in PEM`);
+    const [, own] = /^CN=cluster (.+)$/.exec(authority.subject) ?? [];
+    if (own !== undefined && own !== clusterId) throw new CoordinatorError('USAGE', `${paths.cert} is the authority of cluster ${JSON.stringify(own)}; give --cluster-id ${own}, or another --dir for cluster ${JSON.stringify(clusterId)}`);
+    const fault = ageFault(authority, Date.now());
+    if (fault !== null) throw new CoordinatorError('CERTIFICATE_INVALID', `the authority in ${paths.cert} ${fault}`);
+    if (!authority.checkPrivateKey(createPrivateKey(key))) throw new CoordinatorError('CERTIFICATE_INVALID', `${paths.key} is not the key of the authority in ${paths.cert}`);
+  }
+
   #authorityPaths(): { cert: string; key: string } {
     return this.pathsOf(AUTHORITY);
   }
-}
-
-async function issueFor(authority: Issued, holder: Holder, hosts: readonly string[], days: number): Promise<Issued> {
-  const { issue } = await import('./x509.js');
-  const [notBefore, notAfter] = validity(days);
-  return issue(authority, { holder, hosts, notBefore, notAfter });
 }
 
 function validity(days: number): [Date, Date] {

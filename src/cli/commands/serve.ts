@@ -41,6 +41,8 @@ async function serve(flags: ServeFlags): Promise<void> {
   const ending = AbortSignal.any([stop, orphaned.signal]);
   const { Coordinator } = await import('../../coordinator/index.js');
   const node = await Coordinator.start(config);
+  const exposure = (await node.certificates?.exposure()) ?? null;
+  if (exposure !== null) logger.warn(exposure);
   const unwatch = watch(node, logger);
   const hangUp = (): void => void node.reloadCertificates().catch((error: Error) => logger.error(error.message));
   // Without certificates a hang-up ends the node, as ever.

@@ -19,7 +19,8 @@ export function watch(node: Watched, logger: Logger): () => void {
   const logged = new Set<string>();
   node.on('refused', (refused) => {
     const { direction, peer, remote, code, reason } = refused;
-    const once = `${direction} ${code} ${peer}`;
+    // Who never said who it is, is told from others by its machine: its port is another one each time.
+    const once = `${direction} ${code} ${peer ?? remote.replace(/:\d+$/, '')}`;
     if (logged.has(once)) return;
     if (logged.size >= REMEMBERED_MAX) logged.clear();
     logged.add(once);
