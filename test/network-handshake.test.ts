@@ -374,17 +374,16 @@ test('garbage, oversize and malformed Hellos close the connection and leave the 
 });
 
 test('a half Hello that stalls is cut off by the deadline; an ended one at once', async (t) => {
-  const a = await startMember(t, optionsOf('a', {}, { timing: { handshakeTimeoutMs: 150 } }));
+  const a = await startMember(t, optionsOf('a', {}, { timing: { handshakeTimeoutMs: 1_500 } }));
   const hello = encodeHello(helloOf('b', 'a'));
-  const begunAt = performance.now();
   const stalled = await rawClient(t, a.port, hello.subarray(0, 20));
   const mute = await rawClient(t, a.port);
   const ended = await rawClient(t, a.port, hello.subarray(0, 20));
   ended.socket.end();
   await ended.closed;
   t.is(a.peers.counters.read().protocolErrors, 1);
+  t.is(a.peers.counters.read().handshakeTimeouts, 0);
   await Promise.all([stalled.closed, mute.closed]);
-  t.true(performance.now() - begunAt < 2_000);
   t.is(a.peers.counters.read().handshakeTimeouts, 2);
   t.is(a.peers.counters.read().handshakesNow, 0);
 });
