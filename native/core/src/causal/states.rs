@@ -82,7 +82,12 @@ impl<R: EntryReader> Lane<R> {
     /// member's: what is left of the logs makes none that are whole.
     pub fn wants_states(&self) -> bool {
         let Some(kept) = self.states.as_ref().filter(|kept| !kept.writing) else { return false };
-        kept.taken || ((kept.wanted || kept.wanted_elsewhere) && !self.lacks_states())
+        kept.taken || ((kept.wanted || kept.wanted_elsewhere) && self.makes_whole_ones())
+    }
+
+    /// Whether states that are made here of the logs alone have all in them that was ever in those.
+    fn makes_whole_ones(&self) -> bool {
+        !self.lacks_states() || plants::is(CorePlant::StatesOfNothing)
     }
 
     /// Another member's states, which are to be taken in before anything is kept.
@@ -133,8 +138,8 @@ impl<R: EntryReader> Lane<R> {
             self.states.iter_mut().for_each(|kept| (kept.newest, kept.before) = (clock.clone(), Some(clock.clone())));
             return;
         }
-        let lacks = self.lacks_states();
-        let Some(kept) = self.states.as_mut().filter(|kept| !kept.writing && (kept.taken || !lacks)) else { return };
+        let whole = self.makes_whole_ones();
+        let Some(kept) = self.states.as_mut().filter(|kept| !kept.writing && (kept.taken || whole)) else { return };
         kept.writing = true;
         let before = kept.info.as_ref().map_or(Index(0), |info| info.meta.index);
         self.jobs.push(Job::WriteStates { states, before });
