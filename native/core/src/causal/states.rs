@@ -37,6 +37,8 @@ pub struct Kept {
     /// Of which origins how much has gone at a member that has to be covered here.
     needed: Option<(MemberId, Vec<(Actor, u64)>)>,
     asked_at: Option<u64>,
+    /// Questions so far: the next one is for the next of those who are there.
+    asks: usize,
     incoming: Option<Transfer>,
     /// Another member's states, for the application to take in.
     received: Option<Arc<States>>,
@@ -168,8 +170,9 @@ impl<R: EntryReader> Lane<R> {
         let up: Vec<MemberId> = self.peers.iter().filter(|(_, peer)| peer.up).map(|(id, _)| *id).collect();
         let Some(kept) = &mut self.states else { return };
         let needed = kept.needed.take().filter(|(of, _)| up.contains(of));
-        let anybody = || (!lacking.is_empty() && !up.is_empty()).then(|| up[ticks as usize / 8 % up.len()]);
-        let Some((from, mut list)) = needed.or_else(|| Some((anybody()?, Vec::new()))) else { return };
+        let anybody = up.get(kept.asks % up.len().max(1)).filter(|_| !lacking.is_empty());
+        let Some((from, mut list)) = needed.or_else(|| Some((*anybody?, Vec::new()))) else { return };
+        kept.asks += 1;
         list.extend(lacking.iter().filter(|(actor, _)| !list.iter().any(|(known, _)| known == actor)).copied().collect::<Vec<_>>());
         kept.asked_at = Some(ticks);
         self.send(from, Channel::Urgent, FrameKind::StatesQuery, |out| Needed { list }.encode(out));
