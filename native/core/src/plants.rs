@@ -85,6 +85,8 @@ pub enum CorePlant {
     StatesIgnored,
     /// States count as kept that never came to disk.
     StatesUnwritten,
+    /// A member that lacks states keeps what it makes of nothing for its own.
+    StatesOfNothing,
     /// Readers pass over what was cut as if it had never been.
     CutsPassedOver,
     /// What a member has let go of is taken to be nothing.

@@ -86,6 +86,7 @@ pub enum Plant {
     CutsNotTaken,
     StatesIgnored,
     StatesUnwritten,
+    StatesOfNothing,
     HandedEarly,
     FollowsIgnored,
     NothingGivenUp,
@@ -183,6 +184,7 @@ pub static PLANTS: &[PlantRow] = &[
     row(CutsNotTaken, "cuts-not-taken", "a member that is told that what it lacks was cut asks on for it", &["origins_converge"]),
     row(StatesIgnored, "states-ignored", "an origin's log is cut whether or not the states that are made of it cover it", &["states_are_whole"]),
     row(StatesUnwritten, "states-unwritten", "states count as kept that never came to disk", &["states_are_whole"]),
+    row(StatesOfNothing, "states-of-nothing", "a member whose states are damaged keeps what it makes without them for its own", &["states_are_whole"]),
     row(HandedEarly, "handed-early", "an ordered event is handed to its leader before a majority has what it follows in the causal lane", &["followed_is_replicated"]),
     row(FollowsIgnored, "follows-ignored", "readers get an ordered event whether or not what it follows was delivered where they are", &["followed_first"]),
     row(NothingGivenUp, "nothing-given-up", "readers wait for ever for what no disk has any more", &["followed_comes"]),
@@ -246,7 +248,7 @@ impl Plant {
 
     /// Whether states must be made of the logs for it to show.
     pub fn has_states(self) -> bool {
-        matches!(self, StatesIgnored | StatesUnwritten)
+        matches!(self, StatesIgnored | StatesUnwritten | StatesOfNothing)
     }
 
     /// One member applies something else than the others.
@@ -305,6 +307,7 @@ impl Plant {
             CutsNotTaken => CorePlant::CutsNotTaken,
             StatesIgnored => CorePlant::StatesIgnored,
             StatesUnwritten => CorePlant::StatesUnwritten,
+            StatesOfNothing => CorePlant::StatesOfNothing,
             HandedEarly => CorePlant::HandedEarly,
             FollowsIgnored => CorePlant::FollowsIgnored,
             NothingGivenUp => CorePlant::NothingGivenUp,

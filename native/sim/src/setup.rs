@@ -210,7 +210,9 @@ impl Setup {
         let mut cuts = Random::stream(seed, "lane cuts", 0);
         let retained = cuts.pick(&[None, Some(0), Some(20), Some(100)]);
         let retained = if changes.plant.is_some_and(Plant::cuts) { Some(0) } else { retained };
-        let mut faults = draw(seed, members, until_us, mean_us, &only);
+        let has_states = cuts.chance(500) || changes.plant.is_some_and(Plant::has_states);
+        let causal = changes.causal.unwrap_or(causal);
+        let mut faults = draw(seed, members, until_us, mean_us, &only, has_states && causal > 0 && retained.is_some());
         if let Some(keep) = &changes.keep {
             faults.retain(|fault| keep.contains(&fault.number));
         }
@@ -221,10 +223,10 @@ impl Setup {
             publishers: changes.publishers.unwrap_or(if leased { 6 } else { random.between(1, 4) as usize }),
             subscribers: changes.subscribers.unwrap_or(random.between(1, 3) as usize),
             consumers: changes.consumers.unwrap_or(random.between(0, 4) as usize),
-            causal: changes.causal.unwrap_or(causal),
+            causal,
             causal_pace_us,
             lingers: lane.chance(250) || late,
-            has_states: cuts.chance(500) || changes.plant.is_some_and(Plant::has_states),
+            has_states,
             lane_retention: Retention { events: retained, ..Retention::default() },
             groups,
             quiet_from_us: if held { 3_000_000 } else { Random::stream(seed, "quiet", 0).pick(&[3_000_000, u64::MAX, u64::MAX]) },

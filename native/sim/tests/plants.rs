@@ -67,6 +67,8 @@ fn changes(plant: Plant) -> Changes {
         Plant::EmptiedVotes => Changes { members: Some(3), only: vec![FaultKind::Emptied, FaultKind::ProcessEnd], ..planted },
         // What a majority has had, lost disk by disk before it could come back.
         Plant::NothingGivenUp => Changes { members: Some(3), only: vec![FaultKind::Emptied], ..planted },
+        // Both files of a member whose logs have been cut.
+        Plant::StatesOfNothing => Changes { only: vec![FaultKind::DamagedStates, FaultKind::PowerLoss], ..planted },
         // Between two copies of a directory, an event that is still on its way.
         Plant::EarlierLivesHeard => Changes { members: Some(3), only: vec![FaultKind::RolledBack], ..planted },
         // Readers of the member that differs would see it first, and end the run.

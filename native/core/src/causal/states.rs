@@ -37,6 +37,8 @@ pub struct Kept {
     /// Of which origins how much has gone at a member that has to be covered here.
     needed: Option<(MemberId, Vec<(Actor, u64)>)>,
     asked_at: Option<u64>,
+    /// Questions so far: the next one is for the next of those who are there.
+    asks: usize,
     incoming: Option<Transfer>,
     /// Another member's states, for the application to take in.
     received: Option<Arc<States>>,
@@ -82,7 +84,12 @@ impl<R: EntryReader> Lane<R> {
     /// member's: what is left of the logs makes none that are whole.
     pub fn wants_states(&self) -> bool {
         let Some(kept) = self.states.as_ref().filter(|kept| !kept.writing) else { return false };
-        kept.taken || ((kept.wanted || kept.wanted_elsewhere) && !self.lacks_states())
+        kept.taken || ((kept.wanted || kept.wanted_elsewhere) && self.makes_whole_ones())
+    }
+
+    /// Whether states that are made here of the logs alone have all in them that was ever in those.
+    fn makes_whole_ones(&self) -> bool {
+        !self.lacks_states() || plants::is(CorePlant::StatesOfNothing)
     }
 
     /// Another member's states, which are to be taken in before anything is kept.
@@ -133,8 +140,8 @@ impl<R: EntryReader> Lane<R> {
             self.states.iter_mut().for_each(|kept| (kept.newest, kept.before) = (clock.clone(), Some(clock.clone())));
             return;
         }
-        let lacks = self.lacks_states();
-        let Some(kept) = self.states.as_mut().filter(|kept| !kept.writing && (kept.taken || !lacks)) else { return };
+        let whole = self.makes_whole_ones();
+        let Some(kept) = self.states.as_mut().filter(|kept| !kept.writing && (kept.taken || whole)) else { return };
         kept.writing = true;
         let before = kept.info.as_ref().map_or(Index(0), |info| info.meta.index);
         self.jobs.push(Job::WriteStates { states, before });
@@ -163,8 +170,9 @@ impl<R: EntryReader> Lane<R> {
         let up: Vec<MemberId> = self.peers.iter().filter(|(_, peer)| peer.up).map(|(id, _)| *id).collect();
         let Some(kept) = &mut self.states else { return };
         let needed = kept.needed.take().filter(|(of, _)| up.contains(of));
-        let anybody = || (!lacking.is_empty() && !up.is_empty()).then(|| up[ticks as usize / 8 % up.len()]);
-        let Some((from, mut list)) = needed.or_else(|| Some((anybody()?, Vec::new()))) else { return };
+        let anybody = up.get(kept.asks % up.len().max(1)).filter(|_| !lacking.is_empty());
+        let Some((from, mut list)) = needed.or_else(|| Some((*anybody?, Vec::new()))) else { return };
+        kept.asks += 1;
         list.extend(lacking.iter().filter(|(actor, _)| !list.iter().any(|(known, _)| known == actor)).copied().collect::<Vec<_>>());
         kept.asked_at = Some(ticks);
         self.send(from, Channel::Urgent, FrameKind::StatesQuery, |out| Needed { list }.encode(out));

@@ -42,7 +42,10 @@ impl Operator {
             world.transfer(node, group, self.random.between(0, world.members.len() as u64) as usize);
             return gap_us;
         }
-        if let Some(command) = self.choose(world, &table) {
+        // Nobody who may have to give others their states is removed.
+        let parts = |command: &MemberCommand| matches!(command, MemberCommand::Remove { .. } | MemberCommand::Replace { .. });
+        let waits = world.members.iter().any(|member| member.lacks_states && belongs(&table, member));
+        if let Some(command) = self.choose(world, &table).filter(|command| !(waits && parts(command))) {
             self.open = world.command(node, &command).map(|request| (node, request, world.now_us));
         }
         gap_us

@@ -5,6 +5,7 @@
 use crate::clients::journal::number;
 use crate::clients::lane_reader::{entry_at, unpack};
 use crate::invariants::states_are_whole;
+use crate::lane::Past;
 use crate::random::Random;
 use crate::world::World;
 use bytes::Bytes;
@@ -41,8 +42,6 @@ impl StateKeeper {
         let Some(running) = member.awake() else { return gap_us };
         if std::mem::replace(&mut self.life, life) != life {
             self.reader = None;
-        }
-        if self.reader.is_none() {
             self.made.clear();
         }
         if let Some(states) = running.groups.take_states() {
@@ -50,7 +49,9 @@ impl StateKeeper {
             self.reader = None;
         }
         if running.groups.lane().lacks_states() {
+            // What is left of the logs makes none that are whole: nothing is taken from there before others have come.
             states_are_whole::lacking(world, self.node);
+            self.keep(world);
             return gap_us;
         }
         let made = &self.made;
@@ -79,12 +80,21 @@ impl StateKeeper {
                 return gap_us;
             }
         }
-        let Some(running) = &mut world.members[self.node].running else { return gap_us };
-        if running.groups.lane().wants_states() {
+        world.members[self.node].lacks_states = false;
+        self.keep(world);
+        gap_us
+    }
+
+    /// Has what was made kept, where the lane wants it.
+    fn keep(&self, world: &mut World) {
+        let Some(running) = world.members[self.node].running.as_ref().filter(|running| running.groups.lane().wants_states()) else { return };
+        if running.groups.lane().lacks_states() {
+            states_are_whole::check_wanted(world, self.node, &self.made);
+        }
+        if let Some(running) = &mut world.members[self.node].running {
             running.groups.touch_lane().keep_states(Arc::new(packed(&self.made)));
             world.plan_flush(self.node);
         }
-        gap_us
     }
 
     /// At the end: takes in the rest, and is judged.
@@ -92,6 +102,11 @@ impl StateKeeper {
         self.act(world);
         states_are_whole::check(world, self.node, &self.made);
     }
+}
+
+/// What is in it.
+pub fn place(made: &Made) -> Past {
+    made.iter().map(|(actor, (counter, _))| (*actor, *counter)).collect()
 }
 
 fn packed(made: &Made) -> States {
@@ -102,8 +117,7 @@ fn packed(made: &Made) -> States {
         state.extend_from_slice(&counter.to_le_bytes());
         state.extend_from_slice(&sum.to_le_bytes());
     }
-    let place = made.iter().map(|(actor, (counter, _))| (*actor, *counter)).collect();
-    States { place, list: vec![(Bytes::from_static(b"made"), state.into())] }
+    States { place: place(made).into_iter().collect(), list: vec![(Bytes::from_static(b"made"), state.into())] }
 }
 
 /// Of each actor the one that has more of it.

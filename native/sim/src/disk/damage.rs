@@ -3,6 +3,7 @@
 use super::image::{Image, Tail};
 use super::pages::{PAGE, SECTOR};
 use crate::random::Random;
+use vexfs_core::causal::FIRST_ORIGIN;
 
 /// What happens to durable bytes while the member is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub enum Damage {
     Footer,
     /// A spare file is not all zeros any more.
     Spare,
+    /// A bit is flipped in the newest states of the causal lane, or in all that there are.
+    States,
 }
 
 /// What was damaged, in words.
@@ -165,6 +168,17 @@ fn change(image: &mut Image, damage: Damage, synced: Option<Tail>, random: &mut 
             let pages = image.inodes[inode].durable.count() as u64;
             flip(image, inode, (random.between(0, pages) as usize) * PAGE + 99, random);
             Some("a spare segment".to_string())
+        }
+        Damage::States => {
+            let prefix = format!("snapshot-{:04}-", FIRST_ORIGIN.0);
+            // By name, so the newest is the last.
+            let found = files(image, |name| name.starts_with(&prefix) && name.ends_with(".snap"));
+            let struck = if random.chance(500) { &found[..] } else { &found[found.len().saturating_sub(1)..] };
+            for inode in struck {
+                let at = random.between(0, image.inodes[*inode].durable.len());
+                flip(image, *inode, at as usize, random);
+            }
+            (!struck.is_empty()).then(|| format!("{} of {} files of states", struck.len(), found.len()))
         }
     }
 }

@@ -31,6 +31,7 @@ pub enum FaultKind {
     RolledBack,
     GarbledAnswer,
     Emptied,
+    DamagedStates,
 }
 
 use FaultKind::*;
@@ -52,7 +53,7 @@ const fn off(kind: FaultKind, name: &'static str, reason: &'static str) -> KindR
     KindRow { kind, name, weight: 0, off: Some(reason) }
 }
 
-pub static KINDS: [KindRow; 29] = [
+pub static KINDS: [KindRow; 30] = [
     on(Loss, "loss", 6),
     on(SlowNetwork, "slow-network", 4),
     on(OneWay, "one-way-partition", 6),
@@ -82,6 +83,7 @@ pub static KINDS: [KindRow; 29] = [
     on(GarbledAnswer, "garbled-answer", 2),
     on(RolledBack, "rolled-back", 6),
     on(Emptied, "emptied", 3),
+    on(DamagedStates, "damaged-states", 4),
 ];
 
 impl FaultKind {

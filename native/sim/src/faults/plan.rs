@@ -16,11 +16,13 @@ pub struct Fault {
 }
 
 /// `mean_us`: between two faults, 0 for none. `only`: kinds to draw from, weighted alike; they may be switched off.
-pub fn draw(seed: u64, members: usize, until_us: u64, mean_us: u64, only: &[FaultKind]) -> Vec<Fault> {
+/// `states`: some are made of the causal lane, and may be damaged.
+pub fn draw(seed: u64, members: usize, until_us: u64, mean_us: u64, only: &[FaultKind], states: bool) -> Vec<Fault> {
     let mut random = Random::stream(seed, "faults", 0);
     // Each run prefers some kinds, so that combinations differ from seed to seed.
     let mut weights: Vec<(FaultKind, u64)> = KINDS
         .iter()
+        .filter(|row| states || row.kind != FaultKind::DamagedStates)
         .map(|row| (row.kind, row.weight * random.pick(&[0, 1, 1, 2, 6])))
         .filter(|(_, weight)| *weight > 0)
         .collect();

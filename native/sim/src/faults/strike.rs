@@ -3,7 +3,7 @@
 use super::kinds::FaultKind;
 use super::plan::Fault;
 use crate::disk::Damage;
-use crate::invariants::{given_up_stays, recovery_is_faithful};
+use crate::invariants::{given_up_stays, recovery_is_faithful, states_are_whole};
 use crate::member::{opens_foreign, Member, Running, Stage};
 use crate::network::NEVER;
 use crate::queue::{Event, Lane};
@@ -163,6 +163,7 @@ fn carry_out(world: &mut World, fault: &Fault) -> bool {
         FaultKind::DamagedSuperblock => lie(world, fault, Damage::SuperblockCopy, false),
         FaultKind::DamagedFooter => lie(world, fault, Damage::Footer, false),
         FaultKind::DamagedSpare => lie(world, fault, Damage::Spare, false),
+        FaultKind::DamagedStates => states_are_whole::are_elsewhere(world, node) && lie(world, fault, Damage::States, false),
         FaultKind::WrongDirectory if !alone && world.members[other].life_id > 0 => {
             let opened = opens_foreign(&world.members[node], &world.members[other], world.setup.plant);
             recovery_is_faithful::check_foreign(world, node, opened);
@@ -231,6 +232,7 @@ fn lie(world: &mut World, fault: &Fault, damage: Damage, loses: bool) -> bool {
     } else {
         member.damaged |= loses;
     }
+    member.lacks_states |= damage == Damage::States;
     if loses {
         member.struck = true;
         member.note_loss(world.now_us);

@@ -3,15 +3,53 @@
 //! 2018, "Delta state replicated data types", section 6, on what may be forgotten of deltas).
 
 use crate::clients::operator;
-use crate::clients::state_keeper::Made;
+use crate::clients::state_keeper::{self, Made};
+use crate::lane::lacks;
+use crate::member::Member;
 use crate::world::World;
+use vexfs_core::causal::reader::Place;
 use vexfs_core::ids::Index;
 
 /// Some of the logs of a member have gone that none of its states cover.
 pub fn lacking(world: &mut World, node: usize) {
-    if world.members[node].lost_at_us == 0 {
+    let member = &world.members[node];
+    if member.lost_at_us == 0 && !member.lacks_states {
         world.history.violate("states_are_whole", format!("{node} has let go of entries that no states of its cover"));
     }
+}
+
+/// While states are missing, only what has all in it that has gone is to be kept for whole.
+pub fn check_wanted(world: &mut World, node: usize, made: &Made) {
+    let Some(running) = &world.members[node].running else { return };
+    if let Some((actor, _)) = lacks(&state_keeper::place(made), &Place::oldest(&running.lane.origins).had) {
+        let what = format!("{node} is to keep states that lack what has gone of the log of {actor:?}, as if they were whole");
+        world.history.violate("states_are_whole", what);
+    }
+}
+
+/// Others are there that can give a member all that has gone of its logs: they have delivered it, and their own states are
+/// whole. Where there is an operator, one of them may be about to be removed.
+pub fn are_elsewhere(world: &World, node: usize) -> bool {
+    let Some(running) = &world.members[node].running else { return false };
+    let gone = Place::oldest(&running.lane.origins).had;
+    let has_it = |member: &&Member| {
+        let other = member.running.as_ref();
+        other.is_some_and(|other| !other.groups.lane().lacks_states() && lacks(&other.lane.vector, &gone).is_none())
+    };
+    let others: Vec<&Member> = belonging(world).into_iter().filter(|member| member.id != world.members[node].id).collect();
+    let needed = if world.setup.founders < world.setup.members { 2 } else { 1 };
+    world.setup.has_states && others.iter().filter(|member| has_it(member)).count() >= needed
+        && others.iter().all(|member| member.lost_at_us == 0 && !member.lacks_states)
+}
+
+/// Whether members whose states were damaged have others' again. What disks have lost since may be in some states alone.
+pub fn are_back(world: &World) -> bool {
+    world.members.iter().any(|member| member.lost_at_us > 0) || !belonging(world).iter().any(|member| member.lacks_states)
+}
+
+fn belonging(world: &World) -> Vec<&Member> {
+    let table = operator::table(world).unwrap_or_default();
+    world.members.iter().filter(|member| operator::belongs(&table, member)).collect()
 }
 
 /// The next entry of an origin that a state lacks has gone of the log that it is made of.

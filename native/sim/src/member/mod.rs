@@ -190,6 +190,8 @@ pub struct Member {
     pub struck: bool,
     /// Since acknowledged data was lost, until the disk is whole again: how far each group's log had come.
     pub lost: Option<Vec<Reach>>,
+    /// Files of its states were damaged, and what they covered is not in any here yet.
+    pub lacks_states: bool,
     pub restarts_at_us: Option<u64>,
     pub wall_offset_ms: i64,
     pub slow_until_us: u64,
@@ -243,6 +245,7 @@ impl Member {
             holed: false,
             struck: false,
             lost: None,
+            lacks_states: false,
             restarts_at_us: None,
             wall_offset_ms: 0,
             slow_until_us: 0,
@@ -276,7 +279,7 @@ impl Member {
         self.lost = Some(farther(self.lost.as_deref(), self.shadow.reach()));
         self.disk = SimDisk::new(Plant::disk(setup.plant));
         self.shadow = Shadow::new(setup.groups);
-        (self.holed, self.struck, self.set_aside, self.joins, self.life_id) = (false, false, None, true, 0);
+        (self.holed, self.struck, self.lacks_states, self.set_aside, self.joins, self.life_id) = (false, false, false, None, true, 0);
     }
 
     /// What its disk had acknowledged may be gone from it.

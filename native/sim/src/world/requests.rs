@@ -144,12 +144,25 @@ impl World {
 
     /// Takes back what waits for something that nobody has any more, as clients do whose time is up.
     pub fn withdraw_what_waits_in_vain(&mut self) {
-        let waits = self.history.requests.iter().filter(|(_, request)| request.state == State::Open && !request.unattended && !request.follows.is_empty());
-        let waiting: Vec<_> = waits.map(|(at, request)| (*at, request.follows.clone())).collect();
-        for ((node, request), follows) in waiting {
-            if !origins_converge::can_be_delivered(self, &follows) {
+        let waits = self.history.requests.iter().filter(|(_, request)| request.state == State::Open && !request.unattended);
+        let waiting: Vec<_> = waits.flat_map(|(at, request)| self.waited_for(request).into_iter().map(|past| (*at, past))).collect();
+        for ((node, request), past) in waiting {
+            if !origins_converge::can_be_delivered(self, &past) {
                 self.withdraw(node, request);
             }
+        }
+    }
+
+    /// What has to be delivered before a request ends: what its events follow; and, of events that were published in the
+    /// causal lane before, where they stand.
+    fn waited_for(&self, request: &Request) -> Vec<Past> {
+        match &request.asked {
+            Asked::Kept { events, .. } => {
+                let again = events.iter().filter(|id| self.history.lane.retried.contains(id));
+                again.flat_map(|id| self.history.lane.places(*id)).map(|dot| Past::from([(dot.actor, dot.counter)])).collect()
+            }
+            _ if request.follows.is_empty() => Vec::new(),
+            _ => vec![request.follows.clone()],
         }
     }
 
