@@ -58,6 +58,10 @@ test.serial('publish on any node, subscribe on another, verify the files', async
   const fenced = await vexcoord(['publish', '--api', apis[0] ?? ''], JSON.stringify({ id: absent, type: 'FilesystemCreate' }));
   t.is(JSON.parse(fenced.stdout).error.code, 'EVENT_FENCED');
 
+  const lowered = newEventId();
+  await vexcoord(['publish', '--api', apis[0] ?? '', '--consistency', 'causal'], JSON.stringify({ id: lowered, type: 'FilesystemCreate' }));
+  t.regex((await vexcoord(['outcome', lowered, '--api', apis[0] ?? ''])).stdout, /is committed in the causal lane, at entry 1 of its writer's log, offset 0\.\n$/);
+
   await nodes.stop();
   const file = join(directory, 'receipts.jsonl');
   writeFileSync(file, `${receipts.join('\n')}\n`);

@@ -68,7 +68,9 @@ test.serial('an unknown group is refused, and what is allowed is said', async (t
   const cluster = await Embedded.start(t, { groups: GROUPS }, ['a']);
   const node = cluster.get('a');
   for (const group of [GROUPS, -1, 1.5, 2 ** 32]) {
-    await t.throwsAsync(node.publish(fileWrite('/x'), { group }), { code: 'GROUP_UNKNOWN', message: /0 to 3 are allowed/ });
+    for (const consistency of ['linearizable', 'causal', 'eventual'] as const) {
+      await t.throwsAsync(node.publish(fileWrite('/x'), { group, consistency }), { code: 'GROUP_UNKNOWN', message: /0 to 3 are allowed/ });
+    }
     for (const ask of [node.readBarrier({ group }), node.outcome(fileWrite('/x').id, { group }), node.read(fileWrite('/x').id, { group })]) t.is(await codeOf(ask), 'GROUP_UNKNOWN');
     t.throws(() => node.subscribe({ group }), { code: 'GROUP_UNKNOWN' });
   }
