@@ -1,16 +1,10 @@
 /** Lets in calls whose certificate allows them, and ends those that go on when their certificate is revoked. */
 import { ResponderBuilder, type ServerInterceptingCallInterface, ServerInterceptingCall, type ServerInterceptor, ServerListenerBuilder } from '@grpc/grpc-js';
-import { describeHolder, type Holder } from '../config/index.js';
+import { describeHolder } from '../config/index.js';
 import { CoordinatorError } from '../errors/index.js';
-import { canonicalSerial, holderOfNames } from '../network/index.js';
+import { type Caller, callerOf } from './caller.js';
 import { toStatus } from './codec-error.js';
 import { rolesFor } from './permissions.js';
-
-interface Caller {
-  readonly serial: string;
-  readonly holder: Holder | null;
-  readonly notAfterMs: number;
-}
 
 export class Guard {
   readonly #clusterId: string;
@@ -75,12 +69,6 @@ export class Guard {
     if (holder !== null && roles.includes(holder.role)) return null;
     return denied(`${holder === null ? 'nobody' : describeHolder(holder)} may not call ${path.split('/').at(-1)}; that takes the role ${roles.join(' or ')}`);
   }
-}
-
-function callerOf(call: ServerInterceptingCallInterface): Caller {
-  const certificate = call.getAuthContext().sslPeerCertificate;
-  if (certificate === undefined) return { serial: '', holder: null, notAfterMs: 0 };
-  return { serial: canonicalSerial(certificate.serialNumber), holder: holderOfNames(certificate.subjectaltname), notAfterMs: Date.parse(certificate.valid_to) };
 }
 
 function denied(message: string): CoordinatorError {

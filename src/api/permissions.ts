@@ -33,3 +33,8 @@ export function rolesFor(path: string): readonly CertificateRole[] {
   if (OPEN_SERVICES.includes(service)) return EVERYBODY;
   return service === SERVICE_NAME && Object.hasOwn(ALLOWED, method) ? ALLOWED[method as MethodName] : [];
 }
+
+/** Calls that only operators may make, and that are recorded. */
+export function isForOperators(path: string): boolean {
+  return rolesFor(path) === OPERATORS;
+}

@@ -10,6 +10,8 @@ import { publishStreamHandler } from './handlers/publish-stream.js';
 import { outcomeHandler, readBarrierHandler, readHandler, statusHandler } from './handlers/queries.js';
 import { saveSnapshotHandler } from './handlers/snapshot.js';
 import { subscribeHandler } from './handlers/subscribe.js';
+import { AuditLog } from './audit-log.js';
+import { auditing } from './auditing.js';
 import { Door } from './door.js';
 import { Guard } from './guard.js';
 import { Health } from './health.js';
@@ -40,6 +42,16 @@ export interface ApiServerOptions {
   readonly logger?: { warn(message: string): void };
   /** For TLS, with certificates asked of clients; without them the port is plain and everybody may do everything. */
   readonly certificates?: ServedCertificates | null;
+  /** File for the record of what operators do; without it nothing is recorded. */
+  readonly auditFile?: string | null;
+}
+
+interface Parts {
+  readonly server: Server;
+  readonly health: Health;
+  readonly shutdown: AbortController;
+  readonly door: Door | null;
+  readonly audit: AuditLog | null;
 }
 
 /** The gRPC service of one node, with the standard health and reflection services beside it. */
@@ -50,18 +62,20 @@ export class ApiServer {
   readonly #health: Health;
   readonly #shutdown: AbortController;
   readonly #door: Door | null;
+  readonly #audit: AuditLog | null;
   #closed: Promise<void> | null = null;
 
-  private constructor(server: Server, health: Health, shutdown: AbortController, door: Door | null, { host, port }: Address) {
+  private constructor({ server, health, shutdown, door, audit }: Parts, { host, port }: Address) {
     this.#server = server;
     this.#health = health;
     this.#shutdown = shutdown;
     this.#door = door;
+    this.#audit = audit;
     this.host = host;
     this.port = port;
   }
 
-  /** Rejects with `PORT_IN_USE`, or `CONFIG_INVALID` for an address that is none of this machine's. */
+  /** Rejects with `PORT_IN_USE`, `AUDIT_FAILED`, or `CONFIG_INVALID` for an address that is none of this machine's. */
   static async start(node: CoordinatorNode, options: ApiServerOptions): Promise<ApiServer> {
     const address = parseAddress(options.address);
     if (address === null) throw new CoordinatorError('CONFIG_INVALID', `an address is HOST:PORT, not ${JSON.stringify(options.address)}`);
@@ -82,19 +96,27 @@ export class ApiServer {
       TransferLeadership: transferLeadershipHandler(node),
       SaveSnapshot: saveSnapshotHandler(node),
     };
-    const { certificates = null, logger } = options;
-    const server = new Server({ ...OPTIONS, interceptors: certificates === null ? [] : [guarding(node, certificates)] });
+    const { certificates = null, logger, auditFile = null } = options;
+    const warn = (message: string): void => logger?.warn(message);
+    const audit = auditFile === null ? null : await openAudit(auditFile);
+    // Who may not call is told so before anything is recorded: otherwise everybody could fill the record.
+    const interceptors = [
+      ...(certificates === null ? [] : [guarding(node, certificates)]),
+      ...(audit === null ? [] : [auditing({ nodeId: node.nodeId, log: audit, nowMs: () => Date.now(), warn })]),
+    ];
+    const server = new Server({ ...OPTIONS, interceptors });
     server.addService(serverDefinition(), handlers as UntypedServiceImplementation);
     const health = new Health(node);
     health.addTo(server);
     new ReflectionService({ ...packageDefinition(), ...Health.packageDefinition() }).addToServer(server);
-    const door = certificates === null ? null : doorOf(server, certificates, (message) => logger?.warn(message));
+    const door = certificates === null ? null : doorOf(server, certificates, warn);
     try {
       const port = door === null ? await bind(server, options.address) : (await door.listen(address)).port;
       health.start();
-      return new ApiServer(server, health, shutdown, door, { host: address.host, port });
+      return new ApiServer({ server, health, shutdown, door, audit }, { host: address.host, port });
     } catch (error) {
       server.forceShutdown();
+      await audit?.close();
       throw bindError(error, options.address);
     }
   }
@@ -117,6 +139,15 @@ export class ApiServer {
     const timer = setTimeout(() => this.#server.forceShutdown(), DRAIN_MS);
     await Promise.all([drained, this.#door?.close()]);
     clearTimeout(timer);
+    await this.#audit?.close();
+  }
+}
+
+async function openAudit(path: string): Promise<AuditLog> {
+  try {
+    return await AuditLog.open(path);
+  } catch (error) {
+    throw new CoordinatorError('AUDIT_FAILED', `the record of what operators do cannot be opened: ${(error as Error).message}`, { cause: error });
   }
 }
 

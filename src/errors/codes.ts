@@ -100,6 +100,7 @@ export const ERROR_CODES = {
   CERTIFICATE_EXISTS: refused('A certificate or a key of this name exists, and none is written over.', 'ALREADY_EXISTS'),
   CERTIFICATE_INVALID: refused('The file has no certificate, or one that cannot be used for this.'),
   PERMISSION_DENIED: refused('The certificate of the caller does not allow the call.', 'PERMISSION_DENIED'),
+  AUDIT_FAILED: failed('What an operator asked for could not be recorded, so that it was not done.', 'UNAVAILABLE'),
   CONFIG_INVALID: usage('The configuration has mistakes; each is listed in a sentence of its own.'),
   ADDRESS_REFUSED: usage('An address outside loopback needs TLS, or security.insecure to do without.', 'FAILED_PRECONDITION'),
   PORT_IN_USE: failed('Another process listens on the address.', 'FAILED_PRECONDITION'),

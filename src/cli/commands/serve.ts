@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { pino } from 'pino';
 import { ApiServer } from '../../api/index.js';
@@ -8,6 +9,9 @@ import { configurationOf, configurationOptions } from '../configuration.js';
 import { type OutputFormat, writeJson, writeLine } from '../output.js';
 import { watch } from '../serve/watch.js';
 import { interruption } from '../signals.js';
+
+/** In the data directory. */
+const AUDIT_FILE = 'audit.jsonl';
 
 interface ServeFlags {
   readonly config?: string;
@@ -60,7 +64,7 @@ async function serve(flags: ServeFlags): Promise<void> {
   });
   let api: ApiServer | null = null;
   try {
-    if (config.api !== false) api = await ApiServer.start(node, { address: config.api, logger, certificates: node.certificates });
+    if (config.api !== false) api = await ApiServer.start(node, { address: config.api, logger, certificates: node.certificates, auditFile: join(config.dataDir, AUDIT_FILE) });
     await announce(output, {
       nodeId: config.nodeId,
       clusterId: config.clusterId,
