@@ -37,7 +37,11 @@ test('what an operator asks for is on record before it is done, and so is what c
   const { node, path, as } = await serve(t, await Authority.new());
   const { client, credentials } = await as('operator');
   const before: Line[][] = [];
-  Object.assign(node.members, { transferLeadership: () => (before.push(linesOf(path)), Promise.resolve()) });
+  Object.assign(node.members, {
+    transferLeadership: async () => {
+      before.push(linesOf(path));
+    },
+  });
   await client.addMember('d', '127.0.0.1:9');
   await client.transferLeadership('b', { group: 3 });
   await until('both ends', () => linesOf(path).length === 4);
