@@ -91,6 +91,11 @@ impl Shadow {
         })
     }
 
+    /// Whether the disk lacks entries of the causal lane, be they all that an origin had: then nothing says whose they were.
+    pub fn lacks_of_origins(&self) -> bool {
+        self.origins.values().any(|origin| !origin.holes.is_empty())
+    }
+
     /// Takes over what recovery made of damage to origins' logs.
     pub fn found_origins(&mut self, recovery: &Recovery) {
         for (group, origin) in self.emptied_ever.iter().filter(|(group, _)| recovery.groups.contains_key(group)) {
@@ -415,4 +420,24 @@ pub fn fingerprint(entry: &LogEntry) -> u64 {
         sum = (sum ^ u64::from_le_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
     }
     sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use vexfs_core::causal::FIRST_ORIGIN;
+
+    #[test]
+    fn an_origin_that_was_lost_whole_is_lacked_until_its_log_is_emptied() {
+        let (group, mut shadow) = (FIRST_ORIGIN, Shadow::new(1));
+        let entry = |index| LogEntry { index: Index(index), term: Term(0), kind: 0, data: Bytes::new(), context: Bytes::new() };
+        shadow.apply(&[Op::Entries { group, entries: vec![entry(1), entry(2)] }]);
+        assert!(!shadow.lacks_of_origins());
+        let origin = shadow.origin_mut(group).expect("it was written");
+        (origin.holes, origin.unnamed) = (BTreeSet::from([1, 2]), true);
+        assert!(shadow.lacks_of_origins());
+        shadow.apply(&[Op::Truncate { group, from: Index(1) }]);
+        assert!(!shadow.lacks_of_origins());
+    }
 }

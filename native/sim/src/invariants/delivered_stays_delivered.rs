@@ -2,7 +2,7 @@
 //! the disk (rules R7 and R8; docs/ARCHITECTURE.md). So nobody has to take back what it has shown or built upon.
 
 use crate::invariants::causal_order;
-use crate::lane::{lacks, raise, Dot, Past};
+use crate::lane::{lacks, raise, Dot};
 use crate::world::World;
 use std::sync::Arc;
 
@@ -14,12 +14,7 @@ pub fn check(world: &mut World, node: usize) {
     if Arc::ptr_eq(&before, &vector) {
         return;
     }
-    let member = &mut world.members[node];
-    if before.is_empty() && member.shadow.origins().any(|(_, origin)| !origin.holes.is_empty()) {
-        // What damage has taken may show at a later start than the next.
-        (member.delivered_ever, member.stamp_delivered) = (Past::new(), 0);
-    }
-    let ever = &member.delivered_ever;
+    let ever = &world.members[node].delivered_ever;
     if let Some((actor, counter)) = lacks(&vector, &before).or_else(|| lacks(&vector, ever)) {
         let what = format!("{node} had delivered entry {counter} of {actor:?}, and now {:?} of them", vector.get(&actor));
         return world.history.violate("delivered_stays_delivered", what);

@@ -284,8 +284,14 @@ impl Member {
 
     /// What its disk had acknowledged may be gone from it.
     pub fn note_loss(&mut self, now_us: u64) {
-        (self.lost_at_us, self.stamp_delivered, self.forgets) = (now_us, 0, true);
+        (self.lost_at_us, self.forgets) = (now_us, true);
+        self.forget_delivered();
+    }
+
+    /// It may deliver less from now on than it has.
+    fn forget_delivered(&mut self) {
         self.delivered_ever.clear();
+        self.stamp_delivered = 0;
     }
 
     pub fn runs(&self) -> bool {

@@ -126,6 +126,11 @@ impl Member {
         for (id, found) in recovery.groups.iter().filter(|(id, _)| is_origin(**id)) {
             wrong = wrong.or(self.shadow.origin_mut(*id).and_then(|origin| read_origin_back(origin, *id, entries, found, holed)));
         }
+        if self.shadow.lacks_of_origins() {
+            // What damage has taken may show at a later start than the next: a batch of which every record could be read is
+            // lost as a whole once its segment's footer is. That is judged here, since the next flush may empty such a log.
+            self.forget_delivered();
+        }
         let all: Vec<GroupId> = self.shadow.groups().map(|(id, _)| id).collect();
         for id in all {
             let found = found_of(recovery, id);
