@@ -1,6 +1,6 @@
 /** Membership, snapshots and the way back after a lost majority, as an operator does them: with `vexcoord` alone. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -115,6 +115,11 @@ test.serial('a member is added, promoted, put in another one’s place, removed,
   t.is((await vexcoord(['member', 'add', 'noaddress', '--api', at('b').api])).status, 2);
   const published = await vexcoord(['publish', '--api', `${at('b').api},${at('c').api}`], events(20, '/e'));
   t.is(published.status, 0, published.stderr);
+  const record = join(operator.directory, 'b', 'audit.jsonl');
+  t.is(statSync(record).mode & 0o777, 0o600);
+  const promoted = readFileSync(record, 'utf8').split('\n').filter((line) => line.includes('"promote":"x"')).map((line) => JSON.parse(line));
+  t.like(promoted, [{ asks: 'ChangeMembers', node: 'b', by: null }]);
+  t.true(readFileSync(record, 'utf8').split('\n').some((line) => line !== '' && JSON.parse(line).call === promoted[0].call && JSON.parse(line).code === 'MEMBER_UNKNOWN'));
 });
 
 test.serial('a snapshot is saved, looked into and restored; a bad one changes nothing', async (t) => {

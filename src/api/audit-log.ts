@@ -22,12 +22,17 @@ export class AuditLog {
   /** Goes on with the file at `path`, or makes it. Rejects with the system's error. */
   static async open(path: string, fileBytesMax = FILE_BYTES_MAX): Promise<AuditLog> {
     const file = await open(path, 'a+', SECRET);
-    const { size } = await file.stat();
-    const log = new AuditLog(path, file, size, fileBytesMax);
-    // A crash may have left a part of a line, which is not to spoil the next.
-    const last = size === 0 ? null : (await file.read(Buffer.alloc(1), 0, 1, size - 1)).buffer;
-    if (last !== null && last.toString() !== '\n') await log.#write('\n');
-    return log;
+    try {
+      const { size } = await file.stat();
+      const log = new AuditLog(path, file, size, fileBytesMax);
+      // A crash may have left a part of a line, which is not to spoil the next.
+      const last = size === 0 ? null : (await file.read(Buffer.alloc(1), 0, 1, size - 1)).buffer;
+      if (last !== null && last.toString() !== '\n') await log.#write('\n');
+      return log;
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
   }
 
   /** Rejects with the system's error where the line is not on disk. */

@@ -1,6 +1,6 @@
 /** The API's port where it has TLS: who shows no certificate that an authority has issued gets no further than this. */
 import type { Duplex } from 'node:stream';
-import { type Address, type Arrival, Arriving, Tls, type TransportListener } from '../network/index.js';
+import { type Address, type Arrival, Arriving, machineOf, Tls, type TransportListener } from '../network/index.js';
 import type { TlsFiles } from './tls.js';
 
 /** As long as between members. */
@@ -91,5 +91,3 @@ export class Door {
 
 /** Who comes with a revoked certificate is told so by the answer to its call. */
 const unrevoked = ({ ca, cert, key }: TlsFiles): TlsFiles & { readonly revoked: readonly string[] } => ({ ca, cert, key, revoked: [] });
-
-const machineOf = (remote: string): string => remote.replace(/:\d+$/, '');

@@ -109,8 +109,8 @@ export class ApiServer {
     const health = new Health(node);
     health.addTo(server);
     new ReflectionService({ ...packageDefinition(), ...Health.packageDefinition() }).addToServer(server);
-    const door = certificates === null ? null : doorOf(server, certificates, warn);
     try {
+      const door = certificates === null ? null : doorOf(server, certificates, warn);
       const port = door === null ? await bind(server, options.address) : (await door.listen(address)).port;
       health.start();
       return new ApiServer({ server, health, shutdown, door, audit }, { host: address.host, port });

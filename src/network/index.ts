@@ -8,6 +8,6 @@ export { PeerNetwork, type PeerNetworkOptions } from './host.js';
 export { DEFAULT_TIMING, type Identity, type NetworkMember, type NetworkMembers, type NetworkOptions, type NetworkTable, type PeerAddress, type ProtocolRange, type Timing } from './options.js';
 export { type Channel, CHANNELS, type PeerCore, type PeerCoreModule } from './port.js';
 export { Tls } from './tls.js';
-export type { Address, Arrival, TransportListener } from './transport.js';
+export { type Address, type Arrival, machineOf, type TransportListener } from './transport.js';
 export { REFUSALS, type RefusalCode } from './verdict.js';
 export { type Probed, probePeer } from './probe.js';

@@ -57,6 +57,9 @@ export interface Transport {
   renew?(credentials: Credentials): void;
 }
 
+/** Of the other end of a connection as `host:port`, the host: its port is another one each time. */
+export const machineOf = (remote: string): string => remote.replace(/:\d+$/, '');
+
 /** `host:port`, with brackets around an IPv6 address. */
 export function formatAddress(address: Address): string {
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino';
 import type { Status } from '../../contracts/index.js';
 import type { CertificateChange } from '../../coordinator/index.js';
-import type { Refused } from '../../network/index.js';
+import { machineOf, type Refused } from '../../network/index.js';
 
 const LOOK_MS = 1_000;
 /** Refusals that are remembered as logged; whoever invents more names is logged again. */
@@ -19,8 +19,8 @@ export function watch(node: Watched, logger: Logger): () => void {
   const logged = new Set<string>();
   node.on('refused', (refused) => {
     const { direction, peer, remote, code, reason } = refused;
-    // Who never said who it is, is told from others by its machine: its port is another one each time.
-    const once = `${direction} ${code} ${peer ?? remote.replace(/:\d+$/, '')}`;
+    // Who never said who it is, is told from others by its machine.
+    const once = `${direction} ${code} ${peer ?? machineOf(remote)}`;
     if (logged.has(once)) return;
     if (logged.size >= REMEMBERED_MAX) logged.clear();
     logged.add(once);

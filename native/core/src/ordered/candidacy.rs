@@ -18,7 +18,7 @@ const TURNS: usize = 8;
 
 /// An election timeout, and what it is for.
 pub(super) struct Timeout {
-    pub ticks: usize,
+    ticks: usize,
     /// Term, leader and role.
     of: Option<(u64, u64, StateRole)>,
 }
