@@ -10,7 +10,7 @@ use vexfs_core::causal::tally::Retention;
 use vexfs_core::causal::{Lane, LaneConfig};
 use vexfs_core::event::{stamp, Submission, RECORD_HEADER_BYTES, SUBMISSION_HEADER_BYTES};
 use vexfs_core::ids::{GroupId, Index, MemberId, RequestId};
-use vexfs_core::log::{Identity, LogEntry, Op, Recovery};
+use vexfs_core::log::{GroupRecovery, Identity, LogEntry, Op, Recovery};
 use vexfs_core::membership::{MemberCommand, Membership};
 use vexfs_core::ordered::conf::Conf;
 use vexfs_core::ordered::effects::Effects;
@@ -50,7 +50,21 @@ impl Cluster {
 
     /// A member with an empty disk.
     fn begin(&mut self, name: &'static str) {
+        self.begin_over(name, Memory::default());
+    }
+
+    /// A member that is started again. Recovery tells of no damage: it does not read what is in sealed segments.
+    fn begin_again(&mut self, name: &'static str) {
+        let memory = self.lanes[name].1.clone();
+        self.begin_over(name, memory);
+    }
+
+    fn begin_over(&mut self, name: &'static str, memory: Memory) {
         self.lives += 1;
+        let mut groups = BTreeMap::new();
+        for (group, last_index) in memory.0.borrow().keys() {
+            groups.insert(*group, GroupRecovery { first_index: Index(1), last_index: *last_index, ..GroupRecovery::default() });
+        }
         let config = LaneConfig {
             me: MemberId::of(name),
             node_id: name.to_string(),
@@ -66,8 +80,7 @@ impl Cluster {
             has_states: false,
         };
         let identity = Identity { cluster_id: "test".to_string(), node_id: name.to_string(), directory: [0; 16], incarnation: 1 };
-        let recovery = Recovery { identity, groups: BTreeMap::new(), torn_bytes: 0, unsettled: false, damaged: Vec::new(), lost_batches: 0, log_bytes: 0, segments: 0 };
-        let memory = Memory::default();
+        let recovery = Recovery { identity, groups, torn_bytes: 0, unsettled: false, damaged: Vec::new(), lost_batches: 0, log_bytes: 0, segments: 0 };
         let mut lane = Lane::open(config, &recovery, memory.clone());
         lane.set_table(&self.table);
         self.lanes.insert(name, (lane, memory));
@@ -132,8 +145,15 @@ impl Cluster {
     }
 
     fn publish(&mut self, name: &'static str, id: u64) {
-        let mut record = vec![0; RECORD_HEADER_BYTES];
-        record[0] = RECORD_HEADER_BYTES as u8;
+        self.publish_large(name, id, 0);
+    }
+
+    /// An event with so many bytes of payload.
+    fn publish_large(&mut self, name: &'static str, id: u64, bytes: usize) {
+        let mut record = vec![0; RECORD_HEADER_BYTES + bytes];
+        let length = record.len() as u32;
+        record[..4].copy_from_slice(&length.to_le_bytes());
+        record[16..20].copy_from_slice(&(bytes as u32).to_le_bytes());
         record[24..32].copy_from_slice(&id.to_be_bytes());
         let mut bytes = vec![1, 1, 1, name.len() as u8];
         bytes.resize(SUBMISSION_HEADER_BYTES, 0);
@@ -156,10 +176,16 @@ impl Cluster {
 
     /// The disk of a member cannot give an entry any more.
     fn damage(&mut self, name: &str, of: &str, counter: u64) {
+        let group = self.damage_unseen(name, of, counter);
+        self.lane(name).unreadable(group, Index(counter));
+    }
+
+    /// As `damage`; nobody has met it.
+    fn damage_unseen(&mut self, name: &str, of: &str, counter: u64) -> GroupId {
         let actor = actor(of);
         let group = self.lane(name).origins().find(|origin| origin.actor == actor).expect("it has some of it").group;
         self.lanes[name].1 .0.borrow_mut().remove(&(group, Index(counter)));
-        self.lane(name).unreadable(group, Index(counter));
+        group
     }
 
     fn is_replicated(&mut self, name: &str, follows: &[(Actor, u64)]) -> bool {
@@ -326,4 +352,48 @@ fn a_majority_is_one_of_the_table_and_of_the_configuration_that_commits() {
     assert!(!cluster.is_replicated_in("a", &follows, &before), "one of three that commit has it");
     assert!(!cluster.is_replicated_in("a", &follows, &joint));
     assert!(cluster.is_replicated("a", &follows));
+}
+
+#[test]
+fn what_is_written_after_a_start_does_not_follow_what_damage_has_left_to_nobody() {
+    let mut cluster = Cluster::of(&["a", "b", "w"]);
+    cluster.tick(20);
+    // So many that what an open reads of their log, to see what its last entries follow, is not where the damage is.
+    (1..=70).for_each(|id| cluster.publish("w", id));
+    assert_eq!(cluster.delivered("a", "w"), 70);
+    cluster.leave("a");
+    cluster.begin("b");
+    cluster.begin("w");
+    cluster.damage_unseen("a", "w", 2);
+    cluster.begin_again("a");
+    cluster.tick(LONG_TICKS);
+    cluster.publish("a", 71);
+    cluster.tick(LONG_TICKS);
+    assert_eq!((cluster.delivered("a", "a"), cluster.delivered("b", "a")), (1, 1), "it would wait for entry 2 for ever");
+    assert_eq!((cluster.delivered("a", "w"), cluster.delivered("b", "w")), (1, 1));
+}
+
+#[test]
+fn what_damage_has_left_to_another_is_delivered_again_after_a_start() {
+    let mut cluster = Cluster::of(&["a", "b", "w"]);
+    cluster.tick(20);
+    (1..=70).for_each(|id| cluster.publish("w", id));
+    cluster.damage_unseen("a", "w", 2);
+    cluster.begin_again("a");
+    assert_eq!(cluster.delivered("a", "w"), 1);
+    cluster.tick(LONG_TICKS);
+    assert_eq!(cluster.delivered("a", "w"), 70);
+}
+
+#[test]
+fn nobody_goes_on_before_the_own_log_is_looked_through() {
+    let mut cluster = Cluster::of(&["a", "b"]);
+    cluster.tick(20);
+    // More than one tick looks through.
+    (1..=70).for_each(|id| cluster.publish_large("a", id, 150_000));
+    cluster.damage_unseen("a", "a", 2);
+    cluster.begin_again("a");
+    cluster.tick(LONG_TICKS);
+    assert_eq!(cluster.lane("a").actor().map(|actor| actor.incarnation), Some(7));
+    assert_eq!((cluster.delivered("a", "a"), cluster.delivered("b", "a")), (70, 70));
 }

@@ -113,6 +113,7 @@ impl<R: EntryReader> Lane<R> {
         }
         for (at, origin) in self.origins.iter_mut().enumerate() {
             origin.delivered = limits.get(OriginId(at as u16));
+            origin.waiting.clear();
         }
         self.delivered = limits;
         self.delivered_moved = true;

@@ -10,7 +10,7 @@ use super::origin::Origin;
 use super::Lane;
 use crate::entry;
 use crate::event::{EventRef, Submission};
-use crate::ids::{EventId, GroupId};
+use crate::ids::{EventId, GroupId, Index};
 use crate::machine::window::{IdWindow, Identified};
 use crate::ordered::store::EntryReader;
 use crate::plants::{self, CorePlant};
@@ -141,6 +141,8 @@ struct Scan {
     logs: Vec<Tail>,
     /// From the last event backwards.
     found: Vec<Known>,
+    /// Damage was met of which recovery has not told.
+    met_damage: bool,
 }
 
 struct Tail {
@@ -232,7 +234,7 @@ impl<R: EntryReader> Lane<R> {
             hlc: u64::MAX,
         };
         let logs = self.origins.iter().map(tail).collect();
-        self.ids.scan = Some(Scan { logs, found: Vec::new() });
+        self.ids.scan = Some(Scan { logs, ..Scan::default() });
         self.scan_ids();
     }
 
@@ -250,6 +252,8 @@ impl<R: EntryReader> Lane<R> {
             while at <= tail.last {
                 // What cannot be read is noted when it is back.
                 let Some(entries) = self.readable(tail.group, at, tail.last, SCAN_BYTES as u64) else {
+                    scan.met_damage |= self.is_news(tail.group, at);
+                    self.unreadable(tail.group, Index(at));
                     at += 1;
                     continue;
                 };
@@ -272,12 +276,23 @@ impl<R: EntryReader> Lane<R> {
             scan.found.extend(known.into_iter().rev());
         }
         let done = scan.found.len() >= self.ids.capacity || scan.logs.iter().all(|tail| tail.last < tail.first);
+        let met_damage = scan.met_damage;
         self.ids.scan = Some(scan);
         if done {
+            if met_damage {
+                // Recovery does not read what is in sealed segments. Nobody else may have what is lost: what is written here next
+                // would follow it, and be delivered nowhere else.
+                self.deliver_at_open();
+            }
             self.ids.finish();
             // Readers have waited for it.
             self.delivered_moved = true;
         }
+    }
+
+    /// Whether an entry is not known to be lost.
+    fn is_news(&self, group: GroupId, counter: u64) -> bool {
+        self.origins.iter().any(|origin| origin.group == group && !origin.lost.contains(counter))
     }
 
     /// Where an event stands whose id is in the window.

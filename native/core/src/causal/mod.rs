@@ -298,7 +298,8 @@ impl<R: EntryReader> Lane<R> {
 
     /// Settles who writes here, once that can be known.
     fn decide(&mut self) {
-        if self.me.is_some() || self.table.is_empty() || !self.is_closed() {
+        // Until the logs are looked through, damage may show.
+        if self.me.is_some() || self.table.is_empty() || !self.ids.is_complete() || !self.is_closed() {
             return;
         }
         let me = self.config.me;
