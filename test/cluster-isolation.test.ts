@@ -136,7 +136,8 @@ test.serial('a copy of a directory that runs beside the original is named and ke
   const named = /^DUPLICATE_NODE_ID: .*was copied and both copies run/;
   await until('both sides to name it', async () => named.test(await refused(a, 'b')) && named.test(await refused(c, 'b')) && named.test(await refused(copy, 'a')));
   await writer.more(50);
-  t.true(await linked(), 'the one that was connected first stays');
+  const missed = (await Promise.all([a, c].map((member) => member.status()))).flatMap(({ members }) => members.filter(({ health }) => health !== 'ok'));
+  t.deepEqual(missed, [], 'the one that was connected first stays');
   await copy.stop();
   await finish(t, cluster, writer);
 });

@@ -453,3 +453,26 @@ fn a_member_with_a_leader_was_not_removed() {
     }
     assert_eq!(told(&mut world), [false, true]);
 }
+
+/// Once in an election timeout the engine forgets whom it has heard of, until they answer again.
+#[test]
+fn a_leader_suspects_nobody_who_answers_and_whoever_does_not() {
+    let mut world = three();
+    let suspects = |world: &mut World| -> Vec<MemberId> {
+        let members = group(world, 0).status().members;
+        members.into_iter().filter_map(|(member, _, active)| (!active).then_some(member)).collect()
+    };
+    for tick in 0..500 {
+        world.tick(0);
+        world.flush(0);
+        assert_eq!(suspects(&mut world), [], "before the answers, at tick {tick}");
+        world.settle();
+    }
+    let gone = world.nodes[2].id;
+    world.crash(2, 0);
+    for _ in 0..500 {
+        world.tick(0);
+        world.settle();
+    }
+    assert_eq!(suspects(&mut world), [gone]);
+}

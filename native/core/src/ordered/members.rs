@@ -56,6 +56,28 @@ impl<R: EntryReader> Group<R> {
         &self.conf
     }
 
+    /// A tick of the engine. Once in an election timeout a leader looks whether it has a majority, and forgets whom it has heard
+    /// of until they answer again (raft-rs 0.7, quorum_recently_active).
+    pub(super) fn tick_engine(&mut self) {
+        let raft = &self.raw.raft;
+        let leads = raft.state == StateRole::Leader;
+        if !leads {
+            self.heard_before = None;
+        } else if raft.election_elapsed + 1 >= raft.election_timeout() {
+            let heard = raft.prs().iter().filter(|(_, progress)| progress.recent_active);
+            self.heard_before = Some(heard.map(|(id, _)| MemberId(*id)).collect());
+        }
+        self.raw.tick();
+    }
+
+    /// At a leader: whether a member was heard of within the last election timeout or the one under way. One that has not led
+    /// for that long takes all for alive.
+    pub(super) fn hears_of(&self, member: MemberId) -> bool {
+        let lately = self.raw.raft.prs().get(member.0).is_some_and(|progress| progress.recent_active);
+        let before = || self.heard_before.as_ref().is_none_or(|heard| heard.contains(&member));
+        member == self.config.me || lately || before()
+    }
+
     fn caught_up(&self, id: MemberId) -> bool {
         let last = self.raw.raft.raft_log.last_index();
         let progress = self.raw.raft.prs().get(id.0);
@@ -154,7 +176,7 @@ impl<R: EntryReader> Group<R> {
         let fit = |id: MemberId| {
             id != self.config.me && self.conf.voters.contains(&id) && goal.role(id).is_none_or(|role| role == Role::Voter)
         };
-        let progress = self.raw.raft.prs().iter().filter(|(id, progress)| fit(MemberId(**id)) && progress.recent_active);
+        let progress = self.raw.raft.prs().iter().filter(|(id, _)| fit(MemberId(**id)) && self.hears_of(MemberId(**id)));
         let Some((best, _)) = progress.max_by_key(|(id, progress)| (progress.matched, **id)) else { return false };
         let best = *best;
         self.hand_over_at = self.ticks + HAND_OVER_TICKS;

@@ -138,6 +138,8 @@ pub struct Group<R: EntryReader> {
     linked: BTreeSet<MemberId>,
     /// Tick at which a leader was heard of last, or this member led.
     heard_at: u64,
+    /// At a leader: whom it had heard of when it last looked whether it has a majority; none before it has looked.
+    heard_before: Option<BTreeSet<MemberId>>,
     hand_over_at: u64,
     slow_ticks: u32,
     pending: Pending,
@@ -261,6 +263,7 @@ impl<R: EntryReader> Group<R> {
             commit_wanted: false,
             linked: BTreeSet::new(),
             heard_at: 0,
+            heard_before: None,
             hand_over_at: 0,
             slow_ticks: 0,
             install_durable: false,
@@ -350,7 +353,7 @@ impl<R: EntryReader> Group<R> {
         // received snapshot is on its way to the disk, the engine has neither the entries before it nor has applied it: it
         // would panic (raft-rs 0.7, hup).
         if self.settling.as_ref().is_none_or(Settling::stands) && self.snapshots.installing.is_none() {
-            self.raw.tick();
+            self.tick_engine();
         }
         self.draw_timeout();
         self.barriers.tick();

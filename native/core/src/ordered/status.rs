@@ -32,7 +32,7 @@ pub struct GroupStatus {
     pub pending: usize,
     pub pending_bytes: usize,
     pub sessions: usize,
-    /// At the leader: what each voter has on disk, and whether it was heard of within the last election timeout.
+    /// At the leader: what each voter has on disk, and whether it was heard of within the last election timeout, or the one under way.
     pub members: Vec<(MemberId, Index, bool)>,
     /// First entry of the journal.
     pub first: Index,
@@ -84,9 +84,7 @@ impl<R: EntryReader> Group<R> {
             .prs()
             .iter()
             .filter(|_| leads)
-            .map(|(id, progress)| {
-                (MemberId(*id), Index(progress.matched), progress.recent_active || *id == self.config.me.0)
-            })
+            .map(|(id, progress)| (MemberId(*id), Index(progress.matched), self.hears_of(MemberId(*id))))
             .collect();
         let (pairs_agreed, pairs) = self.agreement.pairs();
         GroupStatus {
