@@ -68,6 +68,7 @@ test.serial('the command line lists causes and effects, and says how two events 
   t.deepEqual(await paths(one.eventId, '--effects', '--from', two.cursor), ['/three']);
   t.deepEqual(await paths(three.eventId, '--where', 'path=/o*'), ['/one']);
   t.deepEqual(await paths(one.eventId, '--concurrent'), []);
+  t.like(await run(one.eventId), { status: 0, stdout: '', stderr: 'There are none.\n' });
   const table = await run(three.eventId, '--cursor', three.cursor);
   t.is(table.status, 0, table.stderr);
   t.regex(table.lines[0] ?? '', /FilesystemWrite {2}\/one/);

@@ -188,6 +188,12 @@ test.serial('bad input is refused and leaves nothing', async (t) => {
   t.is(await codeOf(node.publish({ type: 'NoSuchType' }, causal)), 'UNKNOWN_EVENT_TYPE');
   t.is(await codeOf(node.publish(fileWrite('/x'), { ...causal, timeoutMs: 0 })), 'USAGE');
   t.is(await codeOf(node.publish(fileWrite('/x'), { ...causal, signal: AbortSignal.abort() })), 'ABORTED');
+  t.is(await codeOf(node.publish(fileWrite('/x'), { ...causal, quorumSize: 2 })), 'USAGE');
+  for (const attempted of ['false', 0, null]) t.is(await codeOf(node.publish(fileWrite('/x'), { ...causal, attempted: attempted as unknown as boolean })), 'USAGE');
+  for (const bufferBytesMax of [0, -1, Number.NaN]) {
+    t.throws(() => node.subscribe({ bufferBytesMax }), { code: 'USAGE' });
+    t.throws(() => node.causality.causesOf('00000000-0000-4000-8000-000000000000', { bufferBytesMax }), { code: 'USAGE' });
+  }
   await node.publish(fileWrite('/last'), causal);
   t.deepEqual(pathsOf(await all(node, 2)), ['/ok', '/last']);
   await until('the status to know', () => node.status().lanes.causal.origins[0]?.delivered === 2n);

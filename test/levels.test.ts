@@ -25,6 +25,16 @@ test('what nobody configures is linearizable, waits, and has no rule', (t) => {
   t.like(decide({}, { consistency: 'causal' }), { level: 'causal', rule: null });
 });
 
+test('a quorum is asked of strong alone', (t) => {
+  t.like(decide({}, { consistency: 'strong', quorumSize: 2 }), { level: 'strong' });
+  const protocols = { safe: { kind: 'strong' }, fast: { kind: 'causal' } } as const;
+  t.like(decide({ protocols }, { protocol: 'safe', quorumSize: 2 }), { level: 'strong' });
+  t.notThrows(() => decide({ levels: [{ name: 'x', weakest: 'causal', strongest: 'strong' }] }, { quorumSize: 2 }));
+  for (const [options, level] of [[{}, 'linearizable'], [{ consistency: 'causal' }, 'causal'], [{ protocol: 'fast' }, 'causal']] as const) {
+    t.throws(() => decide({ protocols }, { ...options, quorumSize: 2 }), { instanceOf: CoordinatorError, code: 'USAGE', message: new RegExp(`^quorumSize is of level strong, the publish is of level ${level};`) });
+  }
+});
+
 test('a protocol brings its level and its settings, and is named', (t) => {
   const protocols = { safe: { kind: 'strong', quorumSize: 'all', consensusTimeoutMs: 700 }, fast: { kind: 'eventual' } } as const;
   t.like(decide({ protocols }, { protocol: 'safe' }), { level: 'strong', quorumSize: 'all', timeoutMs: 700, rule: 'protocols.safe' });

@@ -2,6 +2,7 @@
 import type { ClientReadableStream } from '@grpc/grpc-js';
 import type { CausalityOptions, CausalKey, Causality, CausalRelation, Delivery, RelatedEvents, RelationOptions } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
+import { onAbort } from '../runtime/index.js';
 import { decodeDelivery } from './codec-delivery.js';
 import { fromStatus } from './codec-error.js';
 import { decodeRelation, encodeRelation } from './codec-names.js';
@@ -63,9 +64,8 @@ class RemoteRelatedEvents implements RelatedEvents {
     this.#call = call;
     this.#messages = (call as AsyncIterable<WireRelatedEventsResponse>)[Symbol.asyncIterator]();
     const abort = (): void => void this.close();
+    call.once('close', onAbort(signal, abort));
     if (signal?.aborted) abort();
-    else signal?.addEventListener('abort', abort, { once: true });
-    call.once('close', () => signal?.removeEventListener('abort', abort));
     this.#first = this.#next();
     // Whoever reads or asks is told.
     this.#first.catch(() => {});

@@ -1,6 +1,7 @@
 import { type ClientDuplexStream, Client, credentials, type ServiceError } from '@grpc/grpc-js';
 import type { Causality, Delivery, EventInput, MemberChange, MemberStatus, Outcome, Receipt, SnapshotStream, Status } from '../contracts/index.js';
 import { checkTimeout, type CoordinatorError } from '../errors/index.js';
+import { onAbort } from '../runtime/index.js';
 import { RemoteCausality } from './causality.js';
 import { decodeDelivery } from './codec-delivery.js';
 import { fromStatus } from './codec-error.js';
@@ -164,8 +165,7 @@ export class ApiClient {
     const request = { group: options.group ?? 0, timeoutMs: options.timeoutMs === undefined ? 0 : checkTimeout(options.timeoutMs) };
     const call = this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
     const cancel = (): void => call.cancel();
-    options.signal?.addEventListener('abort', cancel, { once: true });
-    call.once('close', () => options.signal?.removeEventListener('abort', cancel));
+    call.once('close', onAbort(options.signal, cancel));
     return remoteSnapshot(call);
   }
 
@@ -177,15 +177,15 @@ export class ApiClient {
     const { path, requestSerialize, responseDeserialize } = clientMethod<object, R>(name);
     return new Promise((resolve, reject) => {
       const answered = (error: ServiceError | null, answer?: R): void => {
-        options.signal?.removeEventListener('abort', cancel);
+        forget();
         if (error === null && answer !== undefined) resolve(answer);
         else reject(fromStatus(error));
       };
       const deadline = Date.now() + checkTimeout(options.timeoutMs ?? QUERY_TIMEOUT_MS) + DEADLINE_SLACK_MS;
       const call = this.#client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, { deadline }, answered);
       const cancel = (): void => call.cancel();
+      const forget = onAbort(options.signal, cancel);
       if (options.signal?.aborted) cancel();
-      else options.signal?.addEventListener('abort', cancel, { once: true });
     });
   }
 }

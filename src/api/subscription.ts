@@ -1,6 +1,7 @@
 import type { ClientDuplexStream } from '@grpc/grpc-js';
 import type { Delivery, Where } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
+import { onAbort } from '../runtime/index.js';
 import { decodeDelivery } from './codec-delivery.js';
 import { encodeLane } from './codec-names.js';
 import { fromStatus } from './codec-error.js';
@@ -47,9 +48,8 @@ export class RemoteSubscription implements AsyncIterable<Delivery> {
     call.on('error', (error) => this.#end(fromStatus(error)));
     const { signal } = options;
     const abort = (): void => void this.close();
-    this.#forget = () => signal?.removeEventListener('abort', abort);
+    this.#forget = onAbort(signal, abort);
     if (signal?.aborted) abort();
-    else signal?.addEventListener('abort', abort, { once: true });
     const { where } = options;
     call.write({
       start: {

@@ -58,6 +58,7 @@ export class LevelPolicy {
    */
   plan(events: readonly EventInput[], options: PublishOptions): readonly Part[] {
     const asked = this.#asked(options);
+    if (options.quorumSize !== undefined) this.#checkQuorum(asked);
     if (this.#rules.length === 0) return [{ decision: this.#decide(asked, NO_RULE), events, positions: null }];
     const rules = this.#ports.rulesOf(events);
     const decisions = new Map<number, Decision | CoordinatorError>();
@@ -103,6 +104,12 @@ export class LevelPolicy {
       throw new CoordinatorError('USAGE', `the protocol ${protocol} has the level ${requirement.level}, the publish asks for ${consistency}; give one of them, or the same`);
     }
     return { ...requirement, rule: `protocols.${protocol}` };
+  }
+
+  /** Where rules or the bounds of adaptive choose, it holds if they come to strong. */
+  #checkQuorum(asked: Asked): void {
+    const level = asked === null ? (this.#rules.length === 0 ? USUAL.level : null) : 'level' in asked ? asked.level : null;
+    if (level !== null && level !== 'strong') throw new CoordinatorError('USAGE', `quorumSize is of level strong, the publish is of level ${level}; leave it out, or ask for strong`);
   }
 
   #decide(asked: Asked, at: number): Decision | CoordinatorError {

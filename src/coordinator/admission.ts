@@ -1,5 +1,6 @@
 /** Who may publish now. Bytes that wait for receipts are bounded, those of one group to its share of them; who finds no room waits in its group's queue, and the groups take turns. */
 import { CoordinatorError } from '../errors/index.js';
+import { onAbort } from '../runtime/index.js';
 
 export interface AdmissionPorts {
   /** Bytes that wait for their receipts, in all and of one group. */
@@ -54,7 +55,7 @@ export class Admission {
         line.delete(admit);
         this.#waiting -= 1;
         clearTimeout(timer);
-        signal?.removeEventListener('abort', abort);
+        forget();
       };
       const admit = () => {
         leave();
@@ -69,7 +70,7 @@ export class Admission {
         reject(new CoordinatorError('TIMEOUT', 'the publish timed out while it waited for room', { committed: 'no' }));
       };
       const timer = setTimeout(expire, timeoutMs).unref();
-      signal?.addEventListener('abort', abort, { once: true });
+      const forget = onAbort(signal, abort);
       line.add(admit);
       this.#waiting += 1;
     });

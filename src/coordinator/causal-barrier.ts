@@ -1,6 +1,6 @@
 /** Waiting until what a client has seen elsewhere is delivered here, so that it never goes back (Terry et al., "Session guarantees for weakly consistent replicated data", PDIS 1994). */
 import { CoordinatorError } from '../errors/index.js';
-import type { CursorCodec } from '../events/index.js';
+import { CausalPlace, type CursorCodec } from '../events/index.js';
 import { CAUSAL_GROUP, causalReaches, type Core } from '../native/index.js';
 import type { Growth } from './growth.js';
 import type { Turns } from './session.js';
@@ -110,6 +110,7 @@ export class CausalBarrier {
   #placeOf(cursor: string): Uint8Array {
     const place = this.#ports.cursors.decodeCausal(cursor);
     if (place === null) throw new CoordinatorError('CURSOR_INVALID', 'the cursor is of the ordered lane; what follows it is asked of readBarrier with its group');
+    CausalPlace.read(place);
     return place;
   }
 

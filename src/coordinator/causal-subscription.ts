@@ -67,5 +67,6 @@ export function startOf(from: string | undefined, cursors: CursorCodec, handle: 
   if (from === 'snapshot') throw new CoordinatorError('USAGE', "the causal lane has no snapshots to begin with; 'first', 'latest' and its own cursors are allowed");
   const place = cursors.decodeCausal(from);
   if (place === null) throw new CoordinatorError('CURSOR_INVALID', 'the cursor is of the ordered lane, the subscription of the causal one; a cursor holds within its lane');
+  CausalPlace.read(place);
   return place;
 }

@@ -2,6 +2,7 @@
 import { type EventInput, LIMITS, type PublishOptions, type Receipt } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import { type EventIds, ownId } from '../events/index.js';
+import { onAbort } from '../runtime/index.js';
 import type { Said } from './causal-publisher.js';
 import { type Asked, degradedEvent, type Lowered } from './place-notice.js';
 import type { Placing } from './placing.js';
@@ -69,11 +70,11 @@ function within<T>(placed: Promise<T>, { timeoutMs, signal }: { readonly timeout
       reject(new CoordinatorError(code, `the publish ${how} while it was being written to the disk of this node`, { committed: 'unknown' }));
     };
     const timer = setTimeout(end, timeoutMs).unref();
-    signal?.addEventListener('abort', end, { once: true });
+    const forget = onAbort(signal, end);
     if (signal?.aborted) end();
     void placed.then(resolve, reject).finally(() => {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', end);
+      forget();
     });
   });
 }

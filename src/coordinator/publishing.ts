@@ -56,6 +56,8 @@ export class Publishing {
 
   /** What comes back stands in the order of `events`. With `each`, a refused event is an error in its place; without it, the first one rejects. */
   async publish(events: readonly EventInput[], given: PublishOptions, each: boolean): Promise<Ending[]> {
+    const { attempted } = given;
+    if (attempted !== undefined && typeof attempted !== 'boolean') throw new CoordinatorError('USAGE', `attempted is true, false or left out, not ${JSON.stringify(attempted)}`);
     const isApart = given.session === undefined && given.after !== undefined;
     const state = isApart ? null : this.#stateOf(given.session);
     const options = isApart ? { ...given, after: this.#behindOwn(given.after) } : given;

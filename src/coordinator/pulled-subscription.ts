@@ -1,12 +1,13 @@
 /** A stream that pulls when its reader asks, so that a slow one costs a cursor and a buffer, no more. */
 import type { Delivery, SubscribeOptions, Subscription } from '../contracts/index.js';
 import type { FilterHandle } from '../native/index.js';
+import { onAbort } from '../runtime/index.js';
 
 const BUFFER_BYTES_MIN = 4096;
 export const EVENTS_MAX = 16_384;
 
 export abstract class PulledSubscription implements Subscription, AsyncIterator<Delivery> {
-  readonly #options: SubscribeOptions;
+  #forget = (): void => {};
   readonly #filter: FilterHandle | null;
   protected readonly bytesMax: number;
   readonly #ended = new AbortController();
@@ -19,11 +20,10 @@ export abstract class PulledSubscription implements Subscription, AsyncIterator<
   onEnd: () => void = () => {};
 
   constructor(options: SubscribeOptions, filter: FilterHandle | null) {
-    this.#options = options;
     this.#filter = filter;
     this.bytesMax = Math.max(BUFFER_BYTES_MIN, Math.min(options.bufferBytesMax ?? 0, 0xffffffff));
     if (options.signal?.aborted) this.#finish();
-    else options.signal?.addEventListener('abort', this.#finish, { once: true });
+    else this.#forget = onAbort(options.signal, this.#finish);
   }
 
   /** The next deliveries; null where there were none yet, after a while or when there may be some. */
@@ -75,7 +75,7 @@ export abstract class PulledSubscription implements Subscription, AsyncIterator<
   readonly #finish = (): void => {
     if (this.#ended.signal.aborted) return;
     this.#ended.abort();
-    this.#options.signal?.removeEventListener('abort', this.#finish);
+    this.#forget();
     this.#filter?.free();
     this.#items = null;
     this.onEnd();

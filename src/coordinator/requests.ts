@@ -1,6 +1,7 @@
 /** Requests that wait for their end, by number; and their deadlines. */
 import { CoordinatorError } from '../errors/index.js';
 import { CAUSAL_GROUP, type Core, END, type End, TAKEN } from '../native/index.js';
+import { onAbort } from '../runtime/index.js';
 
 interface Waiting {
   readonly settle: (end: End) => void;
@@ -85,8 +86,7 @@ export class Requests {
     this.#next = request === 0xffffffff ? 1 : request + 1;
     return new Promise((resolve, reject) => {
       const bytes = options.bytes ?? 0;
-      const abort = () => this.#giveUp(request, true);
-      const done = () => options.signal?.removeEventListener('abort', abort);
+      const done = onAbort(options.signal, () => this.#giveUp(request, true));
       this.#waiting.set(request, {
         settle: (end) => {
           done();
@@ -106,7 +106,6 @@ export class Requests {
         aborted: false,
       });
       this.#count(options.group, bytes);
-      options.signal?.addEventListener('abort', abort, { once: true });
       this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS).unref();
     });
   }

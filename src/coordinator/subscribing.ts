@@ -47,7 +47,9 @@ export class Subscribing {
     return subscription;
   }
 
+  /** Throws `USAGE`. */
   bufferBytes(asked: number | undefined): number {
+    if (asked !== undefined && !(asked > 0)) throw new CoordinatorError('USAGE', `bufferBytesMax ${asked} holds nothing; numbers above 0 are allowed`);
     return Math.min(asked ?? BUFFER_BYTES, this.#ports.bytesMax);
   }
 

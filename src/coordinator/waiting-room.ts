@@ -1,5 +1,6 @@
 /** Publishes that wait in front of the lanes until it is known where they go: each line in its order, all of them within bounds. */
 import { CoordinatorError, type ErrorCode } from '../errors/index.js';
+import { onAbort } from '../runtime/index.js';
 
 export interface WaitingRoomPorts {
   readonly bytesMax: number;
@@ -55,6 +56,7 @@ export class WaitingRoom {
     return new Promise((resolve, reject) => {
       const { bytes, signal } = patience;
       const key = line ?? patience;
+      let forget = (): void => {};
       const end = (code: ErrorCode, how: string) => {
         leave();
         reject(new CoordinatorError(code, `the publish ${how} while it waited for a quorum, or for what its session published before it`, { committed: patience.committed() }));
@@ -79,7 +81,7 @@ export class WaitingRoom {
       };
       const leave = () => {
         this.#leave(key, waiter);
-        signal?.removeEventListener('abort', abort);
+        forget();
       };
       if (this.#closed) return end('CLOSED', 'came to a node that closes');
       if (signal?.aborted) return abort();
@@ -87,7 +89,7 @@ export class WaitingRoom {
         const sentence = `${this.#waiters} publishes of ${this.#bytes} bytes wait for a quorum, or for places, already; await their receipts first`;
         return reject(new CoordinatorError('BACKPRESSURE', sentence, { committed: patience.committed() }));
       }
-      signal?.addEventListener('abort', abort, { once: true });
+      forget = onAbort(signal, abort);
       this.#enter(key, waiter);
     });
   }

@@ -52,7 +52,7 @@ async function causality(id: string, flags: Flags): Promise<void> {
   const where = flags.where === undefined ? undefined : parseWhere(flags.where);
   const signal = interruption();
   let [left, from] = [flags.limit ?? Number.POSITIVE_INFINITY, flags.from];
-  let told = false;
+  let [told, found] = [false, false];
   // Another node goes on where the one before it has stopped.
   await firstAnswer(flags, async (client) => {
     const options: CausalityOptions = {
@@ -69,10 +69,12 @@ async function causality(id: string, flags: Flags): Promise<void> {
     for await (const delivery of listed) {
       await (flags.output === 'json' ? writeJson(deliveryToJson(delivery)) : writeLine(describeDelivery(delivery)));
       from = delivery.cursor;
+      found = true;
       left -= 1;
       if (left === 0) break;
     }
   });
+  if (!found && !signal.aborted) process.stderr.write('There are none.\n');
   if (signal.aborted) throw new CoordinatorError('ABORTED', 'the list was interrupted before its end', { committed: 'no' });
 }
 
