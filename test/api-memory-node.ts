@@ -118,7 +118,7 @@ export class MemoryNode extends EventEmitter implements CoordinatorNode {
           putBack: { knownBy: 'other', knownTerm: 2n ** 63n, knownIndex: 2n ** 64n - 1n, hadTerm: 1n, hadIndex: 7n, sinceMs: 1_500, settled: true },
         },
       ],
-      members: [{ id: 'memory', address: null, role: 'voter', health: 'ok', matchIndex: 2n ** 64n - 1n, refused: null }],
+      members: [{ id: 'memory', address: null, role: 'voter', health: 'ok', matchIndex: 2n ** 64n - 1n, refused: null, traffic: null }],
       lanes: { ordered: this.lane, causal: { actor: 'memory', origins: [{ name: 'memory~1f', delivered: 1n, held: 2n ** 64n - 1n, known: 3n }], pending: 1 }, critical: null },
       disk: { dataDir: '/none', logBytes: 2n ** 63n + 1n, segments: 1, heldBackBytes: 2n ** 63n, tornBytes: 0n, syncP50Us: 12.5, full: false },
       health: { state: 'ok', reasons: [] },

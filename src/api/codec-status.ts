@@ -1,5 +1,5 @@
-import type { CausalLaneStatus, Divergence, GroupStatus, MemberStatus, PutBack, RepairStatus, Role, Status } from '../contracts/index.js';
-import type { WireDivergence, WireGroupStatus, WireMemberStatus, WirePutBack, WireRepair, WireStatus } from './wire.js';
+import type { CausalLaneStatus, Divergence, GroupStatus, LinkStatus, MemberStatus, MemberTraffic, PutBack, RepairStatus, Role, Status } from '../contracts/index.js';
+import type { WireDivergence, WireGroupStatus, WireMemberStatus, WirePutBack, WireRepair, WireStatus, WireTraffic } from './wire.js';
 
 export function encodeStatus(status: Status): WireStatus {
   return {
@@ -164,7 +164,16 @@ export function encodeMember(member: MemberStatus): WireMemberStatus {
     health: member.health,
     ...(member.matchIndex === null ? {} : { matchIndex: member.matchIndex.toString() }),
     ...(member.refused === null ? {} : { refused: member.refused }),
+    ...(member.traffic === null ? {} : { traffic: encodeTraffic(member.traffic) }),
   };
+}
+
+function encodeTraffic({ links, ...received }: MemberTraffic): WireTraffic {
+  return { ...received, links: links.map(({ roundTrip, ...link }) => ({ ...link, ...(roundTrip === null ? {} : { roundTrip: { ...roundTrip } }) })) };
+}
+
+function decodeTraffic({ links, ...received }: WireTraffic): MemberTraffic {
+  return { ...received, links: links.map(({ channel, roundTrip, ...link }) => ({ ...link, channel: channel as LinkStatus['channel'], roundTrip: roundTrip ?? null })) };
 }
 
 export function decodeMember(wire: WireMemberStatus): MemberStatus {
@@ -175,5 +184,6 @@ export function decodeMember(wire: WireMemberStatus): MemberStatus {
     health: wire.health as MemberStatus['health'],
     matchIndex: wire.matchIndex === undefined ? null : BigInt(wire.matchIndex),
     refused: wire.refused ?? null,
+    traffic: wire.traffic == null ? null : decodeTraffic(wire.traffic),
   };
 }

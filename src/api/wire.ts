@@ -1,4 +1,5 @@
 /** Messages of proto/coordinator.proto as proto-loader hands them over: u64 as decimal strings, absent optional fields as absent. */
+import type { LinkStatus, RoundTrip } from '../contracts/index.js';
 
 export interface WireError {
   code: string;
@@ -252,6 +253,18 @@ export interface WireMemberStatus {
   health: string;
   matchIndex?: string;
   refused?: string;
+  traffic?: WireTraffic | null;
+}
+
+export interface WireTraffic {
+  receivedBytes: number;
+  receivedFrames: number;
+  links: WireLink[];
+}
+
+export interface WireLink extends Omit<LinkStatus, 'channel' | 'roundTrip'> {
+  channel: string;
+  roundTrip?: RoundTrip | null;
 }
 
 export interface WireStatus {

@@ -140,6 +140,49 @@ export interface Outcome {
 
 export type Role = 'leader' | 'follower' | 'candidate' | 'learner' | 'removed';
 
+/** How long a message of this node to a member and its answer take, threads and queues of both ends included; microseconds. */
+export interface RoundTrip {
+  /** On the present connection. */
+  readonly answers: number;
+  /** Of the last 256 answers. */
+  readonly leastUs: number;
+  readonly p50Us: number;
+  readonly p99Us: number;
+  /** Smoothed, and how far single ones are from it (RFC 6298, section 2). */
+  readonly smoothedUs: number;
+  readonly deviationUs: number;
+}
+
+/** A connection of this node to a member: on urgent ones goes what keeps the cluster alive, on bulk ones what may wait. */
+export interface LinkStatus {
+  readonly channel: 'urgent' | 'bulk';
+  readonly up: boolean;
+  /** The system takes no more bytes for it before the member has read some. */
+  readonly blocked: boolean;
+  /** Times it was made since this node's start. */
+  readonly connections: number;
+  /** Bytes that wait for it. */
+  readonly waitingBytes: number;
+  /** Since this node's start, without what TLS adds. A batch is what went to the system at once. */
+  readonly sentBytes: number;
+  readonly sentFrames: number;
+  readonly sentBatches: number;
+  /** What it did not take: it was down, or too much waited. */
+  readonly droppedFrames: number;
+  /** Null before the first answer. */
+  readonly roundTrip: RoundTrip | null;
+  /** For how long the member has not answered the question how long that takes; 0 where none is under way. */
+  readonly unansweredUs: number;
+}
+
+/** What passes between this node and a member. */
+export interface MemberTraffic {
+  /** Since this node's start, over all connections of the member. */
+  readonly receivedBytes: number;
+  readonly receivedFrames: number;
+  readonly links: readonly LinkStatus[];
+}
+
 export interface MemberStatus {
   readonly id: string;
   readonly address: string | null;
@@ -149,6 +192,8 @@ export interface MemberStatus {
   readonly matchIndex: bigint | null;
   /** Why the last connection to it was refused, or null. */
   readonly refused: string | null;
+  /** Null of this node itself, and of one that it does not dial. */
+  readonly traffic: MemberTraffic | null;
 }
 
 /** Members of a group that have not applied the same (docs/decisions/0017). */

@@ -6,6 +6,7 @@ import type { NetworkStats } from '../network/index.js';
 import type { Links } from './links.js';
 import type { Placing } from './placing.js';
 import type { Roster } from './roster.js';
+import { trafficOf } from './traffic.js';
 
 const HEX_DIGITS = 16;
 
@@ -112,6 +113,7 @@ function putBackOf({ putBack }: NativeGroup, roster: Roster): PutBack | null {
 function membersOf(native: NativeStatus, config: ResolvedConfig, roster: Roster, links: Links): MemberStatus[] {
   const group = native.groups[0];
   const leads = group?.role === 'leader';
+  const traffic = trafficOf(native.links);
   const heard = new Map(group?.members.map((member) => [member.raftId, member]));
   return roster.members.map(({ id, address, role }): MemberStatus => {
     const own = id === config.nodeId;
@@ -125,6 +127,7 @@ function membersOf(native: NativeStatus, config: ResolvedConfig, roster: Roster,
       health: linked === 'ok' && leads && known?.active === false ? 'suspect' : linked,
       matchIndex: leads ? (known?.matchIndex ?? null) : own ? (group?.lastIndex ?? null) : null,
       refused: own ? null : links.refusal(id),
+      traffic: traffic.get(raftId(id)) ?? null,
     };
   });
 }

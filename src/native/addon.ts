@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { CoordinatorError } from '../errors/index.js';
 import type * as Addon from '../../native/binding/dist/index.js';
 
-export type { CausalOrigin, NativeGroup, NativeGroupSummary, NativeLane, NativePart, NativeSnapshot, NativeStates, NativeStatus, NativeTableMember, OpenedNode, OpenOptions, RecoverOptions, RestoreOptions } from '../../native/binding/dist/index.js';
+export type { CausalOrigin, NativeGroup, NativeGroupSummary, NativeLane, NativeLink, NativePart, NativeSnapshot, NativeStates, NativeStatus, NativeTableMember, OpenedNode, OpenOptions, RecoverOptions, RestoreOptions } from '../../native/binding/dist/index.js';
 
 let loaded: typeof Addon | null = null;
 

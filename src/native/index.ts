@@ -1,4 +1,4 @@
-export type { NativeGroup, NativeLane, NativeStatus, OpenOptions } from './addon.js';
+export type { NativeGroup, NativeLane, NativeLink, NativeStatus, OpenOptions } from './addon.js';
 export type { CausalOrigin } from './addon.js';
 export {
   CAUSAL_GROUP,

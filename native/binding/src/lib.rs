@@ -13,3 +13,4 @@ mod recover;
 mod registry;
 mod snapshot;
 mod states;
+mod status;

@@ -1,6 +1,6 @@
 //! A stopped member's directory, off the JavaScript thread: what it holds, and a cluster that begins again from it.
 
-use crate::app::{native_member, NativeTableMember};
+use crate::status::{native_member, NativeTableMember};
 use crate::open::{disk_code, log_code, snapshot_code};
 use crate::registry::coded;
 use crate::snapshot::{log_options, resumed, NativeResumed};

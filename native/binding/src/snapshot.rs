@@ -1,6 +1,6 @@
 //! Snapshot files, off the JavaScript thread: what is in one, and a new directory that goes on from them.
 
-use crate::app::{native_member, NativeTableMember};
+use crate::status::{native_member, NativeTableMember};
 use crate::open::{disk_code, log_code, snapshot_code};
 use crate::registry::coded;
 use napi::bindgen_prelude::{AsyncTask, BigInt, Buffer, Env, Result, Task};

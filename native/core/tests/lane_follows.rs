@@ -62,8 +62,9 @@ impl Cluster {
     fn begin_over(&mut self, name: &'static str, memory: Memory) {
         self.lives += 1;
         let mut groups = BTreeMap::new();
-        for (group, last_index) in memory.0.borrow().keys() {
-            groups.insert(*group, GroupRecovery { first_index: Index(1), last_index: *last_index, ..GroupRecovery::default() });
+        for (group, index) in memory.0.borrow().keys() {
+            let found = groups.entry(*group).or_insert(GroupRecovery { first_index: *index, ..GroupRecovery::default() });
+            found.last_index = *index;
         }
         let config = LaneConfig {
             me: MemberId::of(name),
@@ -128,6 +129,8 @@ impl Cluster {
         let mut effects = Effects::default();
         let (lane, memory) = self.lanes.get_mut(name).expect("there is such a member");
         lane.flush(0, &mut effects);
+        // As its readers do.
+        lane.take_delivered();
         for write in effects.writes {
             for op in write.ops {
                 if let Op::Entries { group, entries } | Op::Repair { group, entries } = op {
@@ -383,6 +386,36 @@ fn what_damage_has_left_to_another_is_delivered_again_after_a_start() {
     assert_eq!(cluster.delivered("a", "w"), 1);
     cluster.tick(LONG_TICKS);
     assert_eq!(cluster.delivered("a", "w"), 70);
+}
+
+#[test]
+fn what_a_cut_log_counts_on_is_not_waited_for_where_nobody_has_it() {
+    let names = ["a", "b", "c"];
+    for (gone, waits) in [(3, true), (0, false)] {
+        let mut cluster = Cluster::of(&names);
+        cluster.tick(20);
+        (1..=5).for_each(|id| cluster.publish("a", id));
+        (6..=75).for_each(|id| cluster.publish("b", id));
+        names.iter().for_each(|name| cluster.leave(name));
+        for name in names {
+            // Retention has cut what follows the other log; of that damage has taken an entry.
+            (1..=64).for_each(|counter| drop(cluster.damage_unseen(name, "b", counter)));
+            if gone > 0 {
+                cluster.damage_unseen(name, "a", gone);
+            }
+            cluster.begin_again(name);
+            cluster.leave(name);
+        }
+        names.iter().for_each(|name| cluster.come(name));
+        cluster.tick(100);
+        cluster.publish("c", 76);
+        cluster.publish("b", 77);
+        assert_eq!(cluster.lane("c").actor().is_none(), waits, "it may be on its way");
+        cluster.tick(2 * LONG_TICKS);
+        for name in ["b", "c"] {
+            assert!(cluster.lane(name).actor().is_some(), "{name} waits for entry {gone} of a for ever");
+        }
+    }
 }
 
 #[test]

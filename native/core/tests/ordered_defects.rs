@@ -476,3 +476,21 @@ fn a_leader_suspects_nobody_who_answers_and_whoever_does_not() {
     }
     assert_eq!(suspects(&mut world), [gone]);
 }
+
+/// For a while a leader counts one that has just died among those it hears of.
+#[test]
+fn leadership_is_handed_to_nobody_whose_connections_have_ended() {
+    let mut world = three();
+    let (dead, other) = if world.nodes[1].id > world.nodes[2].id { (1, 2) } else { (2, 1) };
+    [dead, other].into_iter().for_each(|member| world.reset_link(0, member, 0));
+    for _ in 0..100 {
+        world.tick(0);
+        world.settle();
+    }
+    world.crash(dead, 0);
+    world.reset_link(0, dead, u64::MAX);
+    assert!(group(&mut world, 0).hand_over());
+    world.flush(0);
+    world.settle();
+    assert!(group(&mut world, other).leads());
+}

@@ -10,12 +10,45 @@ use vexfs_core::peer::frame::{Assembler, Channel, Frame, FrameError};
 /// Bytes handed to the network in one call at most, so that its loop keeps turning.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 
+/// What has gone out on one channel to a member since the start, over all its connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    pub connections: u64,
+    pub frames: u64,
+    pub bytes: u64,
+    /// Runs of frames that went to the network in one piece.
+    pub batches: u64,
+    /// Frames that a link which was full or down did not take.
+    pub dropped: u64,
+}
+
+/// One channel to a member, as it is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkState {
+    pub member: MemberId,
+    pub channel: Channel,
+    pub up: bool,
+    /// The network takes no more before the other side has read.
+    pub blocked: bool,
+    /// Bytes that wait for the network; what it holds itself is not among them.
+    pub waiting_bytes: usize,
+    pub sent: Sent,
+}
+
+/// What has come from a member since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Received {
+    pub frames: u64,
+    pub bytes: u64,
+}
+
 #[derive(Default)]
 struct Link {
     up: bool,
     blocked: bool,
     frames: Vec<Vec<u8>>,
     bytes: usize,
+    sent: Sent,
 }
 
 /// A peer's place, for as long as the node is open.
@@ -63,6 +96,7 @@ impl Outbox {
             let link = &mut slot.channels[channel as usize];
             if !link.up || link.bytes + frame.len() > self.bytes_max {
                 self.dropped_frames.fetch_add(1, Ordering::Relaxed);
+                link.sent.dropped += 1;
                 if link.up && !full.contains(&member) {
                     full.push(member);
                 }
@@ -98,6 +132,9 @@ impl Outbox {
                     continue;
                 }
                 let bytes = std::mem::take(&mut link.bytes);
+                link.sent.batches += 1;
+                link.sent.frames += link.frames.len() as u64;
+                link.sent.bytes += bytes as u64;
                 total += 8 + bytes;
                 runs.push((channel, slot, bytes, std::mem::take(&mut link.frames)));
             }
@@ -123,7 +160,9 @@ impl Outbox {
         let mut slots = self.slots.lock();
         let Some(peer) = slots.get_mut(slot as usize) else { return false };
         // What was queued for the old connection may have been half sent: the new one starts clean.
-        peer.channels[channel as usize] = Link { up, ..Default::default() };
+        let link = &mut peer.channels[channel as usize];
+        link.sent.connections += u64::from(up);
+        *link = Link { up, sent: link.sent, ..Default::default() };
         true
     }
 
@@ -136,6 +175,16 @@ impl Outbox {
         }
     }
 
+    /// Both channels of every member that is, or was, dialled.
+    pub fn links(&self) -> Vec<LinkState> {
+        let slots = self.slots.lock();
+        let of = |slot: &Slot, channel: Channel| {
+            let Link { up, blocked, bytes, sent, .. } = slot.channels[channel as usize];
+            LinkState { member: slot.member, channel, up, blocked, waiting_bytes: bytes, sent }
+        };
+        slots.iter().flat_map(|slot| [Channel::Urgent, Channel::Bulk].map(|channel| of(slot, channel))).collect()
+    }
+
     /// Bytes waiting on all links.
     pub fn bytes(&self) -> usize {
         self.slots.lock().iter().flat_map(|slot| &slot.channels).map(|link| link.bytes).sum()
@@ -146,6 +195,7 @@ impl Outbox {
 #[derive(Default)]
 pub struct Inbox {
     connections: Mutex<HashMap<u32, (MemberId, Assembler)>>,
+    received: Mutex<HashMap<MemberId, Received>>,
 }
 
 impl Inbox {
@@ -163,11 +213,24 @@ impl Inbox {
         let Some((member, assembler)) = connections.get_mut(&connection) else { return Ok(None) };
         let mut frames = Vec::new();
         match assembler.push(chunk, &mut frames) {
-            Ok(()) => Ok(Some((*member, frames))),
+            Ok(()) => {
+                let member = *member;
+                drop(connections);
+                let mut received = self.received.lock();
+                let received = received.entry(member).or_default();
+                received.frames += frames.len() as u64;
+                received.bytes += chunk.len() as u64;
+                Ok(Some((member, frames)))
+            }
             Err(error) => {
                 connections.remove(&connection);
                 Err(error)
             }
         }
+    }
+
+    /// By member.
+    pub fn received(&self) -> HashMap<MemberId, Received> {
+        self.received.lock().clone()
     }
 }

@@ -32,6 +32,7 @@ use vexfs_core::member::FIRST_GROUP;
 use vexfs_core::member::open::{self as member_open, MemberConfig};
 use vexfs_core::membership::Membership;
 use vexfs_core::peer::frame::FrameError;
+use vexfs_core::peer::round_trips::RoundTrips;
 use vexfs_core::snapshot::keeper::{Job, Keeper};
 use vexfs_core::snapshot::states::States;
 
@@ -180,6 +181,8 @@ impl Node {
             snapshots_asked: Vec::new(),
             table_told,
             lane_told: Instant::now(),
+            round_trips: RoundTrips::default(),
+            probed: Instant::now(),
         };
         threads.push(spawn("vexfs-protocol", {
             let (shared, inputs) = (shared.clone(), inputs.clone());
@@ -399,14 +402,14 @@ impl Node {
     pub fn link_up(&self, slot: u32, channel: u8) {
         if let (Some(channel), Some(member)) = (protocol::channel_of(channel), self.shared.outbox.member(slot)) {
             self.shared.outbox.set_up(slot, channel, true);
-            let _ = self.send(Input::LinkUp { member });
+            let _ = self.send(Input::LinkUp { member, channel });
         }
     }
 
     pub fn link_down(&self, slot: u32, channel: u8) {
         if let (Some(channel), Some(member)) = (protocol::channel_of(channel), self.shared.outbox.member(slot)) {
             self.shared.outbox.set_up(slot, channel, false);
-            let _ = self.send(Input::LinkDown { member });
+            let _ = self.send(Input::LinkDown { member, channel });
         }
     }
 

@@ -16,12 +16,15 @@ use vexfs_core::ordered::GroupError;
 use vexfs_core::ordered::effects::{Effects, Write};
 use vexfs_core::ordered::store::EntryReader;
 use vexfs_core::peer::frame::Channel;
+use vexfs_core::peer::round_trips::{is_of_no_group, RoundTrips};
 use vexfs_core::snapshot::keeper::{Done, Job};
 
 /// Raft's tick.
 pub const TICK: Duration = Duration::from_millis(10);
 /// How often the status of the causal lane is told.
 const LANE_STATUS_EVERY: Duration = Duration::from_millis(50);
+/// How often every member is asked how long it takes there and back.
+const PROBE_EVERY: Duration = Duration::from_secs(1);
 /// Inputs taken between two flushes at most.
 const INPUTS_MAX: usize = 512;
 
@@ -44,6 +47,8 @@ pub struct Protocol<R: EntryReader> {
     /// Version of the member table that was told last.
     pub table_told: Index,
     pub lane_told: Instant,
+    pub round_trips: RoundTrips,
+    pub probed: Instant,
 }
 
 impl<R: EntryReader> Protocol<R> {
@@ -65,6 +70,7 @@ impl<R: EntryReader> Protocol<R> {
                 let now = Instant::now();
                 if now >= next_tick {
                     self.member.tick();
+                    self.probe(now);
                     // One tick however long the pause was: the backlog of messages decides whether the leader is alive.
                     next_tick = (next_tick + TICK).max(now);
                 }
@@ -136,13 +142,27 @@ impl<R: EntryReader> Protocol<R> {
             Input::Frames { from, frames } => {
                 let now = self.now_us();
                 for frame in frames {
+                    if is_of_no_group(frame.kind) {
+                        let answer = self.round_trips.receive(from, &frame, now);
+                        self.push(answer);
+                        continue;
+                    }
                     if let Err(refused) = self.member.receive(from, frame, now, effects) {
                         self.shared.note_refused(&refused.to_string());
                     }
                 }
             }
-            Input::LinkUp { member } => self.member.link_up(member),
-            Input::LinkDown { member } => self.member.link_down(member),
+            Input::LinkUp { member, channel } => {
+                self.round_trips.link_up(member, channel);
+                self.member.link_up(member);
+            }
+            Input::LinkDown { member, channel } => {
+                self.round_trips.link_down(member, channel);
+                self.member.link_down(member);
+                if !self.round_trips.is_linked(member) {
+                    self.member.deserted_by(member);
+                }
+            }
             Input::Finished(finished) => self.member.finished(&finished, effects),
             Input::JobDone(done) => {
                 self.answer_snapshots(&done);
@@ -223,6 +243,24 @@ impl<R: EntryReader> Protocol<R> {
         Ok(())
     }
 
+    /// Frames for others; who cannot be sent them is told to the member.
+    fn push(&mut self, frames: impl IntoIterator<Item = (MemberId, Channel, Vec<u8>)>) {
+        for member in self.shared.outbox.push(frames) {
+            self.member.overflowed(member);
+        }
+    }
+
+    fn probe(&mut self, now: Instant) {
+        if now.duration_since(self.probed) < PROBE_EVERY {
+            return;
+        }
+        self.probed = now;
+        let now_us = self.now_us();
+        *self.shared.round_trips.lock() = self.round_trips.told(now_us);
+        let questions = self.round_trips.ask(now_us);
+        self.push(questions);
+    }
+
     fn carry_out(&mut self, id: GroupId, effects: &mut Effects) {
         for write in effects.writes.drain(..) {
             // A writer that is gone has reported why, or will: its message ends this loop.
@@ -232,9 +270,7 @@ impl<R: EntryReader> Protocol<R> {
             let _ = self.jobs.0.send(job);
         }
         if !effects.frames.is_empty() {
-            for member in self.shared.outbox.push(effects.frames.drain(..)) {
-                self.member.overflowed(member);
-            }
+            self.push(effects.frames.drain(..));
         }
         let (Some(group), Some(shared)) = (self.member.group(id), self.shared.groups.get(&id)) else {
             return self.tell_lane(effects);

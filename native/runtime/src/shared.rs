@@ -18,7 +18,8 @@ use vexfs_core::membership::Membership;
 use vexfs_core::ordered::status::GroupStatus;
 use vexfs_core::ordered::store::EntryReader;
 use vexfs_core::ordered::Group;
-use vexfs_core::peer::frame::Frame;
+use vexfs_core::peer::frame::{Channel, Frame};
+use vexfs_core::peer::round_trips::RoundTrip;
 use vexfs_core::snapshot::keeper::Done;
 use vexfs_core::snapshot::states::States;
 
@@ -41,8 +42,8 @@ pub enum Input {
     /// A reader of the journal has met damage.
     Unreadable { group: GroupId, index: Index },
     Frames { from: MemberId, frames: Vec<Frame> },
-    LinkUp { member: MemberId },
-    LinkDown { member: MemberId },
+    LinkUp { member: MemberId, channel: Channel },
+    LinkDown { member: MemberId, channel: Channel },
     Finished(Finished),
     JobDone(Done),
     DiskFailed { reason: String },
@@ -122,6 +123,8 @@ pub struct Shared {
     pub refused_frames: AtomicU64,
     pub last_refusal: Mutex<Option<String>>,
     pub sync_times: SyncTimes,
+    /// As of the last questions.
+    pub round_trips: Mutex<BTreeMap<(MemberId, Channel), RoundTrip>>,
     /// The disk has no room: writes wait until it has.
     pub disk_full: AtomicBool,
     /// This member leads some group.
@@ -147,6 +150,7 @@ impl Shared {
             refused_frames: AtomicU64::new(0),
             last_refusal: Mutex::new(None),
             sync_times: SyncTimes::default(),
+            round_trips: Mutex::default(),
             disk_full: AtomicBool::new(false),
             leads: AtomicBool::new(false),
             ended: AtomicBool::new(false),

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { CausalLaneStatus, GroupStatus, Status } from '../../contracts/index.js';
+import type { CausalLaneStatus, GroupStatus, MemberStatus, Status } from '../../contracts/index.js';
 import { statusToJson } from '../../events/index.js';
 import { apiOption, outputOption, timeoutOption } from '../arguments.js';
 import { type ApiFlags, firstAnswer } from '../nodes.js';
@@ -45,12 +45,28 @@ function describe(status: Status): string {
     member.health,
     member.matchIndex?.toString() ?? '-',
     member.address ?? '-',
+    roundTrip(member),
+    sent(member),
     member.refused ?? '',
   ]);
-  const parts = [lines, table(members, ['member', 'role', 'health', 'match', 'address', 'refused'])];
+  const parts = [lines, table(members, ['member', 'role', 'health', 'match', 'address', 'round trip p50 / p99', 'sent / received', 'refused'])];
   if (status.groups.length > 1) parts.push(table(status.groups.map(groupRow), ['group', 'role', 'leader', 'term', 'commit', 'applied', 'first', 'snapshot', 'events', 'consistency']));
   return parts.join('\n\n');
 }
+
+function roundTrip({ traffic }: MemberStatus): string {
+  const times = traffic?.links.find(({ channel }) => channel === 'urgent')?.roundTrip;
+  return times == null ? '-' : `${milliseconds(times.p50Us)} / ${milliseconds(times.p99Us)} ms`;
+}
+
+const milliseconds = (us: number): string => (us / 1000).toPrecision(3);
+
+function sent({ traffic }: MemberStatus): string {
+  if (traffic === null) return '-';
+  return `${mebibytes(traffic.links.reduce((sum, { sentBytes }) => sum + sentBytes, 0))} / ${mebibytes(traffic.receivedBytes)} MiB`;
+}
+
+const mebibytes = (bytes: number): string => (bytes / 1024 / 1024).toFixed(1);
 
 function causalLane({ actor, origins }: CausalLaneStatus): string {
   const missing = origins.filter(({ delivered, known }) => delivered < known).length;

@@ -160,11 +160,15 @@ impl<R: EntryReader> Lane<R> {
     }
 
     /// Whether all is delivered that came before what this member takes for delivered without having had it. Until then its
-    /// own entries would not name it.
+    /// own entries would not name it. What nobody who is there has is not waited for: nobody else will deliver it either, and the
+    /// lane goes on without those who are not there (rule R1).
     pub(super) fn is_closed(&mut self) -> bool {
         let delivered = &self.delivered;
         self.bases.retain(|follows| follows.iter().any(|(of, counter)| *counter > delivered.get(*of)));
-        self.bases.is_empty() || !self.peers.values().any(|peer| peer.up)
+        if self.bases.is_empty() || !self.peers.values().any(|peer| peer.up) {
+            return true;
+        }
+        self.ticks >= self.moved_at + gossip::LACKING_TICKS && self.lacking_entries().next().is_some()
     }
 }
 

@@ -116,6 +116,7 @@ impl<R: EntryReader> Lane<R> {
             origin.waiting.clear();
         }
         self.delivered = limits;
+        self.arrived = Clock::default();
         self.delivered_moved = true;
     }
 

@@ -18,7 +18,7 @@ const PULLS_MAX: usize = 16;
 /// Ticks after which an answer is not expected any more.
 pub(super) const ANSWER_TICKS: u64 = 100;
 /// Ticks after which it is told that nobody is there who has what is missing.
-const LACKING_TICKS: u64 = 1_000;
+pub(super) const LACKING_TICKS: u64 = 1_000;
 /// Ticks after which the question who this member was is asked again.
 const ASK_AGAIN_TICKS: u64 = 20;
 

@@ -20,6 +20,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 /// Log bytes looked through in one tick.
 const SCAN_BYTES: usize = 2 * 1024 * 1024;
+/// As many as it takes the time of, to look for an entry that is not there.
+const UNREADABLE_BYTES: usize = 64 * 1024;
 /// Entries looked through at a time.
 const PAGE_ENTRIES: u64 = 16;
 
@@ -254,6 +256,7 @@ impl<R: EntryReader> Lane<R> {
                 let Some(entries) = self.readable(tail.group, at, tail.last, SCAN_BYTES as u64) else {
                     scan.met_damage |= self.is_news(tail.group, at);
                     self.unreadable(tail.group, Index(at));
+                    bytes += UNREADABLE_BYTES;
                     at += 1;
                     continue;
                 };

@@ -156,6 +156,8 @@ pub struct Lane<R> {
     bases: Vec<Vec<(OriginId, u64)>>,
     delivered: Clock,
     delivered_moved: bool,
+    /// Tick at which that was so last.
+    moved_at: u64,
     /// What was delivered when requests were last looked at that wait for it.
     arrived: Clock,
     followed: Followed,
@@ -277,6 +279,9 @@ impl<R: EntryReader> Lane<R> {
         self.decide();
         self.write_intake();
         self.deliver();
+        if self.delivered_moved {
+            self.moved_at = self.ticks;
+        }
         self.answer(now_us, effects);
         self.push();
         self.tell_who_waits();

@@ -56,6 +56,7 @@ impl<R: EntryReader> Lane<R> {
             bases: Vec::new(),
             delivered: Default::default(),
             delivered_moved: true,
+            moved_at: 0,
             followed,
             arrived: Clock::default(),
             replicated: Clock::default(),

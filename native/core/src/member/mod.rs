@@ -264,6 +264,11 @@ impl<R: EntryReader> Member<R> {
         self.touch_lane().link_down(member);
     }
 
+    /// The last of the connections to a member has ended.
+    pub fn deserted_by(&mut self, member: MemberId) {
+        self.touch_all().for_each(|group| group.deserted_by(member));
+    }
+
     /// Frames to a member were dropped, on a connection that stays.
     pub fn overflowed(&mut self, member: MemberId) {
         self.touch_all().for_each(|group| group.overflowed(member));

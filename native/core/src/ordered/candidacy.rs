@@ -52,8 +52,8 @@ impl<R: EntryReader> Group<R> {
         (self.config.election_ticks.0 / GRACE_SHARE).max(GRACE_TICKS_MIN)
     }
 
-    /// The connection to a member has ended.
-    pub(super) fn note_desertion(&mut self, member: MemberId) {
+    /// The last of the connections to a member has ended.
+    pub fn deserted_by(&mut self, member: MemberId) {
         let follows = self.raw.raft.state == StateRole::Follower && self.raw.raft.leader_id == member.0;
         // Under a lease the leader answers by itself for as long as no other can be elected (rule R12).
         let waits = self.lease.is_on() && !plants::is(CorePlant::LeaseShortened);
@@ -68,6 +68,8 @@ impl<R: EntryReader> Group<R> {
         let Some(Deserted { leader, term, since }) = self.deserted else { return };
         let (grace, ticks) = (self.grace(), (self.ticks - since) as usize);
         let voters = self.conf.voting_but(leader);
+        // Others may know of more than this member does: they are heard first (decision 19).
+        let quiet = self.is_quiet();
         let is_there = self.linked.contains(&leader) || self.heard_at > since + 1;
         let raft = &mut self.raw.raft;
         if raft.term != term || is_there || ticks > TURNS * grace {
@@ -75,9 +77,9 @@ impl<R: EntryReader> Group<R> {
         } else if ticks == grace && raft.leader_id == leader.0 {
             raft.become_follower(term, 0);
         } else if let (0, Some(place)) = (raft.leader_id, voters.iter().position(|member| *member == self.config.me)) {
-            // Not always the same first: it may be one that cannot win.
-            let place = (place + term as usize) % voters.len();
-            if ticks >= 2 * grace && (ticks - 2 * grace) % (voters.len() * grace) == place * grace {
+            // Not always the same first: it may be one that cannot win; and not one for all groups.
+            let place = (place + term as usize + self.config.group.0 as usize) % voters.len();
+            if !quiet && ticks >= 2 * grace && (ticks - 2 * grace) % (voters.len() * grace) == place * grace {
                 raft.election_elapsed = self.timeout.ticks;
             }
         }

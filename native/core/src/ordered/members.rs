@@ -87,7 +87,7 @@ impl<R: EntryReader> Group<R> {
         }
         // The engine takes a new member for active, and one that never started holds nothing.
         progress.is_some_and(|progress| {
-            progress.recent_active && progress.matched > 0 && progress.matched + LAG_ENTRIES >= last
+            self.hears_of(id) && progress.matched > 0 && progress.matched + LAG_ENTRIES >= last
         })
     }
 
@@ -174,7 +174,7 @@ impl<R: EntryReader> Group<R> {
         }
         let goal = self.goal();
         let fit = |id: MemberId| {
-            id != self.config.me && self.conf.voters.contains(&id) && goal.role(id).is_none_or(|role| role == Role::Voter)
+            id != self.config.me && self.linked.contains(&id) && self.conf.voters.contains(&id) && goal.role(id).is_none_or(|role| role == Role::Voter)
         };
         let progress = self.raw.raft.prs().iter().filter(|(id, _)| fit(MemberId(**id)) && self.hears_of(MemberId(**id)));
         let Some((best, _)) = progress.max_by_key(|(id, progress)| (progress.matched, **id)) else { return false };

@@ -55,6 +55,8 @@ pub enum Refused {
     Group { found: GroupId, expected: GroupId },
     #[error("{from} sends what belongs to the causal lane in a frame of group {group}")]
     Lane { from: MemberId, group: GroupId },
+    #[error("{0} sends what belongs to no group to one")]
+    OfNoGroup(MemberId),
     #[error("body of {0} bytes for its kind")]
     Length(usize),
 }
@@ -120,6 +122,7 @@ impl<R: EntryReader> Group<R> {
             | FrameKind::HeldQuery | FrameKind::HeldAnswer => {
                 Err(Refused::Lane { from, group: frame.group })
             }
+            FrameKind::Probe | FrameKind::ProbeAnswer => Err(Refused::OfNoGroup(from)),
             FrameKind::SnapshotOffer => self.receive_offer(from, &frame, effects),
             FrameKind::SnapshotPull => self.receive_pull(from, &frame, effects),
             FrameKind::SnapshotPiece => self.receive_piece(from, &frame, effects),
@@ -452,7 +455,6 @@ impl<R: EntryReader> Group<R> {
     /// A dialled connection is gone: raft probes instead of streaming until the member answers.
     pub fn link_down(&mut self, member: MemberId) {
         self.linked.remove(&member);
-        self.note_desertion(member);
         if let Some(settling) = &mut self.settling {
             settling.link(member, false);
         }

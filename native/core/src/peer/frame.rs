@@ -62,6 +62,9 @@ pub enum FrameKind {
     /// Entries of origins' logs are asked for: who has them says so.
     HeldQuery = 27,
     HeldAnswer = 28,
+    /// Of no group: how long it takes there and back.
+    Probe = 29,
+    ProbeAnswer = 30,
 }
 
 #[derive(Clone, Debug)]
@@ -159,6 +162,8 @@ impl Assembler {
             26 => FrameKind::StatesQuery,
             27 => FrameKind::HeldQuery,
             28 => FrameKind::HeldAnswer,
+            29 => FrameKind::Probe,
+            30 => FrameKind::ProbeAnswer,
             other => return Err(FrameError::Kind(other)),
         };
         Ok(Frame { kind, group: GroupId(u32_at(&frame, 12)), body: frame.slice(FRAME_HEADER_BYTES..) })

@@ -2,3 +2,4 @@
 
 pub mod frame;
 pub mod raft_message;
+pub mod round_trips;

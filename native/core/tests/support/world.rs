@@ -94,6 +94,7 @@ impl World {
         let member = self.nodes[to].id;
         if let Some(group) = &mut self.nodes[from].group {
             group.link_down(member);
+            group.deserted_by(member);
             self.nodes[from].dirty = true;
         }
     }

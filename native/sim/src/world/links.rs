@@ -26,6 +26,7 @@ impl World {
             let member = self.members[to].id;
             if let Some(running) = &mut self.members[from].running {
                 running.groups.link_down(member);
+                running.groups.deserted_by(member);
                 self.plan_flush(from);
             }
             let at_us = until_us.max(self.now_us).min(self.now_us + REDIAL_US.1);
