@@ -1,5 +1,5 @@
 /** The record of what operators do: what is on it, and that nothing is done that is not. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { ApiClient, ApiServer } from '../dist/api/index.js';
@@ -114,4 +114,17 @@ test('a part of a line that a crash has left does not spoil the next', async (t)
   await log.append({ at: 3 });
   await log.close();
   t.is(readFileSync(path, 'utf8'), '{"at":1}\n{"at":\n{"at":3}\n');
+});
+
+test('the file is made its owner\'s alone, and a link is no file', async (t) => {
+  const path = join(room(t), 'audit.jsonl');
+  writeFileSync(path, '{"at":1}\n', { mode: 0o644 });
+  const log = await AuditLog.open(path);
+  await log.append({ at: 2 });
+  await log.close();
+  t.is(statSync(path).mode & 0o777, 0o600);
+  t.deepEqual(linesOf(path), [{ at: 1 }, { at: 2 }]);
+  const link = `${path}.link`;
+  symlinkSync(path, link);
+  await t.throwsAsync(AuditLog.open(link), { code: 'ELOOP' });
 });

@@ -1,14 +1,20 @@
 /** A file of JSON objects, one a line, each on disk before `append` resolves; the file before it is kept when it is full. */
+import { constants } from 'node:fs';
 import { type FileHandle, open, rename } from 'node:fs/promises';
+import { dirname } from 'node:path';
 
 const FILE_BYTES_MAX = 16 * 1024 * 1024;
 const SECRET = 0o600;
+/** Not through a link that somebody else may have put there. */
+const FLAGS = constants.O_APPEND | constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW;
 
 export class AuditLog {
   readonly #path: string;
   readonly #fileBytesMax: number;
   #file: FileHandle;
   #bytes: number;
+  /** The file ends with a part of a line. */
+  #torn = false;
   /** The lines before have come to their end. */
   #before: Promise<void> = Promise.resolve();
 
@@ -21,13 +27,13 @@ export class AuditLog {
 
   /** Goes on with the file at `path`, or makes it. Rejects with the system's error. */
   static async open(path: string, fileBytesMax = FILE_BYTES_MAX): Promise<AuditLog> {
-    const file = await open(path, 'a+', SECRET);
+    const file = await opened(path);
     try {
       const { size } = await file.stat();
       const log = new AuditLog(path, file, size, fileBytesMax);
       // A crash may have left a part of a line, which is not to spoil the next.
       const last = size === 0 ? null : (await file.read(Buffer.alloc(1), 0, 1, size - 1)).buffer;
-      if (last !== null && last.toString() !== '\n') await log.#write('\n');
+      log.#torn = last !== null && last.toString() !== '\n';
       return log;
     } catch (error) {
       await file.close();
@@ -55,24 +61,43 @@ export class AuditLog {
     const [full, kept] = [this.#file, `${this.#path}.1`];
     await rename(this.#path, kept);
     try {
-      this.#file = await open(this.#path, 'a+', SECRET);
+      this.#file = await opened(this.#path);
     } catch (error) {
       await rename(kept, this.#path).catch(() => {});
       throw error;
     }
-    this.#bytes = 0;
+    [this.#bytes, this.#torn] = [0, false];
     await full.close();
   }
 
-  async #write(text: string): Promise<void> {
+  async #write(line: string): Promise<void> {
+    const text = this.#torn ? `\n${line}` : line;
     try {
       await this.#file.appendFile(text);
       await this.#file.datasync();
       this.#bytes += Buffer.byteLength(text);
+      this.#torn = false;
     } catch (error) {
-      // What of it is there is no line: the next begins a new one.
-      await this.#file.truncate(this.#bytes).catch(() => {});
+      // What of it is there is no line.
+      await this.#file.truncate(this.#bytes).catch(() => {
+        this.#torn = true;
+      });
       throw error;
     }
+  }
+}
+
+/** Also for its owner alone where it was not, and there after a crash of the machine. */
+async function opened(path: string): Promise<FileHandle> {
+  const file = await open(path, FLAGS, SECRET);
+  try {
+    const found = await file.stat();
+    if (found.isFile() && (found.mode & 0o777) !== SECRET) await file.chmod(SECRET);
+    const directory = await open(dirname(path), 'r');
+    await directory.sync().finally(() => directory.close());
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
   }
 }

@@ -15,6 +15,9 @@ const PAGE_BYTES: u64 = 256 * 1024;
 impl<R: EntryReader> Lane<R> {
     /// Delivers whatever can be.
     pub(super) fn deliver(&mut self) {
+        if !self.ids.is_complete() {
+            return;
+        }
         let mut again = true;
         while again {
             again = false;
@@ -113,10 +116,8 @@ impl<R: EntryReader> Lane<R> {
         }
         for (at, origin) in self.origins.iter_mut().enumerate() {
             origin.delivered = limits.get(OriginId(at as u16));
-            origin.waiting.clear();
         }
         self.delivered = limits;
-        self.arrived = Clock::default();
         self.delivered_moved = true;
     }
 

@@ -143,8 +143,6 @@ struct Scan {
     logs: Vec<Tail>,
     /// From the last event backwards.
     found: Vec<Known>,
-    /// Damage was met of which recovery has not told.
-    met_damage: bool,
 }
 
 struct Tail {
@@ -226,7 +224,7 @@ impl Ids {
 }
 
 impl<R: EntryReader> Lane<R> {
-    /// Begins with the ids of what the logs hold.
+    /// Begins with the ids of what the logs hold. Until it is through, nothing counts as delivered.
     pub(super) fn begin_scan(&mut self) {
         let tail = |origin: &Origin| Tail {
             group: origin.group,
@@ -254,7 +252,6 @@ impl<R: EntryReader> Lane<R> {
             while at <= tail.last {
                 // What cannot be read is noted when it is back.
                 let Some(entries) = self.readable(tail.group, at, tail.last, SCAN_BYTES as u64) else {
-                    scan.met_damage |= self.is_news(tail.group, at);
                     self.unreadable(tail.group, Index(at));
                     bytes += UNREADABLE_BYTES;
                     at += 1;
@@ -279,23 +276,13 @@ impl<R: EntryReader> Lane<R> {
             scan.found.extend(known.into_iter().rev());
         }
         let done = scan.found.len() >= self.ids.capacity || scan.logs.iter().all(|tail| tail.last < tail.first);
-        let met_damage = scan.met_damage;
         self.ids.scan = Some(scan);
         if done {
-            if met_damage {
-                // Recovery does not read what is in sealed segments. Nobody else may have what is lost: what is written here next
-                // would follow it, and be delivered nowhere else.
-                self.deliver_at_open();
-            }
+            // Recovery does not read what is in sealed segments: what cannot be read there is known by now. Nobody else may have it,
+            // and what is written here next would follow it, and be delivered nowhere else.
+            self.deliver_at_open();
             self.ids.finish();
-            // Readers have waited for it.
-            self.delivered_moved = true;
         }
-    }
-
-    /// Whether an entry is not known to be lost.
-    fn is_news(&self, group: GroupId, counter: u64) -> bool {
-        self.origins.iter().any(|origin| origin.group == group && !origin.lost.contains(counter))
     }
 
     /// Where an event stands whose id is in the window.

@@ -410,9 +410,9 @@ impl<R: EntryReader> Lane<R> {
         }
     }
 
-    /// What was delivered, when that has changed since the last call.
+    /// What was delivered, when that has changed since the last call; not before it is known after an open.
     pub fn take_delivered(&mut self) -> Option<&Clock> {
-        std::mem::take(&mut self.delivered_moved).then_some(&self.delivered)
+        (self.ids.is_complete() && std::mem::take(&mut self.delivered_moved)).then_some(&self.delivered)
     }
 
     pub fn delivered(&self) -> &Clock {

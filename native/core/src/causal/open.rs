@@ -79,7 +79,6 @@ impl<R: EntryReader> Lane<R> {
             lane.give_up();
         }
         lane.note_bases();
-        lane.deliver_at_open();
         lane.begin_scan();
         lane
     }
