@@ -230,7 +230,7 @@ fn native_links(shared: &Shared) -> Vec<NativeLink> {
     let links = shared.outbox.links().into_iter();
     let told = links.map(|LinkState { member, channel, up, blocked, waiting_bytes, sent }| {
         let received = received.get(&member).copied().unwrap_or_default();
-        let times = round_trips.get(&(member, channel)).copied().unwrap_or_default();
+        let times = round_trips.get(&(member, channel)).filter(|_| up).copied().unwrap_or_default();
         NativeLink {
             raft_id: member.0.into(),
             channel: channel as u32,

@@ -68,6 +68,14 @@ pub struct LaneView {
     pub judged: Arc<Past>,
 }
 
+impl LaneView {
+    /// Of a process that has told nothing yet: there is nothing to judge.
+    pub fn untold() -> Self {
+        let nothing = Arc::default();
+        Self { vector: Arc::clone(&nothing), judged: nothing, ..Self::default() }
+    }
+}
+
 /// A member's process.
 pub struct Running {
     log: Log<SimDisk>,

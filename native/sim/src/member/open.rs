@@ -64,7 +64,7 @@ impl Member {
             entries,
             views: groups.groups().map(|(_, group)| View::new(group)).collect(),
             groups,
-            lane: LaneView::default(),
+            lane: LaneView::untold(),
             effects: Effects::default(),
             jobs: VecDeque::new(),
             job_planned: false,
