@@ -4,11 +4,16 @@ import type { Status } from '../../../dist/index.js';
 import { agreed, checkJournals, until } from '../../helpers/cluster.js';
 import type { NodeProcess, PlainReceipt, ProcessCluster } from '../../helpers/node-process.js';
 
-/** Once all are equal and healthy: every acknowledged event is in every journal once, at its place. */
-export async function checkWhole(t: ExecutionContext, cluster: ProcessCluster, receipts: readonly PlainReceipt[]): Promise<void> {
+/** Waits until all are equal and healthy. */
+export async function checkHealthy(cluster: ProcessCluster): Promise<void> {
   await cluster.leader();
   await cluster.equal();
   await until('healthy members', async () => (await cluster.statuses()).every(({ health, members }) => health.state === 'ok' && members.every((member) => member.health === 'ok')));
+}
+
+/** And every acknowledged event is in every journal once, at its place. */
+export async function checkWhole(t: ExecutionContext, cluster: ProcessCluster, receipts: readonly PlainReceipt[]): Promise<void> {
+  await checkHealthy(cluster);
   checkJournals(t, await cluster.journals(), receipts);
 }
 

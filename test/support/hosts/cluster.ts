@@ -38,7 +38,12 @@ export async function hostsOf(lab: Lab, directory: string, secure: boolean): Pro
   return hosts;
 }
 
-export async function startOnHosts(t: Undoing, { ids = ['a', 'b', 'c'], secure = false, more = {} }: HostSettings = {}): Promise<{ lab: Lab; cluster: ProcessCluster }> {
+export interface OnHosts {
+  readonly lab: Lab;
+  readonly cluster: ProcessCluster;
+}
+
+export async function startOnHosts(t: Undoing, { ids = ['a', 'b', 'c'], secure = false, more = {} }: HostSettings = {}): Promise<OnHosts> {
   const lab = Lab.set(t, ids);
   const directory = room(t);
   const cluster = await ProcessCluster.open(t, Plan.on(directory, await hostsOf(lab, directory, secure), more));

@@ -124,9 +124,9 @@ export class Lab {
     }
   }
 
-  /** Answers all that a host is sent over TCP with a reset, or no more. */
+  /** Answers all that a host is sent over TCP with a reset, but resets, or no more. */
   refuse(id: string, on: boolean): void {
-    const rules = on ? 'chain input {\ntype filter hook input priority 0; iifname "eth0" meta l4proto tcp reject with tcp reset\n}\n' : '';
+    const rules = on ? 'chain input {\ntype filter hook input priority 0; iifname "eth0" tcp flags & rst == 0 reject with tcp reset\n}\n' : '';
     runWithin(this.#namespace(id), 'nft', ['-f', '-'], `table inet lab {}\ndelete table inet lab\ntable inet lab {\n${rules}}\n`);
   }
 
