@@ -1,8 +1,8 @@
 /** Members on hosts of their own, whose network drops what they send without a word: no connection ends, as it does when a process dies. */
 import test from 'ava';
 import { sleep, until } from './helpers/cluster.js';
-import { Writer } from './helpers/node-process.js';
-import { checkWhole, leaderAmong, termOf } from './support/hosts/checks.js';
+import { type NodeProcess, Writer } from './helpers/node-process.js';
+import { checkWhole, healthOf, leaderAmong, termOf } from './support/hosts/checks.js';
 import { skipped, startOnHosts } from './support/hosts/cluster.js';
 
 /** Several times the longest election. */
@@ -25,6 +25,23 @@ test.serial('a leader that is cut off silently: the others elect one and go on, 
   await checkWhole(t, cluster, await writer.stop());
   const after = await termOf(cluster);
   t.true(after > before && after <= before + 3n, `term ${before} became ${after}`);
+});
+
+test.serial('a line that is down is noticed, though no connection ends: who is behind it is dialled until it is there again', async (t) => {
+  if (skipped(t)) return;
+  for (const secure of [false, true]) {
+    const { lab, cluster } = await startOnHosts(t, { secure });
+    const [away, ...others] = [...(await cluster.followers()), await cluster.leader()] as [NodeProcess, NodeProcess, NodeProcess];
+    const writer = new Writer(t, () => others);
+    await writer.more(20);
+    lab.cut([away.id]);
+    // Without this the kernels' patience decides: a quarter of an hour.
+    for (const member of others) await until(`${member.id} to miss ${away.id}`, async () => healthOf(await member.status(), away.id) === 'unreachable');
+    for (const { id } of others) await until(`${away.id} to miss ${id}`, async () => healthOf(await away.status(), id) === 'unreachable');
+    lab.heal();
+    await checkWhole(t, cluster, await writer.stop());
+    await cluster.kill();
+  }
 });
 
 test.serial('a minority of two of five, each cut off from all: three go on', async (t) => {

@@ -36,3 +36,6 @@ export async function termOf(cluster: ProcessCluster): Promise<bigint> {
 export function counterOf({ counters }: Status, name: string): number {
   return Number(counters[name] ?? 0);
 }
+
+/** How a member stands to another one, as it says. */
+export const healthOf = ({ members }: Status, id: string): string | undefined => members.find((member) => member.id === id)?.health;
