@@ -28,7 +28,7 @@ export interface HostSettings {
 }
 
 /** What is the member's own on each host: its certificate, where there are any. */
-export async function hostsOf(lab: Lab, directory: string, secure: boolean): Promise<Map<string, Host>> {
+export async function hostsOf(lab: Pick<Lab, 'ids' | 'address' | 'within'>, directory: string, secure: boolean): Promise<Map<string, Host>> {
   const certificates = secure ? new CertificateDirectory(join(directory, 'certificates')) : null;
   const hosts = new Map<string, Host>();
   for (const id of lab.ids) {
