@@ -27,9 +27,9 @@ export const wan: Suite = {
         context.options.directory,
         async (cluster) => {
           const rounds = await measure(context, cluster, places);
+          for (const [figure, values] of rounds) context.report.addRounds('wan', figure, values, figure.endsWith('.ratio') ? 'ratio' : 'ms');
           await far.change(farLine({ loss: LOSS }));
           await withLoss(context, cluster);
-          for (const [figure, values] of rounds) context.report.addRounds('wan', figure, values, figure.endsWith('.ratio') ? 'ratio' : 'ms');
         },
         { ids: FAR_IDS, places, raft: FAR_RAFT },
       ),
