@@ -3,35 +3,14 @@
  * the machine's own network. It all goes at the end of the test, at the end of its process, or, where that was killed, when the
  * next lab is set up.
  */
-import { readFileSync } from 'node:fs';
 import type { Undoing } from '../../helpers/cluster.js';
-import { forget, ip, namespaces, run, runWithin, within } from './tools.js';
+import { forget, forgetStale, ip, nameOf, run, runWithin, within } from './tools.js';
 
-const PREFIX = 'vexcoord-lab-';
 const NETWORK = '10.199.0';
 const SWITCH = 'switch';
 const PER_MILLE = 1000;
 /** What a limited wire holds before it drops. */
 const BUFFERED = { burst: '16kb', latency: '100ms' } as const;
-
-/** When the process began, in the kernel's ticks: with its number, a name that is not used again. Null where there is none. */
-function startOf(pid: string): string | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // Fields are counted from behind the name, which may have spaces; it is the 22nd of all.
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
-  } catch {
-    return null;
-  }
-}
-
-/** Namespaces of labs whose process is gone. */
-function stale(): string[] {
-  return namespaces().filter((name) => {
-    const [, pid = '', start = ''] = /^vexcoord-lab-(\d+)-(\d+)-/.exec(name) ?? [];
-    return pid !== '' && startOf(pid) !== start;
-  });
-}
 
 let labs = 0;
 const open = new Set<Lab>();
@@ -40,17 +19,17 @@ process.on('exit', () => {
 });
 
 export class Lab {
-  readonly #prefix: string;
+  readonly #number: number;
   /** Rules of the switch, by what they are for. */
   readonly #rules = new Map<string, readonly string[]>();
 
   private constructor(readonly ids: readonly string[]) {
     labs += 1;
-    this.#prefix = `${PREFIX}${process.pid}-${startOf('self')}-${labs}-`;
+    this.#number = labs;
   }
 
   static set(t: Undoing, ids: readonly string[]): Lab {
-    for (const name of stale()) forget(name);
+    forgetStale();
     const lab = new Lab(ids);
     open.add(lab);
     t.teardown(() => lab.close());
@@ -63,7 +42,7 @@ export class Lab {
   }
 
   #namespace(name: string): string {
-    return `${this.#prefix}${name}`;
+    return nameOf(`${this.#number}-${name}`);
   }
 
   #add(name: string, lines: readonly string[]): void {

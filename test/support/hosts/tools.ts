@@ -1,10 +1,27 @@
 /** The system's commands for network namespaces, and what of them this machine lacks. */
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 
 /** The system's own first: npm puts a package's command `nft` in front, and the administrator's may be missing. */
 const ENVIRONMENT = { ...process.env, PATH: `/usr/sbin:/usr/bin:/sbin:/bin:${process.env['PATH'] ?? ''}` };
 const NONE = -1;
-const PROBED = `vexcoord-probe-${process.pid}`;
+
+/** When the process began, in the kernel's ticks: with its number, a name that is not used again. Null where there is none. */
+function startOf(pid: string): string | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // Fields are counted from behind the name, which may have spaces; it is the 22nd of all.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+  } catch {
+    return null;
+  }
+}
+
+const OWN = `vexcoord-lab-${process.pid}-${startOf('self')}`;
+
+/** A namespace's name that tells whose it is. */
+export const nameOf = (rest: string): string => `${OWN}-${rest}`;
+const PROBED = nameOf('probe');
 
 /** Runs a command to its end; throws with what it says against it. */
 export function run(command: string, args: readonly string[], input = ''): string {
@@ -69,3 +86,11 @@ export function forget(namespace: string): void {
 
 /** The names of all namespaces. */
 export const namespaces = (): string[] => run('ip', ['netns', 'list']).split('\n').map((line) => line.split(' ')[0] ?? '').filter((name) => name !== '');
+
+/** Takes away the namespaces of processes that are gone. */
+export function forgetStale(): void {
+  for (const name of namespaces()) {
+    const [, pid = '', start = ''] = /^vexcoord-lab-(\d+)-(\d+)-/.exec(name) ?? [];
+    if (pid !== '' && startOf(pid) !== start) forget(name);
+  }
+}
