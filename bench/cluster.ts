@@ -12,6 +12,17 @@ const CLUSTER_ID = 'bench';
 const POLL_MS = 5;
 const AGREE_MS = 30_000;
 
+/** Where a node runs that is not on loopback. */
+export interface Place {
+  /** Of its host. */
+  readonly address: string;
+  /** What its process's command is put behind. */
+  readonly within: readonly string[];
+}
+
+/** Of nodes that have a host each. */
+const HOST_PORT = 7400;
+
 /** What differs from a cluster as it comes. */
 export type ClusterSettings = Pick<CoordinatorConfig, 'groups' | 'raft'> & {
   /** Founders of the cluster; default a, b and c. */
@@ -20,6 +31,8 @@ export type ClusterSettings = Pick<CoordinatorConfig, 'groups' | 'raft'> & {
   readonly learners?: readonly string[];
   /** Mutual TLS between the members. */
   readonly secure?: boolean;
+  /** Where each node runs; on loopback unless given. */
+  readonly places?: ReadonlyMap<string, Place>;
 };
 
 export class Cluster {
@@ -41,11 +54,11 @@ export class Cluster {
   static async with<T>(parent: string, work: (cluster: Cluster) => Promise<T>, settings: ClusterSettings = {}): Promise<T> {
     const directory = openRoom(parent, 'cluster');
     try {
-      const { ids = IDS, learners = [], secure = false } = settings;
+      const { ids = IDS, learners = [], secure = false, places = null } = settings;
       const all = [...ids, ...learners];
-      const ports = await freePorts(all.length);
+      const ports = places === null ? await freePorts(all.length) : all.map(() => HOST_PORT);
       const certificates = secure ? await certify(join(directory, 'certificates'), all) : new Map();
-      const cluster = new Cluster(directory, new Map(all.map((id, at) => [id, `127.0.0.1:${ports[at]}`])), certificates, settings);
+      const cluster = new Cluster(directory, new Map(all.map((id, at) => [id, `${places?.get(id)?.address ?? '127.0.0.1'}:${ports[at]}`])), certificates, settings);
       try {
         await Promise.all(ids.map((id) => cluster.start(id)));
         const leader = await cluster.leader();
@@ -68,9 +81,9 @@ export class Cluster {
 
   /** Starts a node that does not run, on the data it has. */
   async start(id: string): Promise<Member> {
-    const { ids: _, secure: __, learners = [], ...settings } = this.#settings;
+    const { ids: _, secure: __, learners = [], places = null, ...settings } = this.#settings;
     const tls = this.#certificates.get(id) ?? null;
-    const member = new Member(id);
+    const member = new Member(id, places?.get(id)?.within);
     this.#members.set(id, member);
     await member.call('start', {
       nodeId: id,
@@ -82,7 +95,7 @@ export class Cluster {
       peers: Object.fromEntries([...this.#addresses].filter(([peer]) => peer !== id && (learners.includes(id) || !learners.includes(peer)))),
       join: learners.includes(id),
       observability: { logLevel: 'silent' },
-      security: { tls },
+      security: { tls, insecure: places !== null && tls === null },
       ...settings,
     });
     return member;

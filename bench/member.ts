@@ -26,11 +26,13 @@ export class Member {
   readonly #ready: Promise<void>;
   #next = 1;
 
-  constructor(id: string) {
+  /** `within`: what the process's command is put behind. */
+  constructor(id: string, within: readonly string[] = []) {
     this.id = id;
     // Advanced serialization carries typed arrays and bigints. Arguments of this process's loader are not handed down,
     // and the standard output is for figures.
-    this.#child = fork(BOOT, { serialization: 'advanced', execArgv: [], stdio: ['ignore', 2, 2, 'ipc'] });
+    const [execPath = process.execPath, ...execArgv] = within.length === 0 ? [] : [...within, process.execPath];
+    this.#child = fork(BOOT, { serialization: 'advanced', execPath, execArgv, stdio: ['ignore', 2, 2, 'ipc'] });
     this.#ready = new Promise((resolve, reject) => {
       this.#waiting.set(0, { resolve: () => resolve(), reject });
     });

@@ -167,8 +167,10 @@ export interface Commands {
   writeCrdt(options: CrdtRun): number;
   crdtState(): CrdtState;
   holdNextSync(ms: number): void;
-  /** Starts an echo server; answers its port. */
-  echo(): number;
+  /** Starts an echo server, on loopback unless another address is given; answers its port. */
+  echo(host?: string): number;
+  /** Round trips of a small message to an echo server, one after the other; answers their times, in ms. */
+  roundTrips(options: { readonly host: string; readonly port: number; readonly samples: number }): Float64Array;
   startProfile(): void;
   /** Writes a `.cpuprofile`. */
   stopProfile(file: string): void;

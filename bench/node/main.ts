@@ -12,6 +12,7 @@ import { Journal } from './journal.js';
 import { fillLog, openLog } from './long-log.js';
 import { oneByOne } from './one-by-one.js';
 import { OpenLoopRun } from './open-loop.js';
+import { roundTrips } from './round-trips.js';
 
 let coordinator: Coordinator | null = null;
 let loop: OpenLoopRun | null = null;
@@ -76,15 +77,16 @@ const answers: Answers = {
   writeCrdt: (options) => writeCrdt(node(), options!),
   crdtState: async () => crdtState(),
   holdNextSync: async (ms) => node().holdNextSync(ms!),
-  echo: () =>
+  echo: (host = '127.0.0.1') =>
     new Promise((resolve) => {
       const server = createServer({ noDelay: true }, (socket) => {
         socket.on('error', () => socket.destroy());
         socket.pipe(socket);
       });
-      server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port));
+      server.listen(0, host, () => resolve((server.address() as AddressInfo).port));
       echo = server;
     }),
+  roundTrips: (options) => roundTrips(options!),
   startProfile: async () => {
     inspector.connect();
     await inspector.post('Profiler.enable');

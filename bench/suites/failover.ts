@@ -1,6 +1,7 @@
 import { Cluster, sleep, until } from '../cluster.js';
 import type { Context, Suite } from '../context.js';
 import { longestGap } from '../gaps.js';
+import { missing, onHosts } from '../hosts.js';
 import type { Member } from '../member.js';
 import { median } from '../samples.js';
 
@@ -9,12 +10,14 @@ const LOAD_PER_SECOND = 10_000;
 const LOAD_BATCH = 100;
 const KILLS = 20;
 const QUICK_KILLS = 2;
+const CUTS = 20;
+const QUICK_CUTS = 2;
 const CATCH_UP_MAX_MS = 60_000;
 const TIMEOUT_MS = 10_000;
 
 export const failover: Suite = {
   name: 'failover',
-  summary: `the leader killed with SIGKILL under ${RATE} publishes a second, restarted under ${LOAD_PER_SECOND.toLocaleString('en-US')} events a second`,
+  summary: `the leader killed with SIGKILL under ${RATE} publishes a second, restarted under ${LOAD_PER_SECOND.toLocaleString('en-US')} events a second; the leader cut off silently`,
   async run(context) {
     const { options, report, progress } = context;
     const kills = options.quick ? QUICK_KILLS : KILLS;
@@ -39,8 +42,48 @@ export const failover: Suite = {
     report.add('failover', 'failover.kills', kills, 'count');
     report.add('failover', 'failover.failedPublishes', failed, 'count');
     report.add('failover', 'failover.lost', lost, 'count');
+    await cutOff(context);
   },
 };
+
+/** Leaders that are cut off without a word: their hosts' packets are dropped, and no connection ends. */
+async function cutOff({ options, report, progress }: Context): Promise<void> {
+  const reason = missing();
+  if (reason !== null) {
+    progress(`  no silent partitions: ${reason}`);
+    return;
+  }
+  const cuts = options.quick ? QUICK_CUTS : CUTS;
+  const gaps: number[] = [];
+  let lost = 0;
+  await onHosts(['a', 'b', 'c'], (lab, places) =>
+    Cluster.with(
+      options.directory,
+      async (cluster) => {
+        for (let cut = 1; cut <= cuts; cut++) {
+          const { leader, followers } = await cluster.roles();
+          const client = followers[cut % 2]!;
+          await client.call('startLoop', { ratePerSecond: RATE, batch: 1, durationMs: 0, timeoutMs: TIMEOUT_MS });
+          await sleep(500);
+          lab.cut([leader.id]);
+          await sleep(options.quick ? 1000 : 2000);
+          const published = await client.call('stopLoop');
+          lab.heal();
+          await cluster.equal();
+          const { missing, twice } = await client.call('checkJournal');
+          lost += missing + twice;
+          gaps.push(longestGap(published.endedMs));
+          progress(`  cut ${cut} of ${cuts}: gap ${gaps.at(-1)!.toFixed(0)} ms`);
+        }
+      },
+      { places },
+    ),
+  );
+  report.add('failover', 'failover.silent.gap.p50', median(gaps), 'ms');
+  report.add('failover', 'failover.silent.gap.max', Math.max(...gaps), 'ms');
+  report.add('failover', 'failover.silent.cuts', cuts, 'count');
+  report.add('failover', 'failover.silent.lost', lost, 'count');
+}
 
 interface Round {
   readonly gapMs: number;

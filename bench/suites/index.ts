@@ -12,6 +12,7 @@ import { open } from './open.js';
 import { openLoop } from './open-loop.js';
 import { snapshot } from './snapshot.js';
 import { tls } from './tls.js';
+import { wan } from './wan.js';
 
 /** In the order in which they run. */
-export const SUITES: readonly Suite[] = [floor, napi, commitOne, commitBatch, openLoop, failover, isolation, open, snapshot, groups, causal, crdt, tls];
+export const SUITES: readonly Suite[] = [floor, napi, commitOne, commitBatch, openLoop, failover, isolation, open, snapshot, groups, causal, crdt, tls, wan];

@@ -23,5 +23,6 @@ export function openPeerCore(handle: number) {
     inboundOpen: (connection: number, peerNodeId: string): void => native.inboundOpen(handle, connection, peerNodeId),
     inboundData: (connection: number, chunk: Uint8Array): number => native.inboundData(handle, connection, chunk),
     inboundClosed: (connection: number): void => native.inboundClosed(handle, connection),
+    giveUpAfter: (descriptor: number, silenceMs: number): boolean => native.giveUpAfter(descriptor, silenceMs),
   };
 }

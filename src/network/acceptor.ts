@@ -16,6 +16,7 @@ export interface AcceptorContext {
   readonly identity: Identity;
   readonly protocol: ProtocolRange;
   readonly handshakeTimeoutMs: number;
+  readonly silenceMaxMs: number;
   /** How long a process has to dial again before another one may take its place. */
   readonly challengeMs: number;
   readonly transport: Transport;
@@ -36,6 +37,7 @@ export class Acceptor implements InboundOwner {
   readonly core: PeerCore;
   readonly counters: Counters;
   readonly handshakeTimeoutMs: number;
+  readonly silenceMaxMs: number;
   readonly #context: AcceptorContext;
   /** In order of arrival. Invariant: none of them is in `#open`. */
   readonly #handshakes = new Set<Arriving | Inbound>();
@@ -56,6 +58,7 @@ export class Acceptor implements InboundOwner {
     this.core = context.core;
     this.counters = context.counters;
     this.handshakeTimeoutMs = context.handshakeTimeoutMs;
+    this.silenceMaxMs = context.silenceMaxMs;
     this.#challenges = new Challenges(context.challengeMs);
   }
 

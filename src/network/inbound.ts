@@ -2,6 +2,7 @@ import type { Counters } from './counters.js';
 import { decodeHello, encodeAnswer, type Hello, HandshakeError, HandshakeReader } from './hello.js';
 import type { Identity } from './options.js';
 import type { Channel, PeerCore } from './port.js';
+import { limitSilence } from './silence.js';
 import type { Proof, TransportStream } from './transport.js';
 import { isOfCertificate, type LivePeer, type Refusal, type Verdict } from './verdict.js';
 
@@ -13,6 +14,7 @@ export interface InboundOwner {
   readonly core: PeerCore;
   readonly counters: Counters;
   readonly handshakeTimeoutMs: number;
+  readonly silenceMaxMs: number;
   /** Of what the connection proves, before anything that it says is read; null where nothing is against it. */
   judgeProof(proof: Proof | null): Refusal | null;
   judge(hello: Hello, place: string, proof: Proof | null): Verdict;
@@ -138,6 +140,7 @@ export class Inbound {
     this.#owner.accepted(this, hello, verdict.protocol);
     this.#hello = hello;
     this.#stage = 'open';
+    limitSilence(this.#stream, this.#owner.core, this.#owner.silenceMaxMs);
     this.#owner.core.inboundOpen(this.connection, hello.nodeId, hello.channel as Channel);
     this.#stream.write(this.#answer({ accepted: true, protocol: verdict.protocol, code: '', reason: '' }));
     if (rest.length > 0) this.#deliver(rest);

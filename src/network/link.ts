@@ -5,6 +5,7 @@ import type { NetworkEvent } from './events.js';
 import { type Answer, decodeAnswer, encodeHello, HandshakeError, HandshakeReader, type Hello } from './hello.js';
 import type { Identity, PeerAddress, ProtocolRange, Timing } from './options.js';
 import type { Channel, PeerCore } from './port.js';
+import { limitSilence } from './silence.js';
 import type { Transport, TransportStream } from './transport.js';
 import { isOfCertificate, judgeAnswer, judgeProof, type LivePeer, type Refusal } from './verdict.js';
 
@@ -232,6 +233,7 @@ export class OutboundLink {
       this.#stayed = true;
       this.#backoff.reset();
     }, this.#context.timing.backoffMaxMs);
+    if (this.#connection !== null) limitSilence(this.#connection.stream, core, this.#context.timing.silenceMaxMs);
     core.linkUp(this.peer.slot, this.channel);
     this.#context.emit({ type: 'up', protocol: verdict.protocol, incarnation: read.answer.incarnation, ...this.#name() });
     if (read.rest.length > 0) this.#onData(read.rest, reader);

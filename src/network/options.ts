@@ -58,6 +58,8 @@ export interface Timing {
   readonly backoffMaxMs: number;
   /** A refused dial waits between one and two times this. */
   readonly refusedRetryMs: number;
+  /** A connection is given up once nothing that was sent has been acknowledged for so long. */
+  readonly silenceMaxMs: number;
 }
 
 export const DEFAULT_TIMING: Timing = {
@@ -65,6 +67,7 @@ export const DEFAULT_TIMING: Timing = {
   backoffMinMs: 20,
   backoffMaxMs: 1_000,
   refusedRetryMs: 1_000,
+  silenceMaxMs: 5_000,
 };
 
 /** Diallers unknown here that may be connected at once: as many as a cluster has members. */

@@ -74,6 +74,7 @@ export class Peers {
       protocol,
       transport,
       handshakeTimeoutMs: timing.handshakeTimeoutMs,
+      silenceMaxMs: timing.silenceMaxMs,
       core: ports.core,
       counters: this.counters,
       emit,

@@ -27,6 +27,11 @@ export interface PeerCore {
   /** Bytes as they came, valid during the call only. 0 is fine; anything else is a violation and closes the connection. */
   inboundData(connection: number, chunk: Uint8Array): number;
   inboundClosed(connection: number): void;
+  /**
+   * Has the system give up a TCP connection once nothing that was sent has been acknowledged for so long. By the system's number
+   * of its socket; false where it cannot: it then takes many minutes over it.
+   */
+  giveUpAfter(descriptor: number, silenceMs: number): boolean;
 }
 
 /** What the module named by `coreModule` exports. */

@@ -12,6 +12,11 @@ const progress = (line: string): void => {
 
 /** Runs one and undoes what it has started, last things first, also where it failed. */
 async function endure(run: Run, options: Options): Promise<boolean> {
+  const reason = run.missing?.() ?? null;
+  if (reason !== null) {
+    progress(`${run.name}: not run: ${reason}`);
+    return false;
+  }
   mkdirSync(options.directory, { recursive: true });
   const directory = mkdtempSync(join(options.directory, `vexcoord-endurance-${run.name}-`));
   const undo: (() => void | Promise<void>)[] = [];

@@ -80,6 +80,6 @@ ${RUNS.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`).join('\
   --json          the figures as one JSON object a run on the standard output, instead of a line
   --help          this text
 
-Progress goes to the standard error. Exit status: 0 everything held, 1 something did not or a run could not end, 2 bad usage.
+Progress goes to the standard error. Exit status: 0 everything held, 1 something did not or a run could not begin or end, 2 bad usage.
 `;
 }

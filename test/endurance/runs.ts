@@ -1,6 +1,8 @@
 /** The runs, by name: what the command and the tests choose from. */
+import { missing } from '../support/hosts/tools.js';
 import type { Context, Figures } from './context.js';
 import { cut } from './cut.js';
+import { far } from './far.js';
 import { flip } from './flip.js';
 import { kills } from './kills.js';
 import { lostAnswers } from './lost-answers.js';
@@ -18,6 +20,8 @@ export interface RunOptions {
 export interface Run {
   readonly name: string;
   readonly summary: string;
+  /** Why it cannot be run on this machine; null where it can. Absent where it always can. */
+  missing?(): string | null;
   run(context: Context, options: RunOptions): Promise<Figures>;
 }
 
@@ -47,5 +51,11 @@ export const RUNS: readonly Run[] = [
     name: 'seven',
     summary: 'seven members replay the recorded git session (--operations) while three are killed at a time and members change',
     run: (context, { quick, operations }) => seven(context, { operations: operations ?? (quick ? 1500 : null) }),
+  },
+  {
+    name: 'far',
+    summary: 'ten minutes (--rounds) of five members in three regions, 20 to 150 ms apart, that lose a packet in a hundred, without an election; needs root',
+    missing,
+    run: (context, { quick, rounds }) => far(context, { rounds: rounds ?? (quick ? 1 : 10), roundMs: quick ? 15_000 : 60_000 }),
   },
 ];

@@ -78,6 +78,18 @@ async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
+/** Where a member runs that is not on loopback. */
+export interface Host {
+  readonly address: string;
+  /** What its process's command is put behind. */
+  readonly within: readonly string[];
+  /** Settings that are this member's own. */
+  readonly config: Partial<CoordinatorConfig>;
+}
+
+/** Of members that have a host each. */
+const HOST_PORT = 7400;
+
 /** Names, places and addresses of a cluster's members. */
 export class Plan {
   private constructor(
@@ -87,6 +99,8 @@ export class Plan {
     readonly more: Partial<CoordinatorConfig>,
     /** Where the members serve their API; empty for none. */
     readonly apiPorts: ReadonlyMap<string, number> = new Map(),
+    /** Empty where all are on loopback. */
+    readonly hosts: ReadonlyMap<string, Host> = new Map(),
   ) {}
 
   static async of(t: Undoing, more: Partial<CoordinatorConfig> = {}, ids: readonly string[] = ['a', 'b', 'c'], spares: readonly string[] = []): Promise<Plan> {
@@ -103,9 +117,15 @@ export class Plan {
     return new Plan(ids, directory, numbered(0), more, numbered(all.length));
   }
 
+  /** One member on each host. */
+  static on(directory: string, hosts: ReadonlyMap<string, Host>, more: Partial<CoordinatorConfig> = {}): Plan {
+    const ids = [...hosts.keys()];
+    return new Plan(ids, directory, new Map(ids.map((id) => [id, HOST_PORT])), more, new Map(), hosts);
+  }
+
   /** The same members with their files elsewhere. */
   in(directory: string): Plan {
-    return new Plan(this.ids, directory, this.ports, this.more, this.apiPorts);
+    return new Plan(this.ids, directory, this.ports, this.more, this.apiPorts, this.hosts);
   }
 
   dataDir(id: string): string {
@@ -113,7 +133,7 @@ export class Plan {
   }
 
   address(id: string): string {
-    return `127.0.0.1:${this.ports.get(id)}`;
+    return `${this.hosts.get(id)?.address ?? '127.0.0.1'}:${this.ports.get(id)}`;
   }
 
   apiAddress(id: string): string {
@@ -132,6 +152,7 @@ export class Plan {
       peers: Object.fromEntries(this.ids.filter((other) => other !== id).map((other) => [other, this.address(other)])),
       raft: { electionTimeoutMs: ELECTION_MS },
       log: { segmentBytes: 4 * 1024 * 1024, spareSegments: 1 },
+      ...this.hosts.get(id)?.config,
       ...this.more,
     };
   }

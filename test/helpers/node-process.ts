@@ -38,7 +38,8 @@ export class NodeProcess {
   #number = 0;
   #open = false;
 
-  constructor(readonly id: string, readonly config: CoordinatorConfig) {}
+  /** `within`: what the process's command is put behind. */
+  constructor(readonly id: string, readonly config: CoordinatorConfig, readonly within: readonly string[] = []) {}
 
   get running(): boolean {
     return this.#child !== null;
@@ -62,7 +63,8 @@ export class NodeProcess {
 
   /** The process alone; its node is opened by `call('start', …)`. */
   async spawn(): Promise<void> {
-    const child = fork(MODULE, { serialization: 'advanced', execArgv: [], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const [execPath = process.execPath, ...execArgv] = this.within.length === 0 ? [] : [...this.within, process.execPath];
+    const child = fork(MODULE, { serialization: 'advanced', execPath, execArgv, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     this.#child = child;
     const up = new Promise<void>((resolve) => this.#waiting.set(0, { resolve: () => resolve(), reject: () => resolve() }));
     child.on('message', (message) => {
@@ -135,7 +137,7 @@ export class ProcessCluster {
   readonly members: NodeProcess[];
 
   constructor(readonly plan: Plan) {
-    this.members = plan.ids.map((id) => new NodeProcess(id, plan.config(id)));
+    this.members = plan.ids.map((id) => new NodeProcess(id, plan.config(id), plan.hosts.get(id)?.within));
   }
 
   /** `spares`: names of members that may join later. */

@@ -54,6 +54,12 @@ pub fn link_blocked(handle: u32, slot: u32, channel: u8, blocked: bool) {
     }
 }
 
+/// A connection of the network, by the system's number of its socket: given up by the kernel after so long a silence.
+#[napi]
+pub fn give_up_after(descriptor: i32, timeout_ms: u32) -> bool {
+    vexfs_runtime::silence::give_up_after(descriptor, timeout_ms)
+}
+
 #[napi]
 pub fn inbound_open(handle: u32, connection: u32, node_id: String) -> Result<()> {
     registry::get(handle)?.inbound_open(connection, &node_id);

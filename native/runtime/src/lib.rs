@@ -10,6 +10,7 @@ pub mod queue;
 pub mod recover;
 pub mod restore;
 pub mod shared;
+pub mod silence;
 pub mod times;
 pub mod wake;
 pub mod writer;
