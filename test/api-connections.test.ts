@@ -1,8 +1,10 @@
 /** How many connections the API has, in all and of each caller, and what those are told that are too many. */
 import { connect, type Socket } from 'node:net';
+import { PassThrough } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import test, { type ExecutionContext } from 'ava';
 import { ApiClient, type ApiClientOptions, ApiServer, type ApiServerOptions, isRetryable } from '../dist/api/index.js';
+import { Connections } from '../dist/api/connections.js';
 import type { CoordinatorError } from '../dist/errors/index.js';
 import { MemoryNode } from './api-memory-node.js';
 import { Authority } from './fixtures/certificates.js';
@@ -10,6 +12,7 @@ import { ServedTokenList } from './fixtures/tokens.js';
 import { until } from './helpers/cluster.js';
 
 const UNPROVEN_MAX = 256;
+const LEAVING_MAX = 64;
 
 async function serve(t: ExecutionContext, options: Partial<ApiServerOptions>) {
   const warnings: string[] = [];
@@ -41,8 +44,8 @@ test('a caller with certificates has so many connections; who else comes is let 
   const clients = [dial({ tls: await authority.credentials('me', { role: 'reader' }) }), dial({ tls: await authority.credentials('me', { role: 'reader' }) })];
   for (const client of clients) await client.status();
   const third = dial({ tls: await authority.credentials('me', { role: 'reader' }) });
-  await refused(t, third, /^vexfs:\/\/test\/reader\/me has 2 connections to the API, as many as one caller may have \(limits\.apiCallerConnectionsMax\)$/);
-  t.regex(warnings.join(), /^the API refused a connection from 127\.0\.0\.1:\d+: vexfs:\/\/test\/reader\/me has 2 connections/);
+  await refused(t, third, /^vexfs:\/\/test\/reader\/me has as many connections to the API as one caller may have: 2 \(limits\.apiCallerConnectionsMax\)$/);
+  t.regex(warnings.join(), /^the API refused a connection from 127\.0\.0\.1:\d+: vexfs:\/\/test\/reader\/me has as many connections/);
   const other = dial({ tls: await authority.credentials('me', { role: 'publisher' }) });
   t.like(await counts(other), { 'api.connections': 3, 'api.connectionsRefused': 1 });
   clients[0]!.close();
@@ -57,7 +60,7 @@ test('a caller with a token has so many connections too', async (t) => {
   const [mine, others] = [tokens.add('mine', 'reader'), tokens.add('others', 'reader')];
   const tls = { ca: authority.cert };
   await dial({ tls, token: mine }).status();
-  await refused(t, dial({ tls, token: mine }), /^token "mine" has 1 connections to the API/);
+  await refused(t, dial({ tls, token: mine }), /^token "mine" has as many connections to the API as one caller may have: 1/);
   const other = dial({ tls, token: others });
   t.like(await counts(other), { 'api.connections': 2, 'api.connectionsRefused': 1 });
 });
@@ -71,7 +74,7 @@ for (const port of ['plain', 'TLS'] as const) {
     const clients = [await as('a'), await as('b'), await as('c')];
     for (const client of clients) await client.status();
     const fourth = await as('d');
-    await refused(t, fourth, /^the API has 3 connections, as many as it may have \(limits\.apiConnectionsMax\)$/);
+    await refused(t, fourth, /^the API has as many connections as it may have: 3 \(limits\.apiConnectionsMax\)$/);
     // Those that are in are not touched.
     for (const client of clients) await client.status();
     clients[2]!.close();
@@ -90,6 +93,15 @@ test('a connection that is refused ends soon, though its client would keep it', 
   for (const socket of sockets) socket.on('error', () => {}).resume();
   await until('their end', () => sockets.every(({ closed }) => closed), 20_000);
   t.pass();
+});
+
+test('those that are refused and wait to hear it are bounded as well: the oldest makes room for the newest', (t) => {
+  const connections = new Connections({ connectionsMax: 1, callerConnectionsMax: 1 });
+  const streams = Array.from({ length: 101 }, () => new PassThrough());
+  t.teardown(() => streams.forEach((stream) => void stream.destroy()));
+  const answers = streams.map((stream, at) => connections.enter({ stream, remote: `10.0.0.1:${at}`, certificate: null, isEncrypted: false }, true)?.code ?? 'none');
+  t.deepEqual(answers, ['none', ...Array.from({ length: 100 }, () => 'CONNECTIONS_MAX')]);
+  t.deepEqual(streams.map(({ destroyed }) => destroyed), Array.from({ length: 101 }, (_, at) => at > 0 && at <= 100 - LEAVING_MAX));
 });
 
 test.serial('who shows nothing takes no place: it is closed in time, and makes room for who comes later', async (t) => {

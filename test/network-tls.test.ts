@@ -297,6 +297,12 @@ test('who asks at an address whether a member lives has an answer over TLS, and 
   t.is((await probePeer({ host: HOST, port: await freePort() }, 'a', identity, protocol, PATIENCE_MS, await authority.credentials('b'))).kind, 'silent');
 });
 
+test('a certificate that names nobody of ours is refused, whoever it says it is', async (t) => {
+  const authority = await Authority.new();
+  // Of a service mesh with the same authority, say.
+  await refusedOnBothSides(t, await authority.credentials('a'), await authority.credentials('b/x'), 'CERTIFICATE_MISMATCH', /^the certificate does not say whose it is; nodes of cluster "test" are asked for$/);
+});
+
 test('who answers where a member is looked for and is not believed says nothing of it, and is told nothing', async (t) => {
   const [authority, other] = [await Authority.new(), await Authority.new()];
   const { identity, protocol } = optionsOf('b', {});

@@ -127,9 +127,9 @@ export class Connections {
     const held = caller === null ? 0 : (this.#ofCaller.get(caller) ?? 0);
     const refusal =
       this.counts.connections >= connectionsMax
-        ? full(`the API has ${connectionsMax} connections, as many as it may have (limits.apiConnectionsMax)`)
+        ? full(`the API has as many connections as it may have: ${connectionsMax} (limits.apiConnectionsMax)`)
         : caller !== null && held >= callerConnectionsMax
-          ? full(`${caller} has ${callerConnectionsMax} connections to the API, as many as one caller may have (limits.apiCallerConnectionsMax)`)
+          ? full(`${caller} has as many connections to the API as one caller may have: ${callerConnectionsMax} (limits.apiCallerConnectionsMax)`)
           : null;
     if (refusal !== null) {
       this.counts.connectionsRefused += 1;

@@ -11,6 +11,8 @@ const HANDSHAKE_MS = 5_000;
 /** Clients come in greater number than members; the oldest makes room for the newest. */
 const HANDSHAKES_MAX = 256;
 const PROTOCOLS = ['h2'];
+/** As of ::1, which localhost may stand for on a machine without IPv6. */
+const NOT_HERE: readonly string[] = ['EADDRNOTAVAIL', 'EAFNOSUPPORT'];
 
 export interface DoorPorts {
   readonly connections: Connections;
@@ -45,21 +47,26 @@ export class Door {
     this.#tls?.renew(unrevoked(files));
   }
 
-  /** Resolves with the bound port, the same at each address that the host's name stands for; rejects with the system's error. */
+  /** Resolves with the bound port, the same at each address of this machine that the host's name stands for; rejects with the system's error. */
   async listen({ host, port }: Address): Promise<number> {
     const hosts = new Set((await lookup(host, { all: true })).map(({ address }) => address));
-    try {
-      let bound = port;
-      for (const one of hosts) {
+    let bound = port;
+    let missing: unknown = null;
+    for (const one of hosts) {
+      try {
         const listener = await this.#listen({ host: one, port: bound });
         this.#listeners.push(listener);
         bound = listener.address.port;
+      } catch (error) {
+        if (!NOT_HERE.includes(String((error as NodeJS.ErrnoException).code))) {
+          await this.close();
+          throw error;
+        }
+        missing = error;
       }
-      return bound;
-    } catch (error) {
-      await this.close();
-      throw error;
     }
+    if (this.#listeners.length === 0) throw missing;
+    return bound;
   }
 
   #listen(address: Address): Promise<TransportListener> {
