@@ -104,6 +104,15 @@ test('those that are refused and wait to hear it are bounded as well: the oldest
   t.deepEqual(streams.map(({ destroyed }) => destroyed), Array.from({ length: 101 }, (_, at) => at > 0 && at <= 100 - LEAVING_MAX));
 });
 
+test('of those that have shown nothing the oldest makes room for the newest, though its time is not up', (t) => {
+  const connections = new Connections({ connectionsMax: 1, callerConnectionsMax: 1 });
+  const streams = Array.from({ length: UNPROVEN_MAX + 10 }, () => new PassThrough());
+  t.teardown(() => streams.forEach((stream) => void stream.destroy()));
+  for (const [at, stream] of streams.entries()) t.is(connections.enter({ stream, remote: `10.0.0.1:${at}`, certificate: null, isEncrypted: true }, false), null);
+  t.deepEqual(streams.map(({ destroyed }) => destroyed), streams.map((_, at) => at < 10));
+  t.is(connections.counts.connectionsDropped, 10);
+});
+
 test.serial('who shows nothing takes no place: it is closed in time, and makes room for who comes later', async (t) => {
   const tokens = new ServedTokenList();
   const { dial, server } = await serve(t, { tokens, limits: { connectionsMax: 2 } });

@@ -3,6 +3,7 @@ import { lookup } from 'node:dns/promises';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import FakeTimers from '@sinonjs/fake-timers';
 import test, { type ExecutionContext } from 'ava';
 import { ApiClient, ApiServer } from '../dist/api/index.js';
 import { SERVICE_NAME } from '../dist/api/schema.js';
@@ -51,6 +52,19 @@ test.serial('handshakes that stall are bounded in number and time, and lock no c
   t.is(await ask(await authority.credentials('me', { role: 'reader' })), 'none');
   await until('the end of their time', () => open() === 0, 20_000);
   t.true(warnings.length <= 2, 'one machine is told of once before somebody was let in, and once after it');
+});
+
+test.serial('the oldest handshake makes room for the newest, though its time is not up', async (t) => {
+  // No handshake's time passes while this clock stands.
+  const clock = FakeTimers.install({ toFake: ['setTimeout', 'clearTimeout'] });
+  t.teardown(() => clock.uninstall());
+  const { server } = await serve(t, await Authority.new());
+  const stalled: Socket[] = [];
+  for (let at = 0; at < HANDSHAKES_MAX + 50; at++) stalled.push(await raw(t, server));
+  const open = (): number => stalled.filter(({ closed }) => !closed).length;
+  const startedMs = performance.now();
+  while (open() > HANDSHAKES_MAX && performance.now() - startedMs < 20_000) await new Promise((resolve) => setImmediate(resolve));
+  t.deepEqual([open(), stalled[0]!.closed, stalled.at(-1)!.closed], [HANDSHAKES_MAX, true, false]);
 });
 
 test('who is refused at the door is told of once for each machine, with the reason', async (t) => {

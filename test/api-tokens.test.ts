@@ -126,6 +126,17 @@ test('certificates go on beside tokens; a token that comes with one says the rol
   t.is(await codeOf(client({ tls: expired, token: tokens.add('o2', 'operator') }).status()), 'UNAVAILABLE');
 });
 
+test('a revoked certificate is none the better for a token that comes with it', async (t) => {
+  const authority = await Authority.new();
+  const revoked = await authority.credentials('me', { role: 'operator' });
+  const [tokens, certificates] = [new ServedTokenList(), { current: await authority.credentials('a', {}, [revoked.serial]), onTaken: () => {} }];
+  const server = await ApiServer.start(new MemoryNode(), { address: '127.0.0.1:0', certificates, tokens });
+  t.teardown(() => server.close());
+  const client = new ApiClient(server.address, { tls: revoked, token: tokens.add('o', 'operator') });
+  t.teardown(() => client.close());
+  t.regex(await why(t, client.status(), 'PERMISSION_DENIED'), /^certificate .* of operator "me" of cluster "test" was revoked$/);
+});
+
 for (const how of ['revoked', 'taken off the list', 'made another', 'given another role'] as const) {
   test(`a token that is ${how} ends the calls and the connections of its holder, and of nobody else`, async (t) => {
     const { node, tokens, showing } = await serve(t, await Authority.new());
