@@ -2,5 +2,5 @@
 export { ApiClient, ApiServer } from './api/index.js';
 export type { CoordinatorConfig, ResolvedConfig } from './config/index.js';
 export * from './contracts/index.js';
-export { type CertificateChange, Coordinator, CrdtReplica, type CrdtReplicaOptions } from './coordinator/index.js';
+export { type CertificateChange, Coordinator, CrdtReplica, type CrdtReplicaOptions, type FilesChange } from './coordinator/index.js';
 export { CoordinatorError, ERROR_CODES, type ErrorCode } from './errors/index.js';

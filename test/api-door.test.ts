@@ -1,7 +1,9 @@
 /** The API's port where it has TLS: what it does with connections that are not, or not yet, let in. */
+import { lookup } from 'node:dns/promises';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
+import FakeTimers from '@sinonjs/fake-timers';
 import test, { type ExecutionContext } from 'ava';
 import { ApiClient, ApiServer } from '../dist/api/index.js';
 import { SERVICE_NAME } from '../dist/api/schema.js';
@@ -52,6 +54,19 @@ test.serial('handshakes that stall are bounded in number and time, and lock no c
   t.true(warnings.length <= 2, 'one machine is told of once before somebody was let in, and once after it');
 });
 
+test.serial('the oldest handshake makes room for the newest, though its time is not up', async (t) => {
+  // No handshake's time passes while this clock stands.
+  const clock = FakeTimers.install({ toFake: ['setTimeout', 'clearTimeout'] });
+  t.teardown(() => clock.uninstall());
+  const { server } = await serve(t, await Authority.new());
+  const stalled: Socket[] = [];
+  for (let at = 0; at < HANDSHAKES_MAX + 50; at++) stalled.push(await raw(t, server));
+  const open = (): number => stalled.filter(({ closed }) => !closed).length;
+  const startedMs = performance.now();
+  while (open() > HANDSHAKES_MAX && performance.now() - startedMs < 20_000) await new Promise((resolve) => setImmediate(resolve));
+  t.deepEqual([open(), stalled[0]!.closed, stalled.at(-1)!.closed], [HANDSHAKES_MAX, true, false]);
+});
+
 test('who is refused at the door is told of once for each machine, with the reason', async (t) => {
   const [authority, other] = [await Authority.new(), await Authority.new()];
   const { server, warnings, ask } = await serve(t, authority);
@@ -73,6 +88,18 @@ test('who is refused at the door is told of once for each machine, with the reas
   await next(/no handshake of TLS 1\.3 came: /, () => raw(t, server, Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')));
   await next(/one side of the connection has security\.tls/, () => raw(t, server, Buffer.from('VXP1')));
   await next(/no certificate was shown$/, async () => connectTls({ host: server.host, port: server.port, rejectUnauthorized: false }).on('error', () => {}));
+});
+
+test('a name stands for all its addresses on this machine, at one port', async (t) => {
+  const server = await ApiServer.start(new MemoryNode(), { address: 'localhost:0' });
+  t.teardown(() => server.close());
+  for (const { address } of await lookup('localhost', { all: true })) {
+    const client = new ApiClient(`${address.includes(':') ? `[${address}]` : address}:${server.port}`);
+    t.teardown(() => client.close());
+    t.is(await codeOf(client.status()), 'none', address);
+  }
+  t.is(await codeOf(ApiServer.start(new MemoryNode(), { address: '192.0.2.1:0' })), 'CONFIG_INVALID');
+  t.is(await codeOf(ApiServer.start(new MemoryNode(), { address: `localhost:${server.port}` })), 'PORT_IN_USE');
 });
 
 test('no session is resumed at the API either, and what is no HTTP/2 gets no further', async (t) => {

@@ -13,6 +13,7 @@ import { MemoryNode } from './api-memory-node.js';
 import { vexcoord } from './cli-run.js';
 import { Authority, type CertificateChanges } from './fixtures/certificates.js';
 import { codeOf, room, until } from './helpers/cluster.js';
+import { forEveryPurpose } from './helpers/openssl.js';
 
 const EVENT = { type: 'FilesystemWrite', path: '/x' } as const;
 
@@ -179,6 +180,20 @@ test('a client does not speak to who is no node of its cluster, at whatever addr
   t.teardown(() => server.close());
   t.is(await codeOf(dial(t, server, await authority.credentials('me', { role: 'operator' })).status({ timeoutMs: 1_000 })), 'UNAVAILABLE');
   t.throws(() => new ApiClient(server.address, { tls: { ca: 'x', cert: 'y', key: 'z' } }), { code: 'CERTIFICATE_INVALID' });
+});
+
+test('a client does not speak to an operator who answers, though the certificate is for every purpose', async (t) => {
+  for (const [role, code] of [['node', 'none'], ['operator', 'UNAVAILABLE']] as const) {
+    const dir = room(t);
+    const own = forEveryPurpose(t, dir, `vexfs://test/${role}/a`);
+    if (own === null) return;
+    const server = await ApiServer.start(new MemoryNode(), { address: '127.0.0.1:0', certificates: { current: { ...own, revoked: [] }, onTaken: () => {} } });
+    t.teardown(() => server.close());
+    // Whoever asks has the same one: it is for both sides.
+    const client = new ApiClient(server.address, { tls: own });
+    t.teardown(() => client.close());
+    t.is(await codeOf(client.status()), code, role);
+  }
 });
 
 test('new certificates are taken up; what is open goes on, but for a revoked one, whose calls end', async (t) => {

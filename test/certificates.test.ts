@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import test, { type ExecutionContext } from 'ava';
+import test from 'ava';
 import { CertificateDirectory } from '../dist/cli/cert/directory.js';
 import { issue, newAuthority } from '../dist/cli/cert/x509.js';
 import { holderUri, parseHolder, type ResolvedConfig } from '../dist/config/index.js';
@@ -10,21 +10,10 @@ import { certificatesOf, holderOf, hostsOf, serialOf } from '../dist/network/cer
 import { type CredentialPaths, readCredentials } from '../dist/network/credentials.js';
 import { vexcoord } from './cli-run.js';
 import { codeOf, room, sleep, until } from './helpers/cluster.js';
+import { forEveryPurpose, openssl } from './helpers/openssl.js';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-
-/** What another implementation answers; null where it is not installed. */
-function openssl(t: ExecutionContext, dir: string, ...args: string[]): string | null {
-  try {
-    return execFileSync('openssl', args, { cwd: dir, encoding: 'utf8', stdio: 'pipe' });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
-    t.log('skipped: openssl is not installed');
-    t.pass();
-    return null;
-  }
-}
 
 test('a name in a certificate is read back as it was written, and nothing else is', (t) => {
   const holder = { clusterId: 'vex-1', role: 'node', name: 'a.b_c' } as const;
@@ -197,6 +186,21 @@ test('files that others would not believe are refused, with a sentence that name
     chmodSync(join(dir, 'closed'), 0);
     t.regex(await why({ key: join(dir, 'closed') }), /closed cannot be read: EACCES/);
   }
+});
+
+test('a certificate of another role, or of nobody, is none of a node, though it is for every purpose and has the name', async (t) => {
+  const why = async (name: string): Promise<string> => {
+    const dir = room(t);
+    if (forEveryPurpose(t, dir, name) === null) return 'skipped';
+    return readCredentials({ ca: join(dir, 'ca.crt'), cert: join(dir, 'own.crt'), key: join(dir, 'own.key') }, { clusterId: 'test', name: 'a' }, Date.now()).then(
+      () => 'taken',
+      (error) => `${error.code} ${error.message}`,
+    );
+  };
+  if ((await why('vexfs://test/node/a')) === 'skipped') return;
+  t.is(await why('vexfs://test/node/a'), 'taken');
+  t.regex(await why('vexfs://test/operator/a'), /^CONFIG_INVALID security\.tls\.cert: .* is that of operator "a" of cluster "test"; this is node "a" of cluster "test"$/);
+  t.regex(await why('https://mesh/a'), /^CONFIG_INVALID security\.tls\.cert: .* does not say whose it is; this is node "a" of cluster "test"$/);
 });
 
 test('a serial number is taken into the list as it is shown, however short, and whatever ends the lines', async (t) => {

@@ -8,7 +8,7 @@ import { CertificateDirectory, type Paths } from '../dist/cli/cert/directory.js'
 import { issue } from '../dist/cli/cert/x509.js';
 import { type CertificateChange, Coordinator, type CoordinatorConfig } from '../dist/index.js';
 import { certificatesOf, serialOf } from '../dist/network/certificate.js';
-import { COMMAND } from './cli-run.js';
+import { COMMAND, vexcoord } from './cli-run.js';
 import { checkJournals, codeOf, Embedded, fileWrite, journalOf, Plan, room, startWhenFree, until, writes } from './helpers/cluster.js';
 
 const DAY_MS = 86_400_000;
@@ -188,4 +188,22 @@ test('vexcoord serve takes the files as flags, and reads them again on SIGHUP', 
   const ended = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGTERM');
   t.is(await ended, 0, log.join('\n'));
+});
+
+test('recover asks over TLS who is left, believes nobody without a certificate, and goes on where nobody is', async (t) => {
+  const { secured, cluster, plan } = await start(t);
+  await cluster.close('a');
+  const { ca, cert, key } = secured.paths('a');
+  const recover = (...more: string[]) =>
+    vexcoord(['recover', '--data-dir', plan.dataDir('a'), '--node-id', 'a', '--cluster-id', 'test', '--peer', `b=${plan.address('b')}`, '--peer', `c=${plan.address('c')}`, '--yes', '--i-understand-data-loss', '--output', 'json', ...more]);
+  const tls = ['--tls-ca', ca, '--tls-cert', cert, '--tls-key', key];
+  const alive = await recover(...tls);
+  t.is(alive.status, 1);
+  t.regex(alive.stderr, /^QUORUM_EXISTS: 3 of 3 voters are there, a majority: a \(this node\), b at .*, c at /);
+  const plain = await recover();
+  t.regex(plain.stderr, /^QUORUM_EXISTS: .* may be there, since it is unclear whether b at .* \(a member answers that it does not believe this one: /);
+  await cluster.close('b', 'c');
+  const gone = await recover(...tls);
+  t.is(gone.status, 0, gone.stderr);
+  t.deepEqual(JSON.parse(gone.stdout).voters.map(({ state }: { state: string }) => state), ['this node', 'silent', 'silent']);
 });

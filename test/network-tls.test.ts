@@ -297,6 +297,32 @@ test('who asks at an address whether a member lives has an answer over TLS, and 
   t.is((await probePeer({ host: HOST, port: await freePort() }, 'a', identity, protocol, PATIENCE_MS, await authority.credentials('b'))).kind, 'silent');
 });
 
+test('a certificate that names nobody of ours is refused, whoever it says it is', async (t) => {
+  const authority = await Authority.new();
+  // Of a service mesh with the same authority, say.
+  await refusedOnBothSides(t, await authority.credentials('a'), await authority.credentials('b/x'), 'CERTIFICATE_MISMATCH', /^the certificate does not say whose it is; nodes of cluster "test" are asked for$/);
+});
+
+test('who answers where a member is looked for and is not believed says nothing of it, and is told nothing', async (t) => {
+  const [authority, other] = [await Authority.new(), await Authority.new()];
+  const { identity, protocol } = optionsOf('b', {});
+  const ours = await authority.credentials('b');
+  const ask = async (credentials: Credentials | null, asking: Credentials | null = ours): Promise<string> => {
+    const { port, peers } = await startMember(t, optionsOf('a', { b: 1 }, credentials === null ? {} : { credentials }));
+    const probed = await probePeer({ host: HOST, port }, 'a', identity, protocol, PATIENCE_MS, asking);
+    return `${peers.counters.read().accepted} Hello, ${probed.kind} ${probed.kind === 'answer' ? probed.answer.nodeId : probed.reason}`;
+  };
+  t.is(await ask(await authority.credentials('a')), '1 Hello, answer a');
+  t.regex(await ask(await authority.credentials('c')), /^1 Hello, unclear who calls itself node "a" has the certificate of node "c"$/);
+  t.regex(await ask(await authority.credentials('a', { role: 'operator' })), /^0 Hello, unclear certificate .* of operator "a" of cluster "test" was issued for another purpose$/);
+  t.regex(await ask(await authority.credentials('a', { clusterId: 'other' })), /^0 Hello, unclear the certificate is that of node "a" of cluster "other"/);
+  t.regex(await ask(await authority.credentials('a', { untilMs: -1_000 })), /^0 Hello, unclear certificate .* of node "a" of cluster "test" expired at/);
+  t.regex(await ask({ ...(await other.credentials('a')), ca: authority.cert }), /^0 Hello, unclear certificate .* was not issued by an authority that the other side knows/);
+  const gone = await authority.credentials('a');
+  t.regex(await ask(gone, { ...ours, revoked: [gone.serial] }), /^0 Hello, unclear certificate .* was revoked$/);
+  t.regex(await ask(null), /^0 Hello, unclear one side of the connection has security\.tls/);
+});
+
 test('security.allowedPeers leaves out members of the cluster, and both sides know', async (t) => {
   const authority = await Authority.new();
   const a = await startMember(t, optionsOf('a', { b: 1, c: await freePort() }, { credentials: await authority.credentials('a'), allowedPeers: ['b'] }));

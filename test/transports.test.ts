@@ -203,7 +203,9 @@ for (const name of Object.keys(TRANSPORTS) as TransportName[]) {
 
   test(`${name}: the proof is there once the stream is open, and says the same to both ends`, async (t) => {
     const { dialled, accepted } = await dial(t, await listening(t, name));
-    const wanted = name === 'tls' ? { holder: { clusterId: 'test', role: 'node', name: 'a' }, fault: null } : null;
-    t.deepEqual<unknown, unknown>([dialled.proof(), accepted.proof()], [wanted, wanted]);
+    const proofs = [dialled.proof(), accepted.proof()];
+    t.deepEqual(proofs[0], proofs[1]);
+    if (name === 'tls') t.like(proofs[0], { holder: { clusterId: 'test', role: 'node', name: 'a' }, fault: null });
+    else t.is(proofs[0], null);
   });
 }

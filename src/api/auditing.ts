@@ -1,9 +1,9 @@
 /** Records what operators ask for before it is done, and what came of it. */
 import { randomUUID } from 'node:crypto';
-import { Metadata, ResponderBuilder, type ServerInterceptingCallInterface, ServerInterceptingCall, type ServerInterceptor, ServerListenerBuilder, status as GrpcStatus } from '@grpc/grpc-js';
+import { Metadata, ResponderBuilder, ServerInterceptingCall, type ServerInterceptor, ServerListenerBuilder, status as GrpcStatus } from '@grpc/grpc-js';
 import { CoordinatorError } from '../errors/index.js';
 import type { AuditLog } from './audit-log.js';
-import { callerOf } from './caller.js';
+import type { Caller, Callers } from './caller.js';
 import { fromStatus, toStatus } from './codec-error.js';
 import { isForOperators } from './permissions.js';
 
@@ -13,6 +13,7 @@ const REQUEST_LENGTH_MAX = 4096;
 export interface AuditPorts {
   readonly nodeId: string;
   readonly log: Pick<AuditLog, 'append'>;
+  readonly callers: Callers;
   nowMs(): number;
   /** What came of a call is not on record. */
   warn(message: string): void;
@@ -24,9 +25,16 @@ export function auditing(ports: AuditPorts): ServerInterceptor {
     const entry = (fields: object): object => ({ at: new Date(ports.nowMs()).toISOString(), node: ports.nodeId, ...fields });
     const [id, name] = [randomUUID(), path.split('/').at(-1)];
     let asked = false;
+    let by: object | null = null;
     const listener = new ServerListenerBuilder()
+      .withOnReceiveMetadata((metadata, next) => {
+        const caller = ports.callers.of(call, metadata);
+        // Who is not believed has been told so before.
+        by = caller instanceof CoordinatorError ? null : whoCalls(caller);
+        next(metadata);
+      })
       .withOnReceiveMessage((message, next) => {
-        ports.log.append(entry({ call: id, asks: name, by: whoCalls(call), from: call.getPeer(), request: textOf(message) })).then(
+        ports.log.append(entry({ call: id, asks: name, by, from: call.getPeer(), request: textOf(message) })).then(
           () => {
             asked = true;
             next(message);
@@ -49,10 +57,11 @@ export function auditing(ports: AuditPorts): ServerInterceptor {
   };
 }
 
-/** Null for who calls in plain text, of whom nothing is known. */
-function whoCalls(call: ServerInterceptingCallInterface): object | null {
-  const { holder, serial } = callerOf(call);
-  return holder === null ? null : { role: holder.role, name: holder.name, serial };
+/** Null for who calls where nobody has to say who he is. */
+function whoCalls(caller: Caller | null): object | null {
+  if (caller === null) return null;
+  const { holder, serial, token } = caller;
+  return { role: holder.role, name: holder.name, ...(token === null ? { via: 'certificate', serial } : { via: 'token' }) };
 }
 
 function textOf(message: unknown): unknown {

@@ -1,7 +1,9 @@
-import { type ClientDuplexStream, Client, credentials, type ServiceError } from '@grpc/grpc-js';
+import { type ClientDuplexStream, Client, credentials, InterceptingCall, type Interceptor, RequesterBuilder, type ServiceError } from '@grpc/grpc-js';
 import type { Causality, Delivery, EventInput, MemberChange, MemberStatus, Outcome, Receipt, SnapshotStream, Status } from '../contracts/index.js';
-import { checkTimeout, type CoordinatorError } from '../errors/index.js';
+import { isLoopback, parseAddress, parseToken, type TokenName } from '../config/index.js';
+import { checkTimeout, CoordinatorError } from '../errors/index.js';
 import { onAbort } from '../runtime/index.js';
+import { AUTHORIZATION } from './caller.js';
 import { RemoteCausality } from './causality.js';
 import { decodeDelivery } from './codec-delivery.js';
 import { fromStatus } from './codec-error.js';
@@ -39,8 +41,12 @@ export interface CallOptions {
 }
 
 export interface ApiClientOptions {
-  /** Where nodes have `security.tls`: PEM texts of the authorities, of the caller's certificate and of its key. */
+  /** Where nodes have `security.tls`: PEM texts of the authorities, and of the caller's certificate and its key unless it shows a token. */
   readonly tls?: TlsFiles | null;
+  /** Where nodes have `security.api.tokens`: what `vexcoord token create` has made. */
+  readonly token?: string | null;
+  /** Lets the token go to other machines in plain text, where anybody on the way can take it. */
+  readonly insecure?: boolean;
 }
 
 export type PublishStreamCall = ClientDuplexStream<WirePublishStreamRequest, WirePublishResults>;
@@ -50,10 +56,15 @@ export class ApiClient {
   readonly address: string;
   readonly #client: Client;
 
-  /** `address` is `HOST:PORT`. Nothing is connected before the first call. Throws `CERTIFICATE_INVALID`. */
-  constructor(address: string, { tls = null }: ApiClientOptions = {}) {
+  /** `address` is `HOST:PORT`. Nothing is connected before the first call. Throws `CERTIFICATE_INVALID`, `TOKEN_INVALID`, and `ADDRESS_REFUSED` for a token that would go to another machine in plain text. */
+  constructor(address: string, { tls = null, token = null, insecure = false }: ApiClientOptions = {}) {
     this.address = address;
-    this.#client = new Client(address, tls === null ? credentials.createInsecure() : clientTls(tls), {
+    const name = token === null ? null : nameOf(token);
+    if (name !== null && tls === null && !insecure && !isLoopback(parseAddress(address)?.host ?? '')) {
+      throw new CoordinatorError('ADDRESS_REFUSED', `the token of ${JSON.stringify(name.name)} would go to ${address} in plain text, and anybody on the way could take it; give the authorities of TLS, or say that it may (insecure)`);
+    }
+    this.#client = new Client(address, tls === null ? credentials.createInsecure() : clientTls(tls, name), {
+      interceptors: token === null ? [] : [showing(token)],
       'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
       'grpc.max_send_message_length': MESSAGE_BYTES_MAX,
       'grpc.initial_reconnect_backoff_ms': 50,
@@ -190,3 +201,22 @@ export class ApiClient {
   }
 }
 
+function nameOf(token: string): TokenName {
+  const name = parseToken(token);
+  if (name === null) throw new CoordinatorError('TOKEN_INVALID', 'what was given as a token is none; "vexcoord token create" makes one');
+  return name;
+}
+
+/** Sends the token with every call. */
+function showing(token: string): Interceptor {
+  return (options, nextCall) =>
+    new InterceptingCall(
+      nextCall(options),
+      new RequesterBuilder()
+        .withStart((metadata, listener, next) => {
+          metadata.set(AUTHORIZATION, `Bearer ${token}`);
+          next(metadata, listener);
+        })
+        .build(),
+    );
+}

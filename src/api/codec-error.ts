@@ -51,7 +51,7 @@ function hinted(message: string): string {
   if (!NEVER_SENT.test(message)) return message;
   if (NOT_TLS.test(message)) return 'the node speaks no TLS, and certificates were given for it: leave out --tls-ca, --tls-cert and --tls-key, or give the node security.tls';
   if (CLOSED_EARLY.test(message)) {
-    return 'the node closed the connection before anything was asked: if it has security.tls, --tls-ca, --tls-cert and --tls-key have to name a certificate of its cluster that is good now';
+    return 'the node closed the connection before anything was asked: if it has security.tls, --tls-ca, --tls-cert and --tls-key have to name a certificate of its cluster that is good now, or --tls-ca and --token-file a token where it takes tokens';
   }
   return message;
 }
@@ -85,6 +85,8 @@ function codeOfStatus(failure: Partial<ServiceError>): ErrorCode {
       return 'INVALID_EVENT';
     case status.PERMISSION_DENIED:
       return 'PERMISSION_DENIED';
+    case status.UNAUTHENTICATED:
+      return 'UNAUTHENTICATED';
     case status.NOT_FOUND:
       return 'NOT_FOUND';
     case status.UNAVAILABLE:

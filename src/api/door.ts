@@ -1,69 +1,92 @@
-/** The API's port where it has TLS: who shows no certificate that an authority has issued gets no further than this. */
+/** The API's port. Where it has TLS, who shows a certificate that no authority has issued gets no further than this, nor who shows none where none but certificates count. */
+import { lookup } from 'node:dns/promises';
 import type { Duplex } from 'node:stream';
-import { type Address, type Arrival, Arriving, machineOf, Tls, type TransportListener } from '../network/index.js';
-import type { TlsFiles } from './tls.js';
+import { type Address, type Arrival, Arriving, NOTHING_SHOWN, type Proof, tcp, Tls, type Transport, type TransportListener, type TransportStream } from '../network/index.js';
+import type { Connections } from './connections.js';
+import type { ServedFiles } from './tls.js';
+import type { Told } from './told.js';
 
 /** As long as between members. */
 const HANDSHAKE_MS = 5_000;
 /** Clients come in greater number than members; the oldest makes room for the newest. */
 const HANDSHAKES_MAX = 256;
-/** Machines whose refusal was told; it is news again once one of their connections was let in. */
-const REMEMBERED_MAX = 256;
 const PROTOCOLS = ['h2'];
+/** As of ::1, which localhost may stand for on a machine without IPv6. */
+const NOT_HERE: readonly string[] = ['EADDRNOTAVAIL', 'EAFNOSUPPORT'];
 
 export interface DoorPorts {
-  /** A connection whose certificate is believed, and of which nothing was read. */
+  readonly connections: Connections;
+  /** A connection of which nothing was read. */
   enter(stream: Duplex): void;
-  warn(message: string): void;
+  readonly told: Told;
+}
+
+export interface DoorOptions {
+  /** Null for a plain port. */
+  readonly files: ServedFiles | null;
+  /** Whether who shows no certificate may show a token. */
+  readonly takesTokens: boolean;
 }
 
 export class Door {
   readonly #ports: DoorPorts;
-  readonly #tls: Tls;
+  readonly #options: DoorOptions;
+  readonly #transport: Transport;
+  readonly #tls: Tls | null;
   readonly #arriving = new Map<Arrival, Arriving>();
-  readonly #told = new Set<string>();
-  #listener: TransportListener | null = null;
+  #listeners: TransportListener[] = [];
 
-  constructor(files: TlsFiles, ports: DoorPorts) {
+  constructor(options: DoorOptions, ports: DoorPorts) {
     this.#ports = ports;
-    this.#tls = new Tls(unrevoked(files), PROTOCOLS);
+    this.#options = options;
+    this.#tls = options.files === null ? null : new Tls(unrevoked(options.files), PROTOCOLS);
+    this.#transport = this.#tls ?? tcp;
   }
 
-  renew(files: TlsFiles): void {
-    this.#tls.renew(unrevoked(files));
+  renew(files: ServedFiles): void {
+    this.#tls?.renew(unrevoked(files));
   }
 
-  /** Resolves with the bound address; rejects with the system's error. */
-  async listen(address: Address): Promise<Address> {
-    this.#listener = await this.#tls.listen(address, {
-      onArrival: (arrival) => this.#onArrival(arrival),
-      onStream: (accepted, arrival) => {
-        const arriving = arrival === null ? undefined : this.#arriving.get(arrival);
-        arriving?.end();
-        const proof = accepted.proof();
-        if (arriving !== undefined && proof !== null && proof.fault === null) {
-          this.#enter(accepted.stream, accepted.remote);
-          return;
+  /** Resolves with the bound port, the same at each address of this machine that the host's name stands for; rejects with the system's error. */
+  async listen({ host, port }: Address): Promise<number> {
+    const hosts = new Set((await lookup(host, { all: true })).map(({ address }) => address));
+    let bound = port;
+    let missing: unknown = null;
+    for (const one of hosts) {
+      try {
+        const listener = await this.#listen({ host: one, port: bound });
+        this.#listeners.push(listener);
+        bound = listener.address.port;
+      } catch (error) {
+        if (!NOT_HERE.includes(String((error as NodeJS.ErrnoException).code))) {
+          await this.close();
+          throw error;
         }
-        accepted.stream.destroy();
-        // One that was dropped meanwhile has been told of.
-        if (arriving !== undefined) this.#tell(accepted.remote, proof?.fault ?? 'it proves nothing');
-      },
+        missing = error;
+      }
+    }
+    if (this.#listeners.length === 0) throw missing;
+    return bound;
+  }
+
+  #listen(address: Address): Promise<TransportListener> {
+    return this.#transport.listen(address, {
+      onArrival: (arrival) => this.#onArrival(arrival),
+      onStream: (accepted, arrival) => this.#onStream(accepted, arrival),
       onLost: (arrival, reason) => {
         this.#arriving.get(arrival)?.end();
-        if (reason !== null) this.#tell(arrival.remote, reason);
+        if (reason !== null) this.#refuse(arrival.remote, reason);
       },
       // It goes on listening.
       onError: () => {},
     });
-    return this.#listener.address;
   }
 
   /** Stops accepting; who was let in stays. */
   async close(): Promise<void> {
-    const closing = this.#listener?.close();
+    const closing = this.#listeners.map((listener) => listener.close());
     for (const arriving of [...this.#arriving.values()]) arriving.drop();
-    await closing;
+    await Promise.all(closing);
   }
 
   #onArrival(arrival: Arrival): void {
@@ -73,21 +96,43 @@ export class Door {
     if (this.#arriving.size > HANDSHAKES_MAX) oldest?.drop();
   }
 
-  #enter(stream: Duplex, remote: string): void {
-    this.#told.delete(machineOf(remote));
-    // A connection that is reset ends its calls; there is nobody else to tell.
-    stream.on('error', () => {});
-    this.#ports.enter(stream);
+  #onStream(accepted: TransportStream, arrival: Arrival | null): void {
+    const { stream, remote } = accepted;
+    if (this.#tls === null) {
+      this.#enter(accepted, null);
+      return;
+    }
+    const arriving = arrival === null ? undefined : this.#arriving.get(arrival);
+    arriving?.end();
+    const proof = accepted.proof();
+    const fault = proof === null ? 'it proves nothing' : proof.fault === NOTHING_SHOWN && this.#options.takesTokens ? null : proof.fault;
+    if (arriving !== undefined && fault === null) {
+      this.#enter(accepted, proof);
+      return;
+    }
+    stream.destroy();
+    // One that was dropped meanwhile has been told of.
+    if (arriving !== undefined && fault !== null) this.#refuse(remote, fault);
   }
 
-  #tell(remote: string, reason: string): void {
-    const machine = machineOf(remote);
-    if (this.#told.has(machine)) return;
-    if (this.#told.size >= REMEMBERED_MAX) this.#told.clear();
-    this.#told.add(machine);
-    this.#ports.warn(`the API refused a connection from ${remote}: ${reason}`);
+  #enter({ stream, remote }: TransportStream, proof: Proof | null): void {
+    const { connections, told, enter } = this.#ports;
+    // A connection that is reset ends its calls; there is nobody else to tell.
+    stream.on('error', () => {});
+    const shown = proof?.certificate ?? null;
+    const certificate = shown === null ? null : { ...shown, holder: proof?.holder ?? null };
+    const isOpen = this.#tls === null && !this.#options.takesTokens;
+    const refusal = connections.enter({ stream, remote, certificate, isEncrypted: this.#tls !== null }, isOpen);
+    if (refusal !== null) told.tell(remote, `a connection from ${remote}: ${refusal.message}`);
+    else if (certificate !== null) told.forget(remote);
+    enter(stream);
+  }
+
+  #refuse(remote: string, reason: string): void {
+    this.#ports.connections.counts.handshakesRefused += 1;
+    this.#ports.told.tell(remote, `a connection from ${remote}: ${reason}`);
   }
 }
 
 /** Who comes with a revoked certificate is told so by the answer to its call. */
-const unrevoked = ({ ca, cert, key }: TlsFiles): TlsFiles & { readonly revoked: readonly string[] } => ({ ca, cert, key, revoked: [] });
+const unrevoked = ({ ca, cert, key }: ServedFiles): ServedFiles & { readonly revoked: readonly string[] } => ({ ca, cert, key, revoked: [] });

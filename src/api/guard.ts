@@ -1,32 +1,40 @@
-/** Lets in calls whose certificate allows them, and ends those that go on when their certificate is revoked. */
-import { ResponderBuilder, type ServerInterceptingCallInterface, ServerInterceptingCall, type ServerInterceptor, ServerListenerBuilder } from '@grpc/grpc-js';
+/** Lets in calls of those who may make them, and ends those that go on when what their callers have shown is revoked. */
+import { type Metadata, ResponderBuilder, type ServerInterceptingCallInterface, ServerInterceptingCall, type ServerInterceptor, ServerListenerBuilder } from '@grpc/grpc-js';
 import { describeHolder } from '../config/index.js';
 import { CoordinatorError } from '../errors/index.js';
-import { type Caller, callerOf } from './caller.js';
+import { type Caller, callerOfToken, type Callers } from './caller.js';
 import { toStatus } from './codec-error.js';
+import type { Connections } from './connections.js';
 import { rolesFor } from './permissions.js';
+import type { Told } from './told.js';
+
+export interface GuardPorts {
+  readonly callers: Callers;
+  readonly connections: Connections;
+  readonly told: Told;
+}
 
 export class Guard {
-  readonly #clusterId: string;
-  readonly #nowMs: () => number;
+  readonly #ports: GuardPorts;
   readonly #calls = new Map<ServerInterceptingCallInterface, Caller>();
-  #revoked: ReadonlySet<string>;
 
-  constructor(clusterId: string, revoked: readonly string[], nowMs: () => number) {
-    this.#clusterId = clusterId;
-    this.#revoked = new Set(revoked);
-    this.#nowMs = nowMs;
+  constructor(ports: GuardPorts) {
+    this.#ports = ports;
   }
 
-  /** Calls of certificates on the list end at once. */
-  revoke(revoked: readonly string[]): void {
-    this.#revoked = new Set(revoked);
-    for (const [call, caller] of [...this.#calls]) {
-      const refusal = this.#standing(caller);
+  /** Ends the calls of those who are believed no more, and their connections. */
+  recheck(): void {
+    const { callers, connections } = this.#ports;
+    for (const [call, { connection, token }] of [...this.#calls]) {
+      const refusal = callers.cut(connection, token);
       if (refusal === null) continue;
       this.#calls.delete(call);
       // What it asked for may be on its way to the log.
       call.sendStatus(toStatus(new CoordinatorError(refusal.code, refusal.message, { committed: 'unknown' })));
+    }
+    for (const { connection, token } of connections.all()) {
+      const refusal = callers.cut(connection, token);
+      if (refusal !== null) connections.dismiss(connection, refusal);
     }
   }
 
@@ -34,13 +42,12 @@ export class Guard {
     const end = (): void => void this.#calls.delete(call);
     const listener = new ServerListenerBuilder()
       .withOnReceiveMetadata((metadata, next) => {
-        const caller = callerOf(call);
-        const refusal = this.#standing(caller) ?? this.#permission(caller, path);
-        if (refusal !== null) {
-          call.sendStatus(toStatus(refusal));
+        const caller = this.#admit(call, metadata, path);
+        if (caller instanceof CoordinatorError) {
+          call.sendStatus(toStatus(caller));
           return;
         }
-        this.#calls.set(call, caller);
+        if (caller !== null) this.#calls.set(call, caller);
         next(metadata);
       })
       .withOnCancel(end)
@@ -55,22 +62,28 @@ export class Guard {
     return new ServerInterceptingCall(call, responder);
   };
 
-  /** Whether the certificate is good for anything here; a connection may last longer than it. */
-  #standing({ serial, holder, notAfterMs }: Caller): CoordinatorError | null {
-    if (holder === null) return denied('the certificate does not say whose it is');
-    if (holder.clusterId !== this.#clusterId) return denied(`the certificate is that of ${describeHolder(holder)}; this is cluster ${JSON.stringify(this.#clusterId)}`);
-    if (this.#revoked.has(serial)) return denied(`certificate ${serial} of ${describeHolder(holder)} was revoked`);
-    if (this.#nowMs() > notAfterMs) return denied(`certificate ${serial} of ${describeHolder(holder)} expired at ${new Date(notAfterMs).toISOString()}`);
-    return null;
-  }
-
-  #permission({ holder }: Caller, path: string): CoordinatorError | null {
+  /** Who calls, null where nobody has to say it, or why the call is not answered. */
+  #admit(call: ServerInterceptingCallInterface, metadata: Metadata, path: string): Caller | null | CoordinatorError {
+    const { callers, connections, told } = this.#ports;
+    const caller = callers.of(call, metadata);
+    if (caller instanceof CoordinatorError) {
+      if (caller.code !== 'UNAUTHENTICATED') return caller;
+      connections.counts.callsUnauthenticated += 1;
+      told.tell(call.getPeer(), `a call from ${call.getPeer()}: ${caller.message}`);
+      return caller;
+    }
+    if (caller === null) return null;
+    const { connection, token, holder } = caller;
+    if (token !== null) {
+      const refusal = connections.claim(connection, callerOfToken(token), token);
+      if (refusal !== null) {
+        told.tell(connection.remote, `a connection from ${connection.remote}: ${refusal.message}`);
+        return refusal;
+      }
+      told.forget(connection.remote);
+    }
     const roles = rolesFor(path);
-    if (holder !== null && roles.includes(holder.role)) return null;
-    return denied(`${holder === null ? 'nobody' : describeHolder(holder)} may not call ${path.split('/').at(-1)}; that takes the role ${roles.join(' or ')}`);
+    if (roles.includes(holder.role)) return caller;
+    return new CoordinatorError('PERMISSION_DENIED', `${describeHolder(holder)} may not call ${path.split('/').at(-1)}; that takes the role ${roles.join(' or ')}`);
   }
-}
-
-function denied(message: string): CoordinatorError {
-  return new CoordinatorError('PERMISSION_DENIED', message);
 }

@@ -1,4 +1,4 @@
-/** Which calls a certificate allows, by the role that stands in it. */
+/** Which calls a certificate or a token allows, by the role that stands in it. */
 import type { CertificateRole } from '../config/index.js';
 import { type MethodName, SERVICE_NAME } from './schema.js';
 
@@ -24,7 +24,7 @@ const ALLOWED: Record<MethodName, readonly CertificateRole[]> = {
   SaveSnapshot: OPERATORS,
 };
 
-/** Services beside our own, for everybody with a certificate. */
+/** Services beside our own, for everybody with a certificate or a token. */
 const OPEN_SERVICES: readonly string[] = ['grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection', 'grpc.reflection.v1alpha.ServerReflection'];
 
 /** The roles that may call `path`, `/SERVICE/METHOD`: nobody may call what is not named here. */

@@ -7,6 +7,7 @@ const RETRYABLE: ReadonlySet<ErrorCode> = new Set([
   'TIMEOUT',
   'BACKPRESSURE',
   'GROUP_QUOTA',
+  'CONNECTIONS_MAX',
   'CLOSED',
   'NODE_FAILED',
   'DISK_FAILED',

@@ -1,8 +1,9 @@
-import { Server, ServerCredentials, type ServerInterceptor, type ServerOptions, type UntypedServiceImplementation } from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServerOptions, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import type { CoordinatorNode } from '../contracts/node.js';
 import { type Address, formatAddress, parseAddress } from '../config/index.js';
 import { CoordinatorError } from '../errors/index.js';
+import type { TokenRecord } from '../network/index.js';
 import { relatedEventsHandler, relationHandler } from './handlers/causality.js';
 import { changeMembersHandler, listMembersHandler, transferLeadershipHandler } from './handlers/members.js';
 import { publishBatchHandler, publishHandler } from './handlers/publish.js';
@@ -12,14 +13,20 @@ import { saveSnapshotHandler } from './handlers/snapshot.js';
 import { subscribeHandler } from './handlers/subscribe.js';
 import { AuditLog } from './audit-log.js';
 import { auditing } from './auditing.js';
+import { Callers } from './caller.js';
+import { type ConnectionLimits, Connections } from './connections.js';
 import { Door } from './door.js';
 import { Guard } from './guard.js';
 import { Health } from './health.js';
 import { MESSAGE_BYTES_MAX, type MethodName, packageDefinition, serverDefinition } from './schema.js';
-import type { TlsFiles } from './tls.js';
+import type { ServedFiles } from './tls.js';
+import { Told } from './told.js';
 
 /** How long calls on their way may take to finish once the server closes. */
 const DRAIN_MS = 3000;
+
+/** As in the configuration. */
+const DEFAULT_LIMITS: ConnectionLimits = { connectionsMax: 1024, callerConnectionsMax: 128 };
 
 const OPTIONS: ServerOptions = {
   'grpc.max_receive_message_length': MESSAGE_BYTES_MAX,
@@ -32,16 +39,27 @@ const OPTIONS: ServerOptions = {
 
 /** The node's own certificate and the list of revoked ones, as they are and as they become. */
 export interface ServedCertificates {
-  readonly current: TlsFiles & { readonly revoked: readonly string[] };
-  onTaken(listener: (files: TlsFiles & { readonly revoked: readonly string[] }) => void): void;
+  readonly current: ServedFiles & { readonly revoked: readonly string[] };
+  onTaken(listener: (files: ServedFiles & { readonly revoked: readonly string[] }) => void): void;
+}
+
+/** The tokens that callers may show, as they are and as they become. */
+export interface ServedTokens {
+  readonly current: readonly TokenRecord[];
+  onTaken(listener: (records: readonly TokenRecord[]) => void): void;
 }
 
 export interface ApiServerOptions {
   /** `HOST:PORT`; port 0 lets the system choose. */
   readonly address: string;
   readonly logger?: { warn(message: string): void };
-  /** For TLS, with certificates asked of clients; without them the port is plain and everybody may do everything. */
+  /** For TLS, with certificates asked of clients; without them the port is plain. */
   readonly certificates?: ServedCertificates | null;
+  /** Shown in the place of certificates. On a plain port without them everybody may do everything. */
+  readonly tokens?: ServedTokens | null;
+  /** Takes tokens in plain text from other machines too. */
+  readonly insecure?: boolean;
+  readonly limits?: Partial<ConnectionLimits>;
   /** File for the record of what operators do; without it nothing is recorded. */
   readonly auditFile?: string | null;
 }
@@ -50,7 +68,7 @@ interface Parts {
   readonly server: Server;
   readonly health: Health;
   readonly shutdown: AbortController;
-  readonly door: Door | null;
+  readonly door: Door;
   readonly audit: AuditLog | null;
 }
 
@@ -61,7 +79,7 @@ export class ApiServer {
   readonly #server: Server;
   readonly #health: Health;
   readonly #shutdown: AbortController;
-  readonly #door: Door | null;
+  readonly #door: Door;
   readonly #audit: AuditLog | null;
   #closed: Promise<void> | null = null;
 
@@ -80,6 +98,7 @@ export class ApiServer {
     const address = parseAddress(options.address);
     if (address === null) throw new CoordinatorError('CONFIG_INVALID', `an address is HOST:PORT, not ${JSON.stringify(options.address)}`);
     const shutdown = new AbortController();
+    const connections = new Connections({ ...DEFAULT_LIMITS, ...options.limits });
     const handlers: Record<MethodName, unknown> = {
       Publish: publishHandler(node),
       PublishBatch: publishBatchHandler(node),
@@ -88,7 +107,7 @@ export class ApiServer {
       Read: readHandler(node),
       ReadBarrier: readBarrierHandler(node),
       Outcome: outcomeHandler(node),
-      Status: statusHandler(node),
+      Status: statusHandler(node, connections.counts),
       Relation: relationHandler(node),
       RelatedEvents: relatedEventsHandler(node, shutdown.signal),
       ListMembers: listMembersHandler(node),
@@ -96,22 +115,33 @@ export class ApiServer {
       TransferLeadership: transferLeadershipHandler(node),
       SaveSnapshot: saveSnapshotHandler(node),
     };
-    const { certificates = null, logger, auditFile = null } = options;
+    const { certificates = null, tokens = null, insecure = false, logger, auditFile = null } = options;
     const warn = (message: string): void => logger?.warn(message);
     const audit = auditFile === null ? null : await openAudit(auditFile);
+    const told = new Told(warn);
+    const callers = new Callers({ clusterId: node.clusterId, connections, revoked: certificates?.current.revoked ?? [], tokens: tokens?.current ?? null, insecure, nowMs: () => Date.now() });
+    const guard = new Guard({ callers, connections, told });
     // Who may not call is told so before anything is recorded: otherwise everybody could fill the record.
-    const interceptors = [
-      ...(certificates === null ? [] : [guarding(node, certificates)]),
-      ...(audit === null ? [] : [auditing({ nodeId: node.nodeId, log: audit, nowMs: () => Date.now(), warn })]),
-    ];
+    const interceptors = [guard.interceptor, ...(audit === null ? [] : [auditing({ nodeId: node.nodeId, log: audit, callers, nowMs: () => Date.now(), warn })])];
     const server = new Server({ ...OPTIONS, interceptors });
     server.addService(serverDefinition(), handlers as UntypedServiceImplementation);
     const health = new Health(node);
     health.addTo(server);
     new ReflectionService({ ...packageDefinition(), ...Health.packageDefinition() }).addToServer(server);
     try {
-      const door = certificates === null ? null : doorOf(server, certificates, warn);
-      const port = door === null ? await bind(server, options.address) : (await door.listen(address)).port;
+      // What has come through the door needs no more proof of the library's own.
+      const within = server.createConnectionInjector(ServerCredentials.createInsecure());
+      const door = new Door({ files: certificates?.current ?? null, takesTokens: tokens !== null }, { connections, told, enter: (stream) => within.injectConnection(stream) });
+      certificates?.onTaken((files) => {
+        door.renew(files);
+        callers.revoke(files.revoked);
+        guard.recheck();
+      });
+      tokens?.onTaken((records) => {
+        callers.renew(records);
+        guard.recheck();
+      });
+      const port = await door.listen(address);
       health.start();
       return new ApiServer({ server, health, shutdown, door, audit }, { host: address.host, port });
     } catch (error) {
@@ -137,7 +167,7 @@ export class ApiServer {
     this.#shutdown.abort();
     const drained = new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
     const timer = setTimeout(() => this.#server.forceShutdown(), DRAIN_MS);
-    await Promise.all([drained, this.#door?.close()]);
+    await Promise.all([drained, this.#door.close()]);
     clearTimeout(timer);
     await this.#audit?.close();
   }
@@ -149,26 +179,6 @@ async function openAudit(path: string): Promise<AuditLog> {
   } catch (error) {
     throw new CoordinatorError('AUDIT_FAILED', `the record of what operators do cannot be opened: ${(error as Error).message}`, { cause: error });
   }
-}
-
-function guarding(node: CoordinatorNode, certificates: ServedCertificates): ServerInterceptor {
-  const guard = new Guard(node.clusterId, certificates.current.revoked, () => Date.now());
-  certificates.onTaken(({ revoked }) => guard.revoke(revoked));
-  return guard.interceptor;
-}
-
-/** What has come through it needs no more proof of the library's own. */
-function doorOf(server: Server, certificates: ServedCertificates, warn: (message: string) => void): Door {
-  const within = server.createConnectionInjector(ServerCredentials.createInsecure());
-  const door = new Door(certificates.current, { enter: (stream) => within.injectConnection(stream), warn });
-  certificates.onTaken((files) => door.renew(files));
-  return door;
-}
-
-function bind(server: Server, address: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, port) => (error === null ? resolve(port) : reject(error)));
-  });
 }
 
 function bindError(thrown: unknown, address: string): CoordinatorError {

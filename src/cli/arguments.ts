@@ -3,7 +3,7 @@ import { isNodeId, parseAddress } from '../config/index.js';
 import { LEVELS, type Level } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import type { OutputFormat } from './output.js';
-import { tlsOptions } from './tls.js';
+import { proofOptions } from './tls.js';
 
 export const DEFAULT_API = '127.0.0.1:7401';
 
@@ -13,7 +13,7 @@ export function outputOption(command: Command, fallback: OutputFormat = 'table')
 }
 
 export function apiOption(command: Command): Command {
-  return tlsOptions(command.option('--api <host:port,...>', 'API address of a node; of several, the next is tried when one is down', addresses, [DEFAULT_API]), 'who asks');
+  return proofOptions(command.option('--api <host:port,...>', 'API address of a node; of several, the next is tried when one is down', addresses, [DEFAULT_API]));
 }
 
 export function groupOption(command: Command): Command {

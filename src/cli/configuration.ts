@@ -17,21 +17,28 @@ export function configurationOptions(command: Command): Command {
     command.addOption(option);
   }
   for (const part of TLS_FILES) command.option(`--tls-${part} <file>`, `short for ${part} of --security-tls`);
+  command.option('--api-tokens <file>', 'short for tokens of --security-api');
   return command.option('--insecure', 'short for --security-insecure');
 }
 
 /** The configuration from a file (none: null), the environment and the flags of `configurationOptions`. */
 export function configurationOf(file: string | null, flags: Record<string, unknown>): LoadedConfig {
-  const { insecure, ...rest } = flags;
+  const { insecure, apiTokens, ...rest } = flags;
   const given = TLS_FILES.flatMap((part) => {
     const path = rest[`tls${part[0]?.toUpperCase()}${part.slice(1)}`];
     return typeof path === 'string' ? [[part, path] as const] : [];
   });
   if (given.length > 0 && rest['securityTls'] !== undefined) throw usage('--security-tls and --tls-… say the same; give one of them');
+  if (apiTokens !== undefined && rest['securityApi'] !== undefined) throw usage('--security-api and --api-tokens say the same; give one of them');
   return loadConfig({
     ...(file === null ? {} : { fileText: readText(file), fileName: file }),
     env: process.env,
-    flags: { ...(rest as Flags), ...(insecure === true ? { 'security-insecure': 'true' } : {}), ...(given.length > 0 ? { 'security-tls': JSON.stringify(Object.fromEntries(given)) } : {}) },
+    flags: {
+      ...(rest as Flags),
+      ...(insecure === true ? { 'security-insecure': 'true' } : {}),
+      ...(given.length > 0 ? { 'security-tls': JSON.stringify(Object.fromEntries(given)) } : {}),
+      ...(apiTokens === undefined ? {} : { 'security-api': JSON.stringify({ tokens: apiTokens }) }),
+    },
   });
 }
 

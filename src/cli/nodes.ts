@@ -1,16 +1,16 @@
 import { ApiClient, isRetryable } from '../api/index.js';
 import { CoordinatorError } from '../errors/index.js';
-import { readTls, type TlsFlags } from './tls.js';
+import { type ProofFlags, proofOf } from './tls.js';
 
 /** Which nodes are asked, and how the command proves who asks. */
-export interface ApiFlags extends TlsFlags {
+export interface ApiFlags extends ProofFlags {
   readonly api: readonly string[];
 }
 
 /** Runs `work` with clients of all the addresses and closes them afterwards. */
 export async function withClients<T>(flags: ApiFlags, work: (clients: readonly ApiClient[]) => Promise<T>): Promise<T> {
-  const tls = readTls(flags);
-  const clients = flags.api.map((address) => new ApiClient(address, { tls }));
+  const proof = proofOf(flags);
+  const clients = flags.api.map((address) => new ApiClient(address, proof));
   try {
     return await work(clients);
   } finally {

@@ -2,7 +2,7 @@ import { ApiClient, isRetryable, type RemoteSubscribeOptions } from '../api/inde
 import type { Delivery } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import { type ApiFlags, describeFailure } from './nodes.js';
-import { readTls } from './tls.js';
+import { proofOf } from './tls.js';
 
 const RETRY_MS = 200;
 
@@ -19,12 +19,12 @@ export interface LastingSubscribeOptions extends RemoteSubscribeOptions {
 export async function* lastingSubscription(flags: ApiFlags, options: LastingSubscribeOptions): AsyncGenerator<Delivery> {
   const { timeoutMs, ...remote } = options;
   const { api: addresses } = flags;
-  const tls = readTls(flags);
+  const proof = proofOf(flags);
   let last: Delivery | null = null;
   let aliveAt = Date.now();
   for (let turn = 0; ; turn++) {
     const address = addresses[turn % addresses.length] as string;
-    const client = new ApiClient(address, { tls });
+    const client = new ApiClient(address, proof);
     try {
       const from: string | undefined = last === null || remote.consumer !== undefined ? remote.from : last.cursor;
       const { from: _first, ...rest } = remote;

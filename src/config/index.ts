@@ -3,4 +3,5 @@ export { CERTIFICATE_ROLES, type CertificateRole, describeHolder, type Holder, h
 export { type ConfigDescription, describeConfig } from './describe.js';
 export { type ConfigSources, type LoadedConfig, loadConfig, resolveConfig } from './load.js';
 export { type CoordinatorConfig, isNodeId, type ResolvedConfig } from './schema.js';
+export { parseToken, type TokenName, TOKEN_ROLES, type TokenRole, tokenText } from './token-name.js';
 export type { Flags, Origin, Problem } from './sources.js';

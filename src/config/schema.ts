@@ -85,7 +85,12 @@ export const configSchema = z.strictObject({
       'Files (PEM) that this node proves itself with, and by which it believes others: those whose certificates an authority in ca has issued and that are not on the list revoked. New contents are taken up while it runs. As flags also --tls-ca, --tls-cert, --tls-key and --tls-revoked.',
     ),
     allowedPeers: leaf(z.array(name).max(LIMITS.membersMax).default([]), 'list', 'a list of node ids', 'Members that this node connects with; empty for all of the cluster. Needs security.tls, by which they prove who they are.'),
-    api: anyObject('Who may do what through the API.'),
+    api: leaf(
+      z.strictObject({ tokens: path.optional() }).default({}),
+      'json',
+      'an object of the path tokens, if there is one',
+      'File of the tokens (`vexcoord token`) that callers of the API may show in the place of a certificate; where there is no TLS, every call takes one then. New contents are taken up while it runs. As a flag also --api-tokens.',
+    ),
   }),
   protocols: leaf(z.record(name, protocol).default({}), 'json', PROTOCOLS_ALLOWED, 'Named protocols, for `protocol` of a publish and of `levels`.'),
   levels: leaf(
@@ -115,6 +120,8 @@ export const configSchema = z.strictObject({
     groupSharePercentage: integer(1, 100, 50, 'Of pendingBytesMax and of the publishes that wait for room: what one group may take where there are several, so that a busy one leaves room for the others; beyond, GROUP_QUOTA.'),
     subscriptionBytesMax: integer(64 * KIB, 1024 * MIB, 16 * MIB, 'Bytes that one subscription may read ahead of its consumer.'),
     peerBytesMax: integer(64 * KIB, 4096 * MIB, 64 * MIB, 'Bytes waiting to be sent to one peer.'),
+    apiConnectionsMax: integer(1, 100_000, 1024, 'Connections to the API at once; beyond, CONNECTIONS_MAX.'),
+    apiCallerConnectionsMax: integer(1, 100_000, 128, 'Of these, connections of one caller, by the name in its certificate or its token; beyond, CONNECTIONS_MAX.'),
   }),
   log: section({
     segmentBytes: leaf(

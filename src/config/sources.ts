@@ -89,6 +89,8 @@ export function fromFile(text: string, fileName: string): Source {
 
 /** Variables with this prefix are for tests of the coordinator itself and are no configuration. */
 const TEST_PREFIX = 'VEXCOORD_TEST_';
+/** What a caller of the API shows, not a node. */
+const TOKEN = 'VEXCOORD_TOKEN';
 
 /** Environment variables named `VEXCOORD_…`; all others are left alone. */
 export function fromEnvironment(env: Readonly<Record<string, string | undefined>>): Source {
@@ -96,7 +98,7 @@ export function fromEnvironment(env: Readonly<Record<string, string | undefined>
   const problems: Problem[] = [];
   const known = new Map(CONFIG_NAMES.map((one) => [one.env, one]));
   for (const [variable, text] of Object.entries(env)) {
-    if (!variable.startsWith('VEXCOORD_') || variable.startsWith(TEST_PREFIX) || text === undefined) continue;
+    if (!variable.startsWith('VEXCOORD_') || variable.startsWith(TEST_PREFIX) || variable === TOKEN || text === undefined) continue;
     const origin: Origin = { source: 'environment', label: `environment ${variable}` };
     const name = known.get(variable);
     if (name !== undefined) values.set(name.name, { value: valueOfText(name.form, text), origin });

@@ -35,6 +35,7 @@ import { Consumer } from './consumer.js';
 import { groupOf } from './groups.js';
 import { Growth } from './growth.js';
 import { Journal } from './journal.js';
+import type { FilesChange } from './kept-files.js';
 import { LevelRules } from './level-rules.js';
 import { Links } from './links.js';
 import { NodeMembers } from './members.js';
@@ -60,6 +61,7 @@ import { statusOf } from './status.js';
 import { Snapshots } from './snapshots.js';
 import { Subscribing } from './subscribing.js';
 import { Surroundings } from './surroundings.js';
+import { Tokens } from './tokens.js';
 import { Unplaced } from './unplaced.js';
 
 /** Versions of the peer protocol that this release speaks. */
@@ -108,9 +110,10 @@ export class Coordinator implements CoordinatorNode {
   readonly #ids: EventIds;
   readonly #writer: SubmissionWriter;
   readonly #subscriptions = new OpenSubscriptions();
-  readonly #events = new EventEmitter<{ failed: [CoordinatorError]; refused: [Refused]; crdtRefused: [CoordinatorError]; certificates: [CertificateChange] }>();
+  readonly #events = new EventEmitter<{ failed: [CoordinatorError]; refused: [Refused]; crdtRefused: [CoordinatorError]; certificates: [CertificateChange]; tokens: [FilesChange] }>();
   #network: PeerNetwork | null = null;
   #certificates: Certificates | null = null;
+  #tokens: Tokens | null = null;
   #neighbours: Neighbours | null = null;
   #watch: NodeJS.Timeout | null = null;
   #closing: Promise<void> | null = null;
@@ -280,11 +283,13 @@ export class Coordinator implements CoordinatorNode {
     // Before the core applies anything with it.
     await windowOf(dataDir, dedup.windowEvents);
     const certificates = await Certificates.open(resolved, { nowMs: ports.nowMs, onChange: (change) => node.#events.emit('certificates', change) });
+    const tokens = await Tokens.open(resolved, { nowMs: ports.nowMs, onChange: (change) => node.#events.emit('tokens', change) });
     const catalogue = new Catalogue(resolved.eventTypes);
     const rules = new LevelRules(resolved.levels, catalogue);
     const core = await Core.open(openOptionsOf(resolved, ports));
     const node: Coordinator = new Coordinator(resolved, core, ports, catalogue, rules);
     node.#certificates = certificates;
+    node.#tokens = tokens;
     try {
       await keepSettings(dataDir, dedup);
       await node.#crdt.open();
@@ -321,6 +326,7 @@ export class Coordinator implements CoordinatorNode {
     this.#network = network;
     this.#certificates?.onTaken((credentials) => network.renew(credentials));
     this.#certificates?.watch();
+    this.#tokens?.watch();
     const { core, config, roster, ports } = { core: this.#core, config: this.config, roster: this.#roster, ports: this.#ports };
     const neighbours = new Neighbours({ core, config, roster, monotonicMs: ports.monotonicMs, isUp: (id) => this.#links.isUp(id), setMembers: (members) => network.setMembers(members) });
     this.#neighbours = neighbours;
@@ -455,9 +461,20 @@ export class Coordinator implements CoordinatorNode {
     return (await this.#certificates?.reload()) ?? null;
   }
 
+  /** The tokens that callers of the API may show, taken up anew when their file changes; null without `security.api.tokens`. */
+  get tokens(): Tokens | null {
+    return this.#tokens;
+  }
+
+  /** Reads the file of `security.api.tokens` now, as `reloadCertificates` does its own. */
+  async reloadTokens(): Promise<FilesChange | null> {
+    this.#check();
+    return (await this.#tokens?.reload()) ?? null;
+  }
+
   status(): Status {
     if (this.#network === null || this.#closing !== null) throw this.#failure ?? new CoordinatorError('CLOSED', 'the node is closed');
-    const status = statusOf(this.#core, this.config, this.#version, this.#roster, this.#links, this.#network.stats(), this.#placing, this.#certificates?.reasons() ?? []);
+    const status = statusOf(this.#core, this.config, this.#version, this.#roster, this.#links, this.#network.stats(), this.#placing, [...(this.#certificates?.reasons() ?? []), ...(this.#tokens?.reasons() ?? [])]);
     if (this.#failure === null) return status;
     const removed = this.#failure.code === 'MEMBER_REMOVED' ? { role: 'removed' as const } : {};
     return { ...status, ...removed, health: { state: 'failed', reasons: [`${this.#failure.code}: ${this.#failure.message}`] } };
@@ -470,12 +487,15 @@ export class Coordinator implements CoordinatorNode {
   on(event: 'crdtRefused', listener: (error: CoordinatorError) => void): this;
   /** The files of `security.tls` have changed, or `reloadCertificates` was called. */
   on(event: 'certificates', listener: (change: CertificateChange) => void): this;
+  /** The file of `security.api.tokens` has changed, or `reloadTokens` was called. */
+  on(event: 'tokens', listener: (change: FilesChange) => void): this;
   on(
     ...[event, listener]:
       | ['failed', (error: CoordinatorError) => void]
       | ['refused', (refused: Refused) => void]
       | ['crdtRefused', (error: CoordinatorError) => void]
       | ['certificates', (change: CertificateChange) => void]
+      | ['tokens', (change: FilesChange) => void]
   ): this {
     if (event !== 'failed') {
       this.#events.on(event, listener as never);
@@ -523,6 +543,7 @@ export class Coordinator implements CoordinatorNode {
     if (this.#watch !== null) clearInterval(this.#watch);
     if (this.#failure === null) await this.#handOver();
     this.#certificates?.close();
+    this.#tokens?.close();
     // The network first: its thread must not meet a core that is going.
     await this.#network?.close();
     await this.#core.close();

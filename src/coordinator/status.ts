@@ -10,14 +10,14 @@ import { trafficOf } from './traffic.js';
 
 const HEX_DIGITS = 16;
 
-export function statusOf(core: Core, config: ResolvedConfig, version: string, roster: Roster, links: Links, network: NetworkStats, placing: Placing, certificates: readonly string[]): Status {
+export function statusOf(core: Core, config: ResolvedConfig, version: string, roster: Roster, links: Links, network: NetworkStats, placing: Placing, ofFiles: readonly string[]): Status {
   const native = core.status();
   const groups = native.groups.map((group) => groupStatus(group, roster));
   const members = membersOf(native, config, roster, links);
   const first = groups[0] as GroupStatus;
   const { role, leader, term, commitIndex, appliedIndex, applyHash } = first;
   const lane = causalStatus(core.handle);
-  const reasons = [...reasonsOf(native, groups, members, links, placing), ...lane.lacking.map(lackingReason), ...certificates];
+  const reasons = [...reasonsOf(native, groups, members, links, placing), ...lane.lacking.map(lackingReason), ...ofFiles];
   return {
     nodeId: config.nodeId,
     clusterId: config.clusterId,

@@ -5,6 +5,7 @@ export type GrpcStatusName =
   | 'INVALID_ARGUMENT'
   | 'FAILED_PRECONDITION'
   | 'PERMISSION_DENIED'
+  | 'UNAUTHENTICATED'
   | 'OUT_OF_RANGE'
   | 'NOT_FOUND'
   | 'ALREADY_EXISTS'
@@ -99,7 +100,11 @@ export const ERROR_CODES = {
   QUORUM_EXISTS: refused('A majority of the voters is there, or may be, so nothing is recovered.', 'FAILED_PRECONDITION'),
   CERTIFICATE_EXISTS: refused('A certificate or a key of this name exists, and none is written over.', 'ALREADY_EXISTS'),
   CERTIFICATE_INVALID: refused('The file has no certificate, or one that cannot be used for this.'),
-  PERMISSION_DENIED: refused('The certificate of the caller does not allow the call.', 'PERMISSION_DENIED'),
+  TOKEN_EXISTS: refused('A token of this name exists or existed, and names are not used again.', 'ALREADY_EXISTS'),
+  TOKEN_INVALID: refused('What was given as a token is none.'),
+  UNAUTHENTICATED: refused('The call has neither a certificate nor a token that is good here.', 'UNAUTHENTICATED'),
+  PERMISSION_DENIED: refused('The certificate or the token of the caller does not allow the call.', 'PERMISSION_DENIED'),
+  CONNECTIONS_MAX: refused('The API has as many connections as it may have, in all or of this caller.', 'RESOURCE_EXHAUSTED'),
   AUDIT_FAILED: failed('What an operator asked for could not be recorded, so that it was not done.', 'UNAVAILABLE'),
   CONFIG_INVALID: usage('The configuration has mistakes; each is listed in a sentence of its own.'),
   ADDRESS_REFUSED: usage('An address outside loopback needs TLS, or security.insecure to do without.', 'FAILED_PRECONDITION'),

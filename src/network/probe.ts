@@ -3,7 +3,8 @@ import { type Answer, decodeAnswer, encodeHello, HandshakeReader } from './hello
 import type { Identity, ProtocolRange } from './options.js';
 import type { Credentials } from './credentials.js';
 import { TRANSPORTS } from './transports.js';
-import type { Address } from './transport.js';
+import type { Address, Proof } from './transport.js';
+import { judgeName, judgeProof } from './verdict.js';
 
 export type Probed =
   /** Whether it accepts us or not. */
@@ -24,12 +25,16 @@ export function probePeer(address: Address, expectedNodeId: string, identity: Id
     const reader = new HandshakeReader();
     let connected = false;
     const transport = TRANSPORTS[credentials === null ? 'tcp' : 'tls'](credentials);
-    const { stream } = transport.dial(address, 1, () => {
+    const dialled = transport.dial(address, 1, () => {
       connected = true;
+      // Who is not believed is told nothing, and what he says of who lives counts for nothing.
+      const refusal = judgeProof(dialled.proof(), identity);
+      if (refusal !== null) return end({ kind: 'unclear', reason: refusal.reason });
       stream.write(
         encodeHello({ ...identity, life: 0n, settings: '', protocolMin: protocol.min, protocolMax: protocol.max, channel: 0, expectedNodeId, features: [], listen: '', tableVersion: 0n, neighbours: [] }),
       );
     });
+    const { stream } = dialled;
     const end = (probed: Probed): void => {
       clearTimeout(timer);
       stream.destroy();
@@ -43,14 +48,22 @@ export function probePeer(address: Address, expectedNodeId: string, identity: Id
     stream.on('data', (chunk: Buffer) => {
       try {
         const message = reader.push(chunk);
-        if (message !== null) end({ kind: 'answer', answer: decodeAnswer(message.body) });
+        if (message !== null) end(probedOf(decodeAnswer(message.body), dialled.proof(), identity));
       } catch {
         end({ kind: 'unclear', reason: 'what answers there is no member' });
       }
     });
     stream.on('error', (error: Error) => {
-      end({ kind: !connected && isRefused(error) ? 'silent' : 'unclear', reason: error.message });
+      if (!connected && isRefused(error)) return end({ kind: 'silent', reason: error.message });
+      // What is proved of who answers may be that it proves nothing.
+      end({ kind: 'unclear', reason: judgeProof(dialled.proof(), identity)?.reason ?? error.message });
     });
     stream.once('close', () => end({ kind: 'unclear', reason: 'takes the connection and closes it' }));
   });
+}
+
+function probedOf(answer: Answer, proof: Proof | null, own: Identity): Probed {
+  // Who refuses before a Hello is read does not say who he is.
+  const misnamed = answer.nodeId === '' ? null : judgeName(proof, own, answer.nodeId);
+  return misnamed === null ? { kind: 'answer', answer } : { kind: 'unclear', reason: misnamed.reason };
 }

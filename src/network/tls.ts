@@ -8,14 +8,17 @@ import { createServer as createTcpServer, type Socket } from 'node:net';
 import { connect, createSecureContext, createServer, type SecureContext, type SecureContextOptions, type Server, type TLSSocket } from 'node:tls';
 import { describeHolder } from '../config/index.js';
 import { CoordinatorError } from '../errors/index.js';
-import { faultOf, holderOf, serialOf } from './certificate.js';
+import { faultOf, holderOf, notAfterMs, serialOf } from './certificate.js';
 import type { Credentials } from './credentials.js';
 import { MAGIC, UNEQUAL } from './hello.js';
 import { LISTEN_OPTIONS, listenOn, remoteOf, tune } from './tcp.js';
-import { type Address, type Arrival, formatAddress, type Proof, type Transport, type TransportListener, type TransportListenHandlers, type TransportStream } from './transport.js';
+import { type Address, type Arrival, formatAddress, type Proof, type ShownCertificate, type Transport, type TransportListener, type TransportListenHandlers, type TransportStream } from './transport.js';
 
 /** What is not believed is told so in words, by `proofOf` and who asks for it; the library would only hang up. */
 const BOTH_SHOW = { requestCert: true, rejectUnauthorized: false } as const;
+
+/** The fault of who speaks TLS and has no certificate: where there are tokens, that is none. */
+export const NOTHING_SHOWN = 'no certificate was shown';
 
 /** What a transport needs of them. */
 type Shows = Pick<Credentials, 'ca' | 'cert' | 'key' | 'revoked'>;
@@ -92,7 +95,9 @@ export class Tls implements Transport {
   /** As the list of revoked certificates is now. */
   #proofOf(shown: Shown | null): Proof | null {
     if (shown === null) return null;
-    return { holder: shown.holder, fault: shown.fault ?? (this.#revoked.has(shown.serial) ? `${shown.name} was revoked` : null) };
+    const { holder, certificate } = shown;
+    const isRevoked = certificate !== null && this.#revoked.has(certificate.serial);
+    return { holder, certificate, fault: shown.fault ?? (isRevoked ? `${shown.name} was revoked` : null) };
   }
 }
 
@@ -104,7 +109,7 @@ function contextOptions({ ca, cert, key }: Shows): SecureContextOptions {
 /** What does not change while a connection lasts. */
 interface Shown {
   readonly holder: Proof['holder'];
-  readonly serial: string;
+  readonly certificate: ShownCertificate | null;
   /** How a sentence speaks of the certificate. */
   readonly name: string;
   readonly fault: string | null;
@@ -112,14 +117,14 @@ interface Shown {
 
 function shownOf(socket: TLSSocket): Shown {
   const certificate = socket.getPeerX509Certificate();
-  if (certificate === undefined) return nothingShown('no certificate was shown');
+  if (certificate === undefined) return nothingShown(NOTHING_SHOWN);
   const holder = holderOf(certificate);
   const serial = serialOf(certificate);
   const name = `certificate ${serial}${holder === null ? '' : ` of ${describeHolder(holder)}`}`;
-  return { holder, serial, name, fault: socket.authorized ? null : `${name} ${faultOf(certificate, String(socket.authorizationError), 'that the other side knows')}` };
+  return { holder, certificate: { serial, notAfterMs: notAfterMs(certificate) }, name, fault: socket.authorized ? null : `${name} ${faultOf(certificate, String(socket.authorizationError), 'that the other side knows')}` };
 }
 
-const nothingShown = (fault: string): Shown => ({ holder: null, serial: '', name: '', fault });
+const nothingShown = (fault: string): Shown => ({ holder: null, certificate: null, name: '', fault });
 
 /** Connections whose TLS handshake is under way, which the library keeps to itself until it is over. */
 class Arrivals {

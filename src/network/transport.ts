@@ -22,6 +22,13 @@ export interface Proof {
   readonly holder: Holder | null;
   /** Why nothing of it is believed, in a sentence; null where it is. */
   readonly fault: string | null;
+  /** The certificate that was shown, if any. */
+  readonly certificate: ShownCertificate | null;
+}
+
+export interface ShownCertificate {
+  readonly serial: string;
+  readonly notAfterMs: number;
 }
 
 /** A connection that has come and has to do more before bytes can pass: it takes the place of a handshake. */

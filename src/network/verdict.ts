@@ -58,7 +58,7 @@ export function judgeProof(proof: Proof | null, own: Identity): Refused | null {
 }
 
 /** Nobody speaks as another node, whatever the authority has issued to him. */
-function judgeName(proof: Proof | null, own: Identity, nodeId: string): Refused | null {
+export function judgeName(proof: Proof | null, own: Identity, nodeId: string): Refused | null {
   const refused = judgeProof(proof, own);
   if (refused !== null || proof === null || proof.holder?.name === nodeId) return refused;
   return refuse('CERTIFICATE_MISMATCH', `who calls itself node ${quote(nodeId)} has the certificate of node ${quote(proof.holder?.name ?? '')}`);

@@ -1,5 +1,6 @@
 import type { CoordinatorNode } from '../../contracts/node.js';
 import { encodeDelivery } from '../codec-delivery.js';
+import type { ApiCounts } from '../connections.js';
 import { encodeReceipt } from '../codec-publish.js';
 import { encodeStatus } from '../codec-status.js';
 import type {
@@ -37,4 +38,10 @@ export const outcomeHandler = (node: CoordinatorNode) =>
     };
   });
 
-export const statusHandler = (node: CoordinatorNode) => unary<object, WireStatus>(() => encodeStatus(node.status()));
+/** With what the API counts beside the node's own counters. */
+export const statusHandler = (node: CoordinatorNode, counts: Readonly<ApiCounts>) =>
+  unary<object, WireStatus>(() => {
+    const status = node.status();
+    const ofApi = Object.entries(counts).map(([name, value]) => [`api.${name}`, value]);
+    return encodeStatus({ ...status, counters: { ...status.counters, ...Object.fromEntries(ofApi) } });
+  });

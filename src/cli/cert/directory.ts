@@ -1,10 +1,11 @@
 /** A directory with an authority and the certificates that it has issued: a small one, for clusters that have no other. */
-import { createPrivateKey, randomBytes } from 'node:crypto';
-import { access, appendFile, chmod, link, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { createPrivateKey } from 'node:crypto';
+import { access, appendFile, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Holder, describeHolder } from '../../config/index.js';
 import { CoordinatorError } from '../../errors/index.js';
 import { ageFault, certificatesOf, holderOf, hostsOf, serialOf } from '../../network/index.js';
+import { replace, SECRET_MODE, writeNew } from '../new-files.js';
 import type { Issued } from './x509.js';
 
 /** Paths, as the configuration takes them. */
@@ -19,7 +20,6 @@ const AUTHORITY_DAYS = 3_650;
 /** Clocks of members differ; a certificate of this moment is to be good at once. */
 const BACKDATED_MS = 300_000;
 const AUTHORITY = 'ca';
-const SECRET = 0o600;
 const PUBLIC = 0o644;
 
 export class CertificateDirectory {
@@ -43,8 +43,8 @@ export class CertificateDirectory {
     await mkdir(this.#path, { recursive: true, mode: 0o700 });
     for (const file of [paths.cert, paths.key]) if (await exists(file)) throw taken(file);
     const { cert, key } = await this.#issue(await this.#authority(holder.clusterId), holder, hosts, days);
-    await writeNew(paths.key, key, SECRET);
-    await writeNew(paths.cert, cert, PUBLIC);
+    await writeNew(paths.key, key, SECRET_MODE, taken);
+    await writeNew(paths.cert, cert, PUBLIC, taken);
     return paths;
   }
 
@@ -56,7 +56,7 @@ export class CertificateDirectory {
     if (before === undefined || holder === null) throw new CoordinatorError('CERTIFICATE_INVALID', `${paths.cert} has no certificate of a cluster`);
     const { cert, key } = await this.#issue(await this.#read(), holder, hostsOf(before), days);
     // A node that looks between the two finds that they do not fit, and looks again.
-    await replace(paths.key, key, SECRET);
+    await replace(paths.key, key, SECRET_MODE);
     await replace(paths.cert, cert, PUBLIC);
     return paths;
   }
@@ -85,8 +85,8 @@ export class CertificateDirectory {
     if (await exists(cert)) return this.#read();
     const { newAuthority } = await import('./x509.js');
     const made = await newAuthority(clusterId, ...validity(AUTHORITY_DAYS));
-    await writeNew(key, made.key, SECRET);
-    await writeNew(cert, made.cert, PUBLIC);
+    await writeNew(key, made.key, SECRET_MODE, taken);
+    await writeNew(cert, made.cert, PUBLIC, taken);
     return made;
   }
 
@@ -144,34 +144,4 @@ async function exists(file: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-/** The file appears whole, or what has the name stays. */
-async function writeNew(file: string, text: string, mode: number): Promise<void> {
-  const part = await writePart(file, text, mode);
-  try {
-    await link(part, file);
-  } catch (error) {
-    throw (error as NodeJS.ErrnoException).code === 'EEXIST' ? taken(file) : error;
-  } finally {
-    await rm(part, { force: true });
-  }
-}
-
-async function replace(file: string, text: string, mode: number): Promise<void> {
-  await rename(await writePart(file, text, mode), file);
-}
-
-async function writePart(file: string, text: string, mode: number): Promise<string> {
-  const part = `${file}.${randomBytes(6).toString('hex')}.part`;
-  const target = await open(part, 'wx', mode);
-  try {
-    await target.writeFile(text);
-    await target.sync();
-  } finally {
-    await target.close();
-  }
-  // Whatever the process's mask took or left.
-  await chmod(part, mode);
-  return part;
 }

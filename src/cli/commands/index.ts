@@ -15,6 +15,7 @@ import { registerServe } from './serve.js';
 import { registerSnapshot } from './snapshot.js';
 import { registerStatus } from './status.js';
 import { registerSubscribe } from './subscribe.js';
+import { registerToken } from './token.js';
 
 /** Every command, in the order of the help. */
 export const COMMANDS: readonly ((program: Command) => void)[] = [
@@ -32,6 +33,7 @@ export const COMMANDS: readonly ((program: Command) => void)[] = [
   registerLog,
   registerRecover,
   registerCert,
+  registerToken,
   registerConfig,
   registerCompletion,
 ];

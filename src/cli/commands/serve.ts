@@ -1,8 +1,10 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { pino } from 'pino';
-import { ApiServer } from '../../api/index.js';
+import { type Logger, pino } from 'pino';
+import { ApiServer, type ApiServerOptions } from '../../api/index.js';
+import type { ResolvedConfig } from '../../config/index.js';
 import type { Status } from '../../contracts/index.js';
+import type { Coordinator } from '../../coordinator/index.js';
 import { CoordinatorError, isErrorCode } from '../../errors/index.js';
 import { outputOption } from '../arguments.js';
 import { configurationOf, configurationOptions } from '../configuration.js';
@@ -22,7 +24,7 @@ interface ServeFlags {
 export function registerServe(program: Command): void {
   const command = program
     .command('serve')
-    .description('run a node in the foreground until SIGTERM or SIGINT; SIGHUP reads its certificates again')
+    .description('run a node in the foreground until SIGTERM or SIGINT; SIGHUP reads its certificates and tokens again')
     .option('--config <file>', 'configuration, JSON or YAML; the environment and flags go before it')
     .option('--end-with-parent', 'also end when the process that started this one is gone; it must have opened an IPC channel')
     .addHelpText(
@@ -45,12 +47,14 @@ async function serve(flags: ServeFlags): Promise<void> {
   const ending = AbortSignal.any([stop, orphaned.signal]);
   const { Coordinator } = await import('../../coordinator/index.js');
   const node = await Coordinator.start(config);
-  const exposure = (await node.certificates?.exposure()) ?? null;
-  if (exposure !== null) logger.warn(exposure);
+  for (const files of [node.certificates, node.tokens]) {
+    const exposure = (await files?.exposure()) ?? null;
+    if (exposure !== null) logger.warn(exposure);
+  }
   const unwatch = watch(node, logger);
-  const hangUp = (): void => void node.reloadCertificates().catch((error: Error) => logger.error(error.message));
-  // Without certificates a hang-up ends the node, as ever.
-  if (config.security.tls !== null) process.on('SIGHUP', hangUp);
+  const hangUp = (): void => void Promise.all([node.reloadCertificates(), node.reloadTokens()]).catch((error: Error) => logger.error(error.message));
+  // Without files to read a hang-up ends the node, as ever.
+  if (node.certificates !== null || node.tokens !== null) process.on('SIGHUP', hangUp);
   let failure: CoordinatorError | null = null;
   const ended = new Promise<void>((resolve) => {
     node.on('failed', (error: CoordinatorError) => {
@@ -64,7 +68,7 @@ async function serve(flags: ServeFlags): Promise<void> {
   });
   let api: ApiServer | null = null;
   try {
-    if (config.api !== false) api = await ApiServer.start(node, { address: config.api, logger, certificates: node.certificates, auditFile: join(config.dataDir, AUDIT_FILE) });
+    if (config.api !== false) api = await ApiServer.start(node, apiOptionsOf(config, node, logger));
     await announce(output, {
       nodeId: config.nodeId,
       clusterId: config.clusterId,
@@ -84,6 +88,11 @@ async function serve(flags: ServeFlags): Promise<void> {
     });
   }
   if (failure !== null) throw failure;
+}
+
+function apiOptionsOf({ api, security, limits, dataDir }: ResolvedConfig, { certificates, tokens }: Coordinator, logger: Logger): ApiServerOptions {
+  const { apiConnectionsMax: connectionsMax, apiCallerConnectionsMax: callerConnectionsMax } = limits;
+  return { address: String(api), logger, certificates, tokens, insecure: security.insecure, limits: { connectionsMax, callerConnectionsMax }, auditFile: join(dataDir, AUDIT_FILE) };
 }
 
 function failureOf({ health }: Status): CoordinatorError | null {

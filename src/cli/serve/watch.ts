@@ -1,7 +1,7 @@
-/** What a serving node logs of itself while it runs: refusals between it and its peers, changes of its health and of its certificates. */
+/** What a serving node logs of itself while it runs: refusals between it and its peers, changes of its health, of its certificates and of its tokens. */
 import type { Logger } from 'pino';
 import type { Status } from '../../contracts/index.js';
-import type { CertificateChange } from '../../coordinator/index.js';
+import type { FilesChange } from '../../coordinator/index.js';
 import { machineOf, type Refused } from '../../network/index.js';
 
 const LOOK_MS = 1_000;
@@ -10,7 +10,7 @@ const REMEMBERED_MAX = 256;
 
 export interface Watched {
   on(event: 'refused', listener: (refused: Refused) => void): unknown;
-  on(event: 'certificates', listener: (change: CertificateChange) => void): unknown;
+  on(event: 'certificates' | 'tokens', listener: (change: FilesChange) => void): unknown;
   status(): Status;
 }
 
@@ -28,10 +28,12 @@ export function watch(node: Watched, logger: Logger): () => void {
     logger.warn({ peer, remote, code }, `${who}: ${code}: ${reason}`);
   });
 
-  node.on('certificates', ({ state, sentence }) => {
+  const logChange = ({ state, sentence }: FilesChange): void => {
     if (state === 'refused') logger.error(sentence);
     else logger.info(sentence);
-  });
+  };
+  node.on('certificates', logChange);
+  node.on('tokens', logChange);
 
   let state: Status['health']['state'] = 'ok';
   const look = (): void => {
