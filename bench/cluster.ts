@@ -13,7 +13,7 @@ const POLL_MS = 5;
 const AGREE_MS = 30_000;
 
 /** What differs from a cluster as it comes. */
-export type ClusterSettings = Pick<CoordinatorConfig, 'groups' | 'raft'> & {
+export type ClusterSettings = Pick<CoordinatorConfig, 'groups' | 'raft' | 'network'> & {
   /** Founders of the cluster; default a, b and c. */
   readonly ids?: readonly string[];
   /** Members that join it as learners. */
