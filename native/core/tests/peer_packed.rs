@@ -43,7 +43,7 @@ proptest! {
     fn packed_frames_survive_any_cutting(lengths in proptest::collection::vec(0usize..3_000, 1..12), codec in proptest::sample::select(Codec::ALL.to_vec()), cut in 1usize..997) {
         let frames: Vec<Vec<u8>> = lengths.iter().enumerate().map(|(at, length)| frame(at as u32, *length)).collect();
         let packed = pack(&mut Coder::default(), codec, 3, &frames);
-        let left = packed.map_or_else(|| frames.concat(), |packed| packed);
+        let left = packed.unwrap_or_else(|| frames.concat());
         // Plain ones before and behind them.
         let stream = [frame(98, 10), left, frame(99, 10)].concat();
         let (mut assembler, mut arrived) = (Assembler::default(), Vec::new());

@@ -16,6 +16,8 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Frames packed together, in bytes, but for a longer one by itself: what is behind them waits for as long as packing takes.
 const RUN_BYTES: usize = 1024 * 1024;
 
+type Frames = Vec<Vec<u8>>;
+
 struct Link {
     /// Number of its connection: what was packed for another is dropped.
     life: u64,
@@ -27,7 +29,7 @@ struct Link {
     /// The first frames are with the packer.
     packing: bool,
     /// They are back, and go before all others.
-    ready: Vec<Vec<u8>>,
+    ready: Frames,
     /// Of all of them.
     bytes: usize,
     choice: Choice,
@@ -44,7 +46,7 @@ impl Link {
     }
 
     /// What may leave now, in order, and the run behind it that is to be packed before anything else leaves.
-    fn next(&mut self, channel: Channel, now_us: u64) -> (Vec<Vec<u8>>, Option<(Method, Vec<Vec<u8>>)>) {
+    fn next(&mut self, channel: Channel, now_us: u64) -> (Frames, Option<(Method, Frames)>) {
         let mut out = std::mem::take(&mut self.ready);
         let mut run = None;
         if channel == Channel::Urgent && !self.packing {
