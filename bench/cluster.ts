@@ -24,7 +24,7 @@ export interface Place {
 const HOST_PORT = 7400;
 
 /** What differs from a cluster as it comes. */
-export type ClusterSettings = Pick<CoordinatorConfig, 'groups' | 'raft'> & {
+export type ClusterSettings = Pick<CoordinatorConfig, 'groups' | 'raft' | 'network'> & {
   /** Founders of the cluster; default a, b and c. */
   readonly ids?: readonly string[];
   /** Members that join it as learners. */

@@ -28,6 +28,7 @@ export function coreOptions(dataDir: string): OpenOptions {
     inflightMessages: 100,
     pendingBytesMax: 64 * MIB,
     peerBytesMax: 64 * MIB,
+    compression: 'none',
     windowEvents: 1_000_000,
     segmentBytes: 64 * MIB,
     spareSegments: 2,

@@ -104,7 +104,7 @@ function packagesCurrent() {
 function installPackages() {
   if (packagesCurrent()) return;
   const [command, args] = npm();
-  // No package that the product needs does anything at install time; the one that compiles (zstd-napi) is optional.
+  // No package that the product needs does anything at install time; the one that compiles (zstd-napi) is an oracle of tests, which do without.
   step('Installing npm packages', command, [...args, 'ci', '--ignore-scripts', '--no-audit', '--no-fund']);
 }
 

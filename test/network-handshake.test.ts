@@ -1,7 +1,7 @@
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
 import type { NetworkEvent } from '../dist/network/events.js';
-import { decodeAnswer, decodeHello, encodeAnswer, encodeHello, HandshakeError, HandshakeReader } from '../dist/network/hello.js';
+import { decodeAnswer, decodeHello, encodeAnswer, encodeHello, HandshakeError, HandshakeReader, type Hello } from '../dist/network/hello.js';
 import type { RefusalCode } from '../dist/network/verdict.js';
 import { directoryOf, freePort, helloOf, HOST, type Member, optionsOf, type RawClient, rawAcceptor, rawClient, startMember, startPair, until } from './fixtures/network.js';
 
@@ -413,6 +413,27 @@ test('a flood of refusals is counted in full and reported in part', async (t) =>
   await Promise.all(clients.map((client) => client.closed));
   t.is(a.peers.counters.read().protocolErrors, 60);
   t.true(a.events.length >= 16 && a.events.length < 60);
+});
+
+test('each side says which compressions it reads, and hears which the other does', async (t) => {
+  const own = ['packed.lz4', 'packed.zstd', 'packed.snappy'];
+  // Older members say nothing, newer ones more than is known here.
+  const said: readonly (readonly [readonly string[], readonly string[]])[] = [
+    [[], []],
+    [[...own, 'packed.later', 'something else'], ['lz4', 'zstd', 'snappy', 'later']],
+  ];
+  for (const [features, reads] of said) {
+    const hellos: Hello[] = [];
+    const far = await rawAcceptor(t, 'b', () => {}, { features, onHello: (hello) => hellos.push(hello) });
+    const a = await startMember(t, optionsOf('a', { b: far.port }));
+    await until(() => a.core.reads.length === 2, 'both links');
+    t.deepEqual(a.core.reads, [reads, reads]);
+    t.deepEqual(hellos.map((hello) => hello.features), [own, own]);
+  }
+  const b = await startMember(t, optionsOf('b', { a: await freePort() }));
+  const client = await rawClient(t, b.port, encodeHello(helloOf('a', 'b')));
+  await until(() => client.answer() !== null, 'the answer');
+  t.deepEqual(client.answer()?.features, own);
 });
 
 test('messages survive the wire, whatever the split', (t) => {

@@ -89,6 +89,7 @@ test('a slow reader blocks the link; reading on drains it', async (t) => {
   }
   t.is(a.core.count('blocked 0/1'), 1);
   t.is(a.core.count('blocked 0/0'), 0);
+  t.true((a.core.waiting[0] ?? 0) > 0);
   t.is(a.core.count('drained 0/1'), 0);
   for (const socket of sockets) socket.resume();
   await until(() => a.core.count('drained 0/1') === 1, 'the drain');

@@ -9,10 +9,12 @@ export interface NodeStatus {
   readonly applyHash: string;
   readonly elections: number;
   readonly syncP50Us: number;
+  /** To other members. */
+  readonly bytesSent: number;
 }
 
-/** Events a loop publishes: `plain` has a type and a payload, `full` has every field, its id included. */
-export type EventShape = 'plain' | 'full';
+/** Events a loop publishes: `plain` has a type and a payload, `full` has every field, its id included; `recorded` has paths and payloads of a trace. */
+export type EventShape = 'plain' | 'full' | 'recorded';
 
 export interface OneByOne {
   readonly level: Level;

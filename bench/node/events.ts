@@ -1,6 +1,7 @@
 /** The events that loops publish: 256 bytes of payload each. */
 import { randomBytes, randomFillSync } from 'node:crypto';
 import type { EventInput } from '../../dist/index.js';
+import { recorded } from '../recorded.js';
 import type { EventShape } from './commands.js';
 
 export const PAYLOAD_BYTES = 256;
@@ -14,6 +15,7 @@ let used = random.length;
 export class EventSource {
   readonly #shape: EventShape;
   readonly #plain: readonly EventInput[];
+  readonly #recorded: readonly EventInput[];
   readonly #batch: number;
   #next = 0;
 
@@ -21,6 +23,7 @@ export class EventSource {
     this.#shape = shape;
     this.#batch = batch;
     this.#plain = Array.from({ length: batch }, () => PLAIN);
+    this.#recorded = shape === 'recorded' ? recorded(PAYLOAD_BYTES) : [];
   }
 
   /** A batch; plain ones share their events, as nothing in them differs but the id that the coordinator makes. */
@@ -31,6 +34,7 @@ export class EventSource {
   one(): EventInput {
     if (this.#shape === 'plain') return PLAIN;
     const sourceId = this.#next++;
+    if (this.#shape === 'recorded') return this.#recorded[sourceId % this.#recorded.length]!;
     return {
       id: freshId(),
       type: 'FilesystemWrite',

@@ -41,7 +41,7 @@ const answers: Answers = {
   },
   status: async () => {
     const { role, leader, term, appliedIndex, applyHash, counters, disk } = node().status();
-    return { role, leader, term, appliedIndex, applyHash, elections: counters['elections'] ?? 0, syncP50Us: disk.syncP50Us };
+    return { role, leader, term, appliedIndex, applyHash, elections: counters['elections'] ?? 0, syncP50Us: disk.syncP50Us, bytesSent: counters['network.bytesSent'] ?? 0 };
   },
   cpu: async () => {
     const { user, system } = process.cpuUsage();

@@ -2,6 +2,7 @@ import type { Suite } from '../context.js';
 import { causal } from './causal.js';
 import { commitBatch } from './commit-batch.js';
 import { commitOne } from './commit-one.js';
+import { compression } from './compression.js';
 import { crdt } from './crdt.js';
 import { failover } from './failover.js';
 import { floor } from './floor.js';
@@ -15,4 +16,4 @@ import { tls } from './tls.js';
 import { wan } from './wan.js';
 
 /** In the order in which they run. */
-export const SUITES: readonly Suite[] = [floor, napi, commitOne, commitBatch, openLoop, failover, isolation, open, snapshot, groups, causal, crdt, tls, wan];
+export const SUITES: readonly Suite[] = [floor, napi, commitOne, commitBatch, openLoop, failover, isolation, open, snapshot, groups, causal, crdt, compression, tls, wan];

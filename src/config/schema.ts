@@ -72,7 +72,11 @@ export const configSchema = z.strictObject({
   network: section({
     profile: choice(['lan', 'wan'], 'lan', 'Kind of links between the members.', later),
     codec: choice(['packed'], 'packed', 'Encoding of messages between members.', later),
-    compression: choice(['none'], 'none', 'Compression between members.', later),
+    compression: choice(
+      ['none', 'lz4', 'zstd', 'snappy', 'auto'],
+      'auto',
+      'Compression of what this node sends to other members: one for all, or, with auto, what makes it arrive first on each link, which is none while a link takes everything at once.',
+    ),
     pool: section({ connectionsPerPeer: integer(2, 2, 2, 'Connections to each peer: one urgent, one bulk.', later) }),
     batching: flag(true, 'Write the frames of one turn of the loop together.', later),
   }),

@@ -21,6 +21,7 @@ export function openOptionsOf(config: ResolvedConfig, ports: Ports): OpenOptions
     inflightMessages: config.raft.appendEntriesMax,
     pendingBytesMax: config.limits.pendingBytesMax + CORE_SLACK_BYTES,
     peerBytesMax: config.limits.peerBytesMax,
+    compression: config.network.compression,
     windowEvents: config.dedup.windowEvents,
     segmentBytes: config.log.segmentBytes,
     spareSegments: config.log.spareSegments,

@@ -54,6 +54,10 @@ export function statusOf(core: Core, config: ResolvedConfig, version: string, ro
       outboundBytes: native.outboundBytes,
       droppedFrames: native.droppedFrames,
       refusedFrames: native.refusedFrames,
+      'compression.sentRawBytes': native.sentRawBytes,
+      'compression.sentPackedBytes': native.sentPackedBytes,
+      'compression.receivedRawBytes': native.receivedRawBytes,
+      'compression.receivedPackedBytes': native.receivedPackedBytes,
       ...Object.fromEntries(Object.entries(network).map(([name, value]) => [`network.${name}`, Number(value)])),
     },
   };

@@ -14,6 +14,7 @@ export {
   NativeStatesWriter,
   takeCausalStates,
 } from './causal.js';
+export { CODECS, type Codec, compress, compressApart, decompress, decompressApart } from './compression.js';
 export { CLOCK_RELATION, compareClocks, mergeClocks, NativeCrdt } from './crdt.js';
 export { Core, raftId, TAKEN } from './core.js';
 export { type ConsumerPlace, END, type End, EVENT_OUTCOME, type EventOutcome, type KeptEvent } from './ends.js';

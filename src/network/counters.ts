@@ -19,6 +19,8 @@ export const COUNTERS = [
   'tlsErrors',
   /** Connections closed for bytes that were no handshake, or that the core rejected. */
   'protocolErrors',
+  /** Of these, for what was packed: damaged, or larger than it may be. */
+  'compressionErrors',
   'handshakeTimeouts',
   /** Handshakes dropped because too many were under way. */
   'handshakesDisplaced',

@@ -63,6 +63,15 @@ export class HandshakeError extends Error {
 
 export const UNEQUAL = 'one side of the connection has security.tls and speaks TLS, the other one has not: give it to all members or to none';
 
+/** What this version reads besides plain frames, as `features` of both messages say it: `packed.` and a compression. */
+export const FEATURES: readonly string[] = ['packed.lz4', 'packed.zstd', 'packed.snappy'];
+const PACKED = 'packed.';
+
+/** The compressions among features; those that are not known here too. */
+export function compressionsOf(features: readonly string[]): string[] {
+  return features.filter((feature) => feature.startsWith(PACKED)).map((feature) => feature.slice(PACKED.length));
+}
+
 export const MAGIC = Buffer.from('VXP1', 'latin1');
 const HEADER_BYTES = 8;
 export const HANDSHAKE_BYTES_MAX = 4_096;

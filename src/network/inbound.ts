@@ -1,5 +1,5 @@
 import type { Counters } from './counters.js';
-import { decodeHello, encodeAnswer, type Hello, HandshakeError, HandshakeReader } from './hello.js';
+import { decodeHello, encodeAnswer, FEATURES, type Hello, HandshakeError, HandshakeReader } from './hello.js';
 import type { Identity } from './options.js';
 import type { Channel, PeerCore } from './port.js';
 import { limitSilence } from './silence.js';
@@ -8,6 +8,9 @@ import { isOfCertificate, type LivePeer, type Refusal, type Verdict } from './ve
 
 /** How long a refusal may take to reach the other side before the connection is cut. */
 const LINGER_MS = 1_000;
+
+/** The core's word for packed frames that are damaged, or that hold more than they may. */
+const VIOLATION_IN_PACKED = 3;
 
 export interface InboundOwner {
   readonly identity: Identity;
@@ -108,6 +111,7 @@ export class Inbound {
     const violation = core.inboundData(this.connection, chunk);
     if (violation === 0) return;
     counters.add('protocolErrors');
+    if (violation === VIOLATION_IN_PACKED) counters.add('compressionErrors');
     this.drop(`the core rejected what the peer sent (violation ${violation})`);
   }
 
@@ -168,6 +172,6 @@ export class Inbound {
   }
 
   #answer(outcome: { accepted: boolean; protocol: number; code: string; reason: string }, identity: Speaker = this.#owner.identity): Buffer {
-    return encodeAnswer({ ...identity, ...outcome, life: identity.life ?? 0n, features: [] });
+    return encodeAnswer({ ...identity, ...outcome, life: identity.life ?? 0n, features: FEATURES });
   }
 }

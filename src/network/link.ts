@@ -2,7 +2,7 @@ import { Backoff } from './backoff.js';
 import { CHALLENGED, isSame } from './challenges.js';
 import type { Counters } from './counters.js';
 import type { NetworkEvent } from './events.js';
-import { type Answer, decodeAnswer, encodeHello, HandshakeError, HandshakeReader, type Hello } from './hello.js';
+import { type Answer, compressionsOf, decodeAnswer, encodeHello, FEATURES, HandshakeError, HandshakeReader, type Hello } from './hello.js';
 import type { Identity, PeerAddress, ProtocolRange, Timing } from './options.js';
 import type { Channel, PeerCore } from './port.js';
 import { limitSilence } from './silence.js';
@@ -98,7 +98,7 @@ export class OutboundLink {
           protocolMax: protocol.max,
           channel: this.channel,
           expectedNodeId: this.peer.nodeId,
-          features: [],
+          features: FEATURES,
         }),
       );
     });
@@ -181,7 +181,7 @@ export class OutboundLink {
       // A large write that the kernel took at once also asks for a drain; the core need not hear of that.
       this.#blocked = true;
       counters.add('blocked');
-      core.linkBlocked(this.peer.slot, this.channel);
+      core.linkBlocked(this.peer.slot, this.channel, stream.writableLength);
     }
   }
 
@@ -234,7 +234,7 @@ export class OutboundLink {
       this.#backoff.reset();
     }, this.#context.timing.backoffMaxMs);
     if (this.#connection !== null) limitSilence(this.#connection.stream, core, this.#context.timing.silenceMaxMs);
-    core.linkUp(this.peer.slot, this.channel);
+    core.linkUp(this.peer.slot, this.channel, compressionsOf(read.answer.features));
     this.#context.emit({ type: 'up', protocol: verdict.protocol, incarnation: read.answer.incarnation, ...this.#name() });
     if (read.rest.length > 0) this.#onData(read.rest, reader);
   }

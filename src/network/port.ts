@@ -15,16 +15,16 @@ export interface PeerCore {
    */
   attach(onOutbound: (batch: Buffer) => void): void;
   detach(): void;
-  /** A dialled connection passed the handshake: the core may send to it. */
-  linkUp(slot: number, channel: Channel): void;
+  /** A dialled connection passed the handshake: the core may send to it, packed by one of the compressions that it reads. */
+  linkUp(slot: number, channel: Channel, reads: readonly string[]): void;
   /** The link is gone, and with it whatever was written and not yet received. */
   linkDown(slot: number, channel: Channel): void;
-  /** More is queued than the socket takes: the core holds further frames for this link until `linkDrained`. */
-  linkBlocked(slot: number, channel: Channel): void;
+  /** More is queued than the socket takes, so many bytes: the core holds further frames for this link until `linkDrained`. */
+  linkBlocked(slot: number, channel: Channel, waitingBytes: number): void;
   linkDrained(slot: number, channel: Channel): void;
   /** An accepted and verified connection; `connection` is never used twice within a process. */
   inboundOpen(connection: number, peerNodeId: string, channel: Channel): void;
-  /** Bytes as they came, valid during the call only. 0 is fine; anything else is a violation and closes the connection. */
+  /** Bytes as they came, valid during the call only. 0 is fine; anything else is a violation and closes the connection, 3 one in what was packed. */
   inboundData(connection: number, chunk: Uint8Array): number;
   inboundClosed(connection: number): void;
   /**

@@ -4,6 +4,7 @@
 
 mod app;
 mod causal;
+mod compression;
 mod crdt;
 mod filter;
 mod offline;

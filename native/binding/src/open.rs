@@ -4,10 +4,12 @@ use crate::registry::{self, coded};
 use napi::bindgen_prelude::{AsyncTask, BigInt, Buffer, Env, Result, Task};
 use napi_derive::napi;
 use vexfs_core::causal::tally::Retention;
+use vexfs_core::compression::Codec;
 use vexfs_core::log::{LogError, LogOptions};
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::member::open::{CausalConfig, MemberConfig, OpenError as MemberError};
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
+use vexfs_core::peer::choice::Mode;
 use vexfs_core::snapshot::SnapshotError;
 use vexfs_runtime::disk::DiskError;
 use vexfs_runtime::node::{ticks, Node, NodeConfig, OpenError};
@@ -25,6 +27,8 @@ pub struct OpenOptions {
     pub inflight_messages: u32,
     pub pending_bytes_max: f64,
     pub peer_bytes_max: f64,
+    /// How frames to other members are packed: `none`, `auto`, or the name of a codec.
+    pub compression: String,
     pub window_events: u32,
     pub segment_bytes: f64,
     pub spare_segments: u32,
@@ -182,9 +186,21 @@ pub fn open_node(options: OpenOptions) -> Result<AsyncTask<OpenTask>> {
         peers: options.peers,
         pending_bytes_max: options.pending_bytes_max as usize,
         peer_bytes_max: options.peer_bytes_max as usize,
+        compression: mode_of(&options.compression)?,
         held_back_bytes_max: options.held_back_bytes_max as u64,
     };
     Ok(AsyncTask::new(OpenTask { config }))
+}
+
+fn mode_of(name: &str) -> Result<Mode> {
+    match name {
+        "none" => Ok(Mode::None),
+        "auto" => Ok(Mode::Auto),
+        _ => {
+            let named = Codec::ALL.into_iter().find(|codec| codec.name() == name);
+            named.map(Mode::Only).ok_or_else(|| coded("COMPRESSION_UNKNOWN", format!("unknown compression {name:?}")))
+        }
+    }
 }
 
 pub struct CloseTask {

@@ -5,6 +5,7 @@ use napi::bindgen_prelude::{Buffer, Function, Result};
 use napi::threadsafe_function::ThreadsafeFunctionCallMode;
 use napi::Status;
 use napi_derive::napi;
+use vexfs_core::peer::frame::FrameError;
 
 /// Has `onOutbound` called, on this thread, whenever frames have gathered (docs/formats.md, "Outbound batches").
 #[napi]
@@ -33,9 +34,10 @@ pub fn add_peer(handle: u32, node_id: String) -> Result<u32> {
     Ok(registry::get(handle)?.add_peer(&node_id))
 }
 
+/// `reads`: 1 shifted by the number of each compression that the other side reads.
 #[napi]
-pub fn link_up(handle: u32, slot: u32, channel: u8) -> Result<()> {
-    registry::get(handle)?.link_up(slot, channel);
+pub fn link_up(handle: u32, slot: u32, channel: u8, reads: u8) -> Result<()> {
+    registry::get(handle)?.link_up(slot, channel, reads);
     Ok(())
 }
 
@@ -46,11 +48,18 @@ pub fn link_down(handle: u32, slot: u32, channel: u8) {
     }
 }
 
-/// `socket.write()` answered false, or drained.
+/// `socket.write()` answered false, and so many bytes wait in the socket.
 #[napi]
-pub fn link_blocked(handle: u32, slot: u32, channel: u8, blocked: bool) {
+pub fn link_blocked(handle: u32, slot: u32, channel: u8, waiting_bytes: f64) {
     if let Ok(node) = registry::get(handle) {
-        node.link_blocked(slot, channel, blocked);
+        node.link_blocked(slot, channel, waiting_bytes as usize);
+    }
+}
+
+#[napi]
+pub fn link_drained(handle: u32, slot: u32, channel: u8) {
+    if let Ok(node) = registry::get(handle) {
+        node.link_drained(slot, channel);
     }
 }
 
@@ -66,11 +75,15 @@ pub fn inbound_open(handle: u32, connection: u32, node_id: String) -> Result<()>
     Ok(())
 }
 
-/// Bytes as they came. 0 fine, 1 a violation (close the connection), 2 the node has ended.
+/// Bytes as they came. 0 fine, 1 a violation (close the connection), 2 the node has ended, 3 a violation in what was packed.
 #[napi]
 pub fn inbound_data(handle: u32, connection: u32, chunk: &[u8]) -> u32 {
     match registry::get(handle) {
-        Ok(node) => u32::from(node.inbound_data(connection, chunk).is_err()),
+        Ok(node) => match node.inbound_data(connection, chunk) {
+            Ok(()) => 0,
+            Err(FrameError::Packed(_) | FrameError::PackedLengths) => 3,
+            Err(_) => 1,
+        },
         Err(_) => 2,
     }
 }

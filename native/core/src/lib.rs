@@ -6,6 +6,7 @@
 mod bytes_le;
 pub mod causal;
 pub mod clock;
+pub mod compression;
 pub mod crdt;
 pub mod ends;
 pub mod entry;

@@ -1,14 +1,22 @@
 //! Between the protocol thread and the peer network: frames out, bounded by bytes a link; bytes in, put together.
 
+use crate::packer::{Job, Packed};
+use crate::queue::Queue;
 use crate::wake::Waker;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 use vexfs_core::ids::MemberId;
-use vexfs_core::peer::frame::{Assembler, Channel, Frame, FrameError};
+use vexfs_core::peer::choice::{Choice, Method, Mode, Offer};
+use vexfs_core::peer::frame::{Assembler, Channel, Frame, FrameError, FrameKind};
 
 /// Bytes handed to the network in one call at most, so that its loop keeps turning.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
+/// Frames packed together, in bytes, but for a longer one by itself: what is behind them waits for as long as packing takes.
+const RUN_BYTES: usize = 1024 * 1024;
+
+type Frames = Vec<Vec<u8>>;
 
 /// What has gone out on one channel to a member since the start, over all its connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,13 +50,76 @@ pub struct Received {
     pub bytes: u64,
 }
 
-#[derive(Default)]
 struct Link {
+    /// Number of its connection: what was packed for another is dropped.
+    life: u64,
     up: bool,
     blocked: bool,
-    frames: Vec<Vec<u8>>,
+    /// When it was blocked, and how many bytes waited in the socket then.
+    blocked_at: Option<(Instant, usize)>,
+    frames: VecDeque<Vec<u8>>,
+    /// The first frames are with the packer.
+    packing: bool,
+    /// They are back, and go before all others.
+    ready: Frames,
+    /// Of all of them.
     bytes: usize,
     sent: Sent,
+    choice: Choice,
+}
+
+impl Link {
+    fn new(life: u64, up: bool, mode: Mode, offer: Offer) -> Self {
+        let choice = Choice::new(mode, offer);
+        Self { life, up, blocked: false, blocked_at: None, frames: VecDeque::new(), packing: false, ready: Vec::new(), bytes: 0, sent: Sent::default(), choice }
+    }
+
+    fn has_some(&self) -> bool {
+        !self.ready.is_empty() || (!self.packing && !self.frames.is_empty())
+    }
+
+    /// What may leave now, in order, and the run behind it that is to be packed before anything else leaves.
+    fn next(&mut self, channel: Channel, now_us: u64) -> (Frames, Option<(Method, Frames)>) {
+        let mut out = std::mem::take(&mut self.ready);
+        let mut run = None;
+        if channel == Channel::Urgent && !self.packing {
+            out.extend(self.frames.drain(..));
+        }
+        while !self.packing && !self.frames.is_empty() {
+            let as_it_is = self.frames.iter().take_while(|frame| is_packed_already(frame)).count();
+            out.extend(self.frames.drain(..as_it_is));
+            let (length, bytes) = first_run(&self.frames);
+            let method = self.choice.method(bytes, now_us);
+            let taken = self.frames.drain(..length);
+            match method {
+                Some(method) => {
+                    run = Some((method, taken.collect()));
+                    self.packing = true;
+                }
+                None => out.extend(taken),
+            }
+        }
+        self.bytes -= out.iter().map(Vec::len).sum::<usize>();
+        (out, run)
+    }
+}
+
+/// Pieces of snapshots, which are files of packed blocks.
+fn is_packed_already(frame: &[u8]) -> bool {
+    frame[8] == FrameKind::SnapshotPiece as u8
+}
+
+/// How many frames make up the next run, and their bytes.
+fn first_run(frames: &VecDeque<Vec<u8>>) -> (usize, usize) {
+    let (mut length, mut bytes) = (0, 0);
+    for frame in frames {
+        if is_packed_already(frame) || (length > 0 && bytes + frame.len() > RUN_BYTES) {
+            break;
+        }
+        length += 1;
+        bytes += frame.len();
+    }
+    (length, bytes)
 }
 
 /// A peer's place, for as long as the node is open.
@@ -61,14 +132,44 @@ struct Slot {
 pub struct Outbox {
     slots: Mutex<Vec<Slot>>,
     bytes_max: usize,
+    mode: Mode,
+    opened: Instant,
+    lives: AtomicU64,
+    /// For the thread that packs.
+    pub jobs: Queue<Job>,
     pub waker: Waker,
     pub dropped_frames: AtomicU64,
+    /// Of frames that were packed: their bytes, and the bytes that left for them.
+    pub raw_bytes: AtomicU64,
+    pub packed_bytes: AtomicU64,
 }
 
 impl Outbox {
-    pub fn new(peers: Vec<MemberId>, bytes_max: usize) -> Self {
-        let slots = peers.into_iter().map(|member| Slot { member, channels: Default::default() }).collect();
-        Self { slots: Mutex::new(slots), bytes_max, waker: Waker::default(), dropped_frames: AtomicU64::new(0) }
+    pub fn new(peers: Vec<MemberId>, bytes_max: usize, mode: Mode) -> Self {
+        let outbox = Self {
+            slots: Mutex::default(),
+            bytes_max,
+            mode,
+            opened: Instant::now(),
+            lives: AtomicU64::new(0),
+            jobs: Queue::default(),
+            waker: Waker::default(),
+            dropped_frames: AtomicU64::new(0),
+            raw_bytes: AtomicU64::new(0),
+            packed_bytes: AtomicU64::new(0),
+        };
+        for peer in peers {
+            outbox.add(peer);
+        }
+        outbox
+    }
+
+    fn link(&self, up: bool, offer: Offer) -> Link {
+        Link::new(self.lives.fetch_add(1, Ordering::Relaxed), up, self.mode, offer)
+    }
+
+    fn now_us(&self) -> u64 {
+        self.opened.elapsed().as_micros() as u64
     }
 
     pub fn member(&self, slot: u32) -> Option<MemberId> {
@@ -79,7 +180,8 @@ impl Outbox {
     pub fn add(&self, member: MemberId) -> u32 {
         let mut slots = self.slots.lock();
         let at = slots.iter().position(|slot| slot.member == member).unwrap_or_else(|| {
-            slots.push(Slot { member, channels: Default::default() });
+            let channels = [(); 2].map(|()| self.link(false, Offer::default()));
+            slots.push(Slot { member, channels });
             slots.len() - 1
         });
         at as u32
@@ -103,8 +205,8 @@ impl Outbox {
                 continue;
             }
             link.bytes += frame.len();
-            link.frames.push(frame);
-            queued |= !link.blocked;
+            link.frames.push_back(frame);
+            queued |= !link.blocked && link.has_some();
         }
         drop(slots);
         if queued {
@@ -116,6 +218,7 @@ impl Outbox {
     /// Everything that may be written now (docs/formats.md, "Outbound batches"), urgent first.
     pub fn take(&self) -> Vec<u8> {
         self.waker.fetched();
+        let now_us = self.now_us();
         let mut runs = Vec::new();
         let mut total = 0;
         let mut more = false;
@@ -124,19 +227,26 @@ impl Outbox {
         for channel in [Channel::Urgent, Channel::Bulk] {
             for (slot, peer) in slots.iter_mut().enumerate() {
                 let link = &mut peer.channels[channel as usize];
-                if link.blocked || link.frames.is_empty() {
+                if link.blocked || !link.has_some() {
                     continue;
                 }
                 if total >= BATCH_BYTES {
                     more = true;
                     continue;
                 }
-                let bytes = std::mem::take(&mut link.bytes);
-                link.sent.batches += 1;
-                link.sent.frames += link.frames.len() as u64;
-                link.sent.bytes += bytes as u64;
-                total += 8 + bytes;
-                runs.push((channel, slot, bytes, std::mem::take(&mut link.frames)));
+                let (frames, run) = link.next(channel, now_us);
+                if let Some((method, frames)) = run {
+                    // Closed: the node is at its end, and nothing more leaves.
+                    let _ = self.jobs.send(Job { slot, channel, life: link.life, method, frames });
+                }
+                let bytes = frames.iter().map(Vec::len).sum::<usize>();
+                if bytes > 0 {
+                    link.sent.batches += 1;
+                    link.sent.frames += frames.len() as u64;
+                    link.sent.bytes += bytes as u64;
+                    total += 8 + bytes;
+                    runs.push((channel, slot, bytes, frames));
+                }
             }
         }
         drop(slots);
@@ -155,24 +265,62 @@ impl Outbox {
         batch
     }
 
-    /// The link's new state; answers whether it exists.
-    pub fn set_up(&self, slot: u32, channel: Channel, up: bool) -> bool {
+    /// Takes back what a job has become.
+    pub fn packed(&self, packed: Packed) {
+        let Packed { slot, channel, life, method, frames, raw_bytes, took_us } = packed;
+        let bytes: usize = frames.iter().map(Vec::len).sum();
+        let mut slots = self.slots.lock();
+        let Some(link) = slots.get_mut(slot).map(|peer| &mut peer.channels[channel as usize]) else { return };
+        if link.life != life {
+            return;
+        }
+        link.choice.packed(method, raw_bytes, bytes, took_us);
+        link.packing = false;
+        link.bytes = link.bytes - raw_bytes + bytes;
+        link.ready = frames;
+        let free = !link.blocked;
+        drop(slots);
+        if bytes < raw_bytes {
+            self.raw_bytes.fetch_add(raw_bytes as u64, Ordering::Relaxed);
+            self.packed_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        }
+        if free {
+            self.waker.wake();
+        }
+    }
+
+    /// The link's new state, and what the other side reads; answers whether it exists.
+    pub fn set_up(&self, slot: u32, channel: Channel, up: bool, offer: Offer) -> bool {
         let mut slots = self.slots.lock();
         let Some(peer) = slots.get_mut(slot as usize) else { return false };
         // What was queued for the old connection may have been half sent: the new one starts clean.
+        let fresh = self.link(up, offer);
         let link = &mut peer.channels[channel as usize];
-        link.sent.connections += u64::from(up);
-        *link = Link { up, sent: link.sent, ..Default::default() };
+        let sent = Sent { connections: link.sent.connections + u64::from(up), ..link.sent };
+        *link = Link { sent, ..fresh };
         true
     }
 
-    pub fn set_blocked(&self, slot: u32, channel: Channel, blocked: bool) {
+    /// The socket takes no more at once, and so many bytes wait in it.
+    pub fn set_blocked(&self, slot: u32, channel: Channel, waiting_bytes: usize) {
         if let Some(peer) = self.slots.lock().get_mut(slot as usize) {
-            peer.channels[channel as usize].blocked = blocked;
+            let link = &mut peer.channels[channel as usize];
+            link.blocked = true;
+            link.blocked_at = Some((Instant::now(), waiting_bytes));
         }
-        if !blocked {
-            self.waker.wake();
+    }
+
+    /// It has taken all of them.
+    pub fn set_drained(&self, slot: u32, channel: Channel) {
+        let now_us = self.now_us();
+        if let Some(peer) = self.slots.lock().get_mut(slot as usize) {
+            let link = &mut peer.channels[channel as usize];
+            link.blocked = false;
+            if let Some((since, bytes)) = link.blocked_at.take() {
+                link.choice.drained(bytes, since.elapsed().as_micros() as f64, now_us);
+            }
         }
+        self.waker.wake();
     }
 
     /// Both channels of every member that is, or was, dialled.
@@ -196,6 +344,9 @@ impl Outbox {
 pub struct Inbox {
     connections: Mutex<HashMap<u32, (MemberId, Assembler)>>,
     received: Mutex<HashMap<MemberId, Received>>,
+    /// Of frames that came packed: their bytes, and the bytes that came for them.
+    pub raw_bytes: AtomicU64,
+    pub packed_bytes: AtomicU64,
 }
 
 impl Inbox {
@@ -212,7 +363,11 @@ impl Inbox {
         let mut connections = self.connections.lock();
         let Some((member, assembler)) = connections.get_mut(&connection) else { return Ok(None) };
         let mut frames = Vec::new();
-        match assembler.push(chunk, &mut frames) {
+        let pushed = assembler.push(chunk, &mut frames);
+        let (raw, packed) = assembler.take_unpacked();
+        self.raw_bytes.fetch_add(raw, Ordering::Relaxed);
+        self.packed_bytes.fetch_add(packed, Ordering::Relaxed);
+        match pushed {
             Ok(()) => {
                 let member = *member;
                 drop(connections);

@@ -3,8 +3,10 @@
 //! Stop order: the network detaches first, then `close` ends intake, drains the protocol thread, lets the log thread
 //! finish what is queued and joins both. `close` may be called twice, and from any thread but its own.
 
+use crate::background::{fill_spares, keep_snapshots, panic_text, spawn, yield_processor};
 use crate::disk::{DiskError, FileDisk, Mode};
 use crate::links::Outbox;
+use crate::packer;
 use crate::protocol::{self, Ended, Protocol};
 use crate::queue::{Closing, Queue};
 use crate::shared::{GroupShared, Input, LaneShared, Shared};
@@ -27,13 +29,13 @@ use vexfs_core::event::{self, Submission};
 use vexfs_core::filter::Filter;
 use vexfs_core::ids::{EventId, GroupId, Index, MemberId};
 use vexfs_core::journal::{self, JournalError, Window};
-use vexfs_core::log::{Identity, LogReader, SparePool};
+use vexfs_core::log::{Identity, LogReader};
 use vexfs_core::member::FIRST_GROUP;
 use vexfs_core::member::open::{self as member_open, MemberConfig};
 use vexfs_core::membership::Membership;
+use vexfs_core::peer::choice::{self, Offer};
 use vexfs_core::peer::frame::FrameError;
 use vexfs_core::peer::round_trips::RoundTrips;
-use vexfs_core::snapshot::keeper::{Job, Keeper};
 use vexfs_core::snapshot::states::States;
 
 #[derive(Debug, Error)]
@@ -65,6 +67,8 @@ pub struct NodeConfig {
     pub peers: Vec<String>,
     pub pending_bytes_max: usize,
     pub peer_bytes_max: usize,
+    /// How frames to other members are packed.
+    pub compression: choice::Mode,
     /// Bytes that nobody needs and that older entries may hold back in the log.
     pub held_back_bytes_max: u64,
 }
@@ -92,22 +96,9 @@ pub struct Node {
     stopping: Arc<AtomicBool>,
 }
 
-/// Rest after each MiB of a spare segment, so that the appends' own writes are not kept waiting: a long one, and a short
-/// one when the log might run out of spares.
-const SPARE_PACE: Duration = Duration::from_millis(8);
-const SPARE_PACE_URGENT: Duration = Duration::from_millis(1);
-/// How often the spares are counted: a segment lasts several times this long at full speed.
-const SPARE_POLL: Duration = Duration::from_millis(50);
-/// Rest after each chunk of a snapshot, for the same reason.
-const SNAPSHOT_PACE: Duration = Duration::from_millis(2);
-
 /// How long a reader that meets damage waits for its repair, and how often it looks.
 const REPAIR_WAIT: Duration = Duration::from_millis(500);
 const REPAIR_POLL: Duration = Duration::from_millis(2);
-
-/// Of threads whose work can wait: about a tenth of a processor where all of it is wanted, and all of it where it is not.
-#[cfg(target_os = "linux")]
-const BACKGROUND_NICE: i32 = 10;
 
 /// A milliseconds setting in ticks, at least one.
 pub fn ticks(ms: u64) -> usize {
@@ -139,7 +130,7 @@ impl Node {
             recent: member.lane().recent().clone(),
             actor: Arc::from(""),
         };
-        let shared = Arc::new(Shared::new(Outbox::new(peers, config.peer_bytes_max), groups, lane, table));
+        let shared = Arc::new(Shared::new(Outbox::new(peers, config.peer_bytes_max, config.compression), groups, lane, table));
         *shared.lane_states.found.lock() = member.take_states();
         shared.lane_states.lacking.store(member.lane().lacks_states(), Ordering::Relaxed);
         // Bounded by what fills them: requests by the bytes that may wait, frames by what peers may have in flight,
@@ -169,6 +160,10 @@ impl Node {
                 yield_processor();
                 keep_snapshots(&keeper, &jobs, &done);
             }
+        })?);
+        threads.push(spawn("vexfs-pack", {
+            let shared = shared.clone();
+            move || packer::run(&shared.outbox)
         })?);
         let protocol = Protocol {
             member,
@@ -399,23 +394,31 @@ impl Node {
         }
     }
 
-    pub fn link_up(&self, slot: u32, channel: u8) {
+    /// `reads`: the compressions that the other side reads, see `Offer::of_bits`.
+    pub fn link_up(&self, slot: u32, channel: u8, reads: u8) {
         if let (Some(channel), Some(member)) = (protocol::channel_of(channel), self.shared.outbox.member(slot)) {
-            self.shared.outbox.set_up(slot, channel, true);
+            self.shared.outbox.set_up(slot, channel, true, Offer::of_bits(reads));
             let _ = self.send(Input::LinkUp { member, channel });
         }
     }
 
     pub fn link_down(&self, slot: u32, channel: u8) {
         if let (Some(channel), Some(member)) = (protocol::channel_of(channel), self.shared.outbox.member(slot)) {
-            self.shared.outbox.set_up(slot, channel, false);
+            self.shared.outbox.set_up(slot, channel, false, Offer::default());
             let _ = self.send(Input::LinkDown { member, channel });
         }
     }
 
-    pub fn link_blocked(&self, slot: u32, channel: u8, blocked: bool) {
+    /// The socket takes no more for now: so many bytes wait in it.
+    pub fn link_blocked(&self, slot: u32, channel: u8, waiting_bytes: usize) {
         if let Some(channel) = protocol::channel_of(channel) {
-            self.shared.outbox.set_blocked(slot, channel, blocked);
+            self.shared.outbox.set_blocked(slot, channel, waiting_bytes);
+        }
+    }
+
+    pub fn link_drained(&self, slot: u32, channel: u8) {
+        if let Some(channel) = protocol::channel_of(channel) {
+            self.shared.outbox.set_drained(slot, channel);
         }
     }
 
@@ -455,6 +458,7 @@ impl Node {
     /// Ends the node: what is queued is finished, then the threads are joined and the directory is free. Blocks.
     pub fn close(&self) {
         let _ = self.inputs.send(Input::Close);
+        self.shared.outbox.jobs.close();
         self.stopping.store(true, Ordering::SeqCst);
         let threads = std::mem::take(&mut *self.threads.lock());
         for thread in threads {
@@ -465,44 +469,4 @@ impl Node {
         self.disk.lock().take();
         self.reader.write().take();
     }
-}
-
-/// Lets this thread run where the others do not want to: a snapshot is compressed for as long as a publish takes many
-/// times over. Where the system does not know such a thing for threads, they are equal.
-fn yield_processor() {
-    #[cfg(target_os = "linux")]
-    // SAFETY: no memory is passed. On Linux the thread itself is meant; a refusal changes nothing.
-    unsafe {
-        libc::setpriority(libc::PRIO_PROCESS, 0, BACKGROUND_NICE);
-    }
-}
-
-fn fill_spares(pool: &SparePool<FileDisk>, stopping: &AtomicBool) {
-    while !stopping.load(Ordering::Relaxed) {
-        // A spare that cannot be made (a full disk, say) is not an error yet: the writer will meet it.
-        let pace = if pool.ready() == 0 { SPARE_PACE_URGENT } else { SPARE_PACE };
-        let filled = pool.fill(&mut || std::thread::sleep(pace)).unwrap_or(false);
-        if !filled {
-            std::thread::park_timeout(SPARE_POLL);
-        }
-    }
-}
-
-fn keep_snapshots(keeper: &Keeper<FileDisk>, jobs: &Queue<Job>, done: &Queue<Input>) {
-    let mut queued = Vec::new();
-    while jobs.take(&mut queued, None) {
-        for job in queued.drain(..) {
-            let result = keeper.carry_out(job, &mut || std::thread::sleep(SNAPSHOT_PACE));
-            let _ = done.send(Input::JobDone(result));
-        }
-    }
-}
-
-fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_string()).spawn(run)
-}
-
-fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_string());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a thread panicked".to_string())
 }

@@ -12,6 +12,7 @@ use vexfs_core::log::LogOptions;
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::member::open::{CausalConfig, MemberConfig};
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
+use vexfs_core::peer::choice::Mode;
 use vexfs_runtime::node::{Node, NodeConfig};
 use vexfs_runtime::offline;
 
@@ -46,6 +47,7 @@ fn open(dir: &Path) -> Arc<Node> {
         peers: Vec::new(),
         pending_bytes_max: 8 << 20,
         peer_bytes_max: 8 << 20,
+        compression: Mode::None,
         held_back_bytes_max: HELD_BACK_MAX,
     };
     Node::open(config).unwrap()

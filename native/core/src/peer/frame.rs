@@ -1,7 +1,9 @@
 //! Frames between members (docs/formats.md, "Peer connections"): built here, taken apart here, checked in between.
 
 use crate::bytes_le::{u16_at, u32_at};
+use crate::compression::{Coder, CompressionError};
 use crate::ids::GroupId;
+use crate::peer::packed::{self, PACKED};
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
@@ -63,8 +65,8 @@ pub enum FrameKind {
     HeldQuery = 27,
     HeldAnswer = 28,
     /// Of no group: how long it takes there and back.
-    Probe = 29,
-    ProbeAnswer = 30,
+    Probe = 30,
+    ProbeAnswer = 31,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +87,10 @@ pub enum FrameError {
     Kind(u8),
     #[error("reserved frame bits are set")]
     Reserved,
+    #[error("packed frames: {0}")]
+    Packed(CompressionError),
+    #[error("packed frames that are not as long as they say")]
+    PackedLengths,
 }
 
 /// A frame around the body that `write` appends.
@@ -101,73 +107,114 @@ pub fn build(kind: FrameKind, group: GroupId, body_hint: usize, write: impl FnOn
     frame
 }
 
-/// Puts the frames of one connection together from the pieces they arrive in. Memory: at most one frame and a piece.
+/// Puts the frames of one connection together from the pieces they arrive in. Memory: at most one frame and a piece,
+/// and what was packed in it.
 #[derive(Default)]
 pub struct Assembler {
     partial: BytesMut,
+    /// Made by the first packed frame.
+    coder: Option<Box<Coder>>,
+    /// See `take_unpacked`.
+    unpacked: (u64, u64),
 }
 
 impl Assembler {
     /// Appends every frame that `chunk` completes to `frames`. After an error the assembler is of no further use.
     pub fn push(&mut self, chunk: &[u8], frames: &mut Vec<Frame>) -> Result<(), FrameError> {
         self.partial.extend_from_slice(chunk);
-        while self.partial.len() >= 4 {
-            let length = u32_at(&self.partial, 0) as usize;
-            if !(FRAME_HEADER_BYTES..=FRAME_BYTES_MAX).contains(&length) {
-                return Err(FrameError::Length(length));
-            }
+        while let Some(length) = first_length(&self.partial)? {
             if self.partial.len() < length {
                 // One growth for a large frame instead of a doubling chain.
                 self.partial.reserve(length - self.partial.len());
                 break;
             }
-            frames.push(Self::open(self.partial.split_to(length).freeze())?);
+            let frame = self.partial.split_to(length).freeze();
+            check(&frame)?;
+            match frame[8] {
+                PACKED => self.unpack(&frame, frames)?,
+                _ => frames.push(open(frame)?),
+            }
         }
         Ok(())
     }
 
-    fn open(frame: Bytes) -> Result<Frame, FrameError> {
-        if crc32c::crc32c(&frame[8..]) != u32_at(&frame, 4) {
-            return Err(FrameError::Checksum);
-        }
-        if frame[9] != 0 || u16_at(&frame, 10) != 0 {
-            return Err(FrameError::Reserved);
-        }
-        let kind = match frame[8] {
-            1 => FrameKind::Raft,
-            2 => FrameKind::Forward,
-            3 => FrameKind::ForwardRefused,
-            4 => FrameKind::AppliedQuery,
-            5 => FrameKind::AppliedAnswer,
-            6 => FrameKind::SnapshotOffer,
-            7 => FrameKind::SnapshotPull,
-            8 => FrameKind::SnapshotPiece,
-            9 => FrameKind::Transfer,
-            10 => FrameKind::Declined,
-            11 => FrameKind::Removed,
-            12 => FrameKind::TermQuery,
-            13 => FrameKind::TermAnswer,
-            14 => FrameKind::RepairQuery,
-            15 => FrameKind::RepairAnswer,
-            16 => FrameKind::HashReport,
-            17 => FrameKind::HashQuery,
-            18 => FrameKind::HashAnswer,
-            19 => FrameKind::Standing,
-            20 => FrameKind::StandingAnswer,
-            21 => FrameKind::Entries,
-            22 => FrameKind::Held,
-            23 => FrameKind::Pull,
-            24 => FrameKind::OriginQuery,
-            25 => FrameKind::OriginAnswer,
-            26 => FrameKind::StatesQuery,
-            27 => FrameKind::HeldQuery,
-            28 => FrameKind::HeldAnswer,
-            29 => FrameKind::Probe,
-            30 => FrameKind::ProbeAnswer,
-            other => return Err(FrameError::Kind(other)),
-        };
-        Ok(Frame { kind, group: GroupId(u32_at(&frame, 12)), body: frame.slice(FRAME_HEADER_BYTES..) })
+    /// Bytes of frames that came packed since it was last asked, and the bytes that came for them.
+    pub fn take_unpacked(&mut self) -> (u64, u64) {
+        std::mem::take(&mut self.unpacked)
     }
+
+    fn unpack(&mut self, packed: &Bytes, frames: &mut Vec<Frame>) -> Result<(), FrameError> {
+        let mut content = packed::unpack(self.coder.get_or_insert_default(), packed)?;
+        self.unpacked.0 += content.len() as u64;
+        self.unpacked.1 += packed.len() as u64;
+        while !content.is_empty() {
+            let length = first_length(&content)?.filter(|length| *length <= content.len()).ok_or(FrameError::PackedLengths)?;
+            let frame = content.split_to(length);
+            check(&frame)?;
+            // None is packed twice: its kind is none of those that are opened.
+            frames.push(open(frame)?);
+        }
+        Ok(())
+    }
+}
+
+/// Of the frame that begins here; None while too little of it is there.
+fn first_length(bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+    if bytes.len() < 4 {
+        return Ok(None);
+    }
+    let length = u32_at(bytes, 0) as usize;
+    if !(FRAME_HEADER_BYTES..=FRAME_BYTES_MAX).contains(&length) {
+        return Err(FrameError::Length(length));
+    }
+    Ok(Some(length))
+}
+
+fn check(frame: &[u8]) -> Result<(), FrameError> {
+    if crc32c::crc32c(&frame[8..]) != u32_at(frame, 4) {
+        return Err(FrameError::Checksum);
+    }
+    if u16_at(frame, 10) != 0 || (frame[8] != PACKED && frame[9] != 0) {
+        return Err(FrameError::Reserved);
+    }
+    Ok(())
+}
+
+fn open(frame: Bytes) -> Result<Frame, FrameError> {
+    let kind = match frame[8] {
+        1 => FrameKind::Raft,
+        2 => FrameKind::Forward,
+        3 => FrameKind::ForwardRefused,
+        4 => FrameKind::AppliedQuery,
+        5 => FrameKind::AppliedAnswer,
+        6 => FrameKind::SnapshotOffer,
+        7 => FrameKind::SnapshotPull,
+        8 => FrameKind::SnapshotPiece,
+        9 => FrameKind::Transfer,
+        10 => FrameKind::Declined,
+        11 => FrameKind::Removed,
+        12 => FrameKind::TermQuery,
+        13 => FrameKind::TermAnswer,
+        14 => FrameKind::RepairQuery,
+        15 => FrameKind::RepairAnswer,
+        16 => FrameKind::HashReport,
+        17 => FrameKind::HashQuery,
+        18 => FrameKind::HashAnswer,
+        19 => FrameKind::Standing,
+        20 => FrameKind::StandingAnswer,
+        21 => FrameKind::Entries,
+        22 => FrameKind::Held,
+        23 => FrameKind::Pull,
+        24 => FrameKind::OriginQuery,
+        25 => FrameKind::OriginAnswer,
+        26 => FrameKind::StatesQuery,
+        27 => FrameKind::HeldQuery,
+        28 => FrameKind::HeldAnswer,
+        30 => FrameKind::Probe,
+        31 => FrameKind::ProbeAnswer,
+        other => return Err(FrameError::Kind(other)),
+    };
+    Ok(Frame { kind, group: GroupId(u32_at(&frame, 12)), body: frame.slice(FRAME_HEADER_BYTES..) })
 }
 
 #[cfg(test)]

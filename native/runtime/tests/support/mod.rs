@@ -16,6 +16,7 @@ use vexfs_core::machine::MachineLimits;
 use vexfs_core::member::open::{CausalConfig, MemberConfig};
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 use vexfs_core::ordered::status::GroupStatus;
+use vexfs_core::peer::choice::Mode;
 use vexfs_runtime::node::{Node, NodeConfig};
 
 pub const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -47,6 +48,7 @@ pub fn config(dir: &Path, name: &str, snapshot_entries: u64, limits: MachineLimi
         peers: NAMES.iter().filter(|other| **other != name).map(|other| (*other).to_string()).collect(),
         pending_bytes_max: 8 << 20,
         peer_bytes_max: 8 << 20,
+        compression: Mode::Auto,
         held_back_bytes_max: 256 << 20,
     }
 }
@@ -198,7 +200,7 @@ fn connect(from: &Node, from_name: &str, to: &Node, to_name: &str) {
     let slot = peers_of(from_name).position(|peer| peer == to_name).unwrap() as u32;
     for channel in 0..2 {
         to.inbound_open(connection(from_name, channel), from_name);
-        from.link_up(slot, channel);
+        from.link_up(slot, channel, 0);
     }
 }
 
