@@ -69,6 +69,31 @@ test('what fails is on record with its code, whoever only reads is not, and who 
   t.like(linesOf(path)[1], { ends: 'TransferLeadership', code: 'INTERNAL' });
 });
 
+test('what is broken off, or cut off when the node closes, is on record with an end', async (t) => {
+  const path = join(room(t), 'audit.jsonl');
+  const node = new MemoryNode();
+  const server = await ApiServer.start(node, { address: '127.0.0.1:0', auditFile: path });
+  const client = new ApiClient(server.address);
+  t.teardown(() => client.close());
+  let called = 0;
+  Object.assign(node.members, { transferLeadership: () => new Promise(() => void called++) });
+  const abort = new AbortController();
+  const broken = codeOf(client.transferLeadership('b', { signal: abort.signal }));
+  await until('the call', () => called === 1);
+  abort.abort();
+  await broken;
+  await until('its end', () => linesOf(path).length === 2);
+  const cut = codeOf(client.transferLeadership('c'));
+  await until('another', () => called === 2);
+  await server.close();
+  await cut;
+  const lines = linesOf(path);
+  for (const { call } of lines.filter(({ asks }) => asks !== undefined)) {
+    t.like(lines.find((line) => line.call === call && line.ends !== undefined), { ends: 'TransferLeadership', code: 'ABORTED' });
+  }
+  t.is(lines.length, 4);
+});
+
 test('on a plain port nobody is named', async (t) => {
   const { path, as } = await serve(t, null);
   const { client } = await as(null);

@@ -24,7 +24,12 @@ export function auditing(ports: AuditPorts): ServerInterceptor {
     if (!isForOperators(path)) return new ServerInterceptingCall(call);
     const entry = (fields: object): object => ({ at: new Date(ports.nowMs()).toISOString(), node: ports.nodeId, ...fields });
     const [id, name] = [randomUUID(), path.split('/').at(-1)];
-    let asked = false;
+    let [asked, ended, isCut] = [false, false, false];
+    const end = (code: string, message: string | undefined): void => {
+      if (ended) return;
+      ended = true;
+      ports.log.append(entry({ call: id, ends: name, code, message })).catch((error: Error) => ports.warn(`what came of ${name} is not on record: ${error.message}`));
+    };
     let by: object | null = null;
     const listener = new ServerListenerBuilder()
       .withOnReceiveMetadata((metadata, next) => {
@@ -36,11 +41,17 @@ export function auditing(ports: AuditPorts): ServerInterceptor {
       .withOnReceiveMessage((message, next) => {
         ports.log.append(entry({ call: id, asks: name, by, from: call.getPeer(), request: textOf(message) })).then(
           () => {
+            if (isCut) return end('ABORTED', 'the call was cut off before it began');
             asked = true;
             next(message);
           },
           (error: Error) => call.sendStatus(toStatus(new CoordinatorError('AUDIT_FAILED', `${name} is not done, since it cannot be recorded: ${error.message}`))),
         );
+      })
+      .withOnCancel(() => {
+        isCut = true;
+        // Also after its end, which is on record then.
+        if (asked) end('ABORTED', 'the call was cut off; it may have been done all the same');
       })
       .build();
     const responder = new ResponderBuilder()
@@ -48,7 +59,7 @@ export function auditing(ports: AuditPorts): ServerInterceptor {
       .withSendStatus((status, next) => {
         if (asked) {
           const { code, message } = status.code === GrpcStatus.OK ? { code: 'OK', message: undefined } : fromStatus({ ...status, metadata: status.metadata ?? new Metadata() });
-          ports.log.append(entry({ call: id, ends: name, code, message })).catch((error: Error) => ports.warn(`what came of ${name} is not on record: ${error.message}`));
+          end(code, message);
         }
         next(status);
       })
