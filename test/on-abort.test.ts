@@ -14,6 +14,21 @@ test('thousands wait for one signal without a warning, each is called once, in t
   t.deepEqual(called, [0, 1, 2]);
 });
 
+test('while nobody waits there is no listener, and whoever comes then is called', (t) => {
+  const controller = new AbortController();
+  const forget = onAbort(controller.signal, () => t.fail('it was forgotten'));
+  forget();
+  t.is(getEventListeners(controller.signal, 'abort').length, 0);
+  let calls = 0;
+  onAbort(controller.signal, () => {
+    calls += 1;
+  });
+  // Of a time that is over: it takes nothing from who waits now.
+  forget();
+  controller.abort();
+  t.is(calls, 1);
+});
+
 test('a function that is handed over twice is called twice; one that forgets another while it is called keeps it from its call', (t) => {
   const controller = new AbortController();
   let calls = 0;
