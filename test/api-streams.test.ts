@@ -164,7 +164,10 @@ test('a client that stops reading stops the node being asked', async (t) => {
     received += message.deliveries.length;
     if (received === 3000) done();
   });
+  const begun = new Promise((resolve) => stream.once('data', resolve));
   stream.write({ start: { from: 'first' } });
+  // On a slow machine it would be resumed before it has paused.
+  await begun;
   await new Promise((resolve) => setTimeout(resolve, 500));
   await new Promise((resolve) => setTimeout(resolve, 500));
   t.true(node.pulled < 1000, `${node.pulled} pulled by a client that reads nothing`);
