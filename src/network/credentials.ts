@@ -1,10 +1,10 @@
 /** What a member proves itself with: read from files, checked, and kept as plain data that crosses into the Worker. */
 import { createPrivateKey, type X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { describeHolder, type Holder } from '../config/index.js';
-import { CoordinatorError } from '../errors/index.js';
+import type { CoordinatorError } from '../errors/index.js';
 import { ageFault, authorityUntilMs, canonicalSerial, certificatesOf, faultOf, holderOf, notAfterMs, serialOf } from './certificate.js';
 import { rehearse } from './rehearsal.js';
+import { fileInvalid, readSettingsFile } from './settings-file.js';
 
 /** Where the files are. */
 export interface CredentialPaths {
@@ -30,7 +30,6 @@ export interface Credentials {
 }
 
 /** A longer one is no file of ours. */
-const FILE_BYTES_MAX = 1024 * 1024;
 const SERIAL = /^-?[0-9A-Fa-f]{1,40}$/;
 
 /**
@@ -64,16 +63,7 @@ export function isSameCredentials(one: Credentials, other: Credentials): boolean
   return one.ca === other.ca && one.cert === other.cert && one.key === other.key && one.revoked.join() === other.revoked.join();
 }
 
-async function text(what: keyof CredentialPaths, path: string): Promise<string> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    throw invalid(what, path, `cannot be read: ${(error as Error).message}`, error);
-  }
-  if (bytes.length > FILE_BYTES_MAX) throw invalid(what, path, `has ${bytes.length} bytes; at most ${FILE_BYTES_MAX} are read`);
-  return bytes.toString('utf8');
-}
+const text = (what: keyof CredentialPaths, path: string): Promise<string> => readSettingsFile(`security.tls.${what}`, path);
 
 function parse(what: keyof CredentialPaths, path: string, pem: string): X509Certificate[] {
   try {
@@ -117,5 +107,5 @@ function serialsOf(path: string, list: string): string[] {
 }
 
 function invalid(what: keyof CredentialPaths, path: string, why: string, cause?: unknown): CoordinatorError {
-  return new CoordinatorError('CONFIG_INVALID', `security.tls.${what}: ${path} ${why}`, { details: { name: `security.tls.${what}`, path }, cause });
+  return fileInvalid(`security.tls.${what}`, path, why, cause);
 }

@@ -3,9 +3,8 @@
  * It has no secret: of each token a hash, by which the token is known when it comes (docs/formats.md, "Tokens").
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { isNodeId, parseToken, TOKEN_ROLES, type TokenName, type TokenRole, tokenText } from '../config/index.js';
-import { CoordinatorError } from '../errors/index.js';
+import { fileInvalid, readSettingsFile } from './settings-file.js';
 
 export interface TokenRecord {
   readonly name: string;
@@ -19,7 +18,6 @@ export interface TokenRecord {
 }
 
 const SECRET_BYTES = 32;
-const FILE_BYTES_MAX = 1024 * 1024;
 const TOKENS_MAX = 1_000;
 const HASH = /^[0-9a-f]{64}$/;
 const NOBODYS = Buffer.alloc(32);
@@ -47,20 +45,14 @@ const isoOf = (ms: number): string => new Date(ms).toISOString();
 
 /** Rejects with `CONFIG_INVALID` and a sentence that names the file and the line. `what` is how it speaks of the file. */
 export async function readTokens(path: string, what = 'security.api.tokens'): Promise<TokenRecord[]> {
-  let bytes: Buffer;
-  try {
-    bytes = await readFile(path);
-  } catch (error) {
-    throw invalid(what, path, `cannot be read: ${(error as Error).message}`, error);
-  }
-  if (bytes.length > FILE_BYTES_MAX) throw invalid(what, path, `has ${bytes.length} bytes; at most ${FILE_BYTES_MAX} are read`);
+  const text = await readSettingsFile(what, path);
   const records = new Map<string, TokenRecord>();
-  for (const [at, line] of bytes.toString('utf8').split('\n').entries()) {
+  for (const [at, line] of text.split('\n').entries()) {
     if (line.trim() === '') continue;
     const fault = take(records, line);
-    if (fault !== null) throw invalid(what, path, `line ${at + 1} ${fault}`);
+    if (fault !== null) throw fileInvalid(what, path, `line ${at + 1} ${fault}`);
   }
-  if (records.size > TOKENS_MAX) throw invalid(what, path, `has ${records.size} tokens; at most ${TOKENS_MAX} are taken`);
+  if (records.size > TOKENS_MAX) throw fileInvalid(what, path, `has ${records.size} tokens; at most ${TOKENS_MAX} are taken`);
   return [...records.values()];
 }
 
@@ -105,10 +97,6 @@ function msOf(value: unknown): number | null | undefined {
   if (value === undefined) return null;
   const ms = typeof value === 'string' ? Date.parse(value) : Number.NaN;
   return Number.isNaN(ms) ? undefined : ms;
-}
-
-function invalid(what: string, path: string, why: string, cause?: unknown): CoordinatorError {
-  return new CoordinatorError('CONFIG_INVALID', `${what}: ${path} ${why}`, { details: { name: what, path }, cause });
 }
 
 /** Finds whose a token is. */

@@ -279,7 +279,7 @@ pub fn node_status(handle: u32) -> Result<NativeStatus> {
         table_version: table.version.0.into(),
         pending_bytes: shared.pending_bytes.load(Ordering::Relaxed) as f64,
         outbound_bytes: shared.outbox.bytes() as f64,
-        dropped_frames: shared.outbox.dropped_frames.load(Ordering::Relaxed) as f64,
+        dropped_frames: shared.outbox.dropped_frames() as f64,
         sent_raw_bytes: shared.outbox.raw_bytes.load(Ordering::Relaxed) as f64,
         sent_packed_bytes: shared.outbox.packed_bytes.load(Ordering::Relaxed) as f64,
         received_raw_bytes: shared.inbox.raw_bytes.load(Ordering::Relaxed) as f64,

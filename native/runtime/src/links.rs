@@ -138,7 +138,6 @@ pub struct Outbox {
     /// For the thread that packs.
     pub jobs: Queue<Job>,
     pub waker: Waker,
-    pub dropped_frames: AtomicU64,
     /// Of frames that were packed: their bytes, and the bytes that left for them.
     pub raw_bytes: AtomicU64,
     pub packed_bytes: AtomicU64,
@@ -154,7 +153,6 @@ impl Outbox {
             lives: AtomicU64::new(0),
             jobs: Queue::default(),
             waker: Waker::default(),
-            dropped_frames: AtomicU64::new(0),
             raw_bytes: AtomicU64::new(0),
             packed_bytes: AtomicU64::new(0),
         };
@@ -197,7 +195,6 @@ impl Outbox {
             let Some(slot) = slots.iter_mut().find(|slot| slot.member == member) else { continue };
             let link = &mut slot.channels[channel as usize];
             if !link.up || link.bytes + frame.len() > self.bytes_max {
-                self.dropped_frames.fetch_add(1, Ordering::Relaxed);
                 link.sent.dropped += 1;
                 if link.up && !full.contains(&member) {
                     full.push(member);
@@ -331,6 +328,11 @@ impl Outbox {
             LinkState { member: slot.member, channel, up, blocked, waiting_bytes: bytes, sent }
         };
         slots.iter().flat_map(|slot| [Channel::Urgent, Channel::Bulk].map(|channel| of(slot, channel))).collect()
+    }
+
+    /// Frames that no link took.
+    pub fn dropped_frames(&self) -> u64 {
+        self.slots.lock().iter().flat_map(|slot| &slot.channels).map(|link| link.sent.dropped).sum()
     }
 
     /// Bytes waiting on all links.

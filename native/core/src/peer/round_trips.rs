@@ -210,8 +210,12 @@ mod tests {
         trip(&mut a, &mut b, 0, 50);
         b.link_down(A, Channel::Urgent);
         assert_eq!(b.told(0).len(), 1);
+        assert!(b.is_linked(A), "the other one is there");
         b.link_up(A, Channel::Urgent);
         assert_eq!(b.told(0)[&(A, Channel::Urgent)], RoundTrip::default());
+        b.link_down(A, Channel::Urgent);
+        b.link_down(A, Channel::Bulk);
+        assert!(!b.is_linked(A));
     }
 
     #[test]
