@@ -6,7 +6,8 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const PROFILE = 'sim';
+/** Of Cargo. Checks name the one that `cargo test` builds as well. */
+const PROFILE = process.env.SIM_PROFILE ?? 'sim';
 /** A build that takes longer says that it builds. */
 const QUIET_MS = 1_500;
 
@@ -41,7 +42,7 @@ async function build() {
 
 await build();
 const target = process.env.CARGO_TARGET_DIR ?? join(root, 'native', 'target');
-const sim = spawn(join(target, PROFILE, 'vexfs-sim'), process.argv.slice(2), { stdio: 'inherit' });
+const sim = spawn(join(target, PROFILE === 'dev' ? 'debug' : PROFILE, 'vexfs-sim'), process.argv.slice(2), { stdio: 'inherit' });
 // A terminal sends its signals to both; others send them to this process alone. The simulator decides what they mean.
 process.on('SIGINT', () => {});
 process.on('SIGTERM', () => sim.kill('SIGTERM'));

@@ -18,7 +18,8 @@ const members = (seed: number): string[] => ['--members', String(seed % 3 === 0 
 test.before('the simulator is built', async (t) => {
   t.timeout(600_000);
   // Not in this thread: the runner is told of the timeout above only once the thread is free.
-  const [code] = (await once(spawn(process.execPath, ['scripts/sim.mjs', '--list'], { stdio: ['ignore', 'ignore', 'inherit'] }), 'exit')) as [number | null];
+  const builder = spawn(process.execPath, ['scripts/sim.mjs', '--list'], { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, SIM_PROFILE: 'dev' } });
+  const [code] = (await once(builder, 'exit')) as [number | null];
   t.is(code, 0);
 });
 

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CoordinatorError } from '../../dist/errors/index.js';
 
-const SIMULATOR = new URL('../../native/target/sim/vexfs-sim', import.meta.url).pathname;
+const SIMULATOR = new URL('../../native/target/debug/vexfs-sim', import.meta.url).pathname;
 
 /** What has happened since the last step, in order. */
 export type Happening =
