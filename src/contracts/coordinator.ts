@@ -151,6 +151,8 @@ export interface RoundTrip {
   /** Smoothed, and how far single ones are from it (RFC 6298, section 2). */
   readonly smoothedUs: number;
   readonly deviationUs: number;
+  /** By how much the member's clock is ahead of this node's, in milliseconds, as the quickest of the last 8 answers tells; below 0 it is behind. */
+  readonly clockOffsetMs: number;
 }
 
 /** A connection of this node to a member: on urgent ones goes what keeps the cluster alive, on bulk ones what may wait. */

@@ -15,4 +15,5 @@ export const LIMITS = {
   unplacedEventsMax: 65_536,
   followedActorsMax: 4096,
   timeoutMsMax: 2_000_000_000,
+  clockAheadMsMax: 60_000,
 } as const;

@@ -1,4 +1,5 @@
 /** Requests that wait for their end, by number; and their deadlines. */
+import { LIMITS } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import { CAUSAL_GROUP, type Core, END, type End, TAKEN } from '../native/index.js';
 import { onAbort } from '../runtime/index.js';
@@ -82,6 +83,7 @@ export class Requests {
     if (taken === TAKEN.full) return Promise.reject(new CoordinatorError('BACKPRESSURE', `${options.what}: too many bytes wait for their receipts already`));
     if (taken === TAKEN.unknownGroup) return Promise.reject(new CoordinatorError('GROUP_UNKNOWN', `${options.what}: group ${options.group} does not exist`));
     if (taken === TAKEN.diverged) return Promise.reject(new CoordinatorError('STATE_DIVERGED', `${options.what}: this node has applied something else than a majority of group ${options.group}; ask another member`));
+    if (taken === TAKEN.clockAhead) return Promise.reject(new CoordinatorError('CLOCK_AHEAD', `${options.what}: the clock of this node is more than ${LIMITS.clockAheadMsMax / 1000} s ahead of most other members'; set it`, { details: { limit: LIMITS.clockAheadMsMax } }));
     if (taken !== TAKEN.yes) return Promise.reject(new CoordinatorError('CLOSED', `${options.what}: the node has ended`));
     this.#next = request === 0xffffffff ? 1 : request + 1;
     return new Promise((resolve, reject) => {

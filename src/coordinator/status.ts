@@ -1,5 +1,5 @@
 /** What a node tells of itself. */
-import type { CausalLaneStatus, Divergence, GroupStatus, MemberStatus, PutBack, RepairStatus, Role, Status } from '../contracts/index.js';
+import { type CausalLaneStatus, type Divergence, type GroupStatus, LIMITS, type MemberStatus, type PutBack, type RepairStatus, type Role, type Status } from '../contracts/index.js';
 import type { ResolvedConfig } from '../config/index.js';
 import { causalStatus, type Core, type NativeGroup, type NativeLane, type NativeStatus, raftId } from '../native/index.js';
 import type { NetworkStats } from '../network/index.js';
@@ -148,6 +148,7 @@ function reasonsOf(native: NativeStatus, groups: readonly GroupStatus[], members
     ...(groups[0]?.role === 'removed' ? ['MEMBER_REMOVED: this node was removed from its cluster'] : []),
     ...(leaderless.length === 0 ? [] : [`no leader${which} is known: ordered publishes wait`]),
     ...(native.diskFull ? ['DISK_FULL: the disk has no room; writes wait until it has'] : []),
+    ...(native.clockAheadMs > LIMITS.clockAheadMsMax ? [`CLOCK_AHEAD: the clock of this node is ${Math.round(native.clockAheadMs / 1000)} s ahead of most other members'; it takes no events until it is set`] : []),
     ...(placing.waiting === 0 ? [] : [`events that were lowered to the causal lane wait for their places in the order: ${placing.waiting}`]),
     ...(placing.unreadable === null ? [] : [`events that were lowered before the last start may be without their places: ${placing.unreadable.code}: ${placing.unreadable.message}`]),
     ...groups.flatMap((group) => divergedReasons(group)),

@@ -19,6 +19,6 @@ function linkOf(link: NativeLink): LinkStatus {
   return { channel: channel === 0 ? 'urgent' : 'bulk', up, blocked, connections, waitingBytes, sentBytes, sentFrames, sentBatches, droppedFrames, roundTrip: roundTripOf(link), unansweredUs: waitingUs };
 }
 
-function roundTripOf({ answers, leastUs, p50Us, p99Us, smoothedUs, deviationUs }: NativeLink): RoundTrip | null {
-  return answers === 0 ? null : { answers, leastUs, p50Us, p99Us, smoothedUs: Math.round(smoothedUs), deviationUs: Math.round(deviationUs) };
+function roundTripOf({ answers, leastUs, p50Us, p99Us, smoothedUs, deviationUs, clockOffsetMs }: NativeLink): RoundTrip | null {
+  return answers === 0 ? null : { answers, leastUs, p50Us, p99Us, smoothedUs: Math.round(smoothedUs), deviationUs: Math.round(deviationUs), clockOffsetMs };
 }

@@ -78,7 +78,7 @@ export const ERROR_CODES = {
   CRDT_STATE_INVALID: refused('The bytes are no CRDT state, or they are damaged or of an unknown version.'),
   CRDT_TYPE_MISMATCH: refused('The CRDT object is of another type than what was asked of it.', 'FAILED_PRECONDITION'),
   CRDT_LIMIT: refused('A CRDT object would grow over one of its limits.', 'OUT_OF_RANGE'),
-  CLOCK_AHEAD: refused('A timestamp is further ahead of the clock here than clocks may differ.', 'FAILED_PRECONDITION'),
+  CLOCK_AHEAD: refused('A timestamp, or the clock of this node, is further ahead of others than clocks may differ.', 'FAILED_PRECONDITION'),
   COMPRESSION_DAMAGED: refused('The bytes were not packed as was said, or they are damaged.', 'DATA_LOSS'),
   COMPRESSION_TOO_LARGE: refused('More bytes would come out of packed ones than are allowed, or too many are to be packed.', 'OUT_OF_RANGE'),
   COMPRESSION_UNKNOWN: refused('There is no such compression.'),

@@ -4,7 +4,7 @@ import { type End, endsOf } from './ends.js';
 import { calling, fromNative } from './errors.js';
 
 /** What the core said to a request that was handed in. */
-export const TAKEN = { yes: 0, full: 1, ended: 2, unknownGroup: 3, diverged: 4 } as const;
+export const TAKEN = { yes: 0, full: 1, ended: 2, unknownGroup: 3, diverged: 4, clockAhead: 5 } as const;
 
 export class Core {
   readonly #native = addon();

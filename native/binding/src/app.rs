@@ -20,6 +20,7 @@ fn status_of(result: std::result::Result<(), NotTaken>) -> u32 {
         Err(NotTaken::Closed) => 2,
         Err(NotTaken::UnknownGroup) => 3,
         Err(NotTaken::Diverged) => 4,
+        Err(NotTaken::ClockAhead) => 5,
     }
 }
 
@@ -46,7 +47,7 @@ pub fn detach_app(handle: u32, token: f64) {
 }
 
 /// Hands in a packed submission. 0 taken, 1 full (try again later), 2 the node has ended, 3 there is no such group, 4 this
-/// member has applied something else than a majority and keeps out of the group (`STATE_DIVERGED`).
+/// member has applied something else than a majority and keeps out of the group (`STATE_DIVERGED`), 5 the clock here is too far ahead of others' (`CLOCK_AHEAD`).
 #[napi]
 pub fn submit(handle: u32, request: u32, submission: &[u8], applied_quorum: u32) -> Result<u32> {
     Ok(status_of(registry::get(handle)?.submit(request, submission, applied_quorum)))

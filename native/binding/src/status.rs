@@ -120,6 +120,8 @@ pub struct NativeLink {
     pub deviation_us: f64,
     /// For how long a question has had no answer.
     pub waiting_us: f64,
+    /// By how much the member's clock is ahead.
+    pub clock_offset_ms: f64,
 }
 
 #[napi(object)]
@@ -147,6 +149,8 @@ pub struct NativeStatus {
     pub sync_p50_us: u32,
     /// The disk has no room: writes wait until it has.
     pub disk_full: bool,
+    /// By how much the clock here is ahead of those of most other members.
+    pub clock_ahead_ms: f64,
 }
 
 fn native_group(status: &GroupStatus, me: MemberId) -> NativeGroup {
@@ -256,6 +260,7 @@ fn native_links(shared: &Shared) -> Vec<NativeLink> {
             smoothed_us: times.smoothed_us,
             deviation_us: times.deviation_us,
             waiting_us: times.waiting_us as f64,
+            clock_offset_ms: times.clock_offset_ms as f64,
         }
     });
     told.collect()
@@ -291,5 +296,6 @@ pub fn node_status(handle: u32) -> Result<NativeStatus> {
         held_back_bytes: stats.held_back_bytes.into(),
         sync_p50_us: shared.sync_times.median_us(),
         disk_full: shared.disk_full.load(Ordering::SeqCst),
+        clock_ahead_ms: shared.clock_ahead_ms.load(Ordering::Relaxed) as f64,
     })
 }

@@ -23,7 +23,7 @@ use thiserror::Error;
 use vexfs_core::causal::followed::Delivered;
 use vexfs_core::causal::reader::{Bounds, ReadError, Reader};
 use vexfs_core::causal::FIRST_ORIGIN;
-use vexfs_core::clock::HybridClock;
+use vexfs_core::clock::{HybridClock, AHEAD_MS_MAX};
 use vexfs_core::ends;
 use vexfs_core::event::{self, Submission};
 use vexfs_core::filter::Filter;
@@ -57,6 +57,8 @@ pub enum NotTaken {
     UnknownGroup,
     /// This member has applied something else than a majority, and keeps out of the group.
     Diverged,
+    /// The clock here is so far ahead of most others' that everybody's would follow what is stamped by it, for good.
+    ClockAhead,
 }
 
 #[derive(Clone, Debug)]
@@ -221,8 +223,16 @@ impl Node {
         self.inputs.send(input).map_err(|_| NotTaken::Closed)
     }
 
+    fn check_clock(&self) -> Result<(), NotTaken> {
+        match self.shared.clock_ahead_ms.load(Ordering::Relaxed) > AHEAD_MS_MAX {
+            true => Err(NotTaken::ClockAhead),
+            false => Ok(()),
+        }
+    }
+
     /// Takes a packed submission, unless too many bytes wait already.
     pub fn submit(&self, request: u32, bytes: &[u8], applied_quorum: u32) -> Result<(), NotTaken> {
+        self.check_clock()?;
         let waiting = self.shared.pending_bytes.load(Ordering::Relaxed);
         if waiting > 0 && waiting + bytes.len() > self.pending_bytes_max {
             return Err(NotTaken::Full);
@@ -237,6 +247,7 @@ impl Node {
 
     /// Takes packed events for the causal lane, unless too many bytes wait already.
     pub fn publish(&self, request: u32, bytes: &[u8]) -> Result<(), NotTaken> {
+        self.check_clock()?;
         let waiting = self.shared.pending_bytes.load(Ordering::Relaxed);
         if waiting > 0 && waiting + bytes.len() > self.pending_bytes_max {
             return Err(NotTaken::Full);

@@ -16,7 +16,7 @@ use vexfs_core::ordered::GroupError;
 use vexfs_core::ordered::effects::{Effects, Write};
 use vexfs_core::ordered::store::EntryReader;
 use vexfs_core::peer::frame::Channel;
-use vexfs_core::peer::round_trips::{is_of_no_group, RoundTrips};
+use vexfs_core::peer::round_trips::{is_of_no_group, Now, RoundTrips};
 use vexfs_core::snapshot::keeper::{Done, Job};
 
 /// Raft's tick.
@@ -143,8 +143,9 @@ impl<R: EntryReader> Protocol<R> {
                 let now = self.now_us();
                 for frame in frames {
                     if is_of_no_group(frame.kind) {
-                        let answer = self.round_trips.receive(from, &frame, now);
+                        let answer = self.round_trips.receive(from, &frame, Now { us: now, wall_ms: wall_ms() });
                         self.push(answer);
+                        self.shared.clock_ahead_ms.store(self.round_trips.clock_ahead_ms(), Ordering::Relaxed);
                         continue;
                     }
                     if let Err(refused) = self.member.receive(from, frame, now, effects) {
@@ -154,10 +155,13 @@ impl<R: EntryReader> Protocol<R> {
             }
             Input::LinkUp { member, channel } => {
                 self.round_trips.link_up(member, channel);
+                // What the clock shows there is known before much is published.
+                self.probed = Instant::now() - PROBE_EVERY;
                 self.member.link_up(member);
             }
             Input::LinkDown { member, channel } => {
                 self.round_trips.link_down(member, channel);
+                self.shared.clock_ahead_ms.store(self.round_trips.clock_ahead_ms(), Ordering::Relaxed);
                 self.member.link_down(member);
                 if !self.round_trips.is_linked(member) {
                     self.member.deserted_by(member);
@@ -257,7 +261,8 @@ impl<R: EntryReader> Protocol<R> {
         self.probed = now;
         let now_us = self.now_us();
         *self.shared.round_trips.lock() = self.round_trips.told(now_us);
-        let questions = self.round_trips.ask(now_us);
+        let questions = self.round_trips.ask(Now { us: now_us, wall_ms: wall_ms() });
+        self.shared.clock_ahead_ms.store(self.round_trips.clock_ahead_ms(), Ordering::Relaxed);
         self.push(questions);
     }
 

@@ -125,6 +125,8 @@ pub struct Shared {
     pub sync_times: SyncTimes,
     /// As of the last questions.
     pub round_trips: Mutex<BTreeMap<(MemberId, Channel), RoundTrip>>,
+    /// By how much the clock here is ahead of those of most other members.
+    pub clock_ahead_ms: AtomicU64,
     /// The disk has no room: writes wait until it has.
     pub disk_full: AtomicBool,
     /// This member leads some group.
@@ -151,6 +153,7 @@ impl Shared {
             last_refusal: Mutex::new(None),
             sync_times: SyncTimes::default(),
             round_trips: Mutex::default(),
+            clock_ahead_ms: AtomicU64::new(0),
             disk_full: AtomicBool::new(false),
             leads: AtomicBool::new(false),
             ended: AtomicBool::new(false),

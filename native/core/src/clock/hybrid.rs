@@ -1,6 +1,10 @@
 //! Hybrid logical clock (Kulkarni et al., OPODIS 2014): physical milliseconds in the upper 48 bits, a counter in the
 //! lower 16, so that it follows wall time and never goes back.
 
+/// Clocks may differ by so much: more is one that is wrong. A stamp of it wins over every later one, and every clock goes
+/// on from there.
+pub const AHEAD_MS_MAX: u64 = 60_000;
+
 #[derive(Debug, Default)]
 pub struct HybridClock {
     last: u64,

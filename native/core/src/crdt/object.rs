@@ -6,11 +6,10 @@ use super::encode::{encode, live_in};
 use super::touched::Touched;
 use super::types::{g_counter, lww_register, map, mv_register, or_set, pn_counter, two_phase_set, Shape, Type, STAMP_BYTES};
 use super::{CrdtError, Store, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use crate::clock::AHEAD_MS_MAX;
 use crate::clock::{ActorId, DottedVector};
 use std::borrow::Cow;
 
-/// A value may be stamped this much ahead of the clock of who takes it in: more is a clock that is wrong.
-pub const AHEAD_MS_MAX: u64 = 60_000;
 
 /// Operations take the map's key, empty where the object is no map.
 #[derive(Clone, Debug)]
