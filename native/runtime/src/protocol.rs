@@ -257,6 +257,7 @@ impl<R: EntryReader> Protocol<R> {
         self.probed = now;
         let now_us = self.now_us();
         *self.shared.round_trips.lock() = self.round_trips.told(now_us);
+        self.member.measured(&self.round_trips.distances(TICK.as_micros() as u32));
         let questions = self.round_trips.ask(now_us);
         self.push(questions);
     }

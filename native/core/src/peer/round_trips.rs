@@ -1,14 +1,16 @@
 //! How long it takes to each member and back, by connection: a question now and then, which is answered at once by
 //! whoever takes frames there. So it is the time that a message and its answer take, queues and sleeping threads of
-//! either side included, and not the line's alone. It decides nothing.
+//! either side included, and not the line's alone. How long elections may take goes by it, where they are to (`ordered::pace`).
 
 use super::frame::{self, Channel, Frame, FrameKind};
 use crate::bytes_le::u64_at;
 use crate::ids::{GroupId, MemberId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Answers that percentiles are of.
 const KEPT: usize = 256;
+/// Answers that a member's distance is of.
+const LATELY: usize = 8;
 /// After which a question counts as lost: the way out may have been full.
 const PATIENCE_US: u64 = 10_000_000;
 /// Time of the question, as the asker has it, and the channel.
@@ -74,9 +76,33 @@ impl Asked {
     }
 }
 
+/// How far a member is: what most of its last answers took at most. Those that came late, since something was lost or stood
+/// still, are left out, if they are few; and who is not connected is as far as it was.
+#[derive(Default)]
+struct Distance {
+    lately: VecDeque<u32>,
+}
+
+impl Distance {
+    fn note(&mut self, took_us: u32) {
+        if self.lately.len() == LATELY {
+            self.lately.pop_front();
+        }
+        self.lately.push_back(took_us);
+    }
+
+    fn us(&self) -> u32 {
+        let mut sorted: Vec<u32> = self.lately.iter().copied().collect();
+        sorted.sort_unstable();
+        sorted.get(sorted.len().saturating_sub(1) * 3 / 4).copied().unwrap_or(0)
+    }
+}
+
 #[derive(Default)]
 pub struct RoundTrips {
     links: BTreeMap<(MemberId, Channel), Asked>,
+    /// Of those who have ever answered on their urgent connection.
+    distances: BTreeMap<MemberId, Distance>,
 }
 
 impl RoundTrips {
@@ -118,9 +144,18 @@ impl RoundTrips {
         }
         let asked = self.links.get_mut(&(from, channel))?;
         if asked.since_us.take_if(|since| *since == at_us).is_some() {
-            asked.note(now_us.saturating_sub(at_us).min(u64::from(u32::MAX)) as u32);
+            let took_us = now_us.saturating_sub(at_us).min(u64::from(u32::MAX)) as u32;
+            asked.note(took_us);
+            if channel == Channel::Urgent {
+                self.distances.entry(from).or_default().note(took_us);
+            }
         }
         None
+    }
+
+    /// How far members are, there and back, in ticks of so many microseconds.
+    pub fn distances(&self, tick_us: u32) -> BTreeMap<MemberId, usize> {
+        self.distances.iter().map(|(member, distance)| (*member, distance.us().div_ceil(tick_us) as usize)).collect()
     }
 
     /// By connection.
@@ -216,6 +251,30 @@ mod tests {
         b.link_down(A, Channel::Urgent);
         b.link_down(A, Channel::Bulk);
         assert!(!b.is_linked(A));
+    }
+
+    #[test]
+    fn a_distance_is_what_most_answers_take_and_outlasts_the_connection() {
+        let (mut a, mut b) = linked();
+        let mut at_us = 0;
+        let mut take = |b: &mut RoundTrips, took_us: u64| {
+            at_us += 10_000_000;
+            trip(&mut a, b, at_us, took_us);
+            b.distances(1_000)[&A]
+        };
+        assert_eq!(take(&mut b, 80_500), 81);
+        for _ in 0..9 {
+            assert_eq!(take(&mut b, 20_000), 20);
+        }
+        // What was lost and sent again, and what waited for a line to come back.
+        for took_us in [360_000, 20_000, 20_000, 5_000_000, 20_000] {
+            assert_eq!(take(&mut b, took_us), 20);
+        }
+        b.link_down(A, Channel::Urgent);
+        assert_eq!(b.distances(1_000)[&A], 20);
+        b.link_up(A, Channel::Urgent);
+        let farther: Vec<usize> = (0..6).map(|_| take(&mut b, 150_000)).collect();
+        assert_eq!(farther.last(), Some(&150));
     }
 
     #[test]

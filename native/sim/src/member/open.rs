@@ -15,6 +15,7 @@ use vexfs_core::log::{GroupRecovery, Log, LogEntry, LogError, LogOptions, LogRea
 use vexfs_core::member::open::{self, CausalConfig, MemberConfig, OpenError};
 use vexfs_core::ordered::effects::Effects;
 use vexfs_core::ordered::store::EntryReader;
+use vexfs_core::ordered::pace::Profile;
 use vexfs_core::ordered::Group;
 
 impl Member {
@@ -31,6 +32,7 @@ impl Member {
             groups: setup.groups,
             election_ticks: setup.election_ticks,
             heartbeat_ticks: setup.heartbeat_ticks,
+            profile: Profile::Lan,
             inflight_messages: setup.inflight_messages,
             intake_bytes_max: setup.intake_bytes_max,
             limits,
