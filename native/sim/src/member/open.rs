@@ -17,6 +17,7 @@ use vexfs_core::ordered::effects::Effects;
 use vexfs_core::ordered::store::EntryReader;
 use vexfs_core::ordered::pace::Profile;
 use vexfs_core::ordered::Group;
+use vexfs_core::peer::round_trips::RoundTrips;
 
 impl Member {
     fn config(&self, number: usize, founders: &[String], setup: &Setup) -> MemberConfig {
@@ -32,7 +33,7 @@ impl Member {
             groups: setup.groups,
             election_ticks: setup.election_ticks,
             heartbeat_ticks: setup.heartbeat_ticks,
-            profile: Profile::Lan,
+            profile: if setup.regions.is_some() { Profile::Wan } else { Profile::Lan },
             inflight_messages: setup.inflight_messages,
             intake_bytes_max: setup.intake_bytes_max,
             limits,
@@ -78,6 +79,8 @@ impl Member {
             queue: Vec::new(),
             writing: None,
             flush_planned: false,
+            round_trips: RoundTrips::default(),
+            probed_us: 0,
             paused: false,
             clock_stands: false,
         };
