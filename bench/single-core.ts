@@ -25,6 +25,7 @@ export function coreOptions(dataDir: string): OpenOptions {
     electionTimeoutMinMs: 150,
     electionTimeoutMaxMs: 300,
     heartbeatIntervalMs: 50,
+    followsRoundTrips: false,
     inflightMessages: 100,
     pendingBytesMax: 64 * MIB,
     peerBytesMax: 64 * MIB,

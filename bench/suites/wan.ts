@@ -1,4 +1,4 @@
-import { FAR_IDS, FAR_RAFT, farLine } from '../../test/support/relay/regions.js';
+import { FAR_IDS, FAR_SETTINGS, farLine } from '../../test/support/relay/regions.js';
 import { Cluster, type Place } from '../cluster.js';
 import type { Context, Suite } from '../context.js';
 import { missing, onFarHosts } from '../hosts.js';
@@ -31,7 +31,7 @@ export const wan: Suite = {
           await far.change(farLine({ loss: LOSS }));
           await withLoss(context, cluster);
         },
-        { ids: FAR_IDS, places, raft: FAR_RAFT },
+        { ids: FAR_IDS, places, ...FAR_SETTINGS },
       ),
     );
   },

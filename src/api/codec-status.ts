@@ -15,6 +15,7 @@ export function encodeStatus(status: Status): WireStatus {
     groups: status.groups.map(encodeGroup),
     members: status.members.map(encodeMember),
     orderedLane: status.lanes.ordered,
+    networkProfile: status.network.profile,
     disk: {
       dataDir: status.disk.dataDir,
       logBytes: status.disk.logBytes.toString(),
@@ -55,6 +56,8 @@ export function decodeStatus(wire: WireStatus): Status {
     applyHash: wire.applyHash,
     groups: wire.groups.map(decodeGroup),
     members: wire.members.map(decodeMember),
+    // A node of an earlier release does not say it, and goes by what is configured.
+    network: { profile: wire.networkProfile === 'wan' ? 'wan' : 'lan' },
     lanes: { ordered: wire.orderedLane as Status['lanes']['ordered'], causal: decodeCausalLane(wire.causalLane), critical: null },
     disk: {
       dataDir: wire.disk?.dataDir ?? '',
@@ -91,6 +94,7 @@ function encodeGroup(group: GroupStatus): WireGroupStatus {
     voters: [...group.voters],
     outgoing: [...group.outgoing],
     learners: [...group.learners],
+    electionTimeoutMs: [...group.electionTimeoutMs],
     consistencyPercentage: group.consistencyPercentage,
     ...(group.divergence === null ? {} : { divergence: encodeDivergence(group.divergence) }),
     isolated: group.isolated,
@@ -147,6 +151,7 @@ function decodeGroup(wire: WireGroupStatus): GroupStatus {
     voters: wire.voters,
     outgoing: wire.outgoing,
     learners: wire.learners,
+    electionTimeoutMs: [wire.electionTimeoutMs[0] ?? 0, wire.electionTimeoutMs[1] ?? 0],
     // A node of an earlier release does not compare, and has found nothing.
     consistencyPercentage: wire.consistencyPercentage ?? 100,
     divergence: wire.divergence == null ? null : { ...wire.divergence, firstIndex: BigInt(wire.divergence.firstIndex) },

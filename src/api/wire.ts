@@ -235,6 +235,7 @@ export interface WireGroupStatus {
   events: string;
   lastIndex: string;
   firstIndex: string;
+  electionTimeoutMs: number[];
   snapshot: { index: string; taken: number; installed: number; failure?: string } | null;
   voters: string[];
   outgoing: string[];
@@ -280,6 +281,7 @@ export interface WireStatus {
   groups: WireGroupStatus[];
   members: WireMemberStatus[];
   orderedLane: string;
+  networkProfile: string;
   disk: { dataDir: string; logBytes: string; segments: number; heldBackBytes: string; tornBytes: string; syncP50Us: number; full: boolean } | null;
   health: string;
   healthReasons: string[];

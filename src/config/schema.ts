@@ -59,7 +59,7 @@ export const configSchema = z.strictObject({
     appendEntriesMax: integer(1, 10_000, 100, 'Messages with entries in flight to one follower.'),
     compactionThresholdEntries: integer(1, 1_000_000_000, 1000, 'Entries kept behind a snapshot for members that are a little behind, whatever the retention says.'),
     snapshotThresholdEntries: integer(1, 1_000_000_000, 10_000, 'Applied entries after which a snapshot is due, if they are as many bytes as the last one was.'),
-    readLease: flag(false, 'After a majority has answered it, a leader answers barriers by itself for three quarters of the least election timeout. Safe while clocks run at about the same speed; the same on all members.'),
+    readLease: flag(false, 'After a majority has answered it, a leader answers barriers by itself for three quarters of the least raft.electionTimeoutMs. Safe while clocks run at about the same speed; the same on all members.'),
     byzantineFaultTolerance: flag(false, 'Agree on critical events among validators.', later),
   }),
   performance: section({
@@ -70,7 +70,11 @@ export const configSchema = z.strictObject({
     adaptiveOptimization: flag(true, 'Tune batching and routing by what is measured.', later),
   }),
   network: section({
-    profile: choice(['lan', 'wan'], 'lan', 'Kind of links between the members.', later),
+    profile: choice(
+      ['lan', 'wan'],
+      'lan',
+      'Kind of links between the members. With wan the election timeouts follow the measured round trips to the other voters, from raft.electionTimeoutMs up.',
+    ),
     codec: choice(['packed'], 'packed', 'Encoding of messages between members.', later),
     compression: choice(
       ['none', 'lz4', 'zstd', 'snappy', 'auto'],

@@ -250,6 +250,8 @@ export interface GroupStatus {
   /** Voters that are about to go; empty outside a change. */
   readonly outgoing: readonly string[];
   readonly learners: readonly string[];
+  /** The election timeouts in use, the shortest and the longest: `raft.electionTimeoutMs`, or with `network.profile: wan` what the round trips ask for. */
+  readonly electionTimeoutMs: readonly [number, number];
   /** Share of the last minute's (event, member) pairs that agreed within a second; 100 where there were none. */
   readonly consistencyPercentage: number;
   /** Null while all agree, as far as this node has heard of them. */
@@ -288,6 +290,7 @@ export interface Status {
   readonly applyHash: string;
   readonly groups: readonly GroupStatus[];
   readonly members: readonly MemberStatus[];
+  readonly network: { readonly profile: 'lan' | 'wan' };
   readonly lanes: { readonly ordered: 'ready' | 'no-quorum' | 'recovering'; readonly causal: CausalLaneStatus; readonly critical: null };
   readonly disk: {
     readonly dataDir: string;

@@ -57,7 +57,7 @@ import { QuorumWatch } from './quorum-watch.js';
 import { Removal } from './removal.js';
 import { Requests } from './requests.js';
 import { Roster } from './roster.js';
-import { statusOf } from './status.js';
+import { leadershipIn, statusOf } from './status.js';
 import { Snapshots } from './snapshots.js';
 import { Subscribing } from './subscribing.js';
 import { Surroundings } from './surroundings.js';
@@ -71,8 +71,6 @@ const DRAIN_MS = 2_000;
 const DRAIN_STEP_MS = 10;
 /** How long `close` waits for somebody else to lead. */
 const HAND_OVER_MS = 1_000;
-/** Elections of the longest kind, one after the other, after which a group without a leader has lost its quorum. */
-const QUORUM_GRACE_ELECTIONS = 2;
 /** How places are published: what they say of their events is theirs to say. */
 const PLACES_CHOICE = { level: 'sequential', rule: null, quorumSize: undefined, timeoutMs: undefined } as const;
 /** How often the cluster's own view of its members is looked at, besides when it says that it has changed. */
@@ -133,7 +131,7 @@ export class Coordinator implements CoordinatorNode {
     this.#growth = new Growth(core);
     this.#roster = new Roster(core, config);
     this.#links = new Links(Object.keys(config.peers), ports.monotonicMs);
-    this.#removal = new Removal({ nodeId: config.nodeId, links: this.#links, electionTimeoutMaxMs: config.raft.electionTimeoutMs[1], monotonicMs: ports.monotonicMs });
+    this.#removal = new Removal({ nodeId: config.nodeId, links: this.#links, monotonicMs: ports.monotonicMs });
     const { nodeId, groups, publishTimeoutMs: timeoutMs } = config;
     this.#publisher = new Publisher(
       core,
@@ -158,7 +156,7 @@ export class Coordinator implements CoordinatorNode {
       timeoutMs,
     });
     const { monotonicMs } = ports;
-    this.#quorum = new QuorumWatch({ monotonicMs, graceMs: QUORUM_GRACE_ELECTIONS * config.raft.electionTimeoutMs[1], led: (group) => core.status().groups[group]?.leader != null });
+    this.#quorum = new QuorumWatch({ monotonicMs, leadershipOf: (group) => leadershipIn(core.status(), group) });
     const quorum = this.#quorum;
     this.#placing = new Placing({
       quorum,
@@ -347,10 +345,10 @@ export class Coordinator implements CoordinatorNode {
     this.#roster.refresh(status);
     this.#neighbours?.refresh(status);
     void this.#unplaced.look();
-    for (const { group, leader } of status.groups) this.#quorum.state(group, leader != null);
+    for (const { group } of status.groups) this.#quorum.state(group, leadershipIn(status, group));
     const removed = status.groups.every(({ role }) => role === 'removed');
     const leaders = status.groups.map(({ leader }) => (leader == null ? null : this.#roster.nameOf(leader)));
-    if (removed || this.#removal.isBelieved(leaders)) this.#fail(new CoordinatorError('MEMBER_REMOVED', `node ${this.nodeId} was removed from cluster ${this.clusterId}; its id is never used again`));
+    if (removed || this.#removal.isBelieved(leaders, Math.max(...status.groups.map((group) => group.electionTimeoutMaxMs)))) this.#fail(new CoordinatorError('MEMBER_REMOVED', `node ${this.nodeId} was removed from cluster ${this.clusterId}; its id is never used again`));
   }
 
   get nodeId(): string {

@@ -18,6 +18,7 @@ export function openOptionsOf(config: ResolvedConfig, ports: Ports): OpenOptions
     electionTimeoutMinMs,
     electionTimeoutMaxMs,
     heartbeatIntervalMs: config.raft.heartbeatIntervalMs,
+    followsRoundTrips: config.network.profile === 'wan',
     inflightMessages: config.raft.appendEntriesMax,
     pendingBytesMax: config.limits.pendingBytesMax + CORE_SLACK_BYTES,
     peerBytesMax: config.limits.peerBytesMax,

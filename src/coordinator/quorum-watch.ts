@@ -1,11 +1,18 @@
 /** Whether groups have a quorum, as far as this node can tell: who has one has a leader. An election is no loss before it has lasted. */
 
-export interface QuorumWatchPorts {
+/** Elections of the longest kind, one after the other, after which a group without a leader has lost its quorum. */
+const GRACE_ELECTIONS = 2;
+
+export interface Leadership {
   /** Whether a leader of the group is known here now. */
-  led(group: number): boolean;
+  readonly led: boolean;
+  /** The longest election timeout in use. */
+  readonly electionTimeoutMaxMs: number;
+}
+
+export interface QuorumWatchPorts {
+  leadershipOf(group: number): Leadership;
   monotonicMs(): number;
-  /** How long a group is without a leader before its quorum counts as lost. */
-  readonly graceMs: number;
 }
 
 export type QuorumState = 'there' | 'unsure' | 'lost';
@@ -13,7 +20,7 @@ export type QuorumState = 'there' | 'unsure' | 'lost';
 export class QuorumWatch {
   readonly #ports: QuorumWatchPorts;
   /** What was seen in this turn of the event loop: all that wait are looked at in one. */
-  #seen: Map<number, boolean> | null = null;
+  #seen: Map<number, Leadership> | null = null;
   /** Since when a group is seen without a leader. */
   readonly #sinceMs = new Map<number, number>();
 
@@ -21,8 +28,8 @@ export class QuorumWatch {
     this.#ports = ports;
   }
 
-  /** `led`: whether there is a leader, where the caller has just looked. */
-  state(group: number, led = this.#led(group)): QuorumState {
+  /** `leadership`: where the caller has just looked. */
+  state(group: number, { led, electionTimeoutMaxMs } = this.#leadershipOf(group)): QuorumState {
     if (led) {
       this.#sinceMs.delete(group);
       return 'there';
@@ -30,18 +37,18 @@ export class QuorumWatch {
     const nowMs = this.#ports.monotonicMs();
     const sinceMs = this.#sinceMs.get(group) ?? nowMs;
     this.#sinceMs.set(group, sinceMs);
-    return nowMs - sinceMs >= this.#ports.graceMs ? 'lost' : 'unsure';
+    return nowMs - sinceMs >= GRACE_ELECTIONS * electionTimeoutMaxMs ? 'lost' : 'unsure';
   }
 
-  #led(group: number): boolean {
+  #leadershipOf(group: number): Leadership {
     if (this.#seen === null) {
       this.#seen = new Map();
       queueMicrotask(() => {
         this.#seen = null;
       });
     }
-    const led = this.#seen.get(group) ?? this.#ports.led(group);
-    this.#seen.set(group, led);
-    return led;
+    const leadership = this.#seen.get(group) ?? this.#ports.leadershipOf(group);
+    this.#seen.set(group, leadership);
+    return leadership;
   }
 }

@@ -11,22 +11,19 @@ const PATIENCE_ELECTIONS = 4;
 export interface RemovalPorts {
   readonly nodeId: string;
   readonly links: Links;
-  readonly electionTimeoutMaxMs: number;
   monotonicMs(): number;
 }
 
 export class Removal {
   readonly #ports: RemovalPorts;
-  readonly #patienceMs: number;
   #sinceMs: number | null = null;
 
   constructor(ports: RemovalPorts) {
     this.#ports = ports;
-    this.#patienceMs = Math.max(PATIENCE_MS, PATIENCE_ELECTIONS * ports.electionTimeoutMaxMs);
   }
 
-  /** To be asked regularly, with the leader of each group as far as one is known. */
-  isBelieved(leaders: readonly (string | null)[]): boolean {
+  /** To be asked regularly, with the leader of each group as far as one is known, and the longest election timeout in use. */
+  isBelieved(leaders: readonly (string | null)[], electionTimeoutMaxMs: number): boolean {
     const { nodeId, links, monotonicMs } = this.#ports;
     // A leader of before that cannot be reached, or that says it itself, may be one no more.
     const led = leaders.some((leader) => leader !== null && (leader === nodeId || links.isUp(leader)));
@@ -35,6 +32,6 @@ export class Removal {
       return false;
     }
     this.#sinceMs ??= monotonicMs();
-    return monotonicMs() - this.#sinceMs >= this.#patienceMs;
+    return monotonicMs() - this.#sinceMs >= Math.max(PATIENCE_MS, PATIENCE_ELECTIONS * electionTimeoutMaxMs);
   }
 }

@@ -5,6 +5,7 @@ import { causalStatus, type Core, type NativeGroup, type NativeLane, type Native
 import type { NetworkStats } from '../network/index.js';
 import type { Links } from './links.js';
 import type { Placing } from './placing.js';
+import type { Leadership } from './quorum-watch.js';
 import type { Roster } from './roster.js';
 import { trafficOf } from './traffic.js';
 
@@ -30,6 +31,7 @@ export function statusOf(core: Core, config: ResolvedConfig, version: string, ro
     applyHash,
     groups,
     members,
+    network: { profile: config.network.profile },
     lanes: { ordered: laneOf(groups), causal: causalLaneOf(lane), critical: null },
     disk: {
       dataDir: config.dataDir,
@@ -63,6 +65,11 @@ export function statusOf(core: Core, config: ResolvedConfig, version: string, ro
   };
 }
 
+export function leadershipIn({ groups }: NativeStatus, group: number): Leadership {
+  const native = groups[group];
+  return { led: native?.leader != null, electionTimeoutMaxMs: native?.electionTimeoutMaxMs ?? 0 };
+}
+
 function causalLaneOf({ actor, origins, pending }: NativeLane): CausalLaneStatus {
   return { actor: actor === '' ? null : actor, origins, pending };
 }
@@ -88,6 +95,7 @@ function groupStatus(native: NativeGroup, roster: Roster): GroupStatus {
     voters: roster.namesOf(native.voters),
     outgoing: roster.namesOf(native.outgoing),
     learners: roster.namesOf(native.learners),
+    electionTimeoutMs: [native.electionTimeoutMinMs, native.electionTimeoutMaxMs],
     consistencyPercentage: native.consistencyPercentage,
     divergence: divergenceOf(native, roster),
     isolated: native.isolated,

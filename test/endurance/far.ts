@@ -3,7 +3,7 @@ import { Plan, sleep } from '../helpers/cluster.js';
 import { ProcessCluster } from '../helpers/node-process.js';
 import { hostsOf } from '../support/hosts/cluster.js';
 import { FarLab } from '../support/relay/far.js';
-import { FAR_IDS, FAR_RAFT, farLine } from '../support/relay/regions.js';
+import { FAR_IDS, FAR_SETTINGS, farLine } from '../support/relay/regions.js';
 import { type Context, type Figures, must } from './context.js';
 import { Ledger } from './ledger.js';
 import { Load } from './load.js';
@@ -20,13 +20,14 @@ const FIRST_EVENTS = 20;
 
 export async function far(context: Context, { rounds, roundMs }: FarSizes): Promise<Figures> {
   const lab = await FarLab.set(context, FAR_IDS, farLine({ loss: LOSS }), context.seed);
-  const cluster = await ProcessCluster.open(context, Plan.on(context.directory, await hostsOf(lab, context.directory, true), { raft: FAR_RAFT }));
+  const cluster = await ProcessCluster.open(context, Plan.on(context.directory, await hostsOf(lab, context.directory, true), FAR_SETTINGS));
   const ledger = new Ledger(QUORUM);
   const load = new Load(context, () => cluster.members, [], ledger, context.seed + 1, ['session', 'alone']);
   await load.more(FIRST_EVENTS);
   const leader = await cluster.leader();
   const standing = async (): Promise<string> =>
     (await cluster.statuses()).map((status) => `${status.nodeId}: ${status.leader} leads in term ${status.term}, ${status.counters['elections']} elections`).join('; ');
+  const timeouts = async (): Promise<string> => (await cluster.statuses()).map(({ nodeId, groups }) => `${nodeId} ${groups[0]?.electionTimeoutMs.join(' to ')} ms`).join(', ');
   const before = await standing();
   for (let round = 1; round <= rounds; round++) {
     await sleep(roundMs);
@@ -34,7 +35,7 @@ export async function far(context: Context, { rounds, roundMs }: FarSizes): Prom
     const { passed, lost } = await lab.counts();
     const now = await standing();
     must(now === before, `an election: ${before} became ${now}`);
-    context.progress(`round ${round} of ${rounds}: ${ledger.size} events acknowledged; ${passed} packets passed, ${lost} lost`);
+    context.progress(`round ${round} of ${rounds}: ${ledger.size} events acknowledged; ${passed} packets passed, ${lost} lost; election timeouts ${await timeouts()}`);
   }
   await load.stop();
   await cluster.equal();

@@ -27,8 +27,8 @@ export const GROUP_BYTES_MAX = (PENDING_BYTES_MAX * GROUP_SHARE_PERCENTAGE) / 10
 const ADMITTED_GROUPS = 2;
 const CLUSTER = 'sim';
 const GROUPS = 1;
-/** Without a leader for so long is without a quorum. Shorter than any election: whoever is lowered too soon is to fare no worse. */
-const GRACE_MS = 60;
+/** Without a leader for twice as long is without a quorum. Shorter than any election: whoever is lowered too soon is to fare no worse. */
+const ELECTION_MAX_MS = 30;
 const CHOICE = { level: 'sequential', rule: null, quorumSize: undefined, timeoutMs: undefined } as const;
 /** An end without a body (docs/formats.md, "Packed ends"). */
 const END_BYTES = 56;
@@ -141,7 +141,7 @@ export class PolicyNode {
     };
     this.#publisher = new Publisher(core, this.requests, writer, cursors, options, placeOf);
     const named = (name: string) => ({ name, member: BigInt(simulator.nodes.indexOf(name)), incarnation: 0 });
-    const quorum = new QuorumWatch({ monotonicMs, graceMs: GRACE_MS, led: (group) => simulator.ask('led', node, group) === '1' });
+    const quorum = new QuorumWatch({ monotonicMs, leadershipOf: (group) => ({ led: simulator.ask('led', node, group) === '1', electionTimeoutMaxMs: ELECTION_MAX_MS }) });
     this.placing = new Placing({
       quorum,
       catalogue,

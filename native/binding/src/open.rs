@@ -8,6 +8,7 @@ use vexfs_core::compression::Codec;
 use vexfs_core::log::{LogError, LogOptions};
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::member::open::{CausalConfig, MemberConfig, OpenError as MemberError};
+use vexfs_core::ordered::pace::Profile;
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 use vexfs_core::peer::choice::Mode;
 use vexfs_core::snapshot::SnapshotError;
@@ -24,6 +25,8 @@ pub struct OpenOptions {
     pub election_timeout_min_ms: u32,
     pub election_timeout_max_ms: u32,
     pub heartbeat_interval_ms: u32,
+    /// Election timeouts follow what is measured of the links, from the ones above up.
+    pub follows_round_trips: bool,
     pub inflight_messages: u32,
     pub pending_bytes_max: f64,
     pub peer_bytes_max: f64,
@@ -152,6 +155,7 @@ pub fn open_node(options: OpenOptions) -> Result<AsyncTask<OpenTask>> {
         groups: options.groups,
         election_ticks: (low, high.max(low + 1)),
         heartbeat_ticks: ticks(options.heartbeat_interval_ms.into()).min(low - 1),
+        profile: if options.follows_round_trips { Profile::Wan } else { Profile::Lan },
         inflight_messages: options.inflight_messages as usize,
         intake_bytes_max: options.pending_bytes_max as usize,
         limits: MachineLimits { window_events: options.window_events as usize, ..Default::default() },

@@ -9,6 +9,7 @@ use vexfs_core::membership;
 use vexfs_core::ordered::standing::PutBack;
 use vexfs_core::ordered::status::{GroupStatus, Role};
 use vexfs_runtime::links::LinkState;
+use vexfs_runtime::protocol::TICK;
 use vexfs_runtime::shared::Shared;
 
 #[napi(object)]
@@ -32,6 +33,9 @@ pub struct NativeGroup {
     pub apply_hash: BigInt,
     pub events: BigInt,
     pub elections: f64,
+    /// The election timeouts in use.
+    pub election_timeout_min_ms: u32,
+    pub election_timeout_max_ms: u32,
     pub pending: u32,
     pub sessions: u32,
     /// First entry of the journal here.
@@ -153,6 +157,10 @@ pub struct NativeStatus {
     pub clock_ahead_ms: f64,
 }
 
+fn ms_of(ticks: usize) -> u32 {
+    ticks as u32 * TICK.as_millis() as u32
+}
+
 fn native_group(status: &GroupStatus, me: MemberId) -> NativeGroup {
     let ids = |list: &[MemberId]| list.iter().map(|id| id.0.into()).collect();
     let conf = &status.conf;
@@ -174,6 +182,8 @@ fn native_group(status: &GroupStatus, me: MemberId) -> NativeGroup {
         apply_hash: status.apply_hash.into(),
         events: status.events.into(),
         elections: status.elections as f64,
+        election_timeout_min_ms: ms_of(status.election_ticks.0),
+        election_timeout_max_ms: ms_of(status.election_ticks.1),
         pending: status.pending as u32,
         sessions: status.sessions as u32,
         first_index: status.first.0.into(),

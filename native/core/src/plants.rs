@@ -99,6 +99,10 @@ pub enum CorePlant {
     NothingGivenUp,
     /// What waits for what it follows is kept in memory without end.
     BufferIgnored,
+    /// Election timeouts follow the nearest voter.
+    NearestFollowed,
+    /// They are half of what is configured.
+    FloorIgnored,
 }
 
 #[cfg(feature = "plants")]

@@ -12,6 +12,7 @@ use vexfs_core::member::batch::{Batch, Finished};
 use vexfs_core::member::open::{recover, start, CausalConfig, MemberConfig};
 use vexfs_core::member::Member;
 use vexfs_core::ordered::effects::{Effects, End};
+use vexfs_core::ordered::pace::Profile;
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 
 fn config(seed: u64) -> MemberConfig {
@@ -23,6 +24,7 @@ fn config(seed: u64) -> MemberConfig {
         groups: 1,
         election_ticks: (10, 13),
         heartbeat_ticks: 5,
+        profile: Profile::Lan,
         inflight_messages: 4,
         intake_bytes_max: 1 << 20,
         limits: MachineLimits::default(),

@@ -9,6 +9,7 @@ use vexfs_core::log::{Disk, LogEntry, LogOptions, Op, SnapshotMark};
 use vexfs_core::machine::{Machine, MachineLimits};
 use vexfs_core::member::open::{recover, CausalConfig, MemberConfig, Recovered};
 use vexfs_core::ordered::conf::Conf;
+use vexfs_core::ordered::pace::Profile;
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 use vexfs_core::snapshot::keeper::Keeper;
 use vexfs_core::snapshot::SnapshotMeta;
@@ -27,6 +28,7 @@ fn config() -> MemberConfig {
         groups: 1,
         election_ticks: (10, 20),
         heartbeat_ticks: 2,
+        profile: Profile::Lan,
         inflight_messages: 16,
         intake_bytes_max: 1 << 20,
         limits: MachineLimits::default(),

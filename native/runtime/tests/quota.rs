@@ -11,6 +11,7 @@ use vexfs_core::journal::{Window, DELIVERIES_HEADER_BYTES};
 use vexfs_core::log::LogOptions;
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::member::open::{CausalConfig, MemberConfig};
+use vexfs_core::ordered::pace::Profile;
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 use vexfs_core::peer::choice::Mode;
 use vexfs_runtime::node::{Node, NodeConfig};
@@ -34,6 +35,7 @@ fn open(dir: &Path) -> Arc<Node> {
             groups: 2,
             election_ticks: (15, 30),
             heartbeat_ticks: 5,
+            profile: Profile::Lan,
             inflight_messages: 64,
             intake_bytes_max: 8 << 20,
             limits: MachineLimits { window_events: 100, ..MachineLimits::default() },

@@ -16,6 +16,7 @@ use vexfs_core::member::open::{recover, CausalConfig, MemberConfig, Recovered};
 use vexfs_core::membership::Role;
 use vexfs_core::ordered::conf::Conf;
 use vexfs_core::ordered::reconcile::{encode, Change};
+use vexfs_core::ordered::pace::Profile;
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 use vexfs_core::snapshot::SnapshotMeta;
 use vexfs_runtime::recover::{look_on, Recover, RecoverError};
@@ -35,6 +36,7 @@ fn config(founders: &[&str]) -> MemberConfig {
         groups: GROUPS,
         election_ticks: (10, 20),
         heartbeat_ticks: 2,
+        profile: Profile::Lan,
         inflight_messages: 16,
         intake_bytes_max: 1 << 20,
         limits: MachineLimits::default(),

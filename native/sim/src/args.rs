@@ -27,6 +27,7 @@ Of one history:
 What is not as the seed has it:
   --members N, --publishers N, --subscribers N, --consumers N, --groups N
   --causal N           publishers, and as many readers, of the causal lane
+  --regions            members in regions, far apart, if there are three of them
   --until-ms N         faults and clients stop then
   --only KIND,...      kinds of faults to draw from, those that seeds do not draw included
   --keep N,...|none    faults that strike, by number
@@ -120,6 +121,7 @@ impl Given {
             "--shrink" => self.shrink = true,
             "--quiet" => self.quiet = true,
             "--outside" => self.outside = true,
+            "--regions" => self.changes.regions = true,
             _ => return false,
         }
         true
@@ -287,6 +289,7 @@ mod tests {
             consumers: Some(1),
             causal: Some(4),
             groups: Some(3),
+            regions: true,
             until_ms: Some(12_345),
             keep: Some(BTreeSet::from([3, 17])),
             only: vec![FaultKind::Loss, FaultKind::RolledBack],

@@ -74,6 +74,7 @@ pub static INVARIANTS: &[InvariantRow] = &[
     row("followed_is_replicated", "what an ordered event follows in the causal lane was on the disks of a majority before a leader was handed the event", "rule R6; docs/decisions/0026"),
     row("followed_first", "an ordered event comes to a reader only where all that it follows in the causal lane was delivered", "rule R6"),
     row("followed_comes", "when the faults have stopped, no reader of the ordered lane waits for what its events follow", "rule R6"),
+    row("leaders_stay", "where members are far apart, a little is lost on the way and nothing else happens, whoever leads goes on leading, and nobody gives it up", "docs/decisions/0032"),
     row("healing", "when the faults have stopped, every request ends, one leader leads and all members reach the same state", "Dwork, Lynch and Stockmeyer 1988"),
 ];
 

@@ -3,7 +3,7 @@
 use crate::lane::{LaneHistory, Past, Seen};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use vexfs_core::ids::{EventId, GroupId, Index, RequestId, SessionId, Term};
+use vexfs_core::ids::{EventId, GroupId, Index, MemberId, RequestId, SessionId, Term};
 use vexfs_core::machine::consumer::Position;
 use vexfs_core::ordered::conf::Conf;
 
@@ -108,6 +108,8 @@ pub struct GroupHistory {
     pub journal: Vec<Delivery>,
     /// The newest change of members that a leader has proposed.
     pub last_change: Option<(Index, Term)>,
+    /// Where nothing is to change it: the leader and its term, once all members know it.
+    pub steady: Option<(Option<MemberId>, Term)>,
     /// The configuration at each applied index that was seen.
     pub conf_at: BTreeMap<Index, Arc<Conf>>,
     /// The newest configurations, oldest first.

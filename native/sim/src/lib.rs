@@ -4,7 +4,7 @@
 //! - `setup` draws what a run is made of; `run` runs it: `queue` says what happens next, `world` carries it out.
 //! - `member` is how the product's parts are put together, what the runtime's threads do included.
 //! - `lane` is what was seen of the causal lane, `history` all else.
-//! - `disk`, `network` and `faults` are the world around it, `clients` use it, `invariants` judge it.
+//! - `disk`, `network`, `regions` and `faults` are the world around it, `clients` use it, `invariants` judge it.
 //! - `plants` are known bugs that show that the judges can tell.
 //! - `replay` tells one seed's history and `diagram` draws it, `hunt` runs many, `shrink` makes a failing one smaller; `main`
 //!   does what the command line (`args`) says.
@@ -33,6 +33,7 @@ pub mod progress;
 pub mod queue;
 pub mod random;
 pub mod record;
+pub mod regions;
 pub mod replay;
 pub mod run;
 pub mod setup;

@@ -3,6 +3,7 @@
 
 use crate::queue::Lane;
 use crate::random::Random;
+use crate::regions::Regions;
 use std::collections::VecDeque;
 use vexfs_core::peer::frame::{Assembler, Channel, Frame, FrameError};
 
@@ -45,15 +46,16 @@ pub struct Network {
     members: usize,
     links: Vec<Link>,
     random: Random,
+    regions: Option<Regions>,
     pub delay_us: (u64, u64),
     /// Added until then.
     pub slow: (u64, u64),
 }
 
 impl Network {
-    pub fn new(seed: u64, members: usize, delay_us: (u64, u64)) -> Self {
+    pub fn new(seed: u64, members: usize, delay_us: (u64, u64), regions: Option<Regions>) -> Self {
         let links = (0..members * members).map(|_| Link::default()).collect();
-        Self { members, links, random: Random::stream(seed, "network", 0), delay_us, slow: (0, 0) }
+        Self { members, links, random: Random::stream(seed, "network", 0), regions, delay_us, slow: (0, 0) }
     }
 
     fn link(&mut self, from: usize, to: usize) -> &mut Link {
@@ -85,7 +87,11 @@ impl Network {
     pub fn send(&mut self, from: usize, to: usize, channel: Channel, bytes: Vec<u8>, now_us: u64) -> Sent {
         let (low, high) = self.delay_us;
         let slow = if now_us < self.slow.0 { self.random.between(0, self.slow.1) } else { 0 };
-        let arrives_us = now_us + self.random.between(low, high) + slow;
+        let way_us = match &self.regions {
+            Some(regions) => regions.delay_us(from, to, &mut self.random),
+            None => self.random.between(low, high),
+        };
+        let arrives_us = now_us + way_us + slow;
         let link = self.link(from, to);
         if !link.up {
             return Sent::Nowhere;

@@ -92,6 +92,8 @@ pub enum Plant {
     NothingGivenUp,
     ContextDropped,
     BufferIgnored,
+    NearestFollowed,
+    FloorIgnored,
 }
 
 use Plant::*;
@@ -189,6 +191,8 @@ pub static PLANTS: &[PlantRow] = &[
     row(FollowsIgnored, "follows-ignored", "readers get an ordered event whether or not what it follows was delivered where they are", &["followed_first"]),
     row(NothingGivenUp, "nothing-given-up", "readers wait for ever for what no disk has any more", &["followed_comes"]),
     row(BufferIgnored, "buffer-ignored", "of an origin any number of entries wait in memory for what they follow", &["memory_is_bounded"]),
+    row(NearestFollowed, "nearest-followed", "election timeouts follow the nearest voter instead of the farthest", &["leaders_stay"]),
+    row(FloorIgnored, "floor-ignored", "election timeouts are shorter than those that are configured, which leases count on", &["barrier_is_real_time"]),
     row(ContextDropped, "context-dropped", "a session of the causal lane that moves goes on at once, whatever was delivered where it comes to", &["session_guarantees"]),
 ];
 
@@ -219,7 +223,12 @@ impl Plant {
 
     /// Whether it shows only where leaders answer barriers by leases.
     pub fn needs_leases(self) -> bool {
-        matches!(self, LeaseShortened)
+        matches!(self, LeaseShortened | FloorIgnored)
+    }
+
+    /// Whether members must be far apart for it to show.
+    pub fn needs_regions(self) -> bool {
+        matches!(self, NearestFollowed | FloorIgnored)
     }
 
     /// Whether members must come and go for it to show.
@@ -312,6 +321,8 @@ impl Plant {
             FollowsIgnored => CorePlant::FollowsIgnored,
             NothingGivenUp => CorePlant::NothingGivenUp,
             BufferIgnored => CorePlant::BufferIgnored,
+            NearestFollowed => CorePlant::NearestFollowed,
+            FloorIgnored => CorePlant::FloorIgnored,
             _ => return None,
         })
     }

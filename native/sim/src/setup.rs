@@ -5,6 +5,7 @@ use crate::faults::plan::{draw, Fault};
 use crate::member::TICK_US;
 use crate::plants::Plant;
 use crate::random::Random;
+use crate::regions::Regions;
 use std::collections::BTreeSet;
 use vexfs_core::causal::tally::Retention;
 use vexfs_core::ids::GroupId;
@@ -13,6 +14,9 @@ use vexfs_core::ordered::snapshots::SnapshotPolicy;
 
 /// Entries of an origin that wait in memory for what they follow: few, since histories are short.
 pub const BUFFER_ENTRIES: usize = 6;
+
+/// How long clients go on where there are no faults, and members are far apart.
+const CALM_US: u64 = 60_000_000;
 
 /// What is not as the seed has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +27,8 @@ pub struct Changes {
     pub consumers: Option<usize>,
     pub causal: Option<usize>,
     pub groups: Option<usize>,
+    /// Members are in regions, far apart.
+    pub regions: bool,
     /// Faults and clients stop then, in milliseconds of virtual time.
     pub until_ms: Option<u64>,
     /// Faults that strike, by number; all others do not.
@@ -51,6 +57,9 @@ impl Changes {
         ];
         for (name, value) in numbers {
             out += &value.map_or(String::new(), |value| format!(" {name} {value}"));
+        }
+        if self.regions {
+            out += " --regions";
         }
         if !self.only.is_empty() {
             let names: Vec<&str> = self.only.iter().map(|kind| kind.name()).collect();
@@ -104,6 +113,16 @@ fn mix(seed: u64) -> Vec<FaultKind> {
     }
 }
 
+/// Whether members are far apart, and then whether nothing else happens. Drawn apart, so that all else is what it was.
+fn draw_regions(seed: u64, founders: usize, changes: &Changes) -> Option<bool> {
+    let mut random = Random::stream(seed, "regions", 0);
+    let (drawn, calm) = (random.chance(60), random.chance(500));
+    match changes.plant {
+        Some(plant) => plant.needs_regions().then(|| !plant.needs_leases()),
+        None => (founders >= 3 && (drawn || changes.regions)).then_some(calm),
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Setup {
     pub seed: u64,
@@ -144,6 +163,8 @@ pub struct Setup {
     pub pending_bytes_max: usize,
     pub segment_bytes: u64,
     pub delay_us: (u64, u64),
+    /// Where members are far apart; `delay_us` is not used then.
+    pub regions: Option<Regions>,
     pub sync_us: (u64, u64),
     /// Inputs wait for others this long at most, as in a busy process.
     pub busy_us: u64,
@@ -162,8 +183,13 @@ impl Setup {
         let founders = members;
         let spare = random.pick(&[0, 0, 0, 1, 2, 3]);
         let fixed = changes.members.is_some() || changes.plant.is_some_and(|plant| !plant.needs_changes());
-        let members = if fixed { members } else { founders + spare };
-        let until_us = random.between(10, 40) * 1_000_000;
+        let regions = draw_regions(seed, founders, changes);
+        let calm = regions == Some(true);
+        let members = if fixed || calm { members } else { founders + spare };
+        let regions = regions.map(|calm| Regions::draw(seed, members, calm, changes.plant.is_some_and(Plant::needs_leases)));
+        // Where nothing else happens, what is rare is waited for.
+        let drawn_us = random.between(10, 40) * 1_000_000;
+        let until_us = if calm { CALM_US } else { drawn_us };
         let until_us = changes.until_ms.map_or(until_us, |ms| ms * 1_000);
         let mean_us = random.pick(&[0, 4_000_000, 1_500_000, 600_000, 250_000]);
         let only = match (&changes.only[..], changes.plant) {
@@ -213,6 +239,9 @@ impl Setup {
         let has_states = cuts.chance(500) || changes.plant.is_some_and(Plant::has_states);
         let causal = changes.causal.unwrap_or(causal);
         let mut faults = draw(seed, members, until_us, mean_us, &only, has_states && causal > 0 && retained.is_some());
+        if calm {
+            faults.clear();
+        }
         if let Some(keep) = &changes.keep {
             faults.retain(|fault| keep.contains(&fault.number));
         }
@@ -230,7 +259,7 @@ impl Setup {
             lane_retention: Retention { events: retained, ..Retention::default() },
             groups,
             quiet_from_us: if held { 3_000_000 } else { Random::stream(seed, "quiet", 0).pick(&[3_000_000, u64::MAX, u64::MAX]) },
-            pace_us: if reads { 15_000 } else { random.pick(&[60_000, 250_000, 600_000, 2_000_000]) },
+            pace_us: if reads { 15_000 } else if calm { drawn_us / 5 } else { random.pick(&[60_000, 250_000, 600_000, 2_000_000]) },
             barriers: if reads { 700 } else { 0 },
             until_us,
             faults,
@@ -250,6 +279,7 @@ impl Setup {
             pending_bytes_max: random.pick(&[6 * 1024, 32 * 1024]),
             segment_bytes: random.pick(&[64, 128, 256]) * 1024,
             delay_us: if late { (10_000, 50_000) } else if far { (2_000, 30_000) } else { (100, 3_000) },
+            regions,
             sync_us: if far { (500, 20_000) } else { (200, 4_000) },
             busy_us: random.pick(&[0, 300, 3_000]),
         }

@@ -3,6 +3,7 @@
 use crate::describe::node_name;
 use crate::faults::counts::Counts;
 use crate::hunt::Totals;
+use crate::regions::Regions;
 use crate::run::Report;
 use crate::setup::{Changes, Setup};
 use std::time::Duration;
@@ -75,6 +76,7 @@ pub fn setup(setup: &Setup) -> Vec<String> {
         setup.sync_us.0,
         setup.sync_us.1
     ));
+    lines.extend(setup.regions.as_ref().map(Regions::describe));
     lines.extend(setup.plant.map(|plant| format!("planted: {}, {}", plant.name(), plant.row().what)));
     lines
 }

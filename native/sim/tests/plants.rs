@@ -71,6 +71,8 @@ fn changes(plant: Plant) -> Changes {
         Plant::StatesOfNothing => Changes { only: vec![FaultKind::DamagedStates, FaultKind::PowerLoss], ..planted },
         // Between two copies of a directory, an event that is still on its way.
         Plant::EarlierLivesHeard => Changes { members: Some(3), only: vec![FaultKind::RolledBack], ..planted },
+        // What is appended shows as well that the leader is there.
+        Plant::NearestFollowed => Changes { publishers: Some(0), subscribers: Some(0), consumers: Some(0), ..planted },
         // Readers of the member that differs would see it first, and end the run.
         Plant::StatesPart | Plant::NobodyIsolates => Changes { subscribers: Some(0), consumers: Some(0), ..planted },
         _ => planted,

@@ -32,6 +32,7 @@ function describe(status: Status): string {
     ['node', `${status.nodeId} of cluster ${status.clusterId}, version ${status.version}`],
     ['health', [health.state, ...health.reasons].join('; ')],
     ['role', `${status.role} in term ${status.term}${status.leader === null ? ', no leader known' : `, leader ${status.leader}`}`],
+    ['elections', `after ${timeouts(status.groups)} ms without a leader (network profile ${status.network.profile})`],
     ['ordered lane', status.lanes.ordered],
     ['causal lane', causalLane(status.lanes.causal)],
     ['committed', `index ${status.commitIndex}, applied ${status.appliedIndex}, hash ${status.applyHash}`],
@@ -52,6 +53,12 @@ function describe(status: Status): string {
   const parts = [lines, table(members, ['member', 'role', 'health', 'match', 'address', 'round trip p50 / p99', 'sent / received', 'refused'])];
   if (status.groups.length > 1) parts.push(table(status.groups.map(groupRow), ['group', 'role', 'leader', 'term', 'commit', 'applied', 'first', 'snapshot', 'events', 'consistency']));
   return parts.join('\n\n');
+}
+
+/** Of all groups: they have the same unless their voters differ. */
+function timeouts(groups: readonly GroupStatus[]): string {
+  const pairs = groups.map(({ electionTimeoutMs }) => electionTimeoutMs);
+  return `${Math.min(...pairs.map(([least]) => least))} to ${Math.max(...pairs.map(([, most]) => most))}`;
 }
 
 function roundTrip({ traffic }: MemberStatus): string {

@@ -264,6 +264,11 @@ impl<R: EntryReader> Member<R> {
         self.touch_lane().link_down(member);
     }
 
+    /// How long it takes to the members and back, in ticks.
+    pub fn measured(&mut self, round_trips: &BTreeMap<MemberId, usize>) {
+        self.groups.values_mut().for_each(|group| group.measured(round_trips));
+    }
+
     /// The last of the connections to a member has ended.
     pub fn deserted_by(&mut self, member: MemberId) {
         self.touch_all().for_each(|group| group.deserted_by(member));

@@ -16,6 +16,7 @@ use crate::log::{
 use crate::machine::{Machine, MachineLimits};
 use crate::membership::{Membership, Role};
 use crate::ordered::conf::Conf;
+use crate::ordered::pace::Profile;
 use crate::ordered::snapshots::SnapshotPolicy;
 use crate::ordered::{Group, GroupConfig, GroupError};
 use crate::plants::{self, CorePlant};
@@ -66,6 +67,8 @@ pub struct MemberConfig {
     /// Election timeouts are drawn from `[min, max)` ticks.
     pub election_ticks: (usize, usize),
     pub heartbeat_ticks: usize,
+    /// See `GroupConfig`.
+    pub profile: Profile,
     pub inflight_messages: usize,
     pub intake_bytes_max: usize,
     pub limits: MachineLimits,
@@ -296,6 +299,7 @@ fn group_config(id: GroupId, config: &MemberConfig, log: &GroupRecovery) -> Grou
         voters: founders.filter(|_| old).collect(),
         election_ticks: config.election_ticks,
         heartbeat_ticks: config.heartbeat_ticks,
+        profile: config.profile,
         inflight_messages: config.inflight_messages,
         intake_bytes_max: config.intake_bytes_max,
         limits: config.limits,

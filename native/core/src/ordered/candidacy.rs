@@ -25,6 +25,10 @@ pub(super) struct Timeout {
 
 impl Timeout {
     pub const NONE: Self = Self { ticks: 0, of: None };
+
+    pub fn ticks(&self) -> usize {
+        self.ticks
+    }
 }
 
 /// A leader that this member's connection to has ended.
@@ -33,6 +37,8 @@ pub(super) struct Deserted {
     leader: MemberId,
     term: u64,
     since: u64,
+    /// How long the connection has to come back, in ticks.
+    grace: usize,
 }
 
 impl<R: EntryReader> Group<R> {
@@ -48,25 +54,22 @@ impl<R: EntryReader> Group<R> {
         self.raw.raft.set_randomized_election_timeout(self.timeout.ticks);
     }
 
-    fn grace(&self) -> usize {
-        (self.config.election_ticks.0 / GRACE_SHARE).max(GRACE_TICKS_MIN)
-    }
-
     /// The last of the connections to a member has ended.
     pub fn deserted_by(&mut self, member: MemberId) {
         let follows = self.raw.raft.state == StateRole::Follower && self.raw.raft.leader_id == member.0;
         // Under a lease the leader answers by itself for as long as no other can be elected (rule R12).
         let waits = self.lease.is_on() && !plants::is(CorePlant::LeaseShortened);
         if follows && !waits && self.conf.votes(self.config.me) {
-            self.deserted = Some(Deserted { leader: member, term: self.raw.raft.term, since: self.ticks });
+            let grace = (self.pace.least() / GRACE_SHARE).max(GRACE_TICKS_MIN);
+            self.deserted = Some(Deserted { leader: member, term: self.raw.raft.term, since: self.ticks, grace });
         }
     }
 
     /// Gives up a leader whose connection has not come back, and that is not heard of otherwise. Then this member stands
     /// when its turn comes, so that votes do not split; the first waits until the others have noticed as well.
     pub(super) fn tick_desertion(&mut self) {
-        let Some(Deserted { leader, term, since }) = self.deserted else { return };
-        let (grace, ticks) = (self.grace(), (self.ticks - since) as usize);
+        let Some(Deserted { leader, term, since, grace }) = self.deserted else { return };
+        let ticks = (self.ticks - since) as usize;
         let voters = self.conf.voting_but(leader);
         // Others may know of more than this member does: they are heard first (decision 19).
         let quiet = self.is_quiet();

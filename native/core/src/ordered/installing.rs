@@ -210,7 +210,7 @@ impl<R: EntryReader> Group<R> {
     }
 
     pub(super) fn tick_incoming(&mut self) {
-        let election = self.config.election_ticks.1;
+        let election = self.pace.most();
         let Some(incoming) = &mut self.snapshots.incoming else { return };
         incoming.transfer.idle_ticks += 1;
         let idle_ticks = incoming.transfer.idle_ticks;

@@ -7,9 +7,12 @@
 //! - A member that restarts has forgotten whom it answered: it votes for nobody until that is over.
 //!
 //! What others owe is the engine's check of quorum: a follower that has heard of a leader within the least election timeout
-//! refuses votes. Nothing on this side may make it forget that leader earlier: a closed connection does, without leases.
+//! refuses votes; however far members are apart, it never counts faster than what is configured (`pace`). Nothing on this
+//! side may make it forget that leader earlier: a closed connection does, without leases.
 
+use super::Group;
 use crate::ids::Term;
+use crate::ordered::store::EntryReader;
 
 #[derive(Default)]
 pub(super) struct Lease {
@@ -54,6 +57,15 @@ impl Lease {
 
     pub fn holds(&self, term: Term, now_us: u64) -> bool {
         self.is_on() && self.term == term && now_us < self.until_us
+    }
+}
+
+impl<R: EntryReader> Group<R> {
+    /// Whether a lease lets this leader answer barriers without asking anybody.
+    pub(super) fn may_answer_reads(&self, now_us: u64) -> bool {
+        let raft = &self.raw.raft;
+        let committed_own = raft.raft_log.term(raft.raft_log.committed) == Ok(raft.term);
+        self.leads() && committed_own && self.lease.holds(Term(raft.term), now_us)
     }
 }
 

@@ -56,14 +56,29 @@ impl<R: EntryReader> Group<R> {
         &self.conf
     }
 
-    /// A tick of the engine. Once in an election timeout a leader looks whether it has a majority, and forgets whom it has heard
-    /// of until they answer again (raft-rs 0.7, quorum_recently_active).
+    /// A tick: one of the engine's, or a part of it. Once in an election timeout a leader looks whether it has a majority, and
+    /// forgets whom it has heard of until they answer again (raft-rs 0.7, quorum_recently_active).
     pub(super) fn tick_engine(&mut self) {
-        let raft = &self.raw.raft;
-        let leads = raft.state == StateRole::Leader;
-        if !leads {
+        let over = self.pace.tick();
+        let raft = &mut self.raw.raft;
+        let elapsed = raft.election_elapsed;
+        if raft.state != StateRole::Leader {
             self.heard_before = None;
-        } else if raft.election_elapsed + 1 >= raft.election_timeout() {
+            // Whoever stands for a leader that has left (`tick_desertion`) waits for nothing more.
+            let due = usize::from(elapsed >= self.timeout.ticks());
+            for _ in 0..over.max(due) {
+                self.raw.tick();
+            }
+            return;
+        }
+        if over == 0 {
+            // Heartbeats leave all the same: it is the clock of elections alone that stands still.
+            raft.election_elapsed = elapsed.saturating_sub(1);
+            self.raw.tick();
+            self.raw.raft.election_elapsed = elapsed;
+            return;
+        }
+        if elapsed + 1 >= raft.election_timeout() {
             let heard = raft.prs().iter().filter(|(_, progress)| progress.recent_active);
             self.heard_before = Some(heard.map(|(id, _)| MemberId(*id)).collect());
         }
@@ -155,7 +170,7 @@ impl<R: EntryReader> Group<R> {
     /// A member that hears of no leader may have been removed: whoever it asks for its term says so. Voters that stand
     /// for election ask that way.
     pub(super) fn ask_whether_removed(&mut self) {
-        let patience = (LONELY_ELECTIONS * self.config.election_ticks.1) as u64;
+        let patience = (LONELY_ELECTIONS * self.pace.most()) as u64;
         let lonely = self.ticks.saturating_sub(self.heard_at);
         if self.raw.raft.state == StateRole::Leader || lonely == 0 || lonely % patience != 0 {
             return;

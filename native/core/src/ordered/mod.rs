@@ -21,6 +21,7 @@ pub mod held;
 mod installing;
 mod lease;
 mod members;
+pub mod pace;
 pub mod pending;
 pub mod persistence;
 pub mod receive;
@@ -48,6 +49,7 @@ use crate::ordered::held::Replication;
 use crate::ordered::pending::{Pending, Progress, Request};
 use crate::ordered::conf::Conf;
 use crate::ordered::lease::Lease;
+use crate::ordered::pace::{Pace, Profile};
 use crate::ordered::persistence::{Persistence, Released, Written};
 use crate::ordered::repair::Repair;
 use crate::ordered::repairing::{Mending, Paused};
@@ -91,6 +93,8 @@ pub struct GroupConfig {
     /// Election timeouts are drawn from `[min, max)` ticks.
     pub election_ticks: (usize, usize),
     pub heartbeat_ticks: usize,
+    /// Whether the timeouts follow what is measured.
+    pub profile: Profile,
     /// Appends in flight to one follower at most.
     pub inflight_messages: usize,
     /// Forwarded and own submissions waiting for a proposal at most, in bytes.
@@ -158,6 +162,7 @@ pub struct Group<R: EntryReader> {
     outbox: Vec<(MemberId, Channel, Vec<u8>)>,
     rng: ChaCha8Rng,
     timeout: Timeout,
+    pace: Pace,
     deserted: Option<Deserted>,
     leader: Option<MemberId>,
     term: Term,
@@ -248,6 +253,7 @@ impl<R: EntryReader> Group<R> {
             barriers: Barriers::new(config.me, config.life),
             lease: Lease::new(config.read_lease_us),
             votes_after: config.election_ticks.0 as u64,
+            pace: Pace::new(config.profile, config.election_ticks, config.heartbeat_ticks),
             config,
             raw,
             machine_key,
@@ -305,6 +311,7 @@ impl<R: EntryReader> Group<R> {
         group.agreement.begin(group.machine.applied(), group.machine.agreed_hash(), group.machine.events());
         let others = group.conf.members().into_iter().filter(|member| *member != group.config.me);
         group.standings = Standings::new(others.collect());
+        group.measured(&BTreeMap::new());
         group.draw_timeout();
         Ok(group)
     }
@@ -316,12 +323,12 @@ impl<R: EntryReader> Group<R> {
         if self.conf.votes(self.config.me) {
             self.settle_with(self.conf.voting_but(self.config.me));
         } else {
-            self.settle_as(Some(Settling::of_a_learner(self.config.election_ticks.1)));
+            self.settle_as(Some(Settling::of_a_learner(self.pace.most())));
         }
     }
 
     fn settle_with(&mut self, others: BTreeSet<MemberId>) {
-        self.settle_as((!others.is_empty()).then(|| Settling::new(others, self.config.election_ticks.1)));
+        self.settle_as((!others.is_empty()).then(|| Settling::new(others, self.pace.most())));
     }
 
     fn settle_as(&mut self, settling: Option<Settling>) {
@@ -388,7 +395,7 @@ impl<R: EntryReader> Group<R> {
             (self.oldest, self.oldest_ticks) = (oldest, 0);
         }
         self.oldest_ticks += 1;
-        if oldest.is_some() && self.oldest_ticks >= PATIENCE_ELECTIONS * self.config.election_ticks.1 {
+        if oldest.is_some() && self.oldest_ticks >= PATIENCE_ELECTIONS * self.pace.most() {
             self.oldest_ticks = 0;
             self.pending.hand_in_again();
         }
@@ -597,13 +604,6 @@ impl<R: EntryReader> Group<R> {
                 raft.raft_log.commit_to(reached);
             }
         }
-    }
-
-    /// Whether a lease lets this leader answer barriers without asking anybody.
-    fn may_answer_reads(&self, now_us: u64) -> bool {
-        let raft = &self.raw.raft;
-        let committed_own = raft.raft_log.term(raft.raft_log.committed) == Ok(raft.term);
-        self.leads() && committed_own && self.lease.holds(Term(raft.term), now_us)
     }
 
     fn vote_changed(&self, new: &raft::eraftpb::HardState) -> bool {

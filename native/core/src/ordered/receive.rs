@@ -159,7 +159,7 @@ impl<R: EntryReader> Group<R> {
     /// Whether no leader was heard of for longer than an election takes. Who has one was not removed, whatever one member
     /// says that was made the first of a cluster of its own.
     fn is_leaderless(&self) -> bool {
-        let patience = LEADERLESS_ELECTIONS * self.config.election_ticks.1 as u64;
+        let patience = LEADERLESS_ELECTIONS * self.pace.most() as u64;
         self.raw.raft.state != StateRole::Leader && self.ticks.saturating_sub(self.heard_at) >= patience
     }
 
@@ -270,6 +270,7 @@ impl<R: EntryReader> Group<R> {
         let follows = self.raw.raft.leader_id == from.0 && self.raw.raft.term == term;
         if follows {
             self.heard_at = self.ticks;
+            self.pace.restart();
         }
         match &mut self.settling {
             Some(settling) if settled && settling.knows_terms() => self.settling = None,

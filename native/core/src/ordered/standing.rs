@@ -176,7 +176,7 @@ impl<R: EntryReader> Group<R> {
     /// Whether somebody may still say that the directory was put back.
     pub(super) fn is_quiet(&self) -> bool {
         let unheard = || self.conf.voting_but(self.config.me).iter().any(|member| self.standings.unanswered.contains(member));
-        self.ticks < self.config.election_ticks.0 as u64 && unheard()
+        self.ticks < self.pace.least() as u64 && unheard()
     }
 
     /// Says how this member stands, to those who have not answered.

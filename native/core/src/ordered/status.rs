@@ -29,6 +29,8 @@ pub struct GroupStatus {
     pub apply_hash: u64,
     pub events: u64,
     pub elections: u64,
+    /// The timeouts in use, `[least, most)`.
+    pub election_ticks: (usize, usize),
     pub pending: usize,
     pub pending_bytes: usize,
     pub sessions: usize,
@@ -102,6 +104,7 @@ impl<R: EntryReader> Group<R> {
             apply_hash: self.machine.hash(),
             events: self.machine.events(),
             elections: self.elections,
+            election_ticks: self.election_ticks(),
             pending: self.pending.len(),
             pending_bytes: self.pending.bytes(),
             sessions: self.machine.sessions(),

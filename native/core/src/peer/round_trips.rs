@@ -1,6 +1,6 @@
 //! How long it takes to each member and back, by connection: a question now and then, which is answered at once by
 //! whoever takes frames there. So it is the time that a message and its answer take, queues and sleeping threads of
-//! either side included, and not the line's alone.
+//! either side included, and not the line's alone. How long elections may take goes by it, where they are to (`ordered::pace`).
 //!
 //! An answer says what the clock on the wall shows there. One's own is ahead by the time since the question, halved, and
 //! what is left between both (RFC 5905, section 8); of the last eight answers that of the shortest round trip counts, which
@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Answers that percentiles are of.
 const KEPT: usize = 256;
+/// Answers that a member's distance is of.
+const LATELY: usize = 8;
 /// After which a question counts as lost: the way out may have been full.
 const PATIENCE_US: u64 = 10_000_000;
 /// Time of the question, as the asker has it, and the channel.
@@ -105,11 +107,35 @@ impl Asked {
     }
 }
 
+/// How far a member is: what most of its last answers took at most. Those that came late, since something was lost or stood
+/// still, are left out, if they are few; and who is not connected is as far as it was.
+#[derive(Default)]
+struct Distance {
+    lately: VecDeque<u32>,
+}
+
+impl Distance {
+    fn note(&mut self, took_us: u32) {
+        if self.lately.len() == LATELY {
+            self.lately.pop_front();
+        }
+        self.lately.push_back(took_us);
+    }
+
+    fn us(&self) -> u32 {
+        let mut sorted: Vec<u32> = self.lately.iter().copied().collect();
+        sorted.sort_unstable();
+        sorted.get(sorted.len().saturating_sub(1) * 3 / 4).copied().unwrap_or(0)
+    }
+}
+
 #[derive(Default)]
 pub struct RoundTrips {
     links: BTreeMap<(MemberId, Channel), Asked>,
     /// What the clock here showed when the one that never jumps stood at 0.
     began_ms: Option<i64>,
+    /// Of those who have ever answered on their urgent connection.
+    distances: BTreeMap<MemberId, Distance>,
 }
 
 impl RoundTrips {
@@ -169,6 +195,9 @@ impl RoundTrips {
             let took_us = now.us.saturating_sub(at_us).min(u64::from(u32::MAX)) as u32;
             let there_now_ms = u64_at(&frame.body, QUESTION_BYTES).saturating_add(u64::from(took_us) / 2_000);
             asked.note(took_us, there_now_ms.wrapping_sub(now.wall_ms) as i64);
+            if channel == Channel::Urgent {
+                self.distances.entry(from).or_default().note(took_us);
+            }
         }
         None
     }
@@ -185,6 +214,11 @@ impl RoundTrips {
         let mut leads: Vec<i64> = by_member.values().map(|(_, offset_ms)| offset_ms.saturating_neg()).collect();
         leads.sort_unstable_by(|a, b| b.cmp(a));
         leads.get(leads.len() / 2).map_or(0, |lead| (*lead).max(0) as u64)
+    }
+
+    /// How far members are, there and back, in ticks of so many microseconds.
+    pub fn distances(&self, tick_us: u32) -> BTreeMap<MemberId, usize> {
+        self.distances.iter().map(|(member, distance)| (*member, distance.us().div_ceil(tick_us) as usize)).collect()
     }
 
     /// By connection.
@@ -293,6 +327,30 @@ mod tests {
         b.link_down(A, Channel::Urgent);
         b.link_down(A, Channel::Bulk);
         assert!(!b.is_linked(A));
+    }
+
+    #[test]
+    fn a_distance_is_what_most_answers_take_and_outlasts_the_connection() {
+        let (mut a, mut b) = linked();
+        let mut at_us = 0;
+        let mut take = |b: &mut RoundTrips, took_us: u64| {
+            at_us += 10_000_000;
+            trip(&mut a, b, at_us, took_us);
+            b.distances(1_000)[&A]
+        };
+        assert_eq!(take(&mut b, 80_500), 81);
+        for _ in 0..9 {
+            assert_eq!(take(&mut b, 20_000), 20);
+        }
+        // What was lost and sent again, and what waited for a line to come back.
+        for took_us in [360_000, 20_000, 20_000, 5_000_000, 20_000] {
+            assert_eq!(take(&mut b, took_us), 20);
+        }
+        b.link_down(A, Channel::Urgent);
+        assert_eq!(b.distances(1_000)[&A], 20);
+        b.link_up(A, Channel::Urgent);
+        let farther: Vec<usize> = (0..6).map(|_| take(&mut b, 150_000)).collect();
+        assert_eq!(farther.last(), Some(&150));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use vexfs_core::ids::{Index, MemberId, RequestId, Term};
 use vexfs_core::log::GroupRecovery;
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::ordered::effects::Effects;
+use vexfs_core::ordered::pace::Profile;
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 use vexfs_core::ordered::{Group, GroupConfig};
 
@@ -20,6 +21,7 @@ pub struct Node {
     pub effects: Effects,
     pub incarnation: u64,
     pub limits: MachineLimits,
+    pub profile: Profile,
     pub requests: u64,
     /// Inputs came since the last flush.
     pub dirty: bool,
@@ -48,6 +50,7 @@ impl Node {
             effects: Effects::default(),
             incarnation: 0,
             limits,
+            profile: Profile::Lan,
             requests: 0,
             dirty: false,
             paused_until_us: 0,
@@ -74,6 +77,7 @@ impl Node {
             voters: voters.to_vec(),
             election_ticks: (15, 30),
             heartbeat_ticks: 5,
+            profile: self.profile,
             inflight_messages: 64,
             intake_bytes_max: 6 * 1024,
             limits: self.limits,

@@ -13,6 +13,7 @@ use vexfs_core::event::SubmissionKind;
 use vexfs_core::ids::{EventId, Index, MemberId, RequestId, SessionId};
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::ordered::effects::{Completion, Effects, Purpose};
+use vexfs_core::ordered::pace::Profile;
 use vexfs_core::ordered::status::Role;
 use vexfs_core::ordered::Group;
 use vexfs_core::peer::frame::{Assembler, FrameKind};
@@ -36,6 +37,10 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, members: usize) -> Self {
+        Self::with(seed, members, Profile::Lan)
+    }
+
+    pub fn with(seed: u64, members: usize, profile: Profile) -> Self {
         let limits = MachineLimits { window_events: 100_000, sessions: 1_000, fences: 1_000, consumers: 10, ..MachineLimits::default() };
         let nodes = (0..members).map(|at| Node::new(((b'a' + at as u8) as char).to_string(), limits)).collect();
         let mut world = Self {
@@ -50,6 +55,7 @@ impl World {
             lines: None,
         };
         for node in 0..members {
+            world.nodes[node].profile = profile;
             world.start(node);
         }
         world
@@ -318,7 +324,7 @@ impl World {
 
     /// Ticks one member until it leads.
     pub fn elect(&mut self, node: usize) {
-        for _ in 0..100 {
+        for _ in 0..400 {
             self.tick(node);
             self.settle();
             let leads = self.nodes[node].group.as_ref().is_some_and(|group| group.status().role == Role::Leader);

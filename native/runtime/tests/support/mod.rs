@@ -14,6 +14,7 @@ use vexfs_core::journal::{Window, DELIVERIES_HEADER_BYTES};
 use vexfs_core::log::LogOptions;
 use vexfs_core::machine::MachineLimits;
 use vexfs_core::member::open::{CausalConfig, MemberConfig};
+use vexfs_core::ordered::pace::Profile;
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 use vexfs_core::ordered::status::GroupStatus;
 use vexfs_core::peer::choice::Mode;
@@ -35,6 +36,7 @@ pub fn config(dir: &Path, name: &str, snapshot_entries: u64, limits: MachineLimi
             groups: 1,
             election_ticks: (15, 30),
             heartbeat_ticks: 5,
+            profile: Profile::Lan,
             inflight_messages: 64,
             intake_bytes_max: 8 << 20,
             limits,

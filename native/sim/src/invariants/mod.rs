@@ -33,6 +33,7 @@ pub mod ids_are_written_once;
 pub mod journals_are_kept;
 pub mod kept_is_durable;
 pub mod leader_completeness;
+pub mod leaders_stay;
 pub mod log_matching;
 pub mod mark_goes_last;
 pub mod memory_is_bounded;
@@ -70,6 +71,7 @@ pub fn after_flush(world: &mut World, node: usize, group: GroupId) {
     minority_is_isolated::check(world, node, group, &status);
     alarms_are_true::check(world, node, group, &status);
     configurations_agree::check(world, node, group, &status);
+    leaders_stay::check(world, node, group, &status);
     mark_goes_last::note(world, node, group, &status);
     if status.applied >= world.history.of(group).observed {
         journal::observe(world, node, group);

@@ -29,6 +29,7 @@ use vexfs_core::member::batch::Batch;
 use vexfs_core::member::open::OpenError;
 use vexfs_core::ordered::effects::{Effects, Write};
 use vexfs_core::ordered::Group;
+use vexfs_core::peer::round_trips::RoundTrips;
 use vexfs_core::snapshot::keeper::{Job, Keeper};
 
 pub type DiskReader = LogReader<SimDisk>;
@@ -98,6 +99,9 @@ pub struct Running {
     pub queue: Vec<Write>,
     pub writing: Option<Writing>,
     pub flush_planned: bool,
+    pub round_trips: RoundTrips,
+    /// When they were asked for last.
+    pub probed_us: u64,
     /// The process stands still.
     pub paused: bool,
     /// A tick has come while it did.

@@ -15,7 +15,9 @@ use vexfs_core::log::{GroupRecovery, Log, LogEntry, LogError, LogOptions, LogRea
 use vexfs_core::member::open::{self, CausalConfig, MemberConfig, OpenError};
 use vexfs_core::ordered::effects::Effects;
 use vexfs_core::ordered::store::EntryReader;
+use vexfs_core::ordered::pace::Profile;
 use vexfs_core::ordered::Group;
+use vexfs_core::peer::round_trips::RoundTrips;
 
 impl Member {
     fn config(&self, number: usize, founders: &[String], setup: &Setup) -> MemberConfig {
@@ -31,6 +33,7 @@ impl Member {
             groups: setup.groups,
             election_ticks: setup.election_ticks,
             heartbeat_ticks: setup.heartbeat_ticks,
+            profile: if setup.regions.is_some() { Profile::Wan } else { Profile::Lan },
             inflight_messages: setup.inflight_messages,
             intake_bytes_max: setup.intake_bytes_max,
             limits,
@@ -76,6 +79,8 @@ impl Member {
             queue: Vec::new(),
             writing: None,
             flush_planned: false,
+            round_trips: RoundTrips::default(),
+            probed_us: 0,
             paused: false,
             clock_stands: false,
         };

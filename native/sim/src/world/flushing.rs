@@ -26,6 +26,7 @@ impl World {
         }
         running.groups.tick();
         self.events.at(self.now_us + TICK_US, Event::Tick { node: node as u8, life });
+        self.probe(node);
         self.flush(node);
     }
 
@@ -107,7 +108,7 @@ impl World {
         true
     }
 
-    fn send(&mut self, node: usize, (to, channel, bytes): (MemberId, Channel, Vec<u8>)) {
+    pub(super) fn send(&mut self, node: usize, (to, channel, bytes): (MemberId, Channel, Vec<u8>)) {
         let now_us = self.now_us;
         let Some(to) = self.members.iter().position(|member| member.id == to) else { return };
         if self.setup.plant == Some(Plant::ForwardsDropped) && bytes[8] == FrameKind::Forward as u8 {

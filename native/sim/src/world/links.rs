@@ -29,6 +29,7 @@ impl World {
                 running.groups.deserted_by(member);
                 self.plan_flush(from);
             }
+            self.note_link(from, to, false);
             let at_us = until_us.max(self.now_us).min(self.now_us + REDIAL_US.1);
             self.events.at(at_us, Event::Dial { from: from as u8, to: to as u8 });
         }
@@ -77,6 +78,7 @@ impl World {
             if let Some(running) = &mut self.members[from].running {
                 running.groups.link_up(member);
             }
+            self.note_link(from, to, true);
             self.plan_flush(from);
         } else {
             let again_us = self.now_us + self.random.between(REDIAL_US.0, REDIAL_US.1);
@@ -96,9 +98,11 @@ impl World {
         }
         let sender = self.members[from].id;
         let garbles = self.members[from].garbles_until_us > self.now_us;
-        let member = &mut self.members[to];
+        let member = &self.members[to];
         let lost = member.lost.is_some();
-        let Some(running) = &mut member.running else { return };
+        if member.running.is_none() {
+            return;
+        }
         let frames = match frames {
             Ok(frames) => frames,
             Err(error) => return self.history.violate("frames_are_taken", format!("{to} from {from}: {error}")),
@@ -107,7 +111,10 @@ impl World {
             let text = describe::arrived(&frames);
             self.recorder.add(self.now_us, Happening::Arrived { from, to, channel: lane.channel, frames: frames.len(), text });
         }
-        for mut frame in frames {
+        for frame in frames {
+            let Some(mut frame) = self.take_probe(to, sender, frame) else { continue };
+            let member = &mut self.members[to];
+            let Some(running) = &mut member.running else { return };
             if let Some(plant) = self.setup.plant {
                 plant.spoil_frame(&mut frame, self.setup.groups, &mut self.random);
             }

@@ -1,9 +1,11 @@
 //! The members, the network between them and what was seen of both; what can be asked of them and done to them.
 //!
 //! - `lives`: members start and end. `links`: connections and what arrives. `requests`: what clients ask.
+//! - `distances`: how far they are from each other.
 //! - `flushing`: the protocol thread's turn. `disks`: the log thread's and the snapshot thread's.
 
 mod disks;
+mod distances;
 mod flushing;
 mod links;
 mod lives;
@@ -59,7 +61,7 @@ impl World {
         let mut world = Self {
             now_us: 0,
             random: Random::stream(setup.seed, "world", 0),
-            network: Network::new(setup.seed, setup.members, setup.delay_us),
+            network: Network::new(setup.seed, setup.members, setup.delay_us, setup.regions.clone()),
             members,
             events: Events::default(),
             late: Vec::new(),
