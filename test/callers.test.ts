@@ -67,3 +67,14 @@ test('of more than there is room for, those are forgotten that have gone, or of 
   callers.take(call('m0', '', { neighbours: Array.from({ length: 70 }, (_, at) => ({ nodeId: `h${at}`, address: 'host:1' })), tableVersion: 2n }));
   t.deepEqual(callers.toldOf(1n), Array.from({ length: 64 }, (_, at) => `h${at + 6}`));
 });
+
+test('a path or a name counts only from who shares the machine or the process', (t) => {
+  const callers = new Callers(() => false);
+  callers.take(call('d', 'unix:/run/docker.sock'));
+  callers.take(call('teller', 'unix:/run/t.sock', { neighbours: [{ nodeId: 'e', address: 'unix:/run/e.sock' }, { nodeId: 'f', address: 'memory:f' }] }));
+  t.deepEqual(['d', 'teller', 'e', 'f'].map((id) => callers.addressOf(id)), [null, null, null, null]);
+  callers.take(call('d', 'unix:/run/d.sock', { remote: 'unix:/run/a.sock:7', neighbours: [{ nodeId: 'e', address: 'unix:/run/e.sock' }, { nodeId: 'f', address: 'memory:f' }, { nodeId: 'g', address: '10.0.0.7:7400' }] }));
+  t.deepEqual(['d', 'e', 'f', 'g'].map((id) => callers.addressOf(id)), [{ path: '/run/d.sock' }, { path: '/run/e.sock' }, null, { host: '10.0.0.7', port: 7400 }]);
+  callers.take(call('f', 'memory:f', { remote: 'memory:a:9' }));
+  t.deepEqual(callers.addressOf('f'), { memory: 'f' });
+});

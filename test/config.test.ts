@@ -113,7 +113,7 @@ test('each mistake is one sentence, and all come together', (t) => {
     'nodeId is missing; give it in the file, as VEXCOORD_NODE_ID or as --node-id; allowed: 1 to 64 of the characters A-Z a-z 0-9 . _ -, beginning with a letter or digit.',
     'clusterId (flag --cluster-id) is "no spaces"; allowed: 1 to 64 of the characters A-Z a-z 0-9 . _ -, beginning with a letter or digit.',
     'dataDir is missing; give it in the file, as VEXCOORD_DATA_DIR or as --data-dir; allowed: a path.',
-    'peers.b (file c.yaml) is "x"; allowed: ID=HOST:PORT for each other member, with a port from 1 to 65535.',
+    'peers.b (file c.yaml) is "x"; allowed: ID=HOST:PORT for each other member, with a port from 1 to 65535; ID=unix:PATH, absolute and of at most 107 bytes; or ID=memory:NAME.',
     'raft.heartbeatIntervalMs (environment VEXCOORD_RAFT_HEARTBEAT_INTERVAL_MS) is "often"; allowed: a whole number from 1 to 10000.',
     'log.segmentBytes (file c.yaml) is 3; allowed: a multiple of 4096 from 65536 to 1073741824.',
   ]);

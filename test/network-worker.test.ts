@@ -42,7 +42,7 @@ test.serial('two Workers link, pass bytes, and end without leaving anything open
   const before = sockets();
   const portOfA = await freePort();
   const b = await startHosted(t, optionsOf('b', { a: portOfA }));
-  const a = await startHosted(t, { ...optionsOf('a', { b: b.network.address().port }), listen: { host: HOST, port: portOfA } });
+  const a = await startHosted(t, { ...optionsOf('a', { b: b.network.address() }), listen: { host: HOST, port: portOfA } });
   t.deepEqual(a.network.address(), { host: HOST, port: portOfA });
   await until(() => [a, b].every(({ network }) => network.stats().linksUpNow === 2 && network.stats().inboundNow === 2), 'all links');
 

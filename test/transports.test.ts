@@ -1,211 +1,278 @@
-/** What every transport between members has to do. A new one is put through all of it by its line in `TRANSPORTS`. */
-import { createServer } from 'node:net';
+/** Every transport does all that `CASES` say, and each case can tell one that does not. A new kind of address is put through all of it by its line in `TRANSPORTS`. */
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import test, { type ExecutionContext } from 'ava';
-import type { Credentials } from '../dist/network/credentials.js';
-import type { Transport, TransportListener, TransportStream } from '../dist/network/transport.js';
-import { TRANSPORTS, type TransportName } from '../dist/network/transports.js';
+import type { Address, Transport, TransportStream } from '../dist/network/transport.js';
+import { TRANSPORTS, type TransportKind } from '../dist/network/transports.js';
 import { Authority } from './fixtures/certificates.js';
-import { freePort, HOST, until } from './fixtures/network.js';
+import { freePort, HOST } from './fixtures/network.js';
+import { room } from './helpers/cluster.js';
+import { CASES, runCase, type Subject } from './helpers/transport-cases.js';
 
-interface Listening {
-  readonly transport: Transport;
-  readonly listener: TransportListener;
-  readonly accepted: TransportStream[];
-}
+const PATIENCE_MS = 20_000;
+/** Of a broken one, which has nothing to wait for. */
+const IMPATIENCE_MS = 1_500;
 
-interface Ends {
-  readonly dialled: TransportStream;
-  readonly accepted: TransportStream;
-}
+const ADDRESSES: Record<TransportKind, { address(t: ExecutionContext): Promise<Address>; readonly nobody: readonly string[] }> = {
+  tcp: { address: async () => ({ host: HOST, port: await freePort() }), nobody: ['ECONNREFUSED'] },
+  unix: { address: async (t) => ({ path: join(room(t), 'a.sock') }), nobody: ['ENOENT'] },
+  memory: { address: async () => ({ memory: randomUUID() }), nobody: ['ECONNREFUSED'] },
+};
 
-const BUFFER_BYTES = 64 * 1024;
-const MIB = 1024 * 1024;
-
-async function listening(t: ExecutionContext, name: TransportName): Promise<Listening> {
-  const credentials: Credentials | null = name === 'tls' ? await (await Authority.new()).credentials('a') : null;
-  const transport = TRANSPORTS[name](credentials);
-  const accepted: TransportStream[] = [];
-  const onStream = (one: TransportStream): void => {
-    one.stream.on('error', () => {});
-    accepted.push(one);
+async function subjectOf(t: ExecutionContext, kind: TransportKind, isSecured: boolean): Promise<Subject> {
+  const credentials = isSecured ? await (await Authority.new()).credentials('a') : null;
+  const { address, nobody } = ADDRESSES[kind];
+  return {
+    transport: TRANSPORTS[kind](credentials, []),
+    address: () => address(t),
+    nobody,
+    proof: isSecured ? { holder: { clusterId: 'test', role: 'node', name: 'a' }, fault: null } : null,
+    patienceMs: PATIENCE_MS,
   };
-  const listener = await transport.listen({ host: HOST, port: 0 }, { onStream, onArrival: () => {}, onLost: () => {}, onError: (error) => t.fail(error.message) });
-  t.teardown(async () => {
-    for (const { stream } of accepted) stream.destroy();
-    await listener.close();
-  });
-  return { transport, listener, accepted };
 }
 
-async function dial(t: ExecutionContext, { transport, listener, accepted }: Listening): Promise<Ends> {
-  const before = accepted.length;
-  let opened = false;
-  const dialled = transport.dial(listener.address, BUFFER_BYTES, () => {
-    opened = true;
-  });
-  dialled.stream.on('error', () => {});
-  t.teardown(() => void dialled.stream.destroy());
-  await until(() => opened && accepted.length > before, 'both ends');
-  return { dialled, accepted: accepted[before]! };
-}
-
-/** Bytes in which every position is told from its neighbours. */
-function pattern(bytes: number): Buffer {
-  const made = Buffer.alloc(bytes);
-  for (let at = 0; at + 4 <= bytes; at += 4) made.writeUInt32LE((at * 2_654_435_761) >>> 0, at);
-  return made;
-}
-
-function collect({ stream }: TransportStream): { bytes(): Buffer; ended: boolean; closed: boolean } {
-  const chunks: Buffer[] = [];
-  const seen = { bytes: () => Buffer.concat(chunks), ended: false, closed: false };
-  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
-  stream.once('end', () => {
-    seen.ended = true;
-  });
-  stream.once('close', () => {
-    seen.closed = true;
-  });
-  return seen;
-}
-
-const lengthOf = (chunks: { bytes(): Buffer }): number => chunks.bytes().length;
-
-for (const name of Object.keys(TRANSPORTS) as TransportName[]) {
-  test(`${name}: bytes arrive as they were sent, both ways, in small writes, corked ones and large ones`, async (t) => {
-    const { dialled, accepted } = await dial(t, await listening(t, name));
-    const [there, back] = [collect(accepted), collect(dialled)];
-    const sent = pattern(4 * MIB);
-    for (let at = 0; at < 3_000; at += 30) dialled.stream.write(sent.subarray(at, at + 30));
-    dialled.stream.cork();
-    for (let at = 3_000; at < 100_000; at += 1_000) dialled.stream.write(sent.subarray(at, at + 1_000));
-    dialled.stream.uncork();
-    dialled.stream.write(sent.subarray(100_000));
-    accepted.stream.write(sent.subarray(0, MIB));
-    await until(() => lengthOf(there) >= sent.length && lengthOf(back) >= MIB, 'all bytes', 20_000);
-    t.true(there.bytes().equals(sent));
-    t.true(back.bytes().equals(sent.subarray(0, MIB)));
-  });
-
-  test(`${name}: who does not read holds the writer up, and no byte is lost by it`, async (t) => {
-    const { dialled, accepted } = await dial(t, await listening(t, name));
-    const chunk = pattern(BUFFER_BYTES);
-    let written = 0;
-    // A kernel takes some megabytes for a reader that does not read.
-    while (written < 64 * MIB) {
-      const goesOn = dialled.stream.write(chunk);
-      written += chunk.length;
-      if (goesOn) continue;
-      const drained = await Promise.race([
-        new Promise<boolean>((resolve) => dialled.stream.once('drain', () => resolve(true))),
-        new Promise<boolean>((resolve) => setTimeout(() => resolve(false), 500)),
-      ]);
-      if (!drained) break;
-    }
-    t.true(written < 64 * MIB, 'the writer is never held up');
-    t.true(dialled.stream.writableLength > 0 && dialled.stream.writableNeedDrain);
-    let read = 0;
-    let intact = true;
-    let drained = false;
-    dialled.stream.once('drain', () => {
-      drained = true;
-    });
-    accepted.stream.on('data', (bytes: Buffer) => {
-      for (let at = 0; at < bytes.length; ) {
-        const offset = (read + at) % chunk.length;
-        const part = Math.min(bytes.length - at, chunk.length - offset);
-        intact &&= bytes.subarray(at, at + part).equals(chunk.subarray(offset, offset + part));
-        at += part;
-      }
-      read += bytes.length;
-    });
-    await until(() => read >= written && drained, 'what waited', 20_000);
-    t.is(read, written);
-    t.true(intact);
-  });
-
-  test(`${name}: what was written before the end arrives; the end is told, and the close after it`, async (t) => {
-    const { dialled, accepted } = await dial(t, await listening(t, name));
-    const [there, back] = [collect(accepted), collect(dialled)];
-    const last = pattern(MIB);
-    dialled.stream.end(last);
-    await until(() => there.ended, 'the end');
-    t.true(there.bytes().equals(last));
-    await until(() => there.closed && back.closed, 'the close of both ends');
-  });
-
-  test(`${name}: one end that is destroyed closes the other`, async (t) => {
-    const { dialled, accepted } = await dial(t, await listening(t, name));
-    const there = collect(accepted);
-    dialled.stream.write('hello');
-    await until(() => lengthOf(there) === 5, 'the bytes');
-    dialled.stream.destroy();
-    await until(() => there.closed, 'the close');
-    accepted.stream.destroy();
-    t.pass();
-  });
-
-  test(`${name}: a dial that nobody takes fails with the system's error, and closes; it never opens`, async (t) => {
-    const { transport } = await listening(t, name);
-    const { stream } = transport.dial({ host: HOST, port: await freePort() }, BUFFER_BYTES, () => t.fail('it opened'));
-    const told: string[] = [];
-    stream.on('error', (error: NodeJS.ErrnoException) => told.push(error.code ?? ''));
-    await new Promise((resolve) => stream.once('close', resolve));
-    t.deepEqual(told, ['ECONNREFUSED']);
-  });
-
-  test(`${name}: a listener on a port that is taken rejects with the system's error; one that is closed takes nobody`, async (t) => {
-    const { transport, listener } = await listening(t, name);
-    const nothing = { onStream: () => {}, onArrival: () => {}, onLost: () => {}, onError: () => {} };
-    const error = await t.throwsAsync(transport.listen(listener.address, nothing));
-    t.is((error as NodeJS.ErrnoException).code, 'EADDRINUSE');
-    const other = await transport.listen({ host: HOST, port: 0 }, nothing);
-    await other.close();
-    const server = createServer();
-    await new Promise<void>((resolve, reject) => server.once('error', reject).listen(other.address.port, HOST, resolve));
-    await new Promise((resolve) => server.close(resolve));
-  });
-
-  test(`${name}: many streams at once keep their bytes apart`, async (t) => {
-    const at = await listening(t, name);
-    const streams = 60;
-    const closed: Promise<unknown>[] = [];
-    for (let number = 0; number < streams; number++) {
-      const { stream } = at.transport.dial(at.listener.address, BUFFER_BYTES, () => {
-        stream.write(pattern(10_000));
-        stream.end(String(number).padStart(4, '0'));
+for (const kind of Object.keys(TRANSPORTS) as TransportKind[]) {
+  for (const isSecured of kind === 'memory' ? [false] : [false, true]) {
+    for (const one of CASES) {
+      test(`${kind}${isSecured ? ' with TLS' : ''}: ${one.name}`, async (t) => {
+        await runCase(one, await subjectOf(t, kind, isSecured));
+        t.pass();
       });
-      stream.on('error', (error) => t.fail(error.message));
-      stream.resume();
-      closed.push(new Promise((resolve) => stream.once('close', resolve)));
     }
-    const received = new Set<string>();
-    const seen = new Set<TransportStream>();
-    await until(
-      () => {
-        for (const one of at.accepted) {
-          if (seen.has(one)) continue;
-          seen.add(one);
-          const chunks = collect(one);
-          one.stream.once('end', () => {
-            t.true(chunks.bytes().subarray(0, 10_000).equals(pattern(10_000)));
-            received.add(chunks.bytes().subarray(10_000).toString());
-          });
-        }
-        return received.size === streams;
-      },
-      'all streams',
-      20_000,
-    );
-    await Promise.all(closed);
-    t.deepEqual([...received].sort(), Array.from({ length: streams }, (_, number) => String(number).padStart(4, '0')));
-  });
-
-  test(`${name}: the proof is there once the stream is open, and says the same to both ends`, async (t) => {
-    const { dialled, accepted } = await dial(t, await listening(t, name));
-    const proofs = [dialled.proof(), accepted.proof()];
-    t.deepEqual(proofs[0], proofs[1]);
-    if (name === 'tls') t.like(proofs[0], { holder: { clusterId: 'test', role: 'node', name: 'a' }, fault: null });
-    else t.is(proofs[0], null);
-  });
+  }
 }
+
+/** Changes what is dialled, and what is accepted. */
+type Break = { readonly dialled?: (one: TransportStream) => void; readonly accepted?: (one: TransportStream) => void } & Partial<Transport>;
+
+function broken(whole: Transport, { dialled, accepted, ...instead }: Break): Transport {
+  return {
+    dial(address, bufferBytes, onOpen) {
+      const one = whole.dial(address, bufferBytes, onOpen);
+      dialled?.(one);
+      return one;
+    },
+    listen: (address, handlers) =>
+      whole.listen(address, {
+        ...handlers,
+        onStream: (one, arrival) => {
+          accepted?.(one);
+          handlers.onStream(one, arrival);
+        },
+      }),
+    ...instead,
+  };
+}
+
+const isLarge = (chunk: unknown): chunk is Buffer => Buffer.isBuffer(chunk) && chunk.length > 50_000;
+
+/** What a write hands on in the place of what it was given; null for nothing. */
+function rewriting({ stream }: TransportStream, change: (chunk: unknown) => unknown): void {
+  const write = stream.write.bind(stream) as (chunk: unknown, ...more: unknown[]) => boolean;
+  stream.write = ((chunk: unknown, ...more: unknown[]) => {
+    const changed = change(chunk);
+    return changed === null ? true : write(changed, ...more);
+  }) as typeof stream.write;
+}
+
+/** Hands on what the parts of a stream do to another stream. */
+function directly({ stream }: TransportStream, reader: () => Duplex | undefined): void {
+  stream._write = (chunk: Buffer, _encoding, done) => {
+    reader()?.emit('data', chunk);
+    done();
+  };
+  delete (stream as { _writev?: unknown })._writev;
+  Object.defineProperty(stream, '_writev', { value: null });
+}
+
+/** Beginnings of the names of the cases that have to find it. */
+const BREAKS: readonly { readonly what: string; readonly finds: readonly string[]; make(whole: Transport): Break }[] = [
+  {
+    what: 'changes a byte of large writes',
+    finds: ['bytes arrive'],
+    make: () => ({
+      dialled: (one) =>
+        rewriting(one, (chunk) => {
+          if (!isLarge(chunk)) return chunk;
+          const other = Buffer.from(chunk);
+          other[7] = other[7]! ^ 1;
+          return other;
+        }),
+    }),
+  },
+  {
+    what: 'lets a large write overtake the one before it',
+    finds: ['bytes arrive'],
+    make: () => ({
+      dialled: (one) => {
+        let held: unknown = null;
+        rewriting(one, (chunk) => {
+          if (!isLarge(chunk)) return chunk;
+          if (held === null) {
+            held = chunk;
+            return null;
+          }
+          const both = Buffer.concat([chunk, held as Buffer]);
+          held = null;
+          return both;
+        });
+      },
+    }),
+  },
+  {
+    what: 'hands on what it was given, and in the same turn',
+    finds: ['what was written may be overwritten', 'nothing arrives within', 'who does not read'],
+    make: () => {
+      const others: Duplex[] = [];
+      let number = 0;
+      return {
+        dialled: (one) => {
+          const at = number++;
+          directly(one, () => others[at]);
+        },
+        accepted: ({ stream }) => others.push(stream),
+      };
+    },
+  },
+  {
+    what: 'loses what there is no room for',
+    finds: ['who does not read'],
+    make: () => ({
+      accepted: ({ stream }) => {
+        const push = stream.push.bind(stream);
+        stream.push = (chunk: unknown) => {
+          const goesOn = push(chunk);
+          if (!goesOn && chunk !== null) stream.read();
+          return goesOn;
+        };
+      },
+    }),
+  },
+  {
+    what: 'forgets what comes with the end',
+    finds: ['what was written before'],
+    make: () => ({
+      dialled: ({ stream }) => {
+        const end = stream.end.bind(stream);
+        stream.end = (() => end()) as typeof stream.end;
+      },
+    }),
+  },
+  {
+    what: 'is closed by its own end',
+    finds: ['one end is over'],
+    make: () => ({ dialled: ({ stream }) => void stream.once('finish', () => stream.destroy()) }),
+  },
+  {
+    what: 'does not tell that it was destroyed',
+    finds: ['one end that is destroyed closes', 'one end that is destroyed with'],
+    make: () => ({
+      dialled: ({ stream }) => {
+        stream.destroy = () => stream;
+      },
+    }),
+  },
+  {
+    what: 'does not tell who writes that nobody is there',
+    finds: ['who writes'],
+    make: () => ({
+      accepted: ({ stream }) => {
+        stream.destroy = () => stream;
+      },
+    }),
+  },
+  {
+    what: 'fails with an error of its own',
+    finds: ['who writes', 'one end that is destroyed with'],
+    make: () => {
+      const change = ({ stream }: TransportStream): void => {
+        const destroy = stream._destroy.bind(stream);
+        stream._destroy = (_error, done) => destroy(null, () => done(new Error('it is over')));
+      };
+      return { accepted: change, dialled: change };
+    },
+  },
+  {
+    what: 'waits where nobody listens',
+    finds: ['a dial that nobody takes', 'one that is closed takes nobody'],
+    make: (whole) => ({
+      dial: (address, bufferBytes, onOpen) => {
+        const one = whole.dial(address, bufferBytes, onOpen);
+        const destroy = one.stream.destroy.bind(one.stream);
+        one.stream.destroy = (error) => (error === undefined ? destroy() : one.stream);
+        const construct = one.stream._construct?.bind(one.stream);
+        one.stream._construct = (done) => construct?.((error) => void (error ?? done()));
+        return one;
+      },
+    }),
+  },
+  {
+    what: 'opens what was given up',
+    finds: ['a dial that is given up'],
+    make: (whole) => ({
+      dial: (address, bufferBytes, onOpen) => {
+        setImmediate(onOpen);
+        return whole.dial(address, bufferBytes, () => {});
+      },
+    }),
+  },
+  {
+    what: 'listens twice',
+    finds: ['a listener at an address'],
+    make: (whole) => ({ listen: (address, handlers) => whole.listen(address, handlers).catch(() => ({ address, close: async () => {} })) }),
+  },
+  {
+    what: 'listens on after its close',
+    finds: ['one that is closed takes nobody', 'one that is closed while'],
+    make: (whole) => ({
+      async listen(address, handlers) {
+        const listener = await whole.listen(address, handlers);
+        return { ...listener, close: async () => void setTimeout(() => listener.close(), 3_000).unref() };
+      },
+    }),
+  },
+  {
+    what: 'crosses streams',
+    finds: ['many streams'],
+    make: () => {
+      let before: unknown = null;
+      return {
+        dialled: ({ stream }) => {
+          const end = stream.end.bind(stream);
+          stream.end = ((last: unknown) => {
+            const other = before ?? last;
+            before = last;
+            return end(other);
+          }) as typeof stream.end;
+        },
+      };
+    },
+  },
+  {
+    what: 'has one name for all',
+    finds: ['many streams'],
+    make: () => ({ accepted: (one) => Object.assign(one, { remote: 'memory:a' }) }),
+  },
+  {
+    what: 'proves something to one end alone',
+    finds: ['the proof is there'],
+    make: () => ({ accepted: (one) => Object.assign(one, { proof: () => ({ holder: null, fault: null, certificate: null }) }) }),
+  },
+];
+
+for (const { what, finds, make } of BREAKS) {
+  for (const beginning of finds) {
+    test(`a transport that ${what} is found by "${beginning}"`, async (t) => {
+      const one = CASES.find(({ name }) => name.startsWith(beginning))!;
+      const whole = await subjectOf(t, 'memory', false);
+      const subject = { ...whole, transport: broken(whole.transport, make(whole.transport)), patienceMs: IMPATIENCE_MS };
+      await t.throwsAsync(runCase(one, subject));
+    });
+  }
+}
+
+test('each case finds some transport that is broken', (t) => {
+  const found = BREAKS.flatMap(({ finds }) => finds);
+  t.deepEqual(CASES.filter(({ name }) => !found.some((beginning) => name.startsWith(beginning))), []);
+});

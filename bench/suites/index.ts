@@ -13,7 +13,8 @@ import { open } from './open.js';
 import { openLoop } from './open-loop.js';
 import { snapshot } from './snapshot.js';
 import { tls } from './tls.js';
+import { transports } from './transports.js';
 import { wan } from './wan.js';
 
 /** In the order in which they run. */
-export const SUITES: readonly Suite[] = [floor, napi, commitOne, commitBatch, openLoop, failover, isolation, open, snapshot, groups, causal, crdt, compression, tls, wan];
+export const SUITES: readonly Suite[] = [floor, napi, commitOne, commitBatch, openLoop, failover, isolation, open, snapshot, groups, causal, crdt, compression, transports, tls, wan];

@@ -1,6 +1,6 @@
 /** Who makes a call: by the certificate of its connection, or by the token that came with it. */
 import type { Metadata, ServerInterceptingCallInterface } from '@grpc/grpc-js';
-import { describeHolder, formatAddress, type Holder, isLoopback, parseAddress, parseToken } from '../config/index.js';
+import { describeHolder, formatAddress, type Holder, isLocal, parseAddress, parseToken } from '../config/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import { type TokenRecord, TokenTable } from '../network/index.js';
 import type { CallerCertificate, Connection, Connections } from './connections.js';
@@ -50,9 +50,9 @@ export class Callers {
 
   /** Who calls; null where nobody has to say it; or why it is not believed. */
   of(call: ServerInterceptingCallInterface, metadata: Metadata): Caller | null | CoordinatorError {
-    const { remoteAddress = '', remotePort = 0 } = call.getConnectionInfo();
+    const { remoteAddress = '', remotePort } = call.getConnectionInfo();
     const { connections } = this.#options;
-    const connection = connections.at(formatAddress({ host: remoteAddress, port: remotePort }));
+    const connection = connections.at(remotePort === undefined ? remoteAddress : formatAddress({ host: remoteAddress, port: remotePort }));
     if (connection === undefined) return new CoordinatorError('UNAVAILABLE', 'the connection has ended', { committed: 'no' });
     const refusal = connections.refusalOf(connection);
     if (refusal !== null) return refusal;
@@ -110,7 +110,11 @@ export class Callers {
 /** Whose connections are counted together. */
 export const callerOfToken = ({ name }: TokenRecord): string => `token ${JSON.stringify(name)}`;
 
-const isOfThisMachine = (remote: string): boolean => isLoopback((parseAddress(remote)?.host ?? '').replace(/^::ffff:/i, ''));
+/** An IPv4 address may have come as one of IPv6. */
+function isOfThisMachine(remote: string): boolean {
+  const address = parseAddress(remote.replace(/^\[::ffff:([\d.]+)\]/i, '$1'));
+  return address !== null && isLocal(address);
+}
 const revokedCertificate = ({ serial, holder }: CallerCertificate): CoordinatorError => denied(`certificate ${serial} of ${holder === null ? 'nobody' : describeHolder(holder)} was revoked`);
 const revokedToken = (holder: Holder): CoordinatorError => unauthenticated(`the token of ${describeHolder(holder)} was revoked`);
 const denied = (message: string): CoordinatorError => new CoordinatorError('PERMISSION_DENIED', message);

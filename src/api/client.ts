@@ -1,6 +1,6 @@
 import { type ClientDuplexStream, Client, credentials, InterceptingCall, type Interceptor, RequesterBuilder, type ServiceError } from '@grpc/grpc-js';
 import type { Causality, Delivery, EventInput, MemberChange, MemberStatus, Outcome, Receipt, SnapshotStream, Status } from '../contracts/index.js';
-import { isLoopback, parseAddress, parseToken, type TokenName } from '../config/index.js';
+import { isLocal, parseAddress, parseToken, type TokenName } from '../config/index.js';
 import { checkTimeout, CoordinatorError } from '../errors/index.js';
 import { onAbort } from '../runtime/index.js';
 import { AUTHORIZATION } from './caller.js';
@@ -56,11 +56,12 @@ export class ApiClient {
   readonly address: string;
   readonly #client: Client;
 
-  /** `address` is `HOST:PORT`. Nothing is connected before the first call. Throws `CERTIFICATE_INVALID`, `TOKEN_INVALID`, and `ADDRESS_REFUSED` for a token that would go to another machine in plain text. */
+  /** `address` is `HOST:PORT` or `unix:PATH`. Nothing is connected before the first call. Throws `CERTIFICATE_INVALID`, `TOKEN_INVALID`, and `ADDRESS_REFUSED` for a token that would go to another machine in plain text. */
   constructor(address: string, { tls = null, token = null, insecure = false }: ApiClientOptions = {}) {
     this.address = address;
     const name = token === null ? null : nameOf(token);
-    if (name !== null && tls === null && !insecure && !isLoopback(parseAddress(address)?.host ?? '')) {
+    const where = parseAddress(address);
+    if (name !== null && tls === null && !insecure && !(where !== null && isLocal(where))) {
       throw new CoordinatorError('ADDRESS_REFUSED', `the token of ${JSON.stringify(name.name)} would go to ${address} in plain text, and anybody on the way could take it; give the authorities of TLS, or say that it may (insecure)`);
     }
     this.#client = new Client(address, tls === null ? credentials.createInsecure() : clientTls(tls, name), {

@@ -25,7 +25,7 @@ export interface CallerCertificate {
 
 export interface Connection {
   readonly stream: Duplex;
-  /** `host:port`. */
+  /** As the transport names it. */
   readonly remote: string;
   readonly certificate: CallerCertificate | null;
   readonly isEncrypted: boolean;

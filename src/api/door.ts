@@ -1,7 +1,8 @@
 /** The API's port. Where it has TLS, who shows a certificate that no authority has issued gets no further than this, nor who shows none where none but certificates count. */
 import { lookup } from 'node:dns/promises';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type Address, type Arrival, Arriving, NOTHING_SHOWN, type Proof, tcp, Tls, type Transport, type TransportListener, type TransportStream } from '../network/index.js';
+import { type Address, type Arrival, Arriving, NOTHING_SHOWN, openTransport, type Proof, type Transport, type TransportListener, type TransportStream } from '../network/index.js';
 import type { Connections } from './connections.js';
 import type { ServedFiles } from './tls.js';
 import type { Told } from './told.js';
@@ -32,23 +33,27 @@ export class Door {
   readonly #ports: DoorPorts;
   readonly #options: DoorOptions;
   readonly #transport: Transport;
-  readonly #tls: Tls | null;
   readonly #arriving = new Map<Arrival, Arriving>();
   #listeners: TransportListener[] = [];
 
   constructor(options: DoorOptions, ports: DoorPorts) {
     this.#ports = ports;
     this.#options = options;
-    this.#tls = options.files === null ? null : new Tls(unrevoked(options.files), PROTOCOLS);
-    this.#transport = this.#tls ?? tcp;
+    this.#transport = openTransport(options.files === null ? null : unrevoked(options.files), PROTOCOLS);
   }
 
   renew(files: ServedFiles): void {
-    this.#tls?.renew(unrevoked(files));
+    this.#transport.renew?.(unrevoked(files));
   }
 
-  /** Resolves with the bound port, the same at each address of this machine that the host's name stands for; rejects with the system's error. */
-  async listen({ host, port }: Address): Promise<number> {
+  /** Resolves with the bound address; its port is the same at each address of this machine that the host's name stands for. Rejects with the system's error. */
+  async listen(address: Address): Promise<Address> {
+    if (!('host' in address)) {
+      const listener = await this.#listen(address);
+      this.#listeners.push(listener);
+      return listener.address;
+    }
+    const { host, port } = address;
     const hosts = new Set((await lookup(host, { all: true })).map(({ address }) => address));
     let bound = port;
     let missing: unknown = null;
@@ -56,7 +61,7 @@ export class Door {
       try {
         const listener = await this.#listen({ host: one, port: bound });
         this.#listeners.push(listener);
-        bound = listener.address.port;
+        if ('port' in listener.address) bound = listener.address.port;
       } catch (error) {
         if (!NOT_HERE.includes(String((error as NodeJS.ErrnoException).code))) {
           await this.close();
@@ -66,7 +71,11 @@ export class Door {
       }
     }
     if (this.#listeners.length === 0) throw missing;
-    return bound;
+    return { host, port: bound };
+  }
+
+  get #isEncrypted(): boolean {
+    return this.#options.files !== null;
   }
 
   #listen(address: Address): Promise<TransportListener> {
@@ -98,7 +107,7 @@ export class Door {
 
   #onStream(accepted: TransportStream, arrival: Arrival | null): void {
     const { stream, remote } = accepted;
-    if (this.#tls === null) {
+    if (!this.#isEncrypted) {
       this.#enter(accepted, null);
       return;
     }
@@ -121,10 +130,12 @@ export class Door {
     stream.on('error', () => {});
     const shown = proof?.certificate ?? null;
     const certificate = shown === null ? null : { ...shown, holder: proof?.holder ?? null };
-    const isOpen = this.#tls === null && !this.#options.takesTokens;
-    const refusal = connections.enter({ stream, remote, certificate, isEncrypted: this.#tls !== null }, isOpen);
+    const isOpen = !this.#isEncrypted && !this.#options.takesTokens;
+    const refusal = connections.enter({ stream, remote, certificate, isEncrypted: this.#isEncrypted }, isOpen);
     if (refusal !== null) told.tell(remote, `a connection from ${remote}: ${refusal.message}`);
     else if (certificate !== null) told.forget(remote);
+    // All that the library tells of a call's connection, and what a socket of a path does not say.
+    if ((stream as Socket).remoteAddress === undefined) Object.defineProperty(stream, 'remoteAddress', { value: remote });
     enter(stream);
   }
 

@@ -1,7 +1,7 @@
 import { Server, ServerCredentials, type ServerOptions, type UntypedServiceImplementation } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import type { CoordinatorNode } from '../contracts/node.js';
-import { type Address, formatAddress, parseAddress } from '../config/index.js';
+import { type Address, formatAddress, parseAddress, SOCKET_FORM } from '../config/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import type { TokenRecord } from '../network/index.js';
 import { relatedEventsHandler, relationHandler } from './handlers/causality.js';
@@ -50,7 +50,7 @@ export interface ServedTokens {
 }
 
 export interface ApiServerOptions {
-  /** `HOST:PORT`; port 0 lets the system choose. */
+  /** `HOST:PORT` or `unix:PATH`; port 0 lets the system choose. */
   readonly address: string;
   readonly logger?: { warn(message: string): void };
   /** For TLS, with certificates asked of clients; without them the port is plain. */
@@ -74,6 +74,9 @@ interface Parts {
 
 /** The gRPC service of one node, with the standard health and reflection services beside it. */
 export class ApiServer {
+  /** Where the server listens, as `HOST:PORT` or `unix:PATH`. */
+  readonly address: string;
+  /** Of a socket of this machine all of its address, with a port of 0. */
   readonly host: string;
   readonly port: number;
   readonly #server: Server;
@@ -83,12 +86,14 @@ export class ApiServer {
   readonly #audit: AuditLog | null;
   #closed: Promise<void> | null = null;
 
-  private constructor({ server, health, shutdown, door, audit }: Parts, { host, port }: Address) {
+  private constructor({ server, health, shutdown, door, audit }: Parts, address: Address) {
     this.#server = server;
     this.#health = health;
     this.#shutdown = shutdown;
     this.#door = door;
     this.#audit = audit;
+    this.address = formatAddress(address);
+    const { host, port } = 'host' in address ? address : { host: formatAddress(address), port: 0 };
     this.host = host;
     this.port = port;
   }
@@ -96,7 +101,7 @@ export class ApiServer {
   /** Rejects with `PORT_IN_USE`, `AUDIT_FAILED`, or `CONFIG_INVALID` for an address that is none of this machine's. */
   static async start(node: CoordinatorNode, options: ApiServerOptions): Promise<ApiServer> {
     const address = parseAddress(options.address);
-    if (address === null) throw new CoordinatorError('CONFIG_INVALID', `an address is HOST:PORT, not ${JSON.stringify(options.address)}`);
+    if (address === null || 'memory' in address) throw new CoordinatorError('CONFIG_INVALID', `an address of the API is HOST:PORT or ${SOCKET_FORM}, not ${JSON.stringify(options.address)}`);
     const shutdown = new AbortController();
     const connections = new Connections({ ...DEFAULT_LIMITS, ...options.limits });
     const handlers: Record<MethodName, unknown> = {
@@ -141,19 +146,14 @@ export class ApiServer {
         callers.renew(records);
         guard.recheck();
       });
-      const port = await door.listen(address);
+      const bound = await door.listen(address);
       health.start();
-      return new ApiServer({ server, health, shutdown, door, audit }, { host: address.host, port });
+      return new ApiServer({ server, health, shutdown, door, audit }, bound);
     } catch (error) {
       server.forceShutdown();
       await audit?.close();
       throw bindError(error, options.address);
     }
-  }
-
-  /** Where the server listens, as `HOST:PORT`. */
-  get address(): string {
-    return formatAddress({ host: this.host, port: this.port });
   }
 
   /** Takes no new calls, ends subscriptions with `CLOSED`, lets other calls finish for three seconds, then cuts them. */

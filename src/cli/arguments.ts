@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { isNodeId, parseAddress } from '../config/index.js';
+import { isDialable, isNodeId, parseAddress } from '../config/index.js';
 import { LEVELS, type Level } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import type { OutputFormat } from './output.js';
@@ -68,7 +68,8 @@ export function remoteOptions(flags: PublishFlags) {
 export function addresses(text: string): string[] {
   const list = text.split(',').map((part) => part.trim());
   for (const address of list) {
-    if ((parseAddress(address)?.port ?? 0) === 0) throw new InvalidArgumentError(`${JSON.stringify(address)} is not HOST:PORT.`);
+    const parsed = parseAddress(address);
+    if (parsed === null || 'memory' in parsed || !isDialable(parsed)) throw new InvalidArgumentError(`${JSON.stringify(address)} is neither HOST:PORT nor unix:PATH.`);
   }
   return list;
 }

@@ -1,5 +1,5 @@
 import { LIMITS } from '../contracts/index.js';
-import { formatAddress, isLoopback, parseAddress, peerAddressOf } from './address.js';
+import { formatAddress, isDialable, isLocal, parseAddress, peerAddressOf } from './address.js';
 import { levelProblems } from './level-checks.js';
 import type { ResolvedConfig } from './schema.js';
 import type { Origin, Problem } from './sources.js';
@@ -21,7 +21,10 @@ const ENCRYPTED: readonly string[] = ['listen', 'api'];
 
 /** What others can reach in plain text. */
 function exposed({ security }: ResolvedConfig, served: readonly [string, string][]): [string, string][] {
-  return served.filter(([name, text]) => !isLoopback(parseAddress(text)?.host ?? 'localhost') && !(security.tls !== null && ENCRYPTED.includes(name)));
+  return served.filter(([name, text]) => {
+    const address = parseAddress(text);
+    return address !== null && !isLocal(address) && !(security.tls !== null && ENCRYPTED.includes(name));
+  });
 }
 
 /** Loud where everybody who reaches a port can read and write. */
@@ -34,8 +37,11 @@ export function insecureWarnings(config: ResolvedConfig, originOf: OriginOf): st
 
 const canonical = (text: string): string => {
   const address = parseAddress(text);
-  return address === null ? text : formatAddress({ ...address, host: address.host.toLowerCase() });
+  if (address === null) return text;
+  return formatAddress('host' in address ? { ...address, host: address.host.toLowerCase() } : address);
 };
+
+const isMemory = (text: string): boolean => 'memory' in (parseAddress(text) ?? {});
 
 /** Two names that cannot both have this value: a port of 0 never clashes. */
 function* clashes(pairs: Iterable<[string, string]>): Generator<[string, string, string]> {
@@ -43,7 +49,7 @@ function* clashes(pairs: Iterable<[string, string]>): Generator<[string, string,
   for (const [name, text] of pairs) {
     const address = canonical(text);
     const first = seen.get(address);
-    if (first !== undefined && !address.endsWith(':0')) yield [name, first, text];
+    if (first !== undefined && isDialable(parseAddress(text))) yield [name, first, text];
     else seen.set(address, name);
   }
 }
@@ -87,9 +93,15 @@ export function crossCheck(config: ResolvedConfig, originOf: OriginOf): Problem[
   for (const [name, text] of exposed(config, served)) {
     if (config.security.insecure) continue;
     const how = ENCRYPTED.includes(name) ? 'unless security.tls is given, or security.insecure is true' : 'since it has no TLS in this release, unless security.insecure is true';
-    report(name, `is "${text}"; allowed: a loopback address such as 127.0.0.1:${parseAddress(text)?.port}, ${how}.`, 'ADDRESS_REFUSED');
+    report(name, `is "${text}"; allowed: a loopback address such as 127.0.0.1:${text.split(':').at(-1)}, ${how}.`, 'ADDRESS_REFUSED');
   }
   const { allowedPeers, tls } = config.security;
+  if (isMemory(config.listen) && tls !== null) report('security.tls', `names files; allowed: null with listen at ${config.listen}, since nobody has to prove anything within one process.`);
+  const stray = others.find(([, address]) => isMemory(address) !== isMemory(config.listen));
+  if (stray !== undefined) {
+    const [id, address] = stray;
+    report('peers', `gives ${id} the address ${address} while this node listens at ${config.listen}; allowed: memory:NAME for all members, which are in one process then, or for none.`);
+  }
   if (allowedPeers.length > 0 && tls === null) report('security.allowedPeers', 'names members; allowed: none without security.tls, since nobody proves who he is without it.');
   const left = others.map(([id]) => id).filter((id) => allowedPeers.length > 0 && !allowedPeers.includes(id));
   if (left.length > 0) report('security.allowedPeers', `leaves out ${left.join(', ')}; allowed: all that peers names, and who else may become a member.`);

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { LIMITS } from '../contracts/index.js';
-import { parseAddress } from './address.js';
+import { type Address, isDialable, parseAddress, SOCKET_FORM } from './address.js';
 import { leaf } from './leaf.js';
 import { LEVELS_ALLOWED, levelRule, PROTOCOLS_ALLOWED, protocol } from './level-schema.js';
 
@@ -16,9 +16,12 @@ const name = z.string().regex(NAME);
 export const isNodeId = (text: string): boolean => NAME.test(text);
 
 const path = z.string().min(1).refine((text) => !text.includes('\0'));
-const ownAddress = z.string().refine((text) => parseAddress(text) !== null);
-const peerAddress = z.string().refine((text) => (parseAddress(text)?.port ?? 0) > 0);
-const OWN_ALLOWED = 'HOST:PORT with a port from 0 (any free one) to 65535, an IPv6 host in brackets';
+const addressOf = (takes: (address: Address) => boolean) =>
+  z.string().refine((text) => {
+    const address = parseAddress(text);
+    return address !== null && takes(address);
+  });
+const HOST_ALLOWED = 'HOST:PORT with a port from 0 (any free one) to 65535, an IPv6 host in brackets';
 
 const between = (min: number, max: number) => z.int().min(min).max(max);
 const integer = (min: number, max: number, value: number, summary: string, more = {}) =>
@@ -36,13 +39,13 @@ export const configSchema = z.strictObject({
   nodeId: leaf(name, 'text', NAME_ALLOWED, 'Name of this member, unique in the cluster and kept for the life of its data directory.'),
   clusterId: leaf(name.default('vexfs'), 'text', NAME_ALLOWED, 'Name of the cluster; members of another one are refused.'),
   dataDir: leaf(path, 'text', 'a path', 'Directory of the log and of what else this member keeps; made when it does not exist.'),
-  listen: leaf(ownAddress.default('127.0.0.1:7400'), 'text', OWN_ALLOWED, 'Address where peers connect.'),
-  api: leaf(z.union([ownAddress, z.literal(false)]).default('127.0.0.1:7401'), 'addressOrFalse', `${OWN_ALLOWED}, or false for none`, 'Address of the gRPC API.'),
-  admin: leaf(z.union([ownAddress, z.literal(false)]).default('127.0.0.1:7402'), 'addressOrFalse', `${OWN_ALLOWED}, or false for none`, 'Address of the admin port.', later),
+  listen: leaf(addressOf(() => true).default('127.0.0.1:7400'), 'text', `${HOST_ALLOWED}; ${SOCKET_FORM}; or memory:NAME`, 'Address where peers connect: of the network, a socket of this machine, or a name within this process.'),
+  api: leaf(z.union([addressOf((address) => !('memory' in address)), z.literal(false)]).default('127.0.0.1:7401'), 'addressOrFalse', `${HOST_ALLOWED}; ${SOCKET_FORM}; or false for none`, 'Address of the gRPC API.'),
+  admin: leaf(z.union([addressOf((address) => 'host' in address), z.literal(false)]).default('127.0.0.1:7402'), 'addressOrFalse', `${HOST_ALLOWED}, or false for none`, 'Address of the admin port.', later),
   peers: leaf(
-    z.record(name, peerAddress).default({}),
+    z.record(name, addressOf(isDialable)).default({}),
     'pairs',
-    'ID=HOST:PORT for each other member, with a port from 1 to 65535',
+    `ID=HOST:PORT for each other member, with a port from 1 to 65535; ID=${SOCKET_FORM}; or ID=memory:NAME`,
     'The other members of the cluster at its first start, and where to dial them.',
     { flag: '--peer' },
   ),

@@ -43,7 +43,7 @@ export interface TransferOptions extends WaitOptions {
 export interface Members {
   /** Everyone there ever was, removed ones included. */
   list(): readonly MemberStatus[];
-  /** A new member, as a learner; it starts with `join` and is reached at `address`, `HOST:PORT`. */
+  /** A new member, as a learner; it starts with `join` and is reached at `address`, `HOST:PORT` or `unix:PATH`. */
   add(id: string, address: string, options?: WaitOptions): Promise<MemberChange>;
   /** A learner that has caught up becomes a voter. */
   promote(id: string, options?: WaitOptions): Promise<MemberChange>;

@@ -2,8 +2,8 @@
  * Where others can be dialled, by what diallers say of themselves and of their neighbours. Of use only for whoever has no address otherwise;
  * nothing is believed beyond that, since the handshake with whoever answers there tells who it is.
  */
-import { parseAddress } from '../config/index.js';
-import type { Address, NetworkEvent } from '../network/index.js';
+import { formatAddress, isDialable, parseAddress } from '../config/index.js';
+import { type Address, kindOf, machineOf, type NetworkEvent } from '../network/index.js';
 
 /** As many as a cluster has members, of those who called and of those who are told of. */
 const CALLERS_MAX = 64;
@@ -42,7 +42,7 @@ export class Callers {
       return caller?.connections.delete(event.connection) === true && caller.connections.size === 0;
     }
     if (event.type !== 'accepted') return false;
-    const told = event.neighbours.map(({ nodeId, address }) => this.#hear(nodeId, addressOf(address), event.tableVersion));
+    const told = event.neighbours.map(({ nodeId, address }) => this.#hear(nodeId, addressOf(address, event.remote), event.tableVersion));
     return this.#meet(event) || told.includes(true);
   }
 
@@ -60,12 +60,12 @@ export class Callers {
     return [...this.#hearsay].flatMap(([id, told]) => (told.tableVersion > tableVersion ? [id] : []));
   }
 
-  #meet({ peer, connection, listen }: Accepted): boolean {
+  #meet({ peer, connection, listen, remote }: Accepted): boolean {
     if (!this.#makeRoom(peer)) return false;
     const caller = this.#callers.get(peer) ?? { address: null, connections: new Set() };
     const before = JSON.stringify([caller.address, caller.connections.size > 0]);
     caller.connections.add(connection);
-    caller.address = addressOf(listen) ?? caller.address;
+    caller.address = addressOf(listen, remote) ?? caller.address;
     this.#callers.delete(peer);
     this.#callers.set(peer, caller);
     return JSON.stringify([caller.address, true]) !== before;
@@ -79,7 +79,7 @@ export class Callers {
     const [oldest] = this.#hearsay.keys();
     if (oldest !== undefined && this.#hearsay.size >= CALLERS_MAX) this.#hearsay.delete(oldest);
     this.#hearsay.set(id, { address, tableVersion });
-    return before?.address.host !== address.host || before.address.port !== address.port || before.tableVersion !== tableVersion;
+    return before === undefined || formatAddress(before.address) !== formatAddress(address) || before.tableVersion !== tableVersion;
   }
 
   /** False where there is none: only who has gone is forgotten. */
@@ -90,7 +90,11 @@ export class Callers {
   }
 }
 
-function addressOf(text: string): Address | null {
+/** What is told by who came from there. A path or a name means something only to who shares the machine, or the process: nobody else has this node knock at its own sockets. */
+function addressOf(text: string, remote: string): Address | null {
   const address = parseAddress(text);
-  return address === null || address.port === 0 || UNSPECIFIED.test(address.host) ? null : address;
+  if (address === null || !isDialable(address)) return null;
+  if ('host' in address) return UNSPECIFIED.test(address.host) ? null : address;
+  const teller = parseAddress(machineOf(remote));
+  return teller !== null && kindOf(teller) === kindOf(address) ? address : null;
 }

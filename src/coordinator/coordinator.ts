@@ -20,7 +20,7 @@ import type {
   Subscription,
   WaitOptions,
 } from '../contracts/index.js';
-import { type CoordinatorConfig, parseAddress, type ResolvedConfig, resolveConfig } from '../config/index.js';
+import { type Address, type CoordinatorConfig, parseAddress, type ResolvedConfig, resolveConfig } from '../config/index.js';
 import { checkTimeout, CoordinatorError, isErrorCode } from '../errors/index.js';
 import { LevelPolicy } from '../consistency/index.js';
 import { Catalogue, type CausalContext, CausalPlace, CursorCodec, EventIds, SubmissionWriter } from '../events/index.js';
@@ -595,8 +595,8 @@ function receiptOf(ending: Ending): Receipt {
   return ending;
 }
 
-function addressOf(text: string): { host: string; port: number } {
+function addressOf(text: string): Address {
   const address = parseAddress(text);
-  if (address === null) throw new CoordinatorError('CONFIG_INVALID', `${JSON.stringify(text)} is not HOST:PORT`);
+  if (address === null) throw new CoordinatorError('CONFIG_INVALID', `${JSON.stringify(text)} is no address`);
   return address;
 }

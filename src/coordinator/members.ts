@@ -1,6 +1,6 @@
 /** Membership: what an operator asks for, handed to group 0's leader, and how it ended. */
 import type { MemberChange, Members, MemberStatus, TransferOptions, WaitOptions } from '../contracts/index.js';
-import { isNodeId, parseAddress } from '../config/index.js';
+import { isDialable, isNodeId, parseAddress, SOCKET_FORM } from '../config/index.js';
 import { checkTimeout, CoordinatorError, type ErrorCode } from '../errors/index.js';
 import { type Core, END, packMemberCommand } from '../native/index.js';
 import { groupOf } from './groups.js';
@@ -52,7 +52,7 @@ export class NodeMembers implements Members {
 
   async add(id: string, address: string, options: WaitOptions = {}): Promise<MemberChange> {
     checkId(id);
-    if ((parseAddress(address)?.port ?? 0) === 0) throw new CoordinatorError('MEMBER_INVALID', `the address ${JSON.stringify(address)} of member ${id} is not HOST:PORT with a port from 1 to 65535`);
+    if (!isDialable(parseAddress(address))) throw new CoordinatorError('MEMBER_INVALID', `the address ${JSON.stringify(address)} of member ${id} is neither HOST:PORT with a port from 1 to 65535, nor ${SOCKET_FORM}`);
     return this.#change('add', id, address, id, options);
   }
 

@@ -30,7 +30,7 @@ export interface Hello {
 
 export interface Neighbour {
   readonly nodeId: string;
-  /** `host:port`. */
+  /** As `formatAddress` writes it. */
   readonly address: string;
 }
 

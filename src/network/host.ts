@@ -1,12 +1,12 @@
-/** The application's side of the peer network: starts the Worker, reports its events, ends it. No bytes of peers pass here. */
+/** The application's side of the peer network: starts it where it runs, reports its events, ends it. No bytes of peers pass here. */
 import { EventEmitter } from 'node:events';
-import { Worker } from 'node:worker_threads';
 import { CoordinatorError } from '../errors/index.js';
 import { Counters, type NetworkStats } from './counters.js';
 import type { Credentials } from './credentials.js';
 import type { NetworkEvent } from './events.js';
-import type { FromWorker, ToWorker, WorkerInput } from './messages.js';
+import type { FromWorker, WorkerInput } from './messages.js';
 import type { NetworkMembers, NetworkOptions } from './options.js';
+import { type Runner, startRunner } from './runner.js';
 import type { Address } from './transport.js';
 
 export interface PeerNetworkOptions extends NetworkOptions {
@@ -26,10 +26,11 @@ interface PeerNetworkEvents {
 const CLOSE_TIMEOUT_MS = 3_000;
 
 export class PeerNetwork {
-  readonly #worker: Worker;
+  readonly #runner: Runner;
   readonly #emitter = new EventEmitter<PeerNetworkEvents>();
   readonly #counters: Counters;
-  readonly #exited: Promise<void>;
+  readonly #ended: Promise<void>;
+  readonly #started: Promise<void>;
   #address: Address | null = null;
   #failure: CoordinatorError | null = null;
   #closing: Promise<void> | null = null;
@@ -37,15 +38,34 @@ export class PeerNetwork {
   private constructor(options: PeerNetworkOptions, counters: Counters) {
     this.#counters = counters;
     const { coreModule, coreHandle, ...network } = options;
-    const workerData: WorkerInput = {
+    const input: WorkerInput = {
       options: network,
       coreModule: coreModule instanceof URL ? coreModule.href : coreModule,
       coreHandle,
       counters: counters.shared,
     };
-    // The process's own preloads and debug switches are not for this thread.
-    this.#worker = new Worker(new URL('./worker.js', import.meta.url), { workerData, name: 'peer-network', execArgv: [] });
-    this.#exited = new Promise((resolve) => this.#worker.once('exit', () => resolve()));
+    let rejectStart: (error: CoordinatorError) => void = () => {};
+    let resolveStart: () => void = () => {};
+    this.#started = new Promise((resolve, reject) => {
+      resolveStart = resolve;
+      rejectStart = reject;
+    });
+    let over: () => void = () => {};
+    this.#ended = new Promise((resolve) => {
+      over = resolve;
+    });
+    this.#runner = startRunner(input, {
+      onMessage: (message) => this.#take(message, resolveStart, rejectStart),
+      onError: (cause) => {
+        const why = cause instanceof Error ? cause.message : String(cause);
+        this.#fail(new CoordinatorError('NODE_FAILED', `the peer network failed: ${why}`, { cause }), rejectStart);
+      },
+      onEnd: (status) => {
+        over();
+        if (this.#closing !== null) return;
+        this.#fail(new CoordinatorError('NODE_FAILED', `the peer network's thread ended by itself, status ${status}`), rejectStart);
+      },
+    });
   }
 
   /**
@@ -55,7 +75,7 @@ export class PeerNetwork {
   static async start(options: PeerNetworkOptions): Promise<PeerNetwork> {
     const network = new PeerNetwork(options, new Counters());
     try {
-      await network.#listening();
+      await network.#started;
     } catch (error) {
       await network.close();
       throw error;
@@ -82,14 +102,12 @@ export class PeerNetwork {
 
   /** Has the network dial who is new, let go of who is gone, and accept nobody else. */
   setMembers(members: NetworkMembers): void {
-    const message: ToWorker = { kind: 'members', ...members };
-    this.#worker.postMessage(message);
+    this.#runner.post({ kind: 'members', ...members });
   }
 
   /** Has new connections prove themselves with these, and closes those of whom they do not believe; the others go on. */
   renew(credentials: Credentials): void {
-    const message: ToWorker = { kind: 'credentials', credentials };
-    this.#worker.postMessage(message);
+    this.#runner.post({ kind: 'credentials', credentials });
   }
 
   /** Counters as they are now; read from shared memory, also while the Worker is busy or gone. */
@@ -113,39 +131,26 @@ export class PeerNetwork {
   }
 
   async #close(): Promise<void> {
-    const message: ToWorker = { kind: 'close' };
-    this.#worker.postMessage(message);
+    this.#runner.post({ kind: 'close' });
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => {
       timer = setTimeout(() => resolve('late'), CLOSE_TIMEOUT_MS);
     });
-    const first = await Promise.race([this.#exited, late]);
+    const first = await Promise.race([this.#ended, late]);
     clearTimeout(timer);
-    if (first === 'late') await this.#worker.terminate();
+    if (first === 'late') await this.#runner.terminate();
   }
 
-  #listening(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#worker.on('message', (message: FromWorker) => {
-        if (message.kind === 'event') {
-          this.#emitter.emit('event', message.event);
-        } else if (message.kind === 'listening') {
-          this.#address = message.address;
-          resolve();
-        } else {
-          const { code, message: sentence, committed, details } = message.error;
-          this.#fail(new CoordinatorError(code, sentence, details === null ? { committed } : { committed, details }), reject);
-        }
-      });
-      this.#worker.once('error', (cause) => {
-        const why = cause instanceof Error ? cause.message : String(cause);
-        this.#fail(new CoordinatorError('NODE_FAILED', `the peer network failed: ${why}`, { cause }), reject);
-      });
-      this.#worker.once('exit', (status) => {
-        if (this.#closing !== null) return;
-        this.#fail(new CoordinatorError('NODE_FAILED', `the peer network's thread ended by itself, status ${status}`), reject);
-      });
-    });
+  #take(message: FromWorker, resolveStart: () => void, rejectStart: (error: CoordinatorError) => void): void {
+    if (message.kind === 'event') {
+      this.#emitter.emit('event', message.event);
+    } else if (message.kind === 'listening') {
+      this.#address = message.address;
+      resolveStart();
+    } else {
+      const { code, message: sentence, committed, details } = message.error;
+      this.#fail(new CoordinatorError(code, sentence, details === null ? { committed } : { committed, details }), rejectStart);
+    }
   }
 
   /** Keeps the first failure, rejects a start that still waits, and tells whoever listens. */

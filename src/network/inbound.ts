@@ -3,7 +3,7 @@ import { decodeHello, encodeAnswer, FEATURES, type Hello, HandshakeError, Handsh
 import type { Identity } from './options.js';
 import type { Channel, PeerCore } from './port.js';
 import { limitSilence } from './silence.js';
-import type { Proof, TransportStream } from './transport.js';
+import { machineOf, type Proof, type TransportStream } from './transport.js';
 import { isOfCertificate, type LivePeer, type Refusal, type Verdict } from './verdict.js';
 
 /** How long a refusal may take to reach the other side before the connection is cut. */
@@ -52,7 +52,7 @@ export class Inbound {
   constructor(connection: number, accepted: TransportStream, owner: InboundOwner, handshakeMs = owner.handshakeTimeoutMs) {
     this.connection = connection;
     this.remote = accepted.remote;
-    this.place = accepted.remote.replace(/:\d+$/, '');
+    this.place = machineOf(accepted.remote);
     this.#stream = accepted.stream;
     this.#proof = accepted.proof;
     this.#owner = owner;

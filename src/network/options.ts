@@ -15,11 +15,11 @@ export interface Identity {
   readonly settings?: string;
 }
 
-export interface PeerAddress extends Address {
+export type PeerAddress = Address & {
   /** The core's number for this peer in outbound batches, 0 to 65,535. */
   readonly slot: number;
   readonly nodeId: string;
-}
+};
 
 /** A member as the network is to treat it from now on. */
 export interface NetworkMember {

@@ -14,7 +14,7 @@ import { type LinkContext, OutboundLink } from './link.js';
 import { DEFAULT_TIMING, GUESTS_MAX, NEIGHBOURS_BYTES_MAX, type NetworkMember, type NetworkMembers, type NetworkOptions, type NetworkTable, type PeerAddress } from './options.js';
 import { type Channel, CHANNELS, type PeerCore } from './port.js';
 import { type Address, formatAddress, type Transport } from './transport.js';
-import { TRANSPORTS } from './transports.js';
+import { openTransport } from './transports.js';
 import type { LivePeer, Standing } from './verdict.js';
 
 export interface PeersPorts {
@@ -67,7 +67,7 @@ export class Peers {
     const { identity, protocol, peerBytesMax } = options;
     const timing = { ...DEFAULT_TIMING, ...options.timing };
     const { credentials = null } = options;
-    const transport = TRANSPORTS[credentials === null ? 'tcp' : 'tls'](credentials);
+    const transport = openTransport(credentials);
     const emit = (event: NetworkEvent) => ports.onEvent(event);
     const acceptor = new Acceptor({
       identity,
@@ -134,8 +134,7 @@ export class Peers {
     const dialled = new Map([...members, ...guests].flatMap(({ slot, nodeId, address }) => (address === null || !this.#isAllowed(nodeId) ? [] : [[nodeId, { slot, nodeId, ...address }] as const])));
     for (const [nodeId, links] of [...this.#linksOf]) {
       const wanted = dialled.get(nodeId);
-      const { host, port } = links[0]?.peer ?? {};
-      if (wanted?.host !== host || wanted?.port !== port) this.#dropLinks(nodeId, links);
+      if (wanted === undefined || links.some(({ peer }) => formatAddress(peer) !== formatAddress(wanted))) this.#dropLinks(nodeId, links);
     }
     for (const [nodeId, peer] of dialled) {
       if (this.#linksOf.has(nodeId)) continue;
@@ -180,7 +179,7 @@ export class Peers {
     } catch (error) {
       throw listenError(this.#options.listen, error);
     }
-    this.#listen = UNSPECIFIED.includes(address.host) ? '' : formatAddress(address);
+    this.#listen = 'host' in address && UNSPECIFIED.includes(address.host) ? '' : formatAddress(address);
     if (this.#closing !== null) {
       await this.#acceptor.close();
       throw new CoordinatorError('CLOSED', 'the peer network was closed while it started');

@@ -2,7 +2,7 @@
 import { type Answer, decodeAnswer, encodeHello, HandshakeReader } from './hello.js';
 import type { Identity, ProtocolRange } from './options.js';
 import type { Credentials } from './credentials.js';
-import { TRANSPORTS } from './transports.js';
+import { openTransport } from './transports.js';
 import type { Address, Proof } from './transport.js';
 import { judgeName, judgeProof } from './verdict.js';
 
@@ -14,17 +14,20 @@ export type Probed =
   /** Neither of the two: somebody took the connection, nothing reaches the machine, this side could not ask, or time passed. Proves nothing. */
   | { readonly kind: 'unclear'; readonly reason: string };
 
+/** Who stops listening on a path takes it away. */
+const REFUSED: readonly (string | undefined)[] = ['ECONNREFUSED', 'ENOENT'];
+
 /** Whether the connection was refused at each address of the name. That none could be reached says nothing of who lives: the network may be cut on this side. */
 function isRefused(error: Error): boolean {
   if (error instanceof AggregateError) return error.errors.length > 0 && error.errors.every(isRefused);
-  return (error as NodeJS.ErrnoException).code === 'ECONNREFUSED';
+  return REFUSED.includes((error as NodeJS.ErrnoException).code);
 }
 
 export function probePeer(address: Address, expectedNodeId: string, identity: Identity, protocol: ProtocolRange, timeoutMs: number, credentials: Credentials | null = null): Promise<Probed> {
   return new Promise((resolve) => {
     const reader = new HandshakeReader();
     let connected = false;
-    const transport = TRANSPORTS[credentials === null ? 'tcp' : 'tls'](credentials);
+    const transport = openTransport(credentials);
     const dialled = transport.dial(address, 1, () => {
       connected = true;
       // Who is not believed is told nothing, and what he says of who lives counts for nothing.

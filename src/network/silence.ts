@@ -7,7 +7,7 @@ import type { Duplex } from 'node:stream';
 import type { PeerCore } from './port.js';
 
 /** The system's number of the socket below, also below TLS; null where there is none. Node has no call for it; the field is in every release. */
-function descriptorOf(stream: Duplex): number | null {
+export function descriptorOf(stream: Duplex): number | null {
   const descriptor = (stream as Duplex & { readonly _handle?: { readonly fd?: unknown } | null })._handle?.fd;
   return typeof descriptor === 'number' && descriptor >= 0 ? descriptor : null;
 }

@@ -7,12 +7,11 @@ import { constants } from 'node:crypto';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { connect, createSecureContext, createServer, type SecureContext, type SecureContextOptions, type Server, type TLSSocket } from 'node:tls';
 import { describeHolder } from '../config/index.js';
-import { CoordinatorError } from '../errors/index.js';
 import { faultOf, holderOf, notAfterMs, serialOf } from './certificate.js';
-import type { Credentials } from './credentials.js';
 import { MAGIC, UNEQUAL } from './hello.js';
-import { LISTEN_OPTIONS, listenOn, remoteOf, tune } from './tcp.js';
-import { type Address, type Arrival, formatAddress, type Proof, type ShownCertificate, type Transport, type TransportListener, type TransportListenHandlers, type TransportStream } from './transport.js';
+import { descriptorOf } from './silence.js';
+import { type Sockets, tellErrors } from './sockets.js';
+import { type Address, type Arrival, formatAddress, type Proof, type ShownCertificate, type Shows, type Transport, type TransportListener, type TransportListenHandlers, type TransportStream } from './transport.js';
 
 /** What is not believed is told so in words, by `proofOf` and who asks for it; the library would only hang up. */
 const BOTH_SHOW = { requestCert: true, rejectUnauthorized: false } as const;
@@ -20,19 +19,17 @@ const BOTH_SHOW = { requestCert: true, rejectUnauthorized: false } as const;
 /** The fault of who speaks TLS and has no certificate: where there are tokens, that is none. */
 export const NOTHING_SHOWN = 'no certificate was shown';
 
-/** What a transport needs of them. */
-type Shows = Pick<Credentials, 'ca' | 'cert' | 'key' | 'revoked'>;
-
 export class Tls implements Transport {
   /** Of what is spoken within, where several could be. */
   readonly #protocols: readonly string[];
+  readonly #sockets: Sockets;
   readonly #servers = new Set<Server>();
   #context: SecureContext;
   #revoked: ReadonlySet<string>;
   #options: SecureContextOptions;
 
-  constructor(credentials: Shows | null, protocols: readonly string[] = []) {
-    if (credentials === null) throw new CoordinatorError('INTERNAL', 'TLS between members needs certificates');
+  constructor(sockets: Sockets, credentials: Shows, protocols: readonly string[]) {
+    this.#sockets = sockets;
     this.#protocols = protocols;
     this.#options = contextOptions(credentials);
     this.#context = createSecureContext(this.#options);
@@ -47,9 +44,9 @@ export class Tls implements Transport {
   }
 
   dial(address: Address, bufferBytes: number, onOpen: () => void): TransportStream {
-    const options = { ...address, secureContext: this.#context, rejectUnauthorized: false, checkServerIdentity: () => undefined, highWaterMark: bufferBytes };
+    const options = { ...this.#sockets.target(address), secureContext: this.#context, rejectUnauthorized: false, checkServerIdentity: () => undefined, highWaterMark: bufferBytes };
     const socket = connect(options);
-    tune(socket);
+    this.#sockets.tune(socket);
     let shown: Shown | null = null;
     socket.once('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ERR_SSL_WRONG_VERSION_NUMBER') shown = nothingShown(UNEQUAL);
@@ -71,8 +68,8 @@ export class Tls implements Transport {
     };
     server.on('tlsClientError', (error, socket) => arrivals.fail(socket, error));
     server.on('secureConnection', (socket) => pass(socket, shownOf(socket)));
-    const front = createTcpServer(LISTEN_OPTIONS, (socket) => {
-      arrivals.come(socket);
+    const front = createTcpServer(this.#sockets.accepted, (socket) => {
+      arrivals.come(socket, this.#sockets.remoteOf(socket));
       socket.once('data', (first: Buffer) => {
         // No record of TLS begins so: a member without it is told why in words that it understands.
         const isPlain = first[0] === MAGIC[0];
@@ -81,7 +78,8 @@ export class Tls implements Transport {
         else server.emit('connection', socket);
       });
     });
-    const listener = await listenOn(front, address, handlers);
+    tellErrors(front, handlers);
+    const listener = await this.#sockets.listen(front, address);
     this.#servers.add(server);
     return {
       address: listener.address,
@@ -129,45 +127,52 @@ const nothingShown = (fault: string): Shown => ({ holder: null, certificate: nul
 /** Connections whose TLS handshake is under way, which the library keeps to itself until it is over. */
 class Arrivals {
   readonly #handlers: TransportListenHandlers;
-  /** By both ends' addresses: all that the socket that comes and the one that opens have in common. */
-  readonly #open = new Map<string, { readonly arrival: Arrival; readonly socket: Socket }>();
+  /** By the system's number of the socket: all that the one that comes and the one that opens have in common, whatever it leads to. */
+  readonly #open = new Map<number | null, Coming>();
 
   constructor(handlers: TransportListenHandlers) {
     this.#handlers = handlers;
   }
 
-  come(socket: Socket): void {
-    const ends = endsOf(socket);
-    const arrival: Arrival = { remote: remoteOf(socket), destroy: () => void socket.destroy() };
-    this.#open.set(ends, { arrival, socket });
+  come(socket: Socket, remote: string): void {
+    const coming: Coming = { arrival: { remote, destroy: () => void socket.destroy() }, socket, descriptor: descriptorOf(socket), isOver: false };
+    this.#open.set(coming.descriptor, coming);
     socket.on('error', () => {});
-    socket.once('close', () => {
-      if (this.#open.get(ends)?.socket === socket) this.#lose(ends, 'the connection ended within its TLS handshake');
-    });
-    this.#handlers.onArrival(arrival);
+    socket.once('close', () => this.#lose(coming, 'the connection ended within its TLS handshake'));
+    this.#handlers.onArrival(coming.arrival);
   }
 
   open(socket: Socket): Arrival | null {
-    const ends = endsOf(socket);
-    const arrival = this.#open.get(ends)?.arrival ?? null;
-    this.#open.delete(ends);
-    return arrival;
+    const coming = this.#open.get(descriptorOf(socket));
+    if (coming === undefined) return null;
+    this.#end(coming);
+    return coming.arrival;
   }
 
   fail(socket: TLSSocket, error: Error & { reason?: string }): void {
-    // Where the socket is gone already, so are its ends, and its close tells.
-    this.#lose(endsOf(socket), `no handshake of TLS 1.3 came: ${error.reason ?? error.message}`);
+    // Where the socket is gone already, so is its number, and its close tells.
+    const coming = this.#open.get(descriptorOf(socket));
+    if (coming !== undefined) this.#lose(coming, `no handshake of TLS 1.3 came: ${error.reason ?? error.message}`);
     socket.destroy();
   }
 
-  #lose(ends: string, reason: string): void {
-    const lost = this.#open.get(ends);
-    if (lost === undefined) return;
-    this.#open.delete(ends);
-    this.#handlers.onLost(lost.arrival, lost.socket.bytesRead === 0 ? null : reason);
+  #lose(coming: Coming, reason: string): void {
+    if (coming.isOver) return;
+    this.#end(coming);
+    this.#handlers.onLost(coming.arrival, coming.socket.bytesRead === 0 ? null : reason);
+  }
+
+  /** Its number may be another one's by now. */
+  #end(coming: Coming): void {
+    coming.isOver = true;
+    if (this.#open.get(coming.descriptor) === coming) this.#open.delete(coming.descriptor);
   }
 }
 
-function endsOf(socket: Socket): string {
-  return `${remoteOf(socket)} ${socket.localAddress}:${socket.localPort}`;
+interface Coming {
+  readonly arrival: Arrival;
+  readonly socket: Socket;
+  readonly descriptor: number | null;
+  /** It has opened, or is lost. */
+  isOver: boolean;
 }

@@ -1,17 +1,13 @@
 import type { Duplex } from 'node:stream';
-import type { Holder } from '../config/index.js';
+import { type Address, formatAddress, type Holder } from '../config/index.js';
 import type { Credentials } from './credentials.js';
 
-/** Host name or IP address and a port; port 0 in a listen address lets the system choose. */
-export interface Address {
-  readonly host: string;
-  readonly port: number;
-}
+export { type Address, formatAddress };
 
 /** A stream of bytes to one peer. `close` follows every end, also that of a dial that failed (after `error`). */
 export interface TransportStream {
   readonly stream: Duplex;
-  /** The other end as `host:port`, for messages. */
+  /** The other end, for messages: of an accepted one `HOST:PORT`, or what was listened on and a number, which no other one has that is open. */
   readonly remote: string;
   /** What the other end has proved of itself, as it is believed now; null before it is open, and where the transport proves nothing. */
   proof(): Proof | null;
@@ -54,20 +50,18 @@ export interface TransportListenHandlers {
   onError(error: Error): void;
 }
 
-/** How bytes travel between members. Compression and codecs wrap one. */
+/** What a transport needs of credentials. */
+export type Shows = Pick<Credentials, 'ca' | 'cert' | 'key' | 'revoked'>;
+
+/** How bytes travel between members, to addresses of one kind. */
 export interface Transport {
   /** Returns at once; `onOpen` says when bytes may be written. `bufferBytes` is where `write` starts to answer false. */
   dial(address: Address, bufferBytes: number, onOpen: () => void): TransportStream;
   /** Resolves once listening; rejects with the system's error (`EADDRINUSE`, `EADDRNOTAVAIL`, …). */
   listen(address: Address, handlers: TransportListenHandlers): Promise<TransportListener>;
   /** Has what opens from now on use these; what is open stays, and its proof is judged by them. */
-  renew?(credentials: Credentials): void;
+  renew?(shows: Shows): void;
 }
 
-/** Of the other end of a connection as `host:port`, the host: its port is another one each time. */
+/** Of the other end of a connection, what stays when it connects again: its port, or number, is another one each time. */
 export const machineOf = (remote: string): string => remote.replace(/:\d+$/, '');
-
-/** `host:port`, with brackets around an IPv6 address. */
-export function formatAddress(address: Address): string {
-  return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
-}

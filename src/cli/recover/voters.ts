@@ -70,7 +70,7 @@ async function ask(held: HeldDirectory, id: string, address: string | null, { ti
   if (id === held.nodeId) return { ...nobody, state: 'this node' };
   if (address === null) return { ...nobody, state: 'gone' };
   const target = parseAddress(address);
-  if (target === null) throw usage(`the address ${address} of the voter ${id} is not HOST:PORT`);
+  if (target === null) throw usage(`the address ${address} of the voter ${id} is neither HOST:PORT nor unix:PATH`);
   const { clusterId, nodeId, incarnation, directory } = held;
   const probed = await probePeer(target, id, { clusterId, nodeId, incarnation, directory }, PROTOCOL, timeoutMs, credentials);
   if (probed.kind !== 'answer') return { ...nobody, state: probed.kind, found: probed.reason };
