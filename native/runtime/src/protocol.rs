@@ -260,10 +260,10 @@ impl<R: EntryReader> Protocol<R> {
         }
         self.probed = now;
         let now_us = self.now_us();
-        *self.shared.round_trips.lock() = self.round_trips.told(now_us);
-        self.member.measured(&self.round_trips.distances(TICK.as_micros() as u32));
         let questions = self.round_trips.ask(Now { us: now_us, wall_ms: wall_ms() });
+        *self.shared.round_trips.lock() = self.round_trips.told(now_us);
         self.shared.clock_ahead_ms.store(self.round_trips.clock_ahead_ms(), Ordering::Relaxed);
+        self.member.measured(&self.round_trips.distances(TICK.as_micros() as u32));
         self.push(questions);
     }
 
