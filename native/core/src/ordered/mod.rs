@@ -114,8 +114,6 @@ const ENTRY_BYTES: usize = 1024 * 1024;
 const APPEND_BYTES: u64 = 1024 * 1024;
 /// Ticks without a write after which an advanced commit mark is written by itself.
 const IDLE_COMMIT_TICKS: u32 = 50;
-/// Election timeouts after which the oldest request has waited too long for its loss to be ruled out.
-const PATIENCE_ELECTIONS: usize = 4;
 
 pub struct Group<R: EntryReader> {
     config: GroupConfig,
@@ -340,7 +338,7 @@ impl<R: EntryReader> Group<R> {
     }
 
     pub fn tick(&mut self) {
-        self.repair.tick();
+        self.repair.tick(self.pace.patience(repair::ANSWER_TICKS));
         self.tick_agreement();
         if self.stands_still() {
             self.ticks += 1;
@@ -384,21 +382,6 @@ impl<R: EntryReader> Group<R> {
         self.watch_own_disk();
         self.tick_snapshots();
         self.lose_patience();
-    }
-
-    /// What was handed in can be lost without a change of leader or a new connection of ours: a refusal on its way
-    /// back, a frame that found the leader's queue full. When the oldest has been the oldest for long, all are handed
-    /// in again.
-    fn lose_patience(&mut self) {
-        let oldest = self.pending.oldest_waiting();
-        if oldest != self.oldest {
-            (self.oldest, self.oldest_ticks) = (oldest, 0);
-        }
-        self.oldest_ticks += 1;
-        if oldest.is_some() && self.oldest_ticks >= PATIENCE_ELECTIONS * self.pace.most() {
-            self.oldest_ticks = 0;
-            self.pending.hand_in_again();
-        }
     }
 
     /// Takes a request of this member. `applied_quorum`: voters that must have applied it (1: this one).

@@ -37,6 +37,9 @@ const SHARES: [usize; 3] = [16, 8, 4];
 /// Of what is too much, the share that goes at each step.
 const NARROWED: usize = 8;
 
+/// Election timeouts after which the oldest request has waited too long for its loss to be ruled out.
+const PATIENCE_ELECTIONS: usize = 4;
+
 /// Invariants: the least timeout is never below the configured one, so that the engine's clock never runs ahead of the
 /// caller's: what leases, and members that have restarted, count on is said in the caller's ticks (rule R12).
 /// `passed < least`.
@@ -69,6 +72,14 @@ impl Pace {
 
     pub fn most(&self) -> usize {
         self.in_use().1
+    }
+
+    /// How long an answer may take for which `near` ticks are enough where members are near.
+    pub fn patience(&self, near: u32) -> u32 {
+        match self.profile {
+            Profile::Lan => near,
+            Profile::Wan => near.max(self.least as u32),
+        }
     }
 
     /// Takes a tick of the caller's; how many of the engine's are over with it: none, or one.
@@ -128,6 +139,21 @@ impl<R: EntryReader> Group<R> {
         }
     }
 
+    /// What was handed in can be lost without a change of leader or a new connection of ours: a refusal on its way
+    /// back, a frame that found the leader's queue full. When the oldest has been the oldest for long, all are handed
+    /// in again.
+    pub(super) fn lose_patience(&mut self) {
+        let oldest = self.pending.oldest_waiting();
+        if oldest != self.oldest {
+            (self.oldest, self.oldest_ticks) = (oldest, 0);
+        }
+        self.oldest_ticks += 1;
+        if oldest.is_some() && self.oldest_ticks >= PATIENCE_ELECTIONS * self.pace.most() {
+            self.oldest_ticks = 0;
+            self.pending.hand_in_again();
+        }
+    }
+
     /// The election timeouts in use, `[least, most)`, in ticks.
     pub fn election_ticks(&self) -> (usize, usize) {
         self.pace.in_use()
@@ -152,6 +178,7 @@ mod tests {
         let mut pace = Pace::new(Profile::Lan, (15, 30), 5);
         pace.follow(300, true);
         assert_eq!(pace.in_use(), (15, 30));
+        assert_eq!(pace.patience(25), 25);
         assert!((0..1_000).all(|_| pace.tick() == 1));
     }
 
@@ -160,6 +187,7 @@ mod tests {
         let mut pace = wan((15, 30));
         // Before anything is measured, as if it were 300 ms.
         assert_eq!(pace.in_use(), (174, 348));
+        assert_eq!((pace.patience(25), pace.patience(200)), (174, 200));
         for round_trip in [1, 2, 8, 15, 60] {
             let least = settled(&mut pace, round_trip);
             let lost_twice = 5 + 3 * (20 + round_trip);

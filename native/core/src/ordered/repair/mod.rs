@@ -25,8 +25,8 @@ use judge::{judge, Verdict};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use words::Answer;
 
-/// Ticks after which a question counts as lost.
-const ANSWER_TICKS: u32 = 25;
+/// Ticks after which a question counts as lost, where members are near.
+pub const ANSWER_TICKS: u32 = 25;
 /// Ticks between two rounds that brought nothing: for what Raft waits for, and for what only readers miss.
 const REST_TICKS: u32 = 20;
 const LONG_REST_TICKS: u32 = 1_000;
@@ -159,11 +159,12 @@ impl Repair {
         (self.rest_ticks, self.in_vain) = (0, 0);
     }
 
-    pub fn tick(&mut self) {
+    /// `answer_ticks`: how long an answer may take.
+    pub fn tick(&mut self, answer_ticks: u32) {
         self.rest_ticks = self.rest_ticks.saturating_sub(1);
         if let Some((member, ticks)) = &mut self.asked {
             *ticks += 1;
-            if *ticks >= ANSWER_TICKS {
+            if *ticks >= answer_ticks {
                 self.said.insert(*member, None);
                 self.giver = self.giver.filter(|giver| giver != member);
                 self.asked = None;

@@ -44,7 +44,7 @@ fn round(repair: &mut Repair, conf: &Conf, commit: u64, answers: &dyn Fn(MemberI
                     assert_eq!(repair.answered(to, answer, Index(commit), None), None);
                 }
             }
-            Step::Nothing => repair.tick(),
+            Step::Nothing => repair.tick(ANSWER_TICKS),
             other => return other,
         }
     }
@@ -172,7 +172,7 @@ fn what_nobody_keeps_any_more_is_a_gap() {
                     let answer = Answer { log_first: Index(begins[to.0 as usize - 2]), ..says(&repair, 9, true) };
                     assert_eq!(repair.answered(to, answer, Index(9), None), None);
                 }
-                _ => repair.tick(),
+                _ => repair.tick(ANSWER_TICKS),
             }
         }
         repair.gap_end()
