@@ -7,6 +7,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, uti
 import { homedir } from 'node:os';
 import { delimiter, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { messagesCommand } from './messages.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const flags = new Set(process.argv.slice(2));
@@ -139,11 +140,12 @@ const tsc = (project) => [at('node_modules', 'typescript', 'bin', 'tsc'), '-p', 
 
 function buildTypeScript() {
   const built = at('dist', '.built');
-  const sources = [at('src'), at('tsconfig.json'), at('tsconfig.base.json'), at('package-lock.json'), at('native', 'binding', 'dist', 'index.d.ts')];
+  const sources = [at('src'), at('proto', 'peer.proto'), at('scripts', 'messages.mjs'), at('tsconfig.json'), at('tsconfig.base.json'), at('package-lock.json'), at('native', 'binding', 'dist', 'index.d.ts')];
   if (stampedMs(built) > newest(sources, /\.(ts|json)$/)) return;
   const began = Date.now();
   sweep(at('dist'));
   step('Compiling TypeScript', process.execPath, tsc('tsconfig.json'));
+  step('Writing the code of messages', process.execPath, messagesCommand());
   stamp(built, began);
 }
 

@@ -1,5 +1,6 @@
 import type { Suite } from '../context.js';
 import { causal } from './causal.js';
+import { codecs } from './codecs.js';
 import { commitBatch } from './commit-batch.js';
 import { commitOne } from './commit-one.js';
 import { compression } from './compression.js';
@@ -17,4 +18,4 @@ import { transports } from './transports.js';
 import { wan } from './wan.js';
 
 /** In the order in which they run. */
-export const SUITES: readonly Suite[] = [floor, napi, commitOne, commitBatch, openLoop, failover, isolation, open, snapshot, groups, causal, crdt, compression, transports, tls, wan];
+export const SUITES: readonly Suite[] = [floor, napi, commitOne, commitBatch, openLoop, failover, isolation, open, snapshot, groups, causal, crdt, compression, codecs, transports, tls, wan];

@@ -10,7 +10,7 @@ import { fromStatus } from './codec-error.js';
 import { encodeEvent } from './codec-event.js';
 import { decodeReceipt, decodeResult, encodePublishOptions, type RemotePublishOptions } from './codec-publish.js';
 import { decodeMember, decodeStatus } from './codec-status.js';
-import { clientMethod, MESSAGE_BYTES_MAX, type MethodName } from './schema.js';
+import { API_CODECS, type ApiCodec, clientMethod, MESSAGE_BYTES_MAX, type MethodName } from './schema.js';
 import { remoteSnapshot } from './snapshot.js';
 import { type RemoteSubscribeOptions, RemoteSubscription } from './subscription.js';
 import { clientTls, type TlsFiles } from './tls.js';
@@ -47,6 +47,8 @@ export interface ApiClientOptions {
   readonly token?: string | null;
   /** Lets the token go to other machines in plain text, where anybody on the way can take it. */
   readonly insecure?: boolean;
+  /** What messages are written in; Protocol Buffers if nothing is said. A node of a release without MessagePack answers it with `UNAVAILABLE`. */
+  readonly codec?: ApiCodec;
 }
 
 export type PublishStreamCall = ClientDuplexStream<WirePublishStreamRequest, WirePublishResults>;
@@ -55,10 +57,13 @@ export type PublishStreamCall = ClientDuplexStream<WirePublishStreamRequest, Wir
 export class ApiClient {
   readonly address: string;
   readonly #client: Client;
+  readonly #codec: ApiCodec;
 
   /** `address` is `HOST:PORT` or `unix:PATH`. Nothing is connected before the first call. Throws `CERTIFICATE_INVALID`, `TOKEN_INVALID`, and `ADDRESS_REFUSED` for a token that would go to another machine in plain text. */
-  constructor(address: string, { tls = null, token = null, insecure = false }: ApiClientOptions = {}) {
+  constructor(address: string, { tls = null, token = null, insecure = false, codec = 'protobuf' }: ApiClientOptions = {}) {
     this.address = address;
+    if (!API_CODECS.includes(codec)) throw new CoordinatorError('USAGE', `messages of the API are written in ${API_CODECS.join(' or ')}, not in ${JSON.stringify(codec)}`);
+    this.#codec = codec;
     const name = token === null ? null : nameOf(token);
     const where = parseAddress(address);
     if (name !== null && tls === null && !insecure && !(where !== null && isLocal(where))) {
@@ -98,12 +103,12 @@ export class ApiClient {
 
   /** The raw stream; `OrderedPublisher` makes it convenient. */
   publishStream(): PublishStreamCall {
-    const { path, requestSerialize, responseDeserialize } = clientMethod<WirePublishStreamRequest, WirePublishResults>('PublishStream');
+    const { path, requestSerialize, responseDeserialize } = clientMethod<WirePublishStreamRequest, WirePublishResults>('PublishStream', this.#codec);
     return this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize);
   }
 
   subscribe(options: RemoteSubscribeOptions = {}): RemoteSubscription {
-    const { path, requestSerialize, responseDeserialize } = clientMethod<WireSubscribeRequest, WireSubscribeResponse>('Subscribe');
+    const { path, requestSerialize, responseDeserialize } = clientMethod<WireSubscribeRequest, WireSubscribeResponse>('Subscribe', this.#codec);
     return new RemoteSubscription(this.#client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize), options);
   }
 
@@ -130,7 +135,7 @@ export class ApiClient {
     return new RemoteCausality({
       unary: (name, request, options) => this.#unary(name, request, options),
       stream: (name, request) => {
-        const { path, requestSerialize, responseDeserialize } = clientMethod<object, WireRelatedEventsResponse>(name);
+        const { path, requestSerialize, responseDeserialize } = clientMethod<object, WireRelatedEventsResponse>(name, this.#codec);
         return this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
       },
     });
@@ -173,7 +178,7 @@ export class ApiClient {
 
   /** Has the node take a snapshot of a group and send its file. */
   async saveSnapshot(options: CallOptions & { readonly group?: number } = {}): Promise<SnapshotStream> {
-    const { path, requestSerialize, responseDeserialize } = clientMethod<object, WireSaveSnapshotResponse>('SaveSnapshot');
+    const { path, requestSerialize, responseDeserialize } = clientMethod<object, WireSaveSnapshotResponse>('SaveSnapshot', this.#codec);
     const request = { group: options.group ?? 0, timeoutMs: options.timeoutMs === undefined ? 0 : checkTimeout(options.timeoutMs) };
     const call = this.#client.makeServerStreamRequest(path, requestSerialize, responseDeserialize, request);
     const cancel = (): void => call.cancel();
@@ -186,7 +191,7 @@ export class ApiClient {
   }
 
   #unary<R>(name: MethodName, request: object, options: CallOptions): Promise<R> {
-    const { path, requestSerialize, responseDeserialize } = clientMethod<object, R>(name);
+    const { path, requestSerialize, responseDeserialize } = clientMethod<object, R>(name, this.#codec);
     return new Promise((resolve, reject) => {
       const answered = (error: ServiceError | null, answer?: R): void => {
         forget();

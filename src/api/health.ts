@@ -2,13 +2,15 @@ import type { Server } from '@grpc/grpc-js';
 import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
 import { HealthImplementation, protoPath } from 'grpc-health-check';
 import type { CoordinatorNode } from '../contracts/node.js';
-import { SERVICE_NAME } from './schema.js';
+import { SERVICE_NAMES } from './schema.js';
+
+const NAMES = ['', ...Object.values(SERVICE_NAMES)];
 
 const REFRESH_MS = 500;
 
 /** grpc.health.v1 for a node: SERVING while its group has a leader it follows and nothing has failed. */
 export class Health {
-  readonly #implementation = new HealthImplementation({ '': 'NOT_SERVING', [SERVICE_NAME]: 'NOT_SERVING' });
+  readonly #implementation = new HealthImplementation(Object.fromEntries(NAMES.map((name) => [name, 'NOT_SERVING' as const])));
   #serving = false;
   #timer: NodeJS.Timeout | null = null;
 
@@ -45,6 +47,6 @@ export class Health {
   #set(serving: boolean): void {
     if (serving === this.#serving) return;
     this.#serving = serving;
-    for (const service of ['', SERVICE_NAME]) this.#implementation.setStatus(service, serving ? 'SERVING' : 'NOT_SERVING');
+    for (const service of NAMES) this.#implementation.setStatus(service, serving ? 'SERVING' : 'NOT_SERVING');
   }
 }

@@ -1,6 +1,6 @@
 /** Which calls a certificate or a token allows, by the role that stands in it. */
 import type { CertificateRole } from '../config/index.js';
-import { type MethodName, SERVICE_NAME } from './schema.js';
+import { type MethodName, SERVICE_NAMES } from './schema.js';
 
 const EVERYBODY = ['reader', 'publisher', 'operator', 'node'] as const satisfies readonly CertificateRole[];
 const PUBLISHERS = ['publisher', 'operator'] as const satisfies readonly CertificateRole[];
@@ -27,11 +27,13 @@ const ALLOWED: Record<MethodName, readonly CertificateRole[]> = {
 /** Services beside our own, for everybody with a certificate or a token. */
 const OPEN_SERVICES: readonly string[] = ['grpc.health.v1.Health', 'grpc.reflection.v1.ServerReflection', 'grpc.reflection.v1alpha.ServerReflection'];
 
+const OWN_SERVICES: readonly string[] = Object.values(SERVICE_NAMES);
+
 /** The roles that may call `path`, `/SERVICE/METHOD`: nobody may call what is not named here. */
 export function rolesFor(path: string): readonly CertificateRole[] {
   const [, service = '', method = ''] = path.split('/');
   if (OPEN_SERVICES.includes(service)) return EVERYBODY;
-  return service === SERVICE_NAME && Object.hasOwn(ALLOWED, method) ? ALLOWED[method as MethodName] : [];
+  return OWN_SERVICES.includes(service) && Object.hasOwn(ALLOWED, method) ? ALLOWED[method as MethodName] : [];
 }
 
 /** Calls that only operators may make, and that are recorded. */

@@ -18,7 +18,7 @@ import { type ConnectionLimits, Connections } from './connections.js';
 import { Door } from './door.js';
 import { Guard } from './guard.js';
 import { Health } from './health.js';
-import { MESSAGE_BYTES_MAX, type MethodName, packageDefinition, serverDefinition } from './schema.js';
+import { API_CODECS, MESSAGE_BYTES_MAX, type MethodName, packageDefinition, serverDefinition } from './schema.js';
 import type { ServedFiles } from './tls.js';
 import { Told } from './told.js';
 
@@ -129,7 +129,7 @@ export class ApiServer {
     // Who may not call is told so before anything is recorded: otherwise everybody could fill the record.
     const interceptors = [guard.interceptor, ...(audit === null ? [] : [auditing({ nodeId: node.nodeId, log: audit, callers, nowMs: () => Date.now(), warn })])];
     const server = new Server({ ...OPTIONS, interceptors });
-    server.addService(serverDefinition(), handlers as UntypedServiceImplementation);
+    for (const codec of API_CODECS) server.addService(serverDefinition(codec), handlers as UntypedServiceImplementation);
     const health = new Health(node);
     health.addTo(server);
     new ReflectionService({ ...packageDefinition(), ...Health.packageDefinition() }).addToServer(server);

@@ -1,10 +1,9 @@
 /**
  * The two handshake messages of proto/peer.proto and their framing. Decides nothing: `verdict.ts` does.
- * The schema is parsed from the shipped proto file, so that there is no generated code to keep in step.
+ * Their code is made of the proto file by the build.
  */
-import { readFileSync } from 'node:fs';
-import protobuf from 'protobufjs';
 import { LIMITS } from '../contracts/limits.js';
+import { type MessageType, vexfs } from './peer-messages.js';
 
 export interface Hello {
   readonly clusterId: string;
@@ -78,33 +77,19 @@ export const HANDSHAKE_BYTES_MAX = 4_096;
 export const DIRECTORY_BYTES = 16;
 const CLUSTER_ID_BYTES_MAX = 256;
 
-interface Schema {
-  readonly hello: protobuf.Type;
-  readonly answer: protobuf.Type;
-}
-
-let schema: Schema | null = null;
-
-function types(): Schema {
-  if (schema === null) {
-    const text = readFileSync(new URL('../../proto/peer.proto', import.meta.url), 'utf8');
-    const root = protobuf.parse(text).root;
-    schema = { hello: root.lookupType('vexfs.peer.v1.Hello'), answer: root.lookupType('vexfs.peer.v1.Answer') };
-  }
-  return schema;
-}
+const { Hello: HELLO, Answer: ANSWER } = vexfs.peer.v1;
 
 export function encodeHello(hello: Hello): Buffer {
-  return frame(types().hello, hello);
+  return frame(HELLO, hello);
 }
 
 export function encodeAnswer(answer: Answer): Buffer {
-  return frame(types().answer, answer);
+  return frame(ANSWER, answer);
 }
 
 /** Throws HandshakeError for bytes that are not a Hello, or one whose fields cannot be meant. */
 export function decodeHello(body: Uint8Array): Hello {
-  const { tableVersion, ...rest } = decode<Omit<Hello, 'tableVersion'> & { tableVersion: string }>(types().hello, body);
+  const { tableVersion, ...rest } = decode<Omit<Hello, 'tableVersion'> & { tableVersion: string }>(HELLO, body);
   const hello = { ...rest, tableVersion: BigInt(tableVersion) };
   checkIdentity(hello);
   if (hello.channel > 1) throw new HandshakeError(`channel ${hello.channel} is neither 0 nor 1`, true);
@@ -116,7 +101,7 @@ export function decodeHello(body: Uint8Array): Hello {
 
 /** Throws HandshakeError. A refusal needs no more than a code: whoever refuses may not know its own name yet. */
 export function decodeAnswer(body: Uint8Array): Answer {
-  const answer = decode<Answer>(types().answer, body);
+  const answer = decode<Answer>(ANSWER, body);
   if (answer.accepted) checkIdentity(answer);
   else if (answer.code === '') throw new HandshakeError('a refusal without a code', true);
   return answer;
@@ -157,7 +142,7 @@ export class HandshakeReader {
   }
 }
 
-function frame(type: protobuf.Type, message: object): Buffer {
+function frame(type: MessageType, message: object): Buffer {
   // protobufjs takes 64-bit integers as text, not as bigint.
   const plain = Object.fromEntries(Object.entries(message).map(([name, value]) => [name, typeof value === 'bigint' ? value.toString() : value]));
   const body = type.encode(type.fromObject(plain)).finish();
@@ -168,7 +153,7 @@ function frame(type: protobuf.Type, message: object): Buffer {
   return bytes;
 }
 
-function decode<T extends { incarnation: bigint; life: bigint }>(type: protobuf.Type, body: Uint8Array): T {
+function decode<T extends { incarnation: bigint; life: bigint }>(type: MessageType, body: Uint8Array): T {
   try {
     const plain = type.toObject(type.decode(body), { longs: String, defaults: true, arrays: true }) as T & { incarnation: string; life: string };
     return { ...plain, incarnation: BigInt(plain.incarnation), life: BigInt(plain.life) };
