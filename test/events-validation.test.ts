@@ -1,5 +1,6 @@
 import test from 'ava';
-import { type EventInput, LIMITS } from '../dist/contracts/index.js';
+import { encodeEvent, eventBytes } from '../dist/api/codec-event.js';
+import { type EventInput, type JsonValue, LIMITS } from '../dist/contracts/index.js';
 import { CoordinatorError, type ErrorCode } from '../dist/errors/index.js';
 import { Catalogue, EVENT_TYPES, EventIds, eventFromJson, filterOf, jsonOf, parseUuid, parseWhere } from '../dist/events/index.js';
 import { catalogue, countingIds, FULL_EVENT, HEADER, newWriter, SMALL_EVENT } from './helpers/packing.js';
@@ -67,6 +68,16 @@ test('what stands exactly at a limit is taken', (t) => {
       { type: '4096', metadata: null, path: '/' },
     ),
   );
+});
+
+test('metadata that nests deeper than everybody has stack for is refused, be it ever so short', (t) => {
+  const levels = (count: number): JsonValue => JSON.parse(`${'['.repeat(count)}${']'.repeat(count)}`) as JsonValue;
+  const of = (metadata: JsonValue): EventInput => ({ type: 0x1000, metadata });
+  t.is(pack(of(levels(256)), of({ text: '['.repeat(1_000) })).count, 2);
+  for (const count of [257, 3_000]) t.throws(() => pack(of(levels(count))), { code: 'INVALID_EVENT', message: /^metadata has more than 256 levels/ });
+  // What cannot be written at all is that event's own mistake too, where only its size is asked.
+  t.true(eventBytes(of(levels(20_000))) >= 64);
+  t.throws(() => encodeEvent(of(levels(20_000))), { code: 'INVALID_EVENT', message: /^metadata cannot be written as JSON/ });
 });
 
 test('a batch with one bad event packs nothing, and says which it is', (t) => {

@@ -10,11 +10,11 @@ export function encodeEvent(event: EventInput): WireEvent {
     ...(event.path === undefined ? {} : { path: wellFormed(event.path, 'path') }),
     ...(event.to === undefined ? {} : { to: wellFormed(event.to, 'to') }),
     ...(event.payload === undefined ? {} : { payload: event.payload }),
-    ...(event.metadata === undefined ? {} : { metadataJson: JSON.stringify(event.metadata) }),
+    ...(event.metadata === undefined ? {} : { metadataJson: jsonText(event.metadata, 'metadata') }),
     ...(event.priority === undefined ? {} : { priority: u32(event.priority, 'priority') }),
     ...(event.flags === undefined ? {} : { flags: u32(event.flags, 'flags') }),
     ...(event.sourceId === undefined ? {} : { sourceId: u64(event.sourceId, 'sourceId') }),
-    ...(event.context === undefined ? {} : { contextJson: JSON.stringify(event.context) }),
+    ...(event.context === undefined ? {} : { contextJson: jsonText(event.context, 'context') }),
   };
 }
 
@@ -40,8 +40,16 @@ export function decodeEvent(wire: WireEvent | null | undefined): EventInput {
 /** Roughly the bytes an event packs to: what stream budgets count. */
 export function eventBytes(event: EventInput): number {
   const text = (value: string | undefined): number => (value === undefined ? 0 : value.length * 2);
-  const json = (value: JsonValue | undefined): number => (value === undefined ? 0 : JSON.stringify(value).length);
-  return 64 + text(event.path) + text(event.to) + (event.payload?.byteLength ?? 0) + json(event.metadata) + json(event.context);
+  return 64 + text(event.path) + text(event.to) + (event.payload?.byteLength ?? 0) + jsonCharacters(event.metadata) + jsonCharacters(event.context);
+}
+
+function jsonCharacters(value: JsonValue | undefined): number {
+  try {
+    return value === undefined ? 0 : JSON.stringify(value).length;
+  } catch {
+    // It has more levels than there is stack for: packing refuses the event, and it alone.
+    return 0;
+  }
 }
 
 export function parseJson(text: string, field: string): JsonValue {
@@ -58,6 +66,14 @@ function parseObject(text: string, field: string): { readonly [key: string]: Jso
     throw new CoordinatorError('INVALID_EVENT', `${field} must be a JSON object`, { details: { field } });
   }
   return value as { readonly [key: string]: JsonValue };
+}
+
+function jsonText(value: JsonValue, field: string): string {
+  try {
+    return JSON.stringify(value);
+  } catch (cause) {
+    throw new CoordinatorError('INVALID_EVENT', `${field} cannot be written as JSON: ${(cause as Error).message}`, { cause, details: { field } });
+  }
 }
 
 function u32(value: number, field: string): number {

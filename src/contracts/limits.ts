@@ -6,6 +6,7 @@ export const LIMITS = {
   pathBytesMax: 4096,
   metadataBytesMax: 64 * 1024,
   contextBytesMax: 64 * 1024,
+  jsonLevelsMax: 256,
   consumerNameBytesMax: 256,
   nodeIdBytesMax: 64,
   votersMax: 7,

@@ -1,5 +1,6 @@
 import type { JsonValue } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
+import { isTooDeep } from './json-levels.js';
 import { PRESENT, RECORD } from './layout.js';
 import { formatUuid } from './uuid.js';
 
@@ -40,10 +41,10 @@ export class RecordReader {
     return this.#has(PRESENT.to) ? this.#text(this.#toAt(), this.#toBytes()) : null;
   }
   get metadata(): JsonValue | null {
-    return this.#has(PRESENT.metadata) ? this.#json(this.#metadataAt(), this.#u32(RECORD.metadataBytes)) : null;
+    return this.#has(PRESENT.metadata) ? this.#json('metadata', this.#metadataAt(), this.#u32(RECORD.metadataBytes)) : null;
   }
   get context(): JsonValue | null {
-    return this.#has(PRESENT.context) ? this.#json(this.#contextAt(), this.#u32(RECORD.contextBytes)) : null;
+    return this.#has(PRESENT.context) ? this.#json('context', this.#contextAt(), this.#u32(RECORD.contextBytes)) : null;
   }
   /** The bytes where they stand, not a copy. */
   get payload(): Uint8Array {
@@ -78,7 +79,19 @@ export class RecordReader {
   #text(at: number, length: number): string {
     return this.#bytes.toString('utf8', at, at + length);
   }
-  #json(at: number, length: number): JsonValue {
-    return JSON.parse(this.#text(at, length)) as JsonValue;
+  /** The core looks at lengths alone: what stands there, a member that is none of ours may have written. */
+  #json(field: 'metadata' | 'context', at: number, length: number): JsonValue {
+    const text = this.#text(at, length);
+    let value: JsonValue;
+    try {
+      value = JSON.parse(text) as JsonValue;
+    } catch (cause) {
+      throw this.#unreadable(field, 'is no JSON', cause);
+    }
+    if (isTooDeep(value, text.length)) throw this.#unreadable(field, 'has more levels than are read');
+    return value;
+  }
+  #unreadable(field: string, why: string, cause?: unknown): CoordinatorError {
+    return new CoordinatorError('INVALID_EVENT', `The ${field} of the event ${this.id} ${why}; its payload and paths can be read.`, { cause, committed: 'yes', details: { field } });
   }
 }

@@ -2,6 +2,7 @@ import { type EventInput, type JsonValue, LIMITS } from '../contracts/index.js';
 import { CoordinatorError, type ErrorCode } from '../errors/index.js';
 import { type Catalogue, unknownType } from './catalogue.js';
 import type { GrowingBuffer } from './growing-buffer.js';
+import { isTooDeep } from './json-levels.js';
 import { PRESENT, RECORD } from './layout.js';
 import { isOwn, isReserved } from './own-events.js';
 import { type EventIds, writeUuid } from './uuid.js';
@@ -41,6 +42,7 @@ function jsonBytes(value: JsonValue, field: 'metadata' | 'context', bytesMax: nu
   if (text.length > bytesMax || (text.length * 3 > bytesMax && Buffer.byteLength(text) > bytesMax)) {
     throw refuse('METADATA_TOO_LARGE', place, field, `is ${Buffer.byteLength(text)} bytes as JSON; at most ${bytesMax} are allowed`, { limit: bytesMax });
   }
+  if (isTooDeep(value, text.length)) throw refuse('INVALID_EVENT', place, field, `has more than ${LIMITS.jsonLevelsMax} levels`, { limit: LIMITS.jsonLevelsMax });
   return text;
 }
 

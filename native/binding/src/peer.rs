@@ -81,7 +81,7 @@ pub fn inbound_data(handle: u32, connection: u32, chunk: &[u8]) -> u32 {
     match registry::get(handle) {
         Ok(node) => match node.inbound_data(connection, chunk) {
             Ok(()) => 0,
-            Err(FrameError::Packed(_) | FrameError::PackedLengths) => 3,
+            Err(FrameError::Packed(_) | FrameError::PackedLengths | FrameError::PackedCount) => 3,
             Err(_) => 1,
         },
         Err(_) => 2,

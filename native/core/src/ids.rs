@@ -45,6 +45,9 @@ id!(
     RequestId, u64
 );
 
+/// No index and no term of a cluster comes so far: who names a higher one wants what counts on from there to turn over.
+pub const NUMBER_MAX: u64 = u64::MAX >> 1;
+
 impl MemberId {
     /// The raft id of a node id: its first non-zero XXH3, seeds counted from 0 (docs/formats.md, "Submission").
     pub fn of(node_id: &str) -> Self {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use vexfs_core::compression::{Codec, Coder, CompressionError};
 use vexfs_core::ids::GroupId;
 use vexfs_core::peer::frame::{build, Assembler, Frame, FrameError, FrameKind, FRAME_BYTES_MAX};
-use vexfs_core::peer::packed::{pack, PACKED};
+use vexfs_core::peer::packed::{pack, FRAMES_MAX, PACKED};
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -119,6 +119,26 @@ fn contents_that_shrink_to_nothing_are_sent_as_long_as_they_may_be() {
         assert!(packed.len() * 100 >= frames.concat().len() && packed.len() < frames.concat().len() / 20, "{codec:?}: {}", packed.len());
         assert_eq!(arrive(&packed).unwrap().len(), 2);
     }
+}
+
+/// What is known of a frame takes more than its sixteen bytes.
+#[test]
+fn a_packed_frame_has_no_more_frames_than_a_run() {
+    let mut coder = Coder::default();
+    for codec in Codec::ALL {
+        let most = frame(1, 0).repeat(FRAMES_MAX);
+        let mut around = |raw: &[u8]| {
+            let content = coder.pack(codec, 3, raw);
+            let lengths = [(raw.len() as u32).to_le_bytes(), (content.len() as u32).to_le_bytes()].concat();
+            framed(PACKED, codec as u8, &[&lengths[..], &content, &vec![0; raw.len() / 100]].concat())
+        };
+        assert_eq!(arrive(&around(&most)).unwrap().len(), FRAMES_MAX);
+        let packed = around(&frame(1, 0).repeat(FRAMES_MAX * 16 - 1));
+        let (arrived, peak) = peak_of(|| arrive(&packed));
+        assert_eq!(arrived.unwrap_err(), FrameError::PackedCount, "{codec:?}");
+        assert!(peak < 40 << 20, "{codec:?}: {} bytes took {peak}", packed.len());
+    }
+    assert_eq!(pack(&mut coder, Codec::Lz4, 3, &vec![frame(1, 0); FRAMES_MAX + 1]), None);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use std::path::Path;
 use std::sync::Arc;
-use vexfs_core::ids::{GroupId, Index, Term};
+use vexfs_core::ids::{GroupId, Index, MemberId, Term};
 use vexfs_core::log::{Disk, LogEntry, LogOptions, Op, SnapshotMark};
 use vexfs_core::machine::{Machine, MachineLimits};
 use vexfs_core::member::open::{recover, CausalConfig, MemberConfig, Recovered};
@@ -50,7 +50,7 @@ fn snapshot<D: Disk>(keeper: &Keeper<D>, machine: &mut Machine, index: u64, term
     while machine.applied().0 < index {
         machine.apply(Index(machine.applied().0 + 1), term, &Bytes::new()).unwrap();
     }
-    let meta = SnapshotMeta { cluster_id: "test".into(), group: GROUP, index: Index(index), term, conf: Conf::default() };
+    let meta = SnapshotMeta { cluster_id: "test".into(), group: GROUP, index: Index(index), term, conf: Conf::of_voters(vec![MemberId(1)]) };
     keeper.write(&meta, &machine.image(), &mut || {}).unwrap();
 }
 

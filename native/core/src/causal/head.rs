@@ -46,7 +46,8 @@ impl Head {
             return Err(Malformed { at: 2, what: "more dependencies than an entry may have" });
         }
         let actor = take_actor(&mut fields)?;
-        let mut follows = Vec::with_capacity(count);
+        // No more room than there are bytes for, whatever is said.
+        let mut follows = Vec::with_capacity(count.min(bytes.len() / (Actor::BYTES + 8)));
         for _ in 0..count {
             follows.push((take_actor(&mut fields)?, fields.u64()?));
         }

@@ -341,7 +341,9 @@ impl Agreement {
 
     /// Another member's hashes, as it was asked for them.
     pub fn answered(&mut self, from: MemberId, answer: &Hashes, ticks: u64) {
-        let told: Vec<(u64, u64)> = (answer.from.0..).step_by(answer.stride.max(1) as usize).zip(answer.hashes.iter().copied()).collect();
+        // Whoever answers may name any numbers.
+        let place = |at: u64| answer.from.0.checked_add(answer.stride.max(1).checked_mul(at)?);
+        let told: Vec<(u64, u64)> = (0..).zip(&answer.hashes).map_while(|(at, hash)| Some((place(at)?, *hash))).collect();
         self.take_verdicts(from, answer);
         let compared: Vec<(u64, bool)> =
             told.iter().filter_map(|(index, hash)| Some((*index, self.hash_at(*index)? == *hash))).collect();

@@ -58,6 +58,19 @@ impl Conf {
         self.lists().into_iter().flatten().copied().collect()
     }
 
+    /// Whether the engine can be in it: somebody votes, every list ascends, and nobody is in two that exclude each other. It
+    /// panics over what is not.
+    pub fn is_sound(&self) -> bool {
+        let ascends = |list: &Vec<MemberId>| list.first().is_none_or(|id| id.0 > 0) && list.windows(2).all(|pair| pair[0] < pair[1]);
+        let apart = |one: &Vec<MemberId>, other: &Vec<MemberId>| !one.iter().any(|id| other.contains(id));
+        !self.voters.is_empty()
+            && self.lists().into_iter().all(ascends)
+            && apart(&self.learners, &self.voters)
+            && apart(&self.learners, &self.outgoing)
+            && apart(&self.learners_next, &self.voters)
+            && self.learners_next.iter().all(|id| self.outgoing.contains(id))
+    }
+
     fn lists(&self) -> [&Vec<MemberId>; 4] {
         [&self.voters, &self.outgoing, &self.learners, &self.learners_next]
     }

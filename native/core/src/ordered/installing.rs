@@ -58,7 +58,12 @@ impl<R: EntryReader> Group<R> {
             _ => {}
         }
         let log = &self.raw.raft.raft_log;
-        let known = meta.index.0 <= log.committed || log.match_term(meta.index.0, meta.term.0);
+        let matches = log.match_term(meta.index.0, meta.term.0);
+        if !self.is_repairing() && meta.index.0 == log.committed && !matches {
+            // Raft would take it in the place of what it has.
+            return Err(Refused::Conflicts { from, index: meta.index });
+        }
+        let known = meta.index.0 < log.committed || matches;
         if !self.is_repairing() && known {
             // Nothing of it is needed: Raft says so in its own words.
             self.step_snapshot(from, term, &meta);

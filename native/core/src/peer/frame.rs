@@ -3,7 +3,7 @@
 use crate::bytes_le::{u16_at, u32_at};
 use crate::compression::{Coder, CompressionError};
 use crate::ids::GroupId;
-use crate::peer::packed::{self, PACKED};
+use crate::peer::packed::{self, FRAMES_MAX, PACKED};
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
@@ -91,6 +91,8 @@ pub enum FrameError {
     Packed(CompressionError),
     #[error("packed frames that are not as long as they say")]
     PackedLengths,
+    #[error("more than 65,536 frames packed in one")]
+    PackedCount,
 }
 
 /// A frame around the body that `write` appends.
@@ -147,7 +149,11 @@ impl Assembler {
         let mut content = packed::unpack(self.coder.get_or_insert_default(), packed)?;
         self.unpacked.0 += content.len() as u64;
         self.unpacked.1 += packed.len() as u64;
+        let most = frames.len() + FRAMES_MAX;
         while !content.is_empty() {
+            if frames.len() == most {
+                return Err(FrameError::PackedCount);
+            }
             let length = first_length(&content)?.filter(|length| *length <= content.len()).ok_or(FrameError::PackedLengths)?;
             let frame = content.split_to(length);
             check(&frame)?;

@@ -10,11 +10,13 @@ pub const PACKED: u8 = 29;
 const LENGTHS_BYTES: usize = 8;
 /// What comes out is at most so many times as long as the frame: nobody fills a member's memory for less.
 const RATIO_MAX: usize = 100;
+/// Frames in one at most: what is known of each takes memory beside its bytes, and the shortest have 16. A run has no more.
+pub const FRAMES_MAX: usize = 65_536;
 
 /// One frame with these in it, or None where that is not shorter.
 pub fn pack(coder: &mut Coder, codec: Codec, level: i32, frames: &[Vec<u8>]) -> Option<Vec<u8>> {
     let raw = frames.concat();
-    if raw.len() > FRAME_BYTES_MAX {
+    if raw.len() > FRAME_BYTES_MAX || frames.len() > FRAMES_MAX {
         return None;
     }
     let content = FRAME_HEADER_BYTES + LENGTHS_BYTES;

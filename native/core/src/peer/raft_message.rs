@@ -6,6 +6,7 @@
 //! `[7]` reserved, data, context.
 
 use crate::bytes_le::{u32_at, u64_at};
+use crate::ids::NUMBER_MAX;
 use bytes::Bytes;
 use raft::eraftpb::{Entry, EntryType, Message, MessageType};
 use thiserror::Error;
@@ -104,6 +105,10 @@ pub fn decode(body: &Bytes) -> Result<Message, MessageError> {
     if count > (body.len() - at) / ENTRY_HEADER_BYTES {
         return Err(MessageError("more entries than would fit"));
     }
+    // Term to request snapshot.
+    if (2..9).any(|at| field(at) > NUMBER_MAX) {
+        return Err(MessageError("a term or an index that cannot be"));
+    }
     let mut message = Message::default();
     message.set_msg_type(kind);
     message.reject = body[2] == 1;
@@ -196,7 +201,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn messages_come_back_equal(entries in proptest::collection::vec((any::<u8>(), proptest::collection::vec(any::<u8>(), 0..60)), 0..6), commit in any::<u64>()) {
+        fn messages_come_back_equal(entries in proptest::collection::vec((any::<u8>(), proptest::collection::vec(any::<u8>(), 0..60)), 0..6), commit in 0..=NUMBER_MAX) {
             let message = append(entries, commit);
             let mut bytes = Vec::new();
             prop_assert!(encode(&message, &mut bytes));
@@ -210,6 +215,16 @@ mod tests {
                 bytes[..4].copy_from_slice(&[1, kind, 0, 0]);
             }
             let _ = decode(&Bytes::from(bytes));
+        }
+    }
+
+    #[test]
+    fn numbers_that_turn_over_when_they_are_counted_on_from_are_refused() {
+        for field in 2..9 {
+            let mut bytes = Vec::new();
+            assert!(encode(&append(Vec::new(), 0), &mut bytes));
+            bytes[4 + field * 8..12 + field * 8].copy_from_slice(&(NUMBER_MAX + 1).to_le_bytes());
+            assert_eq!(decode(&Bytes::from(bytes)), Err(MessageError("a term or an index that cannot be")), "field {field}");
         }
     }
 

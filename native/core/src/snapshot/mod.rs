@@ -11,8 +11,9 @@ pub mod keeper;
 pub mod states;
 pub mod transfer;
 
+use crate::causal::FIRST_ORIGIN;
 use crate::event::Malformed;
-use crate::ids::{GroupId, Index, Term};
+use crate::ids::{GroupId, Index, Term, NUMBER_MAX};
 use crate::ordered::conf::Conf;
 use crate::packed::{put_text, Unpack};
 use std::io;
@@ -77,6 +78,14 @@ impl SnapshotMeta {
     pub fn decode(fields: &mut Unpack<'_>) -> Result<Self, Malformed> {
         let (group, index, term) = (GroupId(fields.u32()?), Index(fields.u64()?), Term(fields.u64()?));
         let cluster_id = fields.text()?.to_string();
-        Ok(Self { cluster_id, group, index, term, conf: Conf::decode(fields)? })
+        let conf = Conf::decode(fields)?;
+        if index.0 == 0 || index.0 > NUMBER_MAX || term.0 > NUMBER_MAX {
+            return Err(Malformed { at: 4, what: "a snapshot of an index or a term that cannot be" });
+        }
+        // States of the causal lane have no members. Raft takes a term of 0 for that of entries which it does not have.
+        if group != FIRST_ORIGIN && (term.0 == 0 || !conf.is_sound()) {
+            return Err(Malformed { at: fields.at(), what: "a snapshot without a term, or of a configuration that no group can be in" });
+        }
+        Ok(Self { cluster_id, group, index, term, conf })
     }
 }

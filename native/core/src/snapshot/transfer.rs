@@ -4,7 +4,7 @@
 use super::keeper::SnapshotKey;
 use super::{SnapshotInfo, SnapshotMeta};
 use crate::event::Malformed;
-use crate::ids::{GroupId, Index, MemberId};
+use crate::ids::{GroupId, Index, MemberId, NUMBER_MAX};
 use crate::packed::Unpack;
 
 /// Bytes in one piece.
@@ -119,6 +119,9 @@ impl Offer {
 
     pub fn decode(fields: &mut Unpack<'_>) -> Result<Self, Malformed> {
         let (term, bytes, digest) = (fields.u64()?, fields.u64()?, fields.u64()?);
+        if term > NUMBER_MAX {
+            return Err(Malformed { at: 0, what: "a term that cannot be" });
+        }
         Ok(Self { term, info: SnapshotInfo { meta: SnapshotMeta::decode(fields)?, bytes, digest } })
     }
 }

@@ -203,3 +203,13 @@ fn reports_that_come_early_wait() {
     assert_eq!(one.peers[&MemberId(2)].agreed, Index(3));
     assert_eq!(one.divergences, 0);
 }
+
+#[test]
+fn an_answer_with_numbers_beyond_all_entries_is_none() {
+    let mut one = Agreement::default();
+    one.begin(Index(1), 7, 0);
+    for (from, stride) in [(u64::MAX, 1), (u64::MAX - 1, u64::MAX), (1, u64::MAX), (0, 0)] {
+        one.answered(MemberId(2), &Hashes { from: Index(from), stride, hashes: vec![1, 2, 3] }, 5);
+    }
+    assert_eq!(one.divergence(MemberId(1), &[MemberId(1), MemberId(2)]), None);
+}
