@@ -1,22 +1,10 @@
-//! The CRDTs beside a model, the crate `crdts` and the documented format: the body is that of `core/tests/crdt_fuzz.rs`.
+//! See native/targets.
 #![no_main]
-// Other tests use more of the model.
-#![allow(dead_code)]
-
-#[path = "../../core/tests/crdt_support/allocations.rs"]
-mod allocations;
-#[path = "../../core/tests/crdt_support/model.rs"]
-mod model;
-#[path = "../../core/tests/crdt_support/oracle.rs"]
-mod oracle;
-#[path = "../../core/tests/crdt_support/program.rs"]
-mod program;
-#[path = "../../core/tests/crdt_support/written.rs"]
-mod written;
 
 use libfuzzer_sys::fuzz_target;
+use vexfs_fuzz_targets::{allocations::Counting, run};
 
 #[global_allocator]
-static ALLOCATOR: allocations::Counting = allocations::Counting;
+static ALLOCATOR: Counting = Counting;
 
-fuzz_target!(|program: program::Program| program.play());
+fuzz_target!(|bytes: &[u8]| run("crdt", bytes));
