@@ -98,7 +98,7 @@ impl<R: EntryReader> Lane<R> {
 
     pub(super) fn receive_held_query(&mut self, from: MemberId, query: HeldQuery) {
         if self.peers.get(&from).is_some_and(|peer| peer.life.is_none_or(|life| life == query.from)) {
-            let has = |(actor, counter): &(Actor, u64)| self.by_actor.get(actor).is_some_and(|id| self.origins[id.at()].has(*counter));
+            let has = |(actor, counter): &(Actor, u64)| self.by_actor.get(actor).is_some_and(|id| self.has_for(from, *id, *counter));
             let list = query.list.into_iter().filter(has).collect();
             let answer = HeldAnswer { from: self.config.life, number: query.number, table: self.table.version, list };
             self.send(from, Channel::Bulk, FrameKind::HeldAnswer, |out| answer.encode(out));
@@ -129,7 +129,8 @@ impl<R: EntryReader> Lane<R> {
         if origin.pulling.is_none() && !origin.has(first) {
             origin.known = origin.known.max(first);
             origin.pulling = Some(Pulling { from, until: ticks + gossip::ANSWER_TICKS });
-            let pull = Pull { actor: origin.actor, first, last: origin.known };
+            let (actor, last) = (origin.actor, origin.known);
+            let pull = Pull { actor, first, last, whole: self.takes_whole(id, first) };
             self.send(from, Channel::Bulk, FrameKind::Pull, |out| pull.encode(out));
         }
     }

@@ -17,6 +17,9 @@ pub const CUT: u32 = 2;
 /// Flags of a vector.
 const ALL: u8 = 1;
 const WAITS: u8 = 2;
+const KNOWN: u8 = 4;
+/// What a pull ends in that takes no stubs.
+const PULL_WHOLE: u8 = 1;
 /// Actors in one message at most.
 const ACTORS_MAX: usize = 65_536;
 
@@ -74,6 +77,8 @@ pub struct Held {
     pub all: bool,
     /// The sender waits for the receiver to have as much of these on its disk, and is to be told at once.
     pub waits: bool,
+    /// Of some of it the sender has the stub alone.
+    pub known: bool,
     /// The life of the sender's process.
     pub from: u64,
     /// The life of the receiver's process of which the sender takes new entries; 0 for any.
@@ -83,7 +88,8 @@ pub struct Held {
 
 impl Held {
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(if self.all { ALL } else { 0 } | if self.waits { WAITS } else { 0 });
+        let flags = [(self.all, ALL), (self.waits, WAITS), (self.known, KNOWN)];
+        out.push(flags.iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum());
         out.extend_from_slice(&self.from.to_le_bytes());
         out.extend_from_slice(&self.life.to_le_bytes());
         put_counters(&self.list, out);
@@ -92,10 +98,11 @@ impl Held {
     pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
         let mut fields = Unpack::new(body);
         let (flags, from, life) = (fields.u8()?, fields.u64()?, fields.u64()?);
-        if flags & !(ALL | WAITS) != 0 {
+        if flags & !(ALL | WAITS | KNOWN) != 0 {
             return Err(Malformed { at: 0, what: "unknown flags of a vector" });
         }
-        Ok(Self { all: flags & ALL != 0, waits: flags & WAITS != 0, from, life, list: take_counters(&mut fields)? })
+        let has = |flag: u8| flags & flag != 0;
+        Ok(Self { all: has(ALL), waits: has(WAITS), known: has(KNOWN), from, life, list: take_counters(&mut fields)? })
     }
 }
 
@@ -150,6 +157,8 @@ pub struct Pull {
     pub actor: Actor,
     pub first: u64,
     pub last: u64,
+    /// No stubs in their place.
+    pub whole: bool,
 }
 
 impl Pull {
@@ -157,11 +166,16 @@ impl Pull {
         self.actor.put(out);
         out.extend_from_slice(&self.first.to_le_bytes());
         out.extend_from_slice(&self.last.to_le_bytes());
+        if self.whole {
+            out.push(PULL_WHOLE);
+        }
     }
 
     pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
         let mut fields = Unpack::new(body);
-        let pull = Self { actor: take_actor(&mut fields)?, first: fields.u64()?, last: fields.u64()? };
+        let (actor, first, last) = (take_actor(&mut fields)?, fields.u64()?, fields.u64()?);
+        let whole = !fields.is_empty() && fields.u8()? == PULL_WHOLE;
+        let pull = Self { actor, first, last, whole };
         fields.end()?;
         if pull.first == 0 || pull.first > pull.last {
             return Err(Malformed { at: 12, what: "no such entries" });

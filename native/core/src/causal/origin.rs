@@ -4,6 +4,7 @@ use super::actor::{Actor, OriginId};
 use super::tally::Tally;
 use crate::clock::Ranges;
 use crate::ids::{GroupId, MemberId};
+use crate::plants::{self, CorePlant};
 use std::collections::VecDeque;
 
 /// Entries that were asked for.
@@ -26,8 +27,14 @@ pub struct Origin {
     pub written: u64,
     /// Of those up to `last`, what damage took.
     pub lost: Ranges,
-    /// Of what is lost, what is on its way back to disk: a batch has one place for an entry.
+    /// Of what is lost or wanted, what is on its way to disk: a batch has one place for an entry.
     pub mending: Ranges,
+    /// Entries of which this member has the stub alone, on disk or on its way there, as far as they are known.
+    pub stubs: Ranges,
+    /// Invariant: of the entries up to here those that are stubs are in `stubs`; `u64::MAX` for all.
+    pub looked: u64,
+    /// Of the stubs, those that are to be had whole.
+    pub wanted: Ranges,
     /// Everything up to here was delivered.
     pub delivered: u64,
     /// What the entries after `delivered` follow, as far as it is in memory.
@@ -51,6 +58,9 @@ impl Origin {
             written: 0,
             lost: Ranges::default(),
             mending: Ranges::default(),
+            stubs: Ranges::default(),
+            looked: u64::MAX,
+            wanted: Ranges::default(),
             delivered: 0,
             waiting: VecDeque::new(),
             known: 0,
@@ -60,9 +70,18 @@ impl Origin {
         }
     }
 
-    /// Everything up to here is on disk and readable: what is told to others, and may be delivered.
-    pub fn held(&self) -> u64 {
+    /// Everything up to here is on disk and readable, whole or as a stub: what is known here, and may be delivered.
+    pub fn known_here(&self) -> u64 {
         self.lost.iter().next().map_or(self.written, |(first, _)| self.written.min(first - 1))
+    }
+
+    /// Everything up to here is on disk and whole: what this member acknowledges, and can give to anybody (rule R10).
+    pub fn held(&self) -> u64 {
+        let known = self.known_here();
+        if plants::is(CorePlant::StubsHeld) {
+            return known;
+        }
+        self.stubs.iter().next().map_or(known, |(first, _)| known.min(first - 1)).min(self.looked)
     }
 
     /// The last entry that can be delivered next: what damage takes of those that were delivered holds up none after them.
@@ -81,9 +100,10 @@ impl Origin {
         counter <= self.last && (!self.lost.contains(counter) || self.mending.contains(counter))
     }
 
-    /// The first entries that are to be had from others.
+    /// The first entries that are to be had from others. What is known here, and only wanted whole, holds up nothing.
     pub fn missing(&self) -> Option<(u64, u64)> {
         let lost = self.lost.without(&self.mending).iter().next();
-        lost.or_else(|| (self.known > self.last).then_some((self.last + 1, self.known)))
+        let next = lost.or_else(|| (self.known > self.last).then_some((self.last + 1, self.known)));
+        next.or_else(|| self.wanted.without(&self.mending).iter().next())
     }
 }

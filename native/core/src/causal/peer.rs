@@ -6,12 +6,16 @@ use super::actor::{Clock, OriginId};
 pub struct Peer {
     /// Frames to it arrive, as far as is known.
     pub up: bool,
-    /// What it has said that it has on disk.
+    /// What it has said that it has on disk, whole.
     pub holds: Clock,
+    /// What it has said that it knows beyond that: of some of it, the stubs are on its disk.
+    pub knows: Clock,
     /// Where its logs begin, as far as it has had to say: what is in front it can give nobody.
     pub begins: Clock,
     /// What it was told of this member's disk; `None`: everything is to be told, since it may know nothing.
     pub told: Option<Clock>,
+    /// The same of what is known here, where that is more.
+    pub told_known: Clock,
     /// The last own entry that was sent to it, with everything before; `None`: it asks for what it lacks.
     pub sent: Option<u64>,
     /// The life of its process of which entries are taken: of a later one that has asked what is known of it, all that is
@@ -24,8 +28,14 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Whether it has an entry and has not said that it is gone.
-    pub fn can_give(&self, id: OriginId, counter: u64) -> bool {
-        self.holds.get(id) >= counter && self.begins.get(id) <= counter
+    /// Up to where it has an origin's entries, whole or as stubs.
+    pub fn knows(&self, id: OriginId) -> u64 {
+        self.holds.get(id).max(self.knows.get(id))
+    }
+
+    /// Whether it has an entry, `whole` if that is what is needed, and has not said that it is gone.
+    pub fn can_give(&self, id: OriginId, counter: u64, whole: bool) -> bool {
+        let has = if whole { self.holds.get(id) } else { self.knows(id) };
+        has >= counter && self.begins.get(id) <= counter
     }
 }

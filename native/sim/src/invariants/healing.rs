@@ -2,7 +2,7 @@
 //! synchrony: Dwork, Lynch and Stockmeyer 1988; the liveness the paper's section 5.6 asks timing for).
 
 use crate::clients::operator;
-use crate::invariants::{followed_comes, origins_converge, states_are_whole};
+use crate::invariants::{followed_comes, held_is_whole, origins_converge, states_are_whole};
 use crate::member::{Member, Stage};
 use crate::world::World;
 use vexfs_core::ids::{GroupId, Index, MemberId};
@@ -48,7 +48,7 @@ pub fn healed(world: &World) -> bool {
     }
     let members: Vec<&Member> = world.members.iter().filter(|member| operator::belongs(&table, member)).collect();
     let waiting = members.iter().any(|member| member.stage == Stage::Waiting);
-    !waiting && states_are_whole::are_back(world) && followed_comes::waiting(world).is_none() && world.groups().all(|group| has_healed(&members, group, &table)) && origins_converge::wrong(world).is_none()
+    !waiting && states_are_whole::are_back(world) && followed_comes::waiting(world).is_none() && world.groups().all(|group| has_healed(&members, group, &table)) && origins_converge::wrong(world).is_none() && held_is_whole::wrong(world).is_none()
 }
 
 fn has_healed(members: &[&Member], group: GroupId, table: &Membership) -> bool {
@@ -79,7 +79,7 @@ pub fn check(world: &mut World) {
         return;
     }
     let table = operator::table(world).unwrap_or_default();
-    if open(world, &table) == 0 && (origins_converge::wrong(world).is_some() || !states_are_whole::are_back(world)) {
+    if open(world, &table) == 0 && (origins_converge::wrong(world).is_some() || held_is_whole::wrong(world).is_some() || !states_are_whole::are_back(world)) {
         // Those invariants say it better.
         return;
     }
