@@ -10,7 +10,7 @@ import { catalogue, FULL_EVENT, HEADER, newWriter } from '../../helpers/packing.
 import { refusable } from '../check.js';
 import type { Target } from '../target.js';
 
-const server = serverDefinition();
+const server = serverDefinition('protobuf');
 const RECEIPT: Receipt = {
   eventId: 'e',
   level: 'linearizable',

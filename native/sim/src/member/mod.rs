@@ -345,7 +345,7 @@ impl Member {
     }
 
     /// Milliseconds of this member's wall clock.
-    fn wall_ms(&self, now_us: u64) -> u64 {
+    pub fn wall_ms(&self, now_us: u64) -> u64 {
         (1_700_000_000_000 + now_us / 1_000).saturating_add_signed(self.wall_offset_ms)
     }
 

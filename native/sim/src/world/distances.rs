@@ -4,18 +4,19 @@ use super::World;
 use crate::member::TICK_US;
 use vexfs_core::ids::MemberId;
 use vexfs_core::peer::frame::{Channel, Frame};
-use vexfs_core::peer::round_trips::is_of_no_group;
+use vexfs_core::peer::round_trips::{is_of_no_group, Now};
 
 /// Between two questions.
 const PROBE_US: u64 = 1_000_000;
 
 impl World {
     pub(super) fn probe(&mut self, node: usize) {
-        let now_us = self.now_us;
+        let now = self.now_at(node);
+        let now_us = now.us;
         let Some(running) = self.members[node].awake().filter(|running| now_us >= running.probed_us + PROBE_US) else { return };
         running.probed_us = now_us;
         running.groups.measured(&running.round_trips.distances(TICK_US as u32));
-        let questions = if self.setup.regions.is_some() { running.round_trips.ask(now_us) } else { Vec::new() };
+        let questions = if self.setup.regions.is_some() { running.round_trips.ask(now) } else { Vec::new() };
         questions.into_iter().for_each(|question| self.send(node, question));
     }
 
@@ -24,10 +25,14 @@ impl World {
         if !is_of_no_group(frame.kind) {
             return Some(frame);
         }
-        let now_us = self.now_us;
-        let answer = self.members[node].awake().and_then(|running| running.round_trips.receive(sender, &frame, now_us));
+        let now = self.now_at(node);
+        let answer = self.members[node].awake().and_then(|running| running.round_trips.receive(sender, &frame, now));
         answer.into_iter().for_each(|answer| self.send(node, answer));
         None
+    }
+
+    fn now_at(&self, node: usize) -> Now {
+        Now { us: self.now_us, wall_ms: self.members[node].wall_ms(self.now_us) }
     }
 
     pub(super) fn note_link(&mut self, from: usize, to: usize, up: bool) {
