@@ -152,7 +152,7 @@ impl<R: EntryReader> Protocol<R> {
                     if is_of_no_group(frame.kind) {
                         let answer = self.round_trips.receive(from, &frame, Now { us: now, wall_ms: wall_ms() });
                         self.push(answer);
-                        self.shared.clock_ahead_ms.store(self.round_trips.clock_ahead_ms(), Ordering::Relaxed);
+                        self.tell_clock();
                         continue;
                     }
                     if let Err(refused) = self.member.receive(from, frame, now, effects) {
@@ -172,7 +172,7 @@ impl<R: EntryReader> Protocol<R> {
             }
             Input::LinkDown { member, channel } => {
                 self.round_trips.link_down(member, channel);
-                self.shared.clock_ahead_ms.store(self.round_trips.clock_ahead_ms(), Ordering::Relaxed);
+                self.tell_clock();
                 self.member.link_down(member);
                 if !self.round_trips.is_linked(member) {
                     self.member.deserted_by(member);
@@ -282,6 +282,10 @@ impl<R: EntryReader> Protocol<R> {
         }
     }
 
+    fn tell_clock(&self) {
+        self.shared.clock_ahead_ms.store(self.round_trips.clock_ahead_ms(), Ordering::Relaxed);
+    }
+
     fn probe(&mut self, now: Instant) {
         if now.duration_since(self.probed) < PROBE_EVERY {
             return;
@@ -290,7 +294,7 @@ impl<R: EntryReader> Protocol<R> {
         let now_us = self.now_us();
         let questions = self.round_trips.ask(Now { us: now_us, wall_ms: wall_ms() });
         *self.shared.round_trips.lock() = self.round_trips.told(now_us);
-        self.shared.clock_ahead_ms.store(self.round_trips.clock_ahead_ms(), Ordering::Relaxed);
+        self.tell_clock();
         self.member.measured(&self.round_trips.distances(TICK.as_micros() as u32));
         self.push(questions);
     }

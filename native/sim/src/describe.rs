@@ -144,7 +144,7 @@ fn standing(body: &Bytes, head: usize) -> String {
 }
 
 /// Frames that are told by their size alone.
-static OTHER_KINDS: [(FrameKind, &str); 17] = [
+static OTHER_KINDS: [(FrameKind, &str); 19] = [
     (FrameKind::StatesQuery, "StatesQuery"),
     (FrameKind::HeldQuery, "HeldQuery"),
     (FrameKind::HeldAnswer, "HeldAnswer"),
@@ -162,6 +162,8 @@ static OTHER_KINDS: [(FrameKind, &str); 17] = [
     (FrameKind::HashReport, "HashReport"),
     (FrameKind::HashQuery, "HashQuery"),
     (FrameKind::HashAnswer, "HashAnswer"),
+    (FrameKind::Probe, "Probe"),
+    (FrameKind::ProbeAnswer, "ProbeAnswer"),
 ];
 
 fn raft(body: &Bytes) -> (&'static str, String) {

@@ -19,6 +19,7 @@ use vexfs_core::member::batch::Batch;
 use vexfs_core::member::open::{self, CausalConfig, MemberConfig};
 use vexfs_core::member::Member;
 use vexfs_core::ordered::effects::{Effects, Write};
+use vexfs_core::ordered::pace::Profile;
 use vexfs_core::ordered::snapshots::SnapshotPolicy;
 use vexfs_core::ordered::status::GroupStatus;
 use vexfs_core::ordered::GroupError;
@@ -61,6 +62,7 @@ fn config(joins: bool, life: u64) -> MemberConfig {
         groups: 1,
         election_ticks: (3, 5),
         heartbeat_ticks: 1,
+        profile: Profile::Lan,
         inflight_messages: 4,
         intake_bytes_max: 64 * 1024,
         limits: LIMITS,

@@ -17,7 +17,7 @@ use vexfs_core::ordered::repair::words::{Answer, Query};
 use vexfs_core::packed::Unpack;
 use vexfs_core::peer::frame::{Channel, Frame, FrameKind};
 use vexfs_core::peer::raft_message;
-use vexfs_core::peer::round_trips::RoundTrips;
+use vexfs_core::peer::round_trips::{Now, RoundTrips};
 use vexfs_core::snapshot::transfer::Offer;
 
 /// What is decoded takes at most so many times as much as its bytes.
@@ -121,7 +121,7 @@ fn probe(body: &Bytes) {
     asked.link_up(MemberId(2), Channel::Urgent);
     for kind in [FrameKind::Probe, FrameKind::ProbeAnswer] {
         let frame = Frame { kind, group: GroupId(0), body: body.clone() };
-        let answer = asked.receive(MemberId(2), &frame, 7);
+        let answer = asked.receive(MemberId(2), &frame, Now { us: 7, wall_ms: 7 });
         assert!(answer.is_none_or(|(to, _, bytes)| to == MemberId(2) && bytes.len() < 64), "an answer is small, and for whoever asked");
     }
     assert_eq!(asked.told(9).len(), 1, "nothing is kept of whoever is not linked");

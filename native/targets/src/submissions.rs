@@ -78,10 +78,10 @@ fn judge(submission: &Submission) {
             }
             assert_eq!(submission.only(|_| true).bytes(), submission.bytes());
             let parse = if submission.level() < 2 { Submission::parse_causal } else { Submission::parse };
-            for at in 0..events.len() {
+            for (at, event) in events.iter().enumerate() {
                 let one = submission.only(|other| other == at);
                 let again = parse(one.bytes().clone()).map(|again| again.events().map(|event| event.bytes().to_vec()).collect::<Vec<_>>());
-                assert_eq!(again, Ok(vec![events[at].bytes().to_vec()]), "one of its events is a submission");
+                assert_eq!(again, Ok(vec![event.bytes().to_vec()]), "one of its events is a submission");
             }
             if !submission.session().is_none() && submission.level() >= 2 {
                 assert_eq!(Submission::parse(submission.skipped().bytes().clone()).map(|skip| skip.count()), Ok(submission.count()));

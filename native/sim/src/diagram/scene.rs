@@ -25,7 +25,7 @@ pub static GROUPS: [(&str, &[&str]); 12] = [
     ("applied", &["AppliedQuery", "AppliedAnswer"]),
     ("snapshot", &["Snapshot", "SnapshotOffer", "SnapshotPull", "SnapshotPiece"]),
     ("repair", &["RepairQuery", "RepairAnswer", "TermQuery", "TermAnswer"]),
-    ("compare", &["HashReport", "HashQuery", "HashAnswer", "Standing", "StandingAnswer"]),
+    ("compare", &["HashReport", "HashQuery", "HashAnswer", "Standing", "StandingAnswer", "Probe", "ProbeAnswer"]),
     ("member", &["Removed"]),
     ("causal", &["Entries", "Held", "Pull", "OriginQuery", "OriginAnswer", "StatesQuery", "HeldQuery", "HeldAnswer"]),
     ("other", &[]),
