@@ -198,3 +198,39 @@ fn a_holder_takes_no_stub_from_whoever_has_nothing_else() {
     cluster.tick(LONG_TICKS);
     assert_eq!(has_stub(&mut cluster, "e", "a", 1), Some(false));
 }
+
+#[test]
+fn what_nobody_is_there_to_give_holds_up_nothing_that_a_new_voter_fetches() {
+    let mut cluster = cluster(&["d"]);
+    rule(&mut cluster, 9, &[]);
+    publish(&mut cluster, "b", 1, "/x/1");
+    assert_eq!(has_stub(&mut cluster, "d", "b", 1), Some(true));
+    // Of the next one the learner hears, and nobody else has it.
+    cluster.leave("a");
+    cluster.leave("c");
+    publish(&mut cluster, "b", 2, "/x/2");
+    cluster.leave("b");
+    cluster.come("a");
+    cluster.come("c");
+    change(&mut cluster, &MemberCommand::Promote { name: "d".to_string() }, 20);
+    cluster.tick(LONG_TICKS);
+    assert_eq!(has_stub(&mut cluster, "d", "b", 1), Some(false));
+    assert_eq!(vectors(&mut cluster, "d", "b"), (1, 1));
+}
+
+#[test]
+fn what_nobody_is_there_to_give_holds_up_nothing_else_that_is_fetched() {
+    let mut cluster = cluster(&["d", "e"]);
+    rule(&mut cluster, 9, &[]);
+    publish(&mut cluster, "a", 1, "/x/1");
+    rule(&mut cluster, 10, &["e"]);
+    publish(&mut cluster, "a", 2, "/x/2");
+    ["a", "b", "c"].iter().for_each(|name| cluster.leave(name));
+    assert!(cluster.lane("d").fetch(actor("a"), 1) && cluster.lane("d").fetch(actor("a"), 2));
+    cluster.tick(LONG_TICKS);
+    let stubs = |cluster: &mut Cluster| [1, 2].map(|counter| has_stub(cluster, "d", "a", counter));
+    assert_eq!(stubs(&mut cluster), [Some(true), Some(false)]);
+    cluster.come("c");
+    cluster.tick(LONG_TICKS);
+    assert_eq!(stubs(&mut cluster), [Some(false), Some(false)]);
+}

@@ -109,7 +109,7 @@ impl<R: EntryReader> Lane<R> {
     /// A member answers that it has let go of what was asked for, with what it still has: where nobody else is known to have
     /// it either, the log here begins where its does. False where it does not.
     pub(super) fn jump(&mut self, from: MemberId, id: OriginId, entries: &Entries) -> bool {
-        let (first, missing) = (entries.first, self.origins[id.at()].missing().map(|(first, _)| first));
+        let (first, missing) = (entries.first, self.origins[id.at()].lacks());
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.begins.raise(id, first);
         }

@@ -128,7 +128,7 @@ impl<R: EntryReader> Lane<R> {
         let origin = &mut self.origins[id.at()];
         if origin.pulling.is_none() && !origin.has(first) {
             origin.known = origin.known.max(first);
-            origin.pulling = Some(Pulling { from, until: ticks + gossip::ANSWER_TICKS });
+            origin.pulling = Some(Pulling { from, first, until: ticks + gossip::ANSWER_TICKS });
             let (actor, last) = (origin.actor, origin.known);
             let pull = Pull { actor, first, last, whole: self.takes_whole(id, first) };
             self.send(from, Channel::Bulk, FrameKind::Pull, |out| pull.encode(out));

@@ -150,12 +150,10 @@ impl<R: EntryReader> Lane<R> {
             let (ticks, fetch_ticks) = (self.ticks, self.config.fetch_ticks);
             let origin = &mut self.origins[at];
             origin.pulling.take_if(|pulling| ticks >= pulling.until);
-            if origin.missing().is_none() {
-                origin.missing_since = None;
-                continue;
-            }
-            let since = *origin.missing_since.get_or_insert(ticks);
-            if origin.pulling.is_none() && (ticks >= since + fetch_ticks || !origin.lost.is_empty()) {
+            origin.missing_since = origin.missing().map(|_| origin.missing_since.unwrap_or(ticks));
+            let missing = origin.missing_since.is_some_and(|since| ticks >= since + fetch_ticks || !origin.lost.is_empty());
+            let wanted = !origin.wanted.is_empty() && origin.has_rested(ticks, fetch_ticks);
+            if origin.pulling.is_none() && (missing || wanted) {
                 self.pull(OriginId(at as u16));
             }
         }
@@ -171,17 +169,28 @@ impl<R: EntryReader> Lane<R> {
         })
     }
 
-    /// Asks a member that has it for the first of what is missing.
+    /// What is asked for next, and whose turn it is to be asked. What is missing comes first, unless it has just been asked for
+    /// in vain or nobody who is there knows of it.
+    fn next_asked(&mut self, id: OriginId) -> Option<((u64, u64), usize)> {
+        let most = self.peers.values().filter(|peer| peer.up).map(|peer| peer.knows(id)).max()?;
+        let (ticks, fetch_ticks) = (self.ticks, self.config.fetch_ticks);
+        let origin = &mut self.origins[id.at()];
+        let missing = origin.missing().filter(|(first, _)| *first <= most);
+        let in_vain = missing.is_none_or(|(first, _)| origin.in_vain.is_some_and(|(of, _)| of == first));
+        let wanted = if in_vain && origin.has_rested(ticks, fetch_ticks) { origin.take_turn(most) } else { None };
+        wanted.map(|range| (range, origin.turn.round)).or_else(|| Some((missing?, ticks as usize / 8)))
+    }
+
+    /// Asks a member that has it for the first of what is missing, or of what is wanted.
     pub(super) fn pull(&mut self, id: OriginId) {
         if crate::plants::is(crate::plants::CorePlant::NothingFetched) {
             return;
         }
         let under_way = self.origins.iter().filter(|origin| origin.pulling.is_some()).count();
-        let origin = &self.origins[id.at()];
-        let Some((first, last)) = origin.missing() else { return };
         if under_way >= PULLS_MAX || self.writing_bytes + self.writing.bytes >= ASK_BYTES_MAX {
             return;
         }
+        let Some(((first, last), turn)) = self.next_asked(id) else { return };
         let whole = self.takes_whole(id, first);
         let knowing = || self.peers.iter().filter(|(_, peer)| peer.up && peer.knows(id) >= first);
         let mut having: Vec<MemberId> = knowing().filter(|(_, peer)| peer.can_give(id, first, whole)).map(|(id, _)| *id).collect();
@@ -193,9 +202,10 @@ impl<R: EntryReader> Lane<R> {
             return;
         }
         // Another one each time, and not all of one for all origins.
-        let from = having[(self.ticks as usize / 8 + id.at()) % having.len()];
+        let from = having[(turn + id.at()) % having.len()];
+        let origin = &mut self.origins[id.at()];
         let pull = Pull { actor: origin.actor, first, last, whole };
-        self.origins[id.at()].pulling = Some(Pulling { from, until: self.ticks + ANSWER_TICKS });
+        origin.pulling = Some(Pulling { from, first, until: self.ticks + ANSWER_TICKS });
         self.send(from, Channel::Bulk, FrameKind::Pull, |out| pull.encode(out));
     }
 }

@@ -11,8 +11,19 @@ use std::collections::VecDeque;
 #[derive(Clone, Copy, Debug)]
 pub struct Pulling {
     pub from: MemberId,
+    /// The first of them.
+    pub first: u64,
     /// Tick after which nothing is expected any more.
     pub until: u64,
+}
+
+/// Whose turn it is among what is wanted, and among those who may have it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Turn {
+    /// The entry that was asked for last.
+    pub after: u64,
+    /// How often all of it was.
+    pub round: usize,
 }
 
 pub struct Origin {
@@ -44,6 +55,9 @@ pub struct Origin {
     /// Since which tick something is missing.
     pub missing_since: Option<u64>,
     pub pulling: Option<Pulling>,
+    /// Where the last answer brought nothing: the first entry that was asked for, and the tick at which it came.
+    pub in_vain: Option<(u64, u64)>,
+    pub turn: Turn,
     /// What retention lets go of it.
     pub tally: Tally,
 }
@@ -66,6 +80,8 @@ impl Origin {
             known: 0,
             missing_since: None,
             pulling: None,
+            in_vain: None,
+            turn: Turn::default(),
             tally: Tally::new(0),
         }
     }
@@ -100,10 +116,31 @@ impl Origin {
         counter <= self.last && (!self.lost.contains(counter) || self.mending.contains(counter))
     }
 
-    /// The first entries that are to be had from others. What is known here, and only wanted whole, holds up nothing.
+    /// The first entries that are to be had from others before more can be delivered.
     pub fn missing(&self) -> Option<(u64, u64)> {
         let lost = self.lost.without(&self.mending).iter().next();
-        let next = lost.or_else(|| (self.known > self.last).then_some((self.last + 1, self.known)));
-        next.or_else(|| self.wanted.without(&self.mending).iter().next())
+        lost.or_else(|| (self.known > self.last).then_some((self.last + 1, self.known)))
+    }
+
+    /// The first entry that is to be had from others, be it only known here and wanted whole.
+    pub fn lacks(&self) -> Option<u64> {
+        let wanted = self.wanted.without(&self.mending).iter().next();
+        self.missing().into_iter().chain(wanted).map(|(first, _)| first).min()
+    }
+
+    /// Of what is wanted and others have up to `most`, what comes after what was asked for last: what nobody gives holds up
+    /// nothing else.
+    pub fn take_turn(&mut self, most: u64) -> Option<(u64, u64)> {
+        let wanted = self.wanted.without(&self.mending).within(&Ranges::of(1, most));
+        let after = self.turn.after;
+        let behind = wanted.iter().find(|(_, last)| *last > after).map(|(first, last)| (first.max(after + 1), last));
+        let next = behind.or_else(|| wanted.iter().next())?;
+        self.turn = Turn { after: next.0, round: self.turn.round + usize::from(behind.is_none()) };
+        Some(next)
+    }
+
+    /// Whether something may be asked for again, after an answer that brought nothing.
+    pub fn has_rested(&self, ticks: u64, fetch_ticks: u64) -> bool {
+        self.in_vain.is_none_or(|(_, at)| ticks >= at + fetch_ticks)
     }
 }

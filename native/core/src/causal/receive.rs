@@ -52,9 +52,7 @@ impl<R: EntryReader> Lane<R> {
         }
         let Some(id) = self.origin_of(entries.actor) else { return };
         let origin = &mut self.origins[id.at()];
-        if entries.answer {
-            origin.pulling.take_if(|pulling| pulling.from == from);
-        }
+        let asked = origin.pulling.take_if(|pulling| entries.answer && pulling.from == from).map_or(entries.first, |pulling| pulling.first);
         let end = entries.first + entries.list.len() as u64 - u64::from(!entries.list.is_empty());
         let own = Some(id) == self.me;
         if own && end > origin.last {
@@ -97,9 +95,17 @@ impl<R: EntryReader> Lane<R> {
         }
         let origin = &mut self.origins[id.at()];
         match entries.answer && origin.pulling.is_none() {
-            true if taken => self.pull(id),
+            true if taken => {
+                origin.in_vain = None;
+                self.pull(id);
+            }
             // Another member may have it, in a while.
-            true => origin.missing_since = None,
+            true => {
+                origin.in_vain = Some((asked, self.ticks));
+                if origin.missing().is_some_and(|(first, _)| first == asked) {
+                    origin.missing_since = None;
+                }
+            }
             false => {}
         }
     }
