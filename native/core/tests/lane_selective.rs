@@ -6,6 +6,7 @@ mod lane_support;
 
 use lane_support::{actor, Cluster, LONG_TICKS};
 use vexfs_core::causal::actor::Actor;
+use vexfs_core::causal::tally::Retention;
 use vexfs_core::ids::Index;
 use vexfs_core::log::LogEntry;
 use vexfs_core::membership::MemberCommand;
@@ -216,6 +217,31 @@ fn what_nobody_is_there_to_give_holds_up_nothing_that_a_new_voter_fetches() {
     cluster.tick(LONG_TICKS);
     assert_eq!(has_stub(&mut cluster, "d", "b", 1), Some(false));
     assert_eq!(vectors(&mut cluster, "d", "b"), (1, 1));
+}
+
+#[test]
+fn a_new_voter_begins_behind_what_others_have_let_go_of_whatever_else_is_missing() {
+    let mut cluster = Cluster::of(&["a", "b", "c"]);
+    cluster.retention = Retention { events: Some(1), ..Retention::default() };
+    ["a", "b", "c"].iter().for_each(|name| cluster.begin(name));
+    cluster.retention = Retention::default();
+    change(&mut cluster, &MemberCommand::Add { name: "d".to_string(), address: String::new() }, 2);
+    cluster.begin("d");
+    cluster.tick(20);
+    rule(&mut cluster, 9, &[]);
+    (1..=66).for_each(|id| publish(&mut cluster, "b", id, "/x/1"));
+    cluster.leave("a");
+    cluster.leave("c");
+    publish(&mut cluster, "b", 67, "/x/1");
+    cluster.leave("b");
+    cluster.come("a");
+    cluster.come("c");
+    assert_eq!((vectors(&mut cluster, "d", "b"), has_stub(&mut cluster, "d", "b", 1)), ((0, 66), Some(true)));
+    change(&mut cluster, &MemberCommand::Promote { name: "d".to_string() }, 20);
+    cluster.tick(LONG_TICKS);
+    assert_eq!(vectors(&mut cluster, "d", "b"), (66, 66));
+    let first = cluster.lane("d").origins().find(|origin| origin.actor == actor("b")).map(|origin| origin.first);
+    assert_eq!(first, Some(65));
 }
 
 #[test]

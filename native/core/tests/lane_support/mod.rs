@@ -39,6 +39,8 @@ impl EntryReader for Memory {
 pub struct Cluster {
     pub table: Membership,
     pub rules: Agreed,
+    /// Of whoever begins from now on.
+    pub retention: Retention,
     pub lanes: BTreeMap<&'static str, (Lane<Memory>, Memory)>,
     away: BTreeSet<&'static str>,
     lives: u64,
@@ -47,7 +49,7 @@ pub struct Cluster {
 impl Cluster {
     pub fn of(names: &[&'static str]) -> Self {
         let founders: Vec<_> = names.iter().map(|name| (name.to_string(), String::new())).collect();
-        let mut cluster = Self { table: Membership::founded(&founders), rules: Agreed::default(), lanes: BTreeMap::new(), away: BTreeSet::new(), lives: 0 };
+        let mut cluster = Self { table: Membership::founded(&founders), rules: Agreed::default(), retention: Retention::default(), lanes: BTreeMap::new(), away: BTreeSet::new(), lives: 0 };
         names.iter().for_each(|name| cluster.begin(name));
         cluster
     }
@@ -84,7 +86,7 @@ impl Cluster {
             fetch_ticks: 5,
             buffer_entries: 64,
             window_events: 1_000,
-            retention: Retention::default(),
+            retention: self.retention,
             has_states: false,
         };
         let identity = Identity { cluster_id: "test".to_string(), node_id: name.to_string(), directory: [0; 16], incarnation: 1 };
