@@ -116,7 +116,7 @@ function buildNative() {
   if (addon && stampedMs(built) > sources) return;
   const began = Date.now();
   const script = JSON.parse(readFileSync(at('package.json'), 'utf8')).scripts['build:native'].split(' ');
-  step('Building the native addon (about a minute the first time)', process.execPath, [
+  step('Building the native addon (some minutes the first time)', process.execPath, [
     at('node_modules', '@napi-rs', 'cli', 'dist', 'cli.js'),
     ...script.slice(1),
   ]);

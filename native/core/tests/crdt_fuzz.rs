@@ -1,7 +1,7 @@
 //! The fuzz target of the CRDTs (native/fuzz), for some seconds and always alike.
 
-use arbitrary::{Arbitrary, Unstructured};
 use crate::crdt_support::program::Program;
+use arbitrary::{Arbitrary, Unstructured};
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

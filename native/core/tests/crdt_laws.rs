@@ -1,7 +1,7 @@
 //! The laws of the types: against a model of dots written down, in any order, with what is lost and what comes twice.
 
-use crate::crdt_support::{object, operate, read, shapes, steps, Model, Operation, Step, ACTORS};
 use crate::crdt_support::written::sealed;
+use crate::crdt_support::{object, operate, read, shapes, steps, Model, Operation, Step, ACTORS};
 use proptest::prelude::*;
 use vexfs_core::crdt::{Object, Shape};
 

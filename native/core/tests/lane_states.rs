@@ -1,7 +1,7 @@
 //! States of the causal lane on disk: what is damaged is never taken for what was written, and the last two stay.
 
-use bytes::Bytes;
 use crate::log_support::disk::SimDisk;
+use bytes::Bytes;
 use std::sync::Arc;
 use vexfs_core::causal::actor::Actor;
 use vexfs_core::causal::FIRST_ORIGIN;

@@ -1,9 +1,9 @@
 //! Any sequence of batches, opens and closes against a plain model; and the cases that deserve a name.
 
-use bytes::Bytes;
 use crate::log_support::disk::SimDisk;
 use crate::log_support::steps;
 use crate::log_support::{entries, entry, hard_state, open, options, payload, run, truncate, wanted, Model, GROUP, SEGMENT};
+use bytes::Bytes;
 use proptest::prelude::*;
 use std::sync::Arc;
 use vexfs_core::ids::{GroupId, Index, Term};

@@ -1,10 +1,10 @@
 //! The mark of a log that may have forgotten something, and what a repair has Raft forget: the shortest reproductions of
 //! defects that were found there.
 
-use bytes::Bytes;
-use raft::eraftpb::{Entry, Message, MessageType};
 use crate::support::submissions::{Draft, GROUP};
 use crate::support::world::World;
+use bytes::Bytes;
+use raft::eraftpb::{Entry, Message, MessageType};
 use vexfs_core::ids::{EventId, Index};
 use vexfs_core::ordered::effects::{Effects, Purpose};
 use vexfs_core::peer::frame::{Frame, FrameKind};

@@ -7,9 +7,9 @@
 //! write too) and `start node=x` · `step node=x` (arrivals, writes, one flush) ·
 //! `status` · `journal node=x`. `quiet` leaves a command's trace out.
 
-use datadriven::{walk, TestCase};
 use crate::support::submissions::Draft;
 use crate::support::world::World;
+use datadriven::{walk, TestCase};
 use vexfs_core::ids::{EventId, RequestId, SessionId};
 
 #[test]

@@ -1,4 +1,4 @@
-//! All tests of the crate that see what others see of it, as one program: as one for each file they took five times as
+//! All tests of the crate that see what others see of it, as one program: as one for each file they took three times as
 //! long to build, since each had the whole core in it again.
 
 mod compression_foreign;
