@@ -1,7 +1,7 @@
 // Brings a bare clone to where `npm start` and `npm test` can run: packages, native addon, compiled TypeScript.
 // Plain Node without dependencies, since it runs before they are installed. Each step is skipped when nothing it reads has changed.
 //
-//   node scripts/prepare.mjs [--test] [--quiet]     --test also type-checks the tests; --quiet says nothing unless a step runs long or fails
+//   node scripts/prepare.mjs [--test] [--quiet]     --test also type-checks and builds the tests; --quiet says nothing unless a step runs long or fails
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -116,7 +116,7 @@ function buildNative() {
   if (addon && stampedMs(built) > sources) return;
   const began = Date.now();
   const script = JSON.parse(readFileSync(at('package.json'), 'utf8')).scripts['build:native'].split(' ');
-  step('Building the native addon (about a minute the first time)', process.execPath, [
+  step('Building the native addon (some minutes the first time)', process.execPath, [
     at('node_modules', '@napi-rs', 'cli', 'dist', 'cli.js'),
     ...script.slice(1),
   ]);
@@ -153,4 +153,8 @@ checkTools();
 installPackages();
 buildNative();
 buildTypeScript();
-if (flags.has('--test')) step('Type-checking the tests', process.execPath, tsc('tsconfig.test.json'));
+if (flags.has('--test')) {
+  step('Type-checking the tests', process.execPath, tsc('tsconfig.test.json'));
+  // First of all, since tests in TypeScript run the simulator that these build: Cargo's lock lets nobody else build meanwhile.
+  step('Building the tests in Rust (some minutes the first time)', 'cargo', ['test', '--no-run', '--workspace', '--manifest-path', at('native', 'Cargo.toml')]);
+}

@@ -6,8 +6,9 @@ import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-/** Of Cargo. Checks name the one that `cargo test` builds as well. */
+/** Of Cargo. Checks name `dev`: the simulator as `cargo test` builds it, so that nothing is built twice. */
 const PROFILE = process.env.SIM_PROFILE ?? 'sim';
+const BUILD = PROFILE === 'dev' ? ['test', '--no-run', '--workspace', '--test', 'cli'] : ['build', '--profile', PROFILE, '-p', 'vexfs-sim'];
 /** A build that takes longer says that it builds. */
 const QUIET_MS = 1_500;
 
@@ -24,7 +25,7 @@ async function build() {
     stop('BUILD_FAILED', 'Cargo is missing: install the Rust toolchain from https://rustup.rs, then run this again');
   }
   const manifest = join(root, 'native', 'Cargo.toml');
-  const cargo = spawn('cargo', ['build', '--quiet', '--manifest-path', manifest, '--profile', PROFILE, '-p', 'vexfs-sim'], {
+  const cargo = spawn('cargo', [...BUILD, '--quiet', '--manifest-path', manifest], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   let output = '';

@@ -325,6 +325,9 @@ test.serial('whoever was removed acknowledges nothing more, before it is sure th
   await c.publish(fileWrite('/before'), causal);
   await (await cluster.leader()).members.remove('c');
   await until('it to be refused', async () => (await codeOf(c.publish(fileWrite('/after'), causal))) === 'MEMBER_REMOVED');
-  t.false(failed);
+  // Its own log may have said so first: then it is sure at once. The others' word alone is believed only much later.
+  const saysItself = c.status().members.some(({ id, role }) => id === 'c' && role === 'removed');
+  t.log(saysItself ? 'its own log said so' : 'the others said so');
+  t.true(saysItself || !failed);
   t.is(await codeOf(c.crdt.counter('x').increment(1)), 'MEMBER_REMOVED');
 });

@@ -114,6 +114,10 @@ test('what is no MessagePack of a message is refused with a reason, whatever it 
   refused([0xdf, 0x00, 0xff, 0xff, 0xff], /announces more than it has/);
   refused(Buffer.concat([Buffer.alloc(40, 0x91), Buffer.of(0xc0)]), /deeper than 32 levels/);
   refused([0xc1], /0xc1, which no message has/);
+  for (const key of [[0x80], [0x90], [0x00], [0xff], [0xc0], [0xcf, 0, 0, 0, 0, 0, 0, 0, 1], [0xc4, 1, 0x78]]) {
+    refused([0x81, ...key, 0x05], /keys are text/);
+    refused([0x82, 0xa1, 0x78, 0x81, 0xa1, 0x79, 0x05, ...key, 0x05], /keys are text/);
+  }
   // Extensions of the library: a record, a reference, a date.
   for (const extension of [[0xd4, 0x72, 0x40], [0xd6, 0x70, 0, 0, 0, 1], [0xd6, 0xff, 0, 0, 0, 0], [0xc7, 1, 0x73, 0x90]]) refused([0x81, 0xa5, ...Buffer.from('event'), ...extension], /which no message has/);
   const field = (value: object): Buffer => MessageCodec.of(event).encode({ event: value });

@@ -1,17 +1,10 @@
 //! What others pack, with what we do not write, and what is packed to harm: how much memory unpacking takes.
 
-#[allow(dead_code)]
-#[path = "crdt_support/allocations.rs"]
-mod allocations;
-
-use allocations::{peak_of, Counting};
+use crate::crdt_support::allocations::peak_of;
 use lz4_flex::block::{compress, compress_with_dict};
 use vexfs_core::compression::{Codec, Coder, CompressionError, LEVEL_DEFAULT};
 use xxhash_rust::xxh32::xxh32;
 use zstd::stream::Encoder;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const BOMB_BYTES: usize = 256 << 20;
 const BYTES_MAX: usize = 1 << 20;

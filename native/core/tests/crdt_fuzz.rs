@@ -1,15 +1,9 @@
 //! The fuzz target of the CRDTs (native/fuzz), for some seconds and always alike.
 
-mod crdt_support;
-
+use crate::crdt_support::program::Program;
 use arbitrary::{Arbitrary, Unstructured};
-use crdt_support::allocations::Counting;
-use crdt_support::program::Program;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const PROGRAMS: u64 = 6_000;
 

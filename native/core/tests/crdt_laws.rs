@@ -1,9 +1,7 @@
 //! The laws of the types: against a model of dots written down, in any order, with what is lost and what comes twice.
 
-mod crdt_support;
-
-use crdt_support::{object, operate, read, shapes, steps, Model, Operation, Step, ACTORS};
-use crdt_support::written::sealed;
+use crate::crdt_support::written::sealed;
+use crate::crdt_support::{object, operate, read, shapes, steps, Model, Operation, Step, ACTORS};
 use proptest::prelude::*;
 use vexfs_core::crdt::{Object, Shape};
 

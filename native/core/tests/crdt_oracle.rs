@@ -1,8 +1,6 @@
 //! The types beside those of the crate `crdts`, in small histories (`crdt_support/oracle.rs`).
 
-mod crdt_support;
-
-use crdt_support::oracle::{play, KINDS, REPLICAS};
+use crate::crdt_support::oracle::{play, KINDS, REPLICAS};
 use proptest::prelude::*;
 
 proptest! {

@@ -1,9 +1,7 @@
 //! Elections of members that are far apart: what gets slower, and what does not.
 
-mod support;
-
+use crate::support::world::World;
 use std::collections::BTreeMap;
-use support::world::World;
 use vexfs_core::ordered::pace::Profile;
 use vexfs_core::ordered::status::Role;
 

@@ -1,10 +1,6 @@
 //! A lane of 500 actors, most of whom are gone: members that were removed, and earlier incarnations.
 
-#[allow(dead_code)]
-#[path = "crdt_support/allocations.rs"]
-mod allocations;
-
-use allocations::{held, Counting};
+use crate::crdt_support::allocations::held;
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,9 +19,6 @@ use vexfs_core::membership::Membership;
 use vexfs_core::ordered::effects::Effects;
 use vexfs_core::ordered::store::EntryReader;
 use vexfs_core::peer::frame::{Assembler, Frame, FrameKind};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 const ACTORS: usize = 500;
 const ROUNDS: u64 = 3;

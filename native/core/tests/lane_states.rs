@@ -1,9 +1,7 @@
 //! States of the causal lane on disk: what is damaged is never taken for what was written, and the last two stay.
 
-mod log_support;
-
+use crate::log_support::disk::SimDisk;
 use bytes::Bytes;
-use log_support::disk::SimDisk;
 use std::sync::Arc;
 use vexfs_core::causal::actor::Actor;
 use vexfs_core::causal::FIRST_ORIGIN;

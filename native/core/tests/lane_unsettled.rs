@@ -1,9 +1,7 @@
 //! A log that may have forgotten what was acknowledged gives no name of the causal lane again, however often its member
 //! is started before anything is published (rule R7, docs/decisions/0022).
 
-mod log_support;
-
-use log_support::disk::SimDisk;
+use crate::log_support::disk::SimDisk;
 use std::sync::Arc;
 use vexfs_core::event::{Submission, RECORD_HEADER_BYTES, SUBMISSION_HEADER_BYTES};
 use vexfs_core::log::{Log, LogOptions, LogReader};

@@ -1,11 +1,9 @@
 //! Power lost, and processes ended, at every single step: what was acknowledged is there, what was not is there whole
 //! or not at all, and the log goes on.
 
-mod log_support;
-
-use log_support::disk::SimDisk;
-use log_support::steps;
-use log_support::{entries, entry, hard_state, open, payload, Model};
+use crate::log_support::disk::SimDisk;
+use crate::log_support::steps;
+use crate::log_support::{entries, entry, hard_state, open, payload, Model};
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::sync::atomic::{AtomicUsize, Ordering};

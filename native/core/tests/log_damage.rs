@@ -1,10 +1,8 @@
 //! Torn tails are cut off, damage is named, and neither is ever taken for the other where they can be told apart.
 
-mod log_support;
-
-use log_support::damage::assert_repairable;
-use log_support::disk::SimDisk;
-use log_support::{entries, entry, hard_state, mark, open, options, payload, run, truncate, wanted, Model, GROUP};
+use crate::log_support::damage::assert_repairable;
+use crate::log_support::disk::SimDisk;
+use crate::log_support::{entries, entry, hard_state, mark, open, options, payload, run, truncate, wanted, Model, GROUP};
 use std::sync::Arc;
 use vexfs_core::ids::{GroupId, Index, Term};
 use vexfs_core::log::{scan, Log, LogError, LogReader, LostRange, Op, ScanItem, ScannedRecord};

@@ -1,10 +1,8 @@
 //! A full disk is an answer: nothing is half written, the reserve makes room for what must still be written, and the log
 //! goes on by itself when there is space.
 
-mod log_support;
-
-use log_support::disk::SimDisk;
-use log_support::{hard_state, mark, open, options, run, wanted, Model, GROUP, SEGMENT};
+use crate::log_support::disk::SimDisk;
+use crate::log_support::{hard_state, mark, open, options, run, wanted, Model, GROUP, SEGMENT};
 use std::sync::Arc;
 use vexfs_core::log::{Log, LogError, LogOptions, Recovery};
 

@@ -1,11 +1,9 @@
 //! The files of format version 1, byte for byte as docs/formats.md has them. `UPDATE_GOLDEN=1` writes them anew: a
 //! difference is a change of format, and needs a new version.
 
-mod log_support;
-
+use crate::log_support::disk::SimDisk;
+use crate::log_support::{entry, hard_state, mark, open, truncate, wanted, Model, GROUP};
 use crc32c::{crc32c, crc32c_append};
-use log_support::disk::SimDisk;
-use log_support::{entry, hard_state, mark, open, truncate, wanted, Model, GROUP};
 use std::path::PathBuf;
 use std::sync::Arc;
 use vexfs_core::ids::GroupId;

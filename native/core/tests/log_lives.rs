@@ -4,14 +4,12 @@
 //!
 //! Longer hunts: docs/testing.md.
 
-mod log_support;
-
-use log_support::damage::{strike, strike_newest, tear};
-use log_support::disk::SimDisk;
-use log_support::follower::{below, made, Follower};
-use log_support::outline::{held, outline};
-use log_support::verdict::{lacking, only_gaps, read, recovered, unsettled};
-use log_support::{hard_state, mark, open, truncate};
+use crate::log_support::damage::{strike, strike_newest, tear};
+use crate::log_support::disk::SimDisk;
+use crate::log_support::follower::{below, made, Follower};
+use crate::log_support::outline::{held, outline};
+use crate::log_support::verdict::{lacking, only_gaps, read, recovered, unsettled};
+use crate::log_support::{hard_state, mark, open, truncate};
 use rand_chacha::rand_core::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::{BTreeMap, BTreeSet};

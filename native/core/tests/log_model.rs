@@ -1,11 +1,9 @@
 //! Any sequence of batches, opens and closes against a plain model; and the cases that deserve a name.
 
-mod log_support;
-
+use crate::log_support::disk::SimDisk;
+use crate::log_support::steps;
+use crate::log_support::{entries, entry, hard_state, open, options, payload, run, truncate, wanted, Model, GROUP, SEGMENT};
 use bytes::Bytes;
-use log_support::disk::SimDisk;
-use log_support::steps;
-use log_support::{entries, entry, hard_state, open, options, payload, run, truncate, wanted, Model, GROUP, SEGMENT};
 use proptest::prelude::*;
 use std::sync::Arc;
 use vexfs_core::ids::{GroupId, Index, Term};
@@ -125,7 +123,7 @@ proptest! {
         let summary = scan(&disk, &mut |item| {
             items += 1;
             if whole {
-                replayed.apply(log_support::replayed(item.record).as_slice());
+                replayed.apply(crate::log_support::replayed(item.record).as_slice());
             }
         }).unwrap();
         prop_assert!(summary.damage.is_none());

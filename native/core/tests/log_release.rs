@@ -1,10 +1,8 @@
 //! Snapshot marks, compaction, dropped segments and relocation, case by case. What they must survive is in `log_crash`,
 //! any order of them in `log_model`.
 
-mod log_support;
-
-use log_support::disk::SimDisk;
-use log_support::{entries, entry, hard_state, mark, open, payload, run, steps, truncate, Model, GROUP};
+use crate::log_support::disk::SimDisk;
+use crate::log_support::{entries, entry, hard_state, mark, open, payload, run, steps, truncate, Model, GROUP};
 use std::sync::Arc;
 use vexfs_core::ids::{GroupId, Index, Term};
 use vexfs_core::log::{scan, Log, LogError, LogReader, LostRange, Op, Upkeep, UpkeepLimits};

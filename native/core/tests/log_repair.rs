@@ -1,11 +1,9 @@
 //! Any life that Raft can give a log, then damage anywhere: what is read is never false, what is lost is named, and
 //! after a repair it is there again. Where that cannot be known, the log says that it is not settled.
 
-mod log_support;
-
-use log_support::damage::{assert_repairable, strike};
-use log_support::disk::SimDisk;
-use log_support::{entries, entry, hard_state, mark, open, payload, truncate, Model};
+use crate::log_support::damage::{assert_repairable, strike};
+use crate::log_support::disk::SimDisk;
+use crate::log_support::{entries, entry, hard_state, mark, open, payload, truncate, Model};
 use rand_chacha::rand_core::{RngCore, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use vexfs_core::ids::GroupId;

@@ -1,11 +1,9 @@
 //! Directories of which parts come from another time: a backup put back, a copy that went on by itself. What the log
 //! alone can tell is told; a whole directory of an earlier time looks like itself and is for the other members to notice.
 
-mod log_support;
-
-use log_support::damage::assert_repairable;
-use log_support::disk::SimDisk;
-use log_support::{hard_state, open, run, Model, GROUP};
+use crate::log_support::damage::assert_repairable;
+use crate::log_support::disk::SimDisk;
+use crate::log_support::{hard_state, open, run, Model, GROUP};
 use vexfs_core::log::LogError;
 
 const COPIES: [&str; 2] = ["superblock.0", "superblock.1"];

@@ -1,10 +1,8 @@
 //! Snapshots that no member of the cluster would offer: the engine panics over some, and would take others in the place of
 //! what was committed.
 
-mod support;
-
-use support::submissions::{Draft, GROUP};
-use support::world::World;
+use crate::support::submissions::{Draft, GROUP};
+use crate::support::world::World;
 use vexfs_core::event::Malformed;
 use vexfs_core::ids::{EventId, Index, MemberId, Term, NUMBER_MAX};
 use vexfs_core::ordered::conf::Conf;

@@ -1,12 +1,10 @@
 //! The shortest reproductions of defects that were found in the ordered lane: each stays, so that none comes back.
 
-mod support;
-
+use crate::support::disk::DiskReader;
+use crate::support::submissions::{Draft, GROUP};
+use crate::support::world::World;
 use bytes::Bytes;
 use raft::eraftpb::{Entry, Message, MessageType};
-use support::disk::DiskReader;
-use support::submissions::{Draft, GROUP};
-use support::world::World;
 use vexfs_core::event::{Submission, SubmissionKind};
 use vexfs_core::ids::{EventId, Index, MemberId, RequestId, SessionId};
 use vexfs_core::machine::Outcome;

@@ -1,12 +1,10 @@
 //! Submissions, ordered entries, frames and raft messages of version 1, byte for byte as docs/formats.md has them.
 //! `UPDATE_GOLDEN=1` writes the files anew: a difference is a change of format, and needs a new version.
 
-mod support;
-
+use crate::support::submissions::{Draft, GROUP};
 use bytes::Bytes;
 use raft::eraftpb::{Entry, Message, MessageType};
 use std::path::PathBuf;
-use support::submissions::{Draft, GROUP};
 use vexfs_core::entry;
 use vexfs_core::event::{Submission, SubmissionKind};
 use vexfs_core::ids::{EventId, MemberId, RequestId, SessionId};

@@ -1,12 +1,10 @@
 //! The mark of a log that may have forgotten something, and what a repair has Raft forget: the shortest reproductions of
 //! defects that were found there.
 
-mod support;
-
+use crate::support::submissions::{Draft, GROUP};
+use crate::support::world::World;
 use bytes::Bytes;
 use raft::eraftpb::{Entry, Message, MessageType};
-use support::submissions::{Draft, GROUP};
-use support::world::World;
 use vexfs_core::ids::{EventId, Index};
 use vexfs_core::ordered::effects::{Effects, Purpose};
 use vexfs_core::peer::frame::{Frame, FrameKind};

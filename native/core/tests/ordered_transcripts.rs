@@ -7,11 +7,9 @@
 //! write too) and `start node=x` · `step node=x` (arrivals, writes, one flush) ·
 //! `status` · `journal node=x`. `quiet` leaves a command's trace out.
 
-mod support;
-
+use crate::support::submissions::Draft;
+use crate::support::world::World;
 use datadriven::{walk, TestCase};
-use support::submissions::Draft;
-use support::world::World;
 use vexfs_core::ids::{EventId, RequestId, SessionId};
 
 #[test]
@@ -142,7 +140,7 @@ fn command(world: &mut World, case: &mut TestCase) -> String {
     }
     case.expect_empty().expect("every argument is used");
     let lines = world.lines.replace(Vec::new()).unwrap_or_default();
-    support::invariants::judge_journals(world);
+    crate::support::invariants::judge_journals(world);
     assert!(world.history.violations.is_empty(), "{:?}", world.history.violations);
     if !quiet {
         answer.extend(lines.iter().map(|line| format!("{line}\n")));

@@ -1,19 +1,12 @@
 //! Packed frames: what goes in comes out, and what a peer may do with them to harm.
 
-#[allow(dead_code)]
-#[path = "crdt_support/allocations.rs"]
-mod allocations;
-
-use allocations::{peak_of, Counting};
+use crate::crdt_support::allocations::peak_of;
 use proptest::prelude::*;
 use std::path::PathBuf;
 use vexfs_core::compression::{Codec, Coder, CompressionError};
 use vexfs_core::ids::GroupId;
 use vexfs_core::peer::frame::{build, Assembler, Frame, FrameError, FrameKind, FRAME_BYTES_MAX};
 use vexfs_core::peer::packed::{pack, FRAMES_MAX, PACKED};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 fn frame(number: u32, length: usize) -> Vec<u8> {
     build(FrameKind::Forward, GroupId(number), length, |out| out.extend((0..length).map(|at| (at % 61) as u8)))

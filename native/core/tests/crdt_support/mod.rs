@@ -1,5 +1,4 @@
 //! What the tests of the CRDTs share: a model as naive as can be, and histories to try.
-#![allow(dead_code, unused_imports)]
 
 pub mod allocations;
 pub mod model;

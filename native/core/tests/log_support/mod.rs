@@ -1,7 +1,5 @@
 //! What the log's tests share.
 
-#![allow(dead_code)] // Each test file uses a part of it.
-
 pub mod damage;
 pub mod disk;
 pub mod follower;

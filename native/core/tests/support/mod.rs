@@ -1,7 +1,5 @@
 //! A cluster of ordered groups in one thread and virtual time, for scripts: what chance can do to one is `native/sim`'s.
 
-#![allow(dead_code)] // Each test file uses a part of it.
-
 pub mod describe;
 pub mod disk;
 pub mod history;
