@@ -1,10 +1,7 @@
 //! What ordered events follow in the causal lane: given up only where no member has it, and known to be on a majority's disks
 //! only as long as it is there (rule R6; docs/decisions/0026).
 
-#[allow(dead_code)]
-mod lane_support;
-
-use lane_support::{actor, Cluster, LONG_TICKS};
+use crate::lane_support::{actor, Cluster, LONG_TICKS};
 use vexfs_core::ids::{Index, MemberId};
 use vexfs_core::membership::MemberCommand;
 use vexfs_core::ordered::conf::Conf;

@@ -1,10 +1,7 @@
 //! Who holds what of the causal lane (rule R10; docs/decisions/0034): rules leave learners out, who know of everything all the
 //! same, hold nothing that they have the stub of, and fetch what they are to hold after all.
 
-#[allow(dead_code)]
-mod lane_support;
-
-use lane_support::{actor, Cluster, LONG_TICKS};
+use crate::lane_support::{actor, Cluster, LONG_TICKS};
 use vexfs_core::causal::actor::Actor;
 use vexfs_core::causal::tally::Retention;
 use vexfs_core::ids::Index;

@@ -10,6 +10,7 @@ mod far_members;
 mod lane_actors;
 mod lane_follows;
 mod lane_lacks_states;
+mod lane_selective;
 mod lane_states;
 mod lane_unsettled;
 mod log_crash;
@@ -29,6 +30,7 @@ mod ordered_transcripts;
 mod peer_packed;
 
 mod crdt_support;
+mod lane_support;
 mod log_support;
 mod support;
 
