@@ -12,6 +12,8 @@ use crate::submissions::{submission, Shape};
 use arbitrary::{Result, Unstructured};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use vexfs_core::causal::actor::Actor;
+use vexfs_core::causal::head::Head;
 use vexfs_core::event::{self, Submission, SubmissionKind};
 use vexfs_core::ids::{GroupId, Index, MemberId, RequestId};
 use vexfs_core::log::{Log, LogError, LogOptions, LogReader};
@@ -26,6 +28,7 @@ use vexfs_core::ordered::GroupError;
 use vexfs_core::peer::frame::{Assembler, Channel, Frame};
 use vexfs_core::peer::round_trips::is_of_no_group;
 use vexfs_core::snapshot::keeper::Keeper;
+use vexfs_core::stub;
 
 const GROUP: GroupId = GroupId(0);
 const STEPS_MAX: usize = 48;
@@ -103,6 +106,7 @@ impl World {
     }
 
     fn restart(&mut self) {
+        self.look_at_stubs();
         let config = config(self.config.joins, self.config.seed + 1);
         // What was not written is gone with the process.
         if let Some(world) = Self::start(MemoryDisk::of(&self.disk.content()), config) {
@@ -140,6 +144,10 @@ impl World {
                         self.member.deserted_by(other);
                     }
                 }
+            }
+            4 if from.ratio(1u8, 4u8)? => {
+                let actor = Actor { member: MemberId::of(from.choose(&OTHERS)?), incarnation: 0 };
+                self.member.touch_lane().fetch(actor, from.int_in_range(1..=5)?);
             }
             4 => self.publish(from)?,
             5 => self.stalled = !self.stalled,
@@ -269,6 +277,21 @@ impl World {
             }
         }
         self.seen = status;
+    }
+
+    /// A stub stands only for what its holders leave this member out of, and nothing from there on counts as held.
+    fn look_at_stubs(&self) {
+        let (lane, log) = (self.member.lane(), self.log.reader());
+        let held: BTreeMap<Actor, u64> = lane.held().collect();
+        for origin in lane.origins() {
+            let end = Index(log.last_index(origin.group).0.saturating_add(1));
+            let entries = log.entries(origin.group, Index(origin.first), end, u64::MAX).unwrap_or_default();
+            for entry in entries.iter().filter(|entry| stub::is_stub(&entry.data)) {
+                let head = Head::decode(&entry.context).ok();
+                assert!(head.is_some_and(|head| head.holders.is_some() && !head.names(MemberId::of(ME))), "the stub of what is to be held");
+                assert!(held[&origin.actor] < entry.index.0, "a stub counts as held");
+            }
+        }
     }
 }
 

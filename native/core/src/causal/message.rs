@@ -174,7 +174,10 @@ impl Pull {
     pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
         let mut fields = Unpack::new(body);
         let (actor, first, last) = (take_actor(&mut fields)?, fields.u64()?, fields.u64()?);
-        let whole = !fields.is_empty() && fields.u8()? == PULL_WHOLE;
+        let whole = !fields.is_empty();
+        if whole && fields.u8()? != PULL_WHOLE {
+            return Err(Malformed { at: 28, what: "unknown flags of a pull" });
+        }
         let pull = Self { actor, first, last, whole };
         fields.end()?;
         if pull.first == 0 || pull.first > pull.last {
