@@ -33,6 +33,8 @@ use vexfs_core::stub;
 const GROUP: GroupId = GroupId(0);
 const STEPS_MAX: usize = 48;
 const TICK_US: u64 = 10_000;
+/// In which a member that joins has its snapshot.
+const LEARNS_TICKS: usize = 8;
 /// What one frame may take: what is read of the disk for it, and so many times its length.
 const WORK_BYTES: usize = 6 * 1024 * 1024;
 const TIMES: usize = 64;
@@ -42,9 +44,14 @@ pub fn run(bytes: &[u8]) {
 }
 
 fn play(from: &mut Unstructured<'_>) -> Result<()> {
-    let config = config(from.arbitrary()?, 1);
+    // A founder, one that joins, or one that has joined.
+    let begins: u8 = from.arbitrary()?;
+    let config = config(begins % 2 == 1, 1);
     let Some(mut world) = World::start(MemoryDisk::default(), config) else { return Ok(()) };
     let mut peers = Peers::default();
+    if begins % 4 == 3 {
+        world.learn(&mut peers);
+    }
     for _ in 0..STEPS_MAX {
         if from.is_empty() || !world.step(from, &mut peers)? || !world.settle(&mut peers) {
             break;
@@ -118,13 +125,29 @@ impl World {
         View { status: &self.seen, life: open::life_of(&self.config), log: self.log.reader(), group: GROUP }
     }
 
+    /// Is made a member that learns, as one that joins is.
+    fn learn(&mut self, peers: &mut Peers) {
+        let mut frames = peers.teaches(&self.view());
+        for _ in 0..LEARNS_TICKS {
+            frames.iter().for_each(|(other, frame)| self.receive(*other, frame));
+            self.tick();
+            assert!(self.settle(peers), "nothing was amiss yet");
+            frames = peers.answers_of(None, &self.view());
+        }
+        assert_eq!(self.seen.conf.learners, [MemberId::of(ME)], "it learns");
+    }
+
+    fn tick(&mut self) {
+        self.now_us += TICK_US;
+        self.member.tick();
+    }
+
     /// False where the member has come to its end.
     fn step(&mut self, from: &mut Unstructured<'_>, peers: &mut Peers) -> Result<bool> {
         match from.int_in_range(0..=15u8)? {
             0 | 1 => {
                 for _ in 0..from.int_in_range(1..=8u8)? {
-                    self.now_us += TICK_US;
-                    self.member.tick();
+                    self.tick();
                     if !self.settle(peers) {
                         return Ok(false);
                     }

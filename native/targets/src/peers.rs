@@ -26,7 +26,7 @@ use vexfs_core::peer::frame::{build, Assembler, Frame, FrameKind};
 use vexfs_core::peer::raft_message;
 use vexfs_core::snapshot::states::{self, States};
 use vexfs_core::snapshot::transfer::{key_of, put_key, Offer};
-use vexfs_core::snapshot::{file, SnapshotInfo, SnapshotMeta};
+use vexfs_core::snapshot::{file, SnapshotError, SnapshotInfo, SnapshotMeta};
 
 pub const ME: &str = "a";
 pub const OTHERS: [&str; 2] = ["b", "c"];
@@ -65,10 +65,15 @@ impl Peers {
     /// What members that keep the rules answer to what this one has sent.
     pub fn answers(&mut self, from: &mut Unstructured<'_>, view: &View<'_>) -> Result<Vec<ToMember>> {
         let only = if from.ratio(1u8, 4u8)? { Some(MemberId::of(from.choose(&OTHERS)?)) } else { None };
+        Ok(self.answers_of(only, view))
+    }
+
+    /// Those of one of them, or of all.
+    pub fn answers_of(&mut self, only: Option<MemberId>, view: &View<'_>) -> Vec<ToMember> {
         let (asked, kept) = std::mem::take(&mut self.sent).into_iter().partition(|(to, _)| only.is_none_or(|only| only == *to));
         self.sent = kept;
         let asked: Vec<(MemberId, Vec<u8>)> = asked;
-        Ok(asked.iter().filter_map(|(to, bytes)| Some((*to, self.answer(*to, &opened(bytes)?, view)?))).collect())
+        asked.iter().filter_map(|(to, bytes)| Some((*to, self.answer(*to, &opened(bytes)?, view)?))).collect()
     }
 
     fn answer(&self, me: MemberId, frame: &Frame, view: &View<'_>) -> Option<Vec<u8>> {
@@ -134,6 +139,19 @@ impl Peers {
         Ok((me, frame))
     }
 
+    /// What a leader sends a member that joins: its word, and the offer of a snapshot in which that one learns.
+    pub fn teaches(&mut self, view: &View<'_>) -> Vec<ToMember> {
+        let (leader, out) = (MemberId::of(OTHERS[0]), MemoryFile::default());
+        let mut word = Message::default();
+        word.set_msg_type(MessageType::MsgHeartbeat);
+        (word.from, word.to, word.term) = (leader.0, MemberId::of(ME).0, 1);
+        let Ok(info) = written(&out, view.group, (2, 1), learning(), true) else { return Vec::new() };
+        let offer = Offer { term: 1, info: info.clone() };
+        self.offered.push((view.group, info, out.content()));
+        let offered = build(FrameKind::SnapshotOffer, view.group, 64, |out| offer.encode(out));
+        vec![(leader, raft_frame_of(view.group, &word)), (leader, offered)]
+    }
+
     fn offer(&mut self, from: &mut Unstructured<'_>, view: &View<'_>) -> Result<Vec<u8>> {
         let of_states = from.ratio(1u8, 3u8)?;
         let out = MemoryFile::default();
@@ -142,11 +160,10 @@ impl Peers {
             (FIRST_ORIGIN, states::write(&out, "o", &states::meta("c", from.int_in_range(1..=3)?), &states, &mut || {}))
         } else {
             let index = near(from, view.status.commit.0)?;
+            let term = near(from, view.status.term.0)?;
             let learns = from.ratio(1u8, 4u8)?;
-            let conf = if learns { Conf { learners: vec![MemberId::of(ME)], ..Conf::of_voters(OTHERS.map(MemberId::of).to_vec()) } } else { some_conf(from)? };
-            let meta = SnapshotMeta { cluster_id: "c".to_string(), group: view.group, index: Index(index), term: Term(near(from, view.status.term.0)?), conf };
-            let machine = Machine::founded(LIMITS, 1, table(learns), Index(index));
-            (view.group, file::write(&out, "o", &meta, &machine.image(), &mut || {}))
+            let conf = if learns { learning() } else { some_conf(from)? };
+            (view.group, written(&out, view.group, (index, term), conf, learns))
         };
         let Ok(info) = written else { return some_frame(from, view) };
         let mut info_told = info.clone();
@@ -157,6 +174,17 @@ impl Peers {
         self.offered.push((group, info, out.content()));
         Ok(build(FrameKind::SnapshotOffer, group, 64, |out| offer.encode(out)))
     }
+}
+
+/// The other two vote, and this one learns.
+fn learning() -> Conf {
+    Conf { learners: vec![MemberId::of(ME)], ..Conf::of_voters(OTHERS.map(MemberId::of).to_vec()) }
+}
+
+fn written(out: &MemoryFile, group: GroupId, (index, term): (u64, u64), conf: Conf, learns: bool) -> std::result::Result<SnapshotInfo, SnapshotError> {
+    let meta = SnapshotMeta { cluster_id: "c".to_string(), group, index: Index(index), term: Term(term), conf };
+    let machine = Machine::founded(LIMITS, 1, table(learns), Index(index));
+    file::write(out, "o", &meta, &machine.image(), &mut || {})
 }
 
 /// The members that a snapshot has; of those that learn, this one.
