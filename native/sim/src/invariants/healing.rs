@@ -84,7 +84,7 @@ pub fn check(world: &mut World) {
         return;
     }
     let groups: Vec<String> = world.groups().map(|group| format!("group {group}: {}", describe(world, group))).collect();
-    let what = format!("{} requests open; {}", open(world, &table), groups.join("; "));
+    let what = format!("{} requests open; {}{}", open(world, &table), groups.join("; "), stubs(world));
     world.history.violate("healing", what);
 }
 
@@ -114,6 +114,18 @@ fn describe(world: &World, group: GroupId) -> String {
     let confs = world.members.iter().filter_map(|member| member.group(group)).map(|group| group.conf());
     let confs = confs.map(|conf| format!("{}/{}+{}", names(&conf.voters), names(&conf.outgoing), names(&conf.learners)));
     format!("{}; configurations {}", states.collect::<Vec<_>>().join("; "), confs.collect::<Vec<_>>().join(" "))
+}
+
+/// What members know of the causal lane and do not hold: what follows it may wait for nothing else.
+fn stubs(world: &World) -> String {
+    let mut told = String::new();
+    for member in &world.members {
+        let Some(running) = &member.running else { continue };
+        let lane = running.groups.lane();
+        let behind = lane.held().zip(lane.known_here()).filter(|((_, held), (_, known))| held < known);
+        told.extend(behind.map(|((actor, held), (_, known))| format!("; {} holds {held} of {known} of {}~{:x}", member.name, name_of(world, actor.member), actor.incarnation)));
+    }
+    told
 }
 
 fn name_of(world: &World, id: MemberId) -> &str {
