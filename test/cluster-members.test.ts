@@ -159,6 +159,22 @@ test.serial('what cannot be done is refused with its code, and changes nothing',
   await node.publish(fileWrite('/still'));
 });
 
+test.serial('nobody is removed whose going would leave no majority that answers', async (t) => {
+  const cluster = await Embedded.start(t);
+  const [dead, other] = (await cluster.followers()).map(({ nodeId }) => nodeId) as [string, string];
+  const leader = await cluster.leader();
+  await cluster.close(dead);
+  const before = leader.members.list().map(({ id, role }) => ({ id, role }));
+  for (const going of [other, leader.nodeId]) {
+    const error = await t.throwsAsync(cluster.get(other).members.remove(going), { code: 'MAJORITY_UNREACHABLE' });
+    t.regex(error?.message ?? '', new RegExp(`${going} has to stay`));
+  }
+  t.deepEqual(leader.members.list().map(({ id, role }) => ({ id, role })), before);
+  await leader.publish(fileWrite('/still'));
+  await leader.members.remove(dead);
+  await cluster.get(other).publish(fileWrite('/on'));
+});
+
 test.serial('leadership goes where it is sent, and elsewhere when its holder closes', async (t) => {
   const cluster = await Embedded.start(t, { groups: 3 });
   for (const to of ['a', 'b', 'c']) {

@@ -37,6 +37,7 @@ const REFUSALS: Readonly<Record<number, readonly [ErrorCode, string]>> = {
   9: ['LEARNER_LAGGING', 'has not caught up with the log'],
   10: ['MEMBER_ID_COLLISION', 'has the same hash as another member; choose another id'],
   12: ['MEMBER_NOT_LEARNER', 'is not a learner'],
+  13: ['MAJORITY_UNREACHABLE', 'has to stay: of the voters that would be left no majority answers'],
 };
 
 export class NodeMembers implements Members {

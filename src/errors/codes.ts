@@ -97,6 +97,7 @@ export const ERROR_CODES = {
   VOTERS_MAX: refused('There may be at most 7 voters.', 'FAILED_PRECONDITION'),
   MEMBERS_MAX: refused('There may be at most 64 members.', 'FAILED_PRECONDITION'),
   CHANGE_PENDING: refused('The change of members before this one is not finished.', 'ABORTED'),
+  MAJORITY_UNREACHABLE: refused('Of the voters that the change would leave no majority answers.', 'FAILED_PRECONDITION'),
   LEARNER_LAGGING: refused('The learner has not caught up with the log.', 'FAILED_PRECONDITION'),
   TRANSFER_FAILED: failed('Leadership did not get where it was to go in time.', 'DEADLINE_EXCEEDED'),
   SNAPSHOT_FAILED: failed('The snapshot could not be taken.', 'INTERNAL'),

@@ -29,6 +29,16 @@ const LONELY_ELECTIONS: usize = 4;
 /// Ticks between two attempts to hand leadership over.
 const HAND_OVER_TICKS: u64 = 100;
 
+impl<R: EntryReader> reconcile::Known for Group<R> {
+    fn caught_up(&self, id: MemberId) -> bool {
+        self.caught_up(id)
+    }
+
+    fn answers(&self, id: MemberId) -> bool {
+        self.hears_of(id) && (id == self.config.me || self.linked.contains(&id))
+    }
+}
+
 impl<R: EntryReader> Group<R> {
     /// What the configuration is to become: of group 0 its own table, of others what they are told of it.
     fn goal(&self) -> &Membership {
@@ -248,7 +258,7 @@ impl<R: EntryReader> Group<R> {
             return None;
         }
         let command = submission.members().ok()?;
-        reconcile::declines(&self.conf, self.goal(), self.config.me, &command, |id| self.caught_up(id))
+        reconcile::declines(&self.conf, self.goal(), self.config.me, &command, self)
     }
 
     pub(super) fn decline(&mut self, submission: &Submission, refused: MemberRefused) {
