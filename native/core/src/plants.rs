@@ -87,6 +87,8 @@ pub enum CorePlant {
     StatesUnwritten,
     /// A member that lacks states keeps what it makes of nothing for its own.
     StatesOfNothing,
+    /// Whoever begins with an older snapshot takes it for the end of the log.
+    OlderStateEndsLog,
     /// Readers pass over what was cut as if it had never been.
     CutsPassedOver,
     /// What a member has let go of is taken to be nothing.

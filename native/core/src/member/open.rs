@@ -232,16 +232,12 @@ pub fn start<D: Disk>(recovered: &Recovered<D>, config: &MemberConfig) -> Result
     let mut groups = Vec::new();
     for id in ids(config) {
         let begun_again = begun_again.get(&id);
-        let log_of = begun_again.or(recovery.groups.get(&id)).cloned().unwrap_or_else(empty_log);
-        let snapshot = match log_of.snapshot {
-            Some((index, _)) => Some(
-                keeper
-                    .load(id, index, config.seed)
-                    .map_err(|source| OpenError::StateLost { group: id, index, source })?,
-            ),
-            None => None,
-        };
+        let mut log_of = begun_again.or(recovery.groups.get(&id)).cloned().unwrap_or_else(empty_log);
+        let State { snapshot, unreadable } = state_of(keeper, id, &mut log_of, config.seed)?;
         let mut group = Group::new(group_config(id, config, &log_of), &log_of, snapshot, log.reader())?;
+        if let Some((index, reason)) = unreadable {
+            group.snapshot_unreadable(index, reason);
+        }
         if recovery.unsettled {
             group.torn();
         }
@@ -258,6 +254,35 @@ pub fn start<D: Disk>(recovered: &Recovered<D>, config: &MemberConfig) -> Result
         states = found.into_iter().next().map(|(_, states)| Arc::new(states));
     }
     Ok(Member::new(groups, lane, states))
+}
+
+/// What a group begins with.
+struct State {
+    snapshot: Option<(SnapshotInfo, Machine)>,
+    /// Where the mark's is if it is another, and why that is.
+    unreadable: Option<(Index, SnapshotError)>,
+}
+
+/// The snapshot that the mark names; or, where that cannot be read, the newest one before it from which on the log has
+/// everything, so that nothing is lost but time (docs/decisions/0038).
+fn state_of<D: Disk>(keeper: &Keeper<D>, group: GroupId, log: &mut GroupRecovery, seed: u64) -> Result<State, OpenError> {
+    let Some((index, _)) = log.snapshot else { return Ok(State { snapshot: None, unreadable: None }) };
+    let source = match keeper.load(group, index, seed) {
+        Ok(snapshot) => return Ok(State { snapshot: Some(snapshot), unreadable: None }),
+        Err(source) => source,
+    };
+    // One that was taken on the way but never named, of a state that was not the others', has another term or is found by
+    // the comparison of what members have applied (decision 17).
+    let fits = |older: &Index| older.0 + 1 >= log.first_index.0;
+    let read = |older: Index| keeper.load(group, older, seed).ok().filter(|(info, _)| log.term_of(older) == Some(info.meta.term));
+    let Some((info, machine)) = keeper.before(group, index)?.into_iter().filter(fits).find_map(read) else {
+        return Err(OpenError::StateLost { group, index, source });
+    };
+    log.snapshot = Some((info.meta.index, info.meta.term));
+    if plants::is(CorePlant::OlderStateEndsLog) {
+        log.truncated(Index(info.meta.index.0 + 1));
+    }
+    Ok(State { snapshot: Some((info, machine)), unreadable: Some((index, source)) })
 }
 
 fn lane_config(config: &MemberConfig, recovery: &Recovery) -> LaneConfig {

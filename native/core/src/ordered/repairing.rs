@@ -378,7 +378,7 @@ impl<R: EntryReader> Group<R> {
     fn adopt(&mut self, info: SnapshotInfo, machine: Box<Machine>, effects: &mut Effects) {
         let (Some(found), Some(lost)) = (self.found(), self.repair.front()) else { return };
         let (index, term) = (info.meta.index, info.meta.term);
-        if index < lost.first || index <= self.machine.applied() {
+        if index < lost.first || index <= self.machine.applied() || index < self.snapshots.unreadable() {
             return;
         }
         let commit = self.committed();
