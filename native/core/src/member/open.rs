@@ -11,7 +11,7 @@ use crate::causal::tally::Retention;
 use crate::causal::{is_origin, Lane, LaneConfig};
 use crate::ids::{GroupId, Index, MemberId, Term};
 use crate::log::{
-    Disk, GroupRecovery, HardState, Log, LogEntry, LogError, LogOptions, LogReader, Op, Recovery, SnapshotMark, Wanted,
+    Disk, GroupRecovery, HardState, Log, LogEntry, LogError, LogOptions, LogReader, LostRange, Op, Recovery, SnapshotMark, Wanted,
 };
 use crate::machine::{Machine, MachineLimits};
 use crate::membership::{Membership, Role};
@@ -233,7 +233,8 @@ pub fn start<D: Disk>(recovered: &Recovered<D>, config: &MemberConfig) -> Result
     for id in ids(config) {
         let begun_again = begun_again.get(&id);
         let mut log_of = begun_again.or(recovery.groups.get(&id)).cloned().unwrap_or_else(empty_log);
-        let State { snapshot, unreadable } = state_of(keeper, id, &mut log_of, config.seed)?;
+        let lost: Vec<_> = recovery.damaged.iter().filter(|range| range.group == id && begun_again.is_none()).copied().collect();
+        let State { snapshot, unreadable } = state_of(keeper, id, &mut log_of, &lost, config.seed)?;
         let mut group = Group::new(group_config(id, config, &log_of), &log_of, snapshot, log.reader())?;
         if let Some((index, reason)) = unreadable {
             group.snapshot_unreadable(index, reason);
@@ -241,7 +242,6 @@ pub fn start<D: Disk>(recovered: &Recovered<D>, config: &MemberConfig) -> Result
         if recovery.unsettled {
             group.torn();
         }
-        let lost: Vec<_> = recovery.damaged.iter().filter(|range| range.group == id && begun_again.is_none()).copied().collect();
         group.damaged(&log_of, &lost);
         groups.push((id, group));
     }
@@ -265,16 +265,17 @@ struct State {
 
 /// The snapshot that the mark names; or, where that cannot be read, the newest one before it from which on the log has
 /// everything, so that nothing is lost but time (docs/decisions/0038).
-fn state_of<D: Disk>(keeper: &Keeper<D>, group: GroupId, log: &mut GroupRecovery, seed: u64) -> Result<State, OpenError> {
+fn state_of<D: Disk>(keeper: &Keeper<D>, group: GroupId, log: &mut GroupRecovery, lost: &[LostRange], seed: u64) -> Result<State, OpenError> {
     let Some((index, _)) = log.snapshot else { return Ok(State { snapshot: None, unreadable: None }) };
     let source = match keeper.load(group, index, seed) {
         Ok(snapshot) => return Ok(State { snapshot: Some(snapshot), unreadable: None }),
         Err(source) => source,
     };
-    // One that was taken on the way but never named, of a state that was not the others', has another term or is found by
-    // the comparison of what members have applied (decision 17).
     let fits = |older: &Index| older.0 + 1 >= log.first_index.0;
-    let read = |older: Index| keeper.load(group, older, seed).ok().filter(|(info, _)| log.term_of(older) == Some(info.meta.term));
+    // Of a lost entry the log does not know the term.
+    let is_lost = |index: Index| lost.iter().any(|range| (range.first..=range.last).contains(&index));
+    let agrees = |info: &SnapshotInfo| is_lost(info.meta.index) || log.term_of(info.meta.index) == Some(info.meta.term);
+    let read = |older: Index| keeper.load(group, older, seed).ok().filter(|(info, _)| agrees(info));
     let Some((info, machine)) = keeper.before(group, index)?.into_iter().filter(fits).find_map(read) else {
         return Err(OpenError::StateLost { group, index, source });
     };
