@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
-import { LIMITS, type SnapshotContents } from '../../contracts/index.js';
+import { LIMITS, type SnapshotContents, type SnapshotStream } from '../../contracts/index.js';
 import { jsonOf } from '../../events/index.js';
 import { apiOption, groupOption, memberId, outputOption, repeated, timeoutOption, usage, wholeNumber } from '../arguments.js';
 import { type ApiFlags, withClients } from '../nodes.js';
 import { facts, type OutputFormat, table, writeJson, writeLine } from '../output.js';
+import { untilSignal } from '../signals.js';
 import { saveTo } from '../snapshot-file.js';
 
 interface SaveFlags extends ApiFlags {
@@ -29,7 +30,7 @@ export function registerSnapshot(program: Command): void {
     .addHelpText('after', '\nExample:\n  vexcoord snapshot save state.snap --api 127.0.0.1:7401');
   const save = snapshot
     .command('save')
-    .description('have a node take a snapshot and save it; the file appears whole or not at all')
+    .description('have a node take a snapshot and save it; the file appears whole or not at all, and in the place of a regular file only')
     .argument('<file>', 'where it goes')
     .addHelpText('after', '\nExample:\n  vexcoord snapshot save state.snap --api 127.0.0.1:7401')
     .action(saveSnapshot);
@@ -62,9 +63,9 @@ async function saveSnapshot(file: string, flags: SaveFlags): Promise<void> {
   const [address] = flags.api;
   await withClients({ ...flags, api: address === undefined ? [] : [address] }, async ([client]) => {
     if (client === undefined) return;
-    const snapshot = await client.saveSnapshot({ group: flags.group, timeoutMs: flags.timeoutMs });
-    await saveTo(file, snapshot);
-    const { group, index, bytes } = snapshot;
+    const { timeoutMs } = flags;
+    const take = (signal: AbortSignal): Promise<SnapshotStream> => client.saveSnapshot({ group: flags.group, timeoutMs, signal });
+    const { group, index, bytes } = await untilSignal((signal) => saveTo(file, () => take(signal), signal), `nothing was written to ${file}`);
     if (flags.output === 'json') return writeJson({ file, group, index: index.toString(), bytes });
     await writeLine(`${file} has the state of group ${group} at index ${index}, ${bytes} bytes.`);
   });
