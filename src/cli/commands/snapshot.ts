@@ -46,7 +46,7 @@ export function registerSnapshot(program: Command): void {
   outputOption(
     snapshot
       .command('restore')
-      .description('make a new data directory that goes on from a snapshot; of many groups, give a snapshot of each')
+      .description('make a new data directory that goes on from a snapshot of every group that the cluster has; how many these are, no snapshot says')
       .argument('<file...>', 'the snapshot, one for each group')
       .requiredOption('--data-dir <dir>', 'a directory that does not exist yet or is empty')
       .requiredOption('--node-id <id>', 'the member whose directory it is to be; an id that the cluster has not had', memberId)
@@ -85,9 +85,16 @@ async function restore(files: string[], flags: RestoreFlags): Promise<void> {
   if (members.length > LIMITS.votersMax) throw usage(`--member names ${members.length} members; a cluster begins with at most ${LIMITS.votersMax}`);
   const settings = flags.windowEvents === undefined ? {} : { windowEvents: flags.windowEvents };
   const indexes = await restoreSnapshots({ ...settings, paths: files, dataDir, clusterId, nodeId, founders: members, freshDirectoryId: randomBytes(16), seed: randomBytes(8).readBigUInt64LE() });
+  const which = indexes.length === 1 ? 'Group 0 alone was' : `The groups 0 to ${indexes.length - 1} were`;
+  process.stderr.write(`${which} restored. No snapshot says how many its cluster had: if there were more, their events are not in ${dataDir}, and cannot come there later; restore again, into a new directory, with a snapshot of each.\n`);
   if (flags.output === 'json') return writeJson({ dataDir, nodeId, clusterId, members, groups: jsonOf(indexes) });
   const groups = indexes.map(({ group, index }) => `group ${group} from index ${index}`).join(', ');
-  await writeLine(`${dataDir} goes on with ${groups}; its members are ${members.join(', ')}, and count ids over ${flags.windowEvents ?? 'the usual number of'} events (dedup.windowEvents; --window-events). Start it with "vexcoord serve --node-id ${nodeId} --cluster-id ${clusterId} --data-dir ${dataDir}".`);
+  await writeLine(`${dataDir} goes on with ${groups}; its members are ${members.join(', ')}, and count ids over ${flags.windowEvents ?? 'the usual number of'} events (dedup.windowEvents; --window-events). Start it with "${startOf(flags, indexes.length)}".`);
+}
+
+function startOf({ nodeId, clusterId, dataDir, windowEvents }: RestoreFlags, groups: number): string {
+  const settings = [...(groups === 1 ? [] : [`--groups ${groups}`]), ...(windowEvents === undefined ? [] : [`--dedup-window-events ${windowEvents}`])];
+  return ['vexcoord serve', `--node-id ${nodeId}`, `--cluster-id ${clusterId}`, `--data-dir ${dataDir}`, ...settings].join(' ');
 }
 
 function describe(file: string, contents: SnapshotContents): string {
