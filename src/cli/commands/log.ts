@@ -33,7 +33,7 @@ export function registerLog(program: Command): void {
     .addHelpText('after', '\nExample:\n  vexcoord log verify --data-dir ./a --data-dir ./b --data-dir ./c --receipts receipts.jsonl');
   const command = (name: string, description: string): Command => windowOption(outputOption(log.command(name).description(description)));
   command('verify', 'check that journals are whole and equal, and that no acknowledged event is missing or doubled')
-    .requiredOption('--data-dir <dir>', 'data directory of a stopped member; give one for each', repeated)
+    .requiredOption('--data-dir <dir>', 'data directory of a stopped member; give one for each', repeated())
     .option('--receipts <file>', 'receipts as JSON lines, each to be found on a majority of the disks')
     .addHelpText('after', '\nExample:\n  vexcoord log verify --data-dir ./a --data-dir ./b --data-dir ./c --receipts receipts.jsonl')
     .action(verify);

@@ -52,7 +52,7 @@ export function registerSnapshot(program: Command): void {
       .requiredOption('--node-id <id>', 'the member whose directory it is to be; an id that the cluster has not had', memberId)
       .option('--cluster-id <id>', 'the cluster that the snapshot must be of', 'vexfs')
       .option('--window-events <n>', "the members' dedup.windowEvents, where it is not the usual one", wholeNumber(1000, 100_000_000))
-      .option('--member <id>', 'a member from now on; give one for each, the same in every restored directory (default: this one alone)', (text: string, before: string[] | undefined) => repeated(memberId(text), before))
+      .option('--member <id>', 'a member from now on; give one for each, the same in every restored directory (default: this one alone)', repeated(memberId))
       .addHelpText('after', '\nExample:\n  vexcoord snapshot restore state.snap --data-dir ./a2 --node-id a2 --cluster-id vexfs')
       .action(restore),
   );
