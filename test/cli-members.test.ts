@@ -40,7 +40,8 @@ class Operator {
 
   async serve(id: string, { listen, api }: { listen: string; api: string }, more: readonly string[] = []): Promise<Served> {
     const dataDir = join(this.directory, id);
-    const args = ['serve', '--node-id', id, '--cluster-id', 'ops', '--data-dir', dataDir, '--listen', listen, '--api', api, '--output', 'json', ...ELECTION, ...more];
+    const cluster = more.includes('--cluster-id') ? [] : ['--cluster-id', 'ops'];
+    const args = ['serve', '--node-id', id, ...cluster, '--data-dir', dataDir, '--listen', listen, '--api', api, '--output', 'json', ...ELECTION, ...more];
     const child = spawn(process.execPath, [COMMAND, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
     let stderr = '';
     child.stderr.on('data', (chunk) => {
