@@ -27,6 +27,7 @@ const ASK_AGAIN_MS = 500;
 const UNKNOWN = 3;
 const PENDING = 8;
 const OF_A_LEARNER = 12;
+const NO_MAJORITY = 13;
 /** By the number it travels under (docs/formats.md, "Member commands"): code, and what it says of the member. */
 const REFUSALS: Readonly<Record<number, readonly [ErrorCode, string]>> = {
   1: ['MEMBER_EXISTS', 'is a member already'],
@@ -40,7 +41,7 @@ const REFUSALS: Readonly<Record<number, readonly [ErrorCode, string]>> = {
   9: ['LEARNER_LAGGING', 'has not caught up with the log'],
   10: ['MEMBER_ID_COLLISION', 'has the same hash as another member; choose another id'],
   [OF_A_LEARNER]: ['MEMBER_NOT_LEARNER', 'is a learner; only a voter can be replaced'],
-  13: ['MAJORITY_UNREACHABLE', 'has to stay: of the voters that would be left no majority answers'],
+  [NO_MAJORITY]: ['MAJORITY_UNREACHABLE', 'has to stay: of the voters that would be left no majority answers'],
 };
 
 export class NodeMembers implements Members {
@@ -76,7 +77,7 @@ export class NodeMembers implements Members {
     checkId(newId);
     const whose = (refusal: number): string => {
       if (refusal === PENDING) return `the replacement of ${oldId} by ${newId}`;
-      if (refusal === OF_A_LEARNER) return oldId;
+      if (refusal === OF_A_LEARNER || refusal === NO_MAJORITY) return oldId;
       if (refusal !== UNKNOWN) return newId;
       const [unknown = `${oldId} or ${newId}`] = [oldId, newId].filter((id) => this.#find(id) === undefined);
       return unknown;
