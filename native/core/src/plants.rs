@@ -89,6 +89,8 @@ pub enum CorePlant {
     StatesOfNothing,
     /// Whoever begins with an older snapshot takes it for the end of the log.
     OlderStateEndsLog,
+    /// A batch begins where the one before it ended, within the same block.
+    BlocksShared,
     /// Readers pass over what was cut as if it had never been.
     CutsPassedOver,
     /// What a member has let go of is taken to be nothing.
