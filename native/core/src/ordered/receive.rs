@@ -217,6 +217,8 @@ impl<R: EntryReader> Group<R> {
             }
             // Raft would send it on, under the address of a member that its leader may not know yet. It is asked again.
             MessageType::MsgReadIndex if !leads => return Ok(()),
+            // Raft would send it on too, and panics over the term that it came with.
+            MessageType::MsgTransferLeader if !leads => return Ok(()),
             MessageType::MsgTimeoutNow if self.settling.is_some() || self.snapshots.installing.is_some() => return Ok(()),
             MessageType::MsgHeartbeat if current && self.settling.is_some() => {
                 // What the leader believes to be here may be what was lost, or replaced by it: only an append shows how
