@@ -183,7 +183,7 @@ test.serial('nobody is removed whose going would leave no majority that answers'
   const before = leader.members.list().map(({ id, role }) => ({ id, role }));
   for (const going of [other, leader.nodeId]) {
     const error = await t.throwsAsync(cluster.get(other).members.remove(going), { code: 'MAJORITY_UNREACHABLE' });
-    t.regex(error?.message ?? '', new RegExp(`${going} has to stay`));
+    t.regex(error?.message ?? '', new RegExp(`${going} has to wait`));
   }
   t.deepEqual(leader.members.list().map(({ id, role }) => ({ id, role })), before);
   await leader.publish(fileWrite('/still'));

@@ -41,7 +41,7 @@ const REFUSALS: Readonly<Record<number, readonly [ErrorCode, string]>> = {
   9: ['LEARNER_LAGGING', 'has not caught up with the log'],
   10: ['MEMBER_ID_COLLISION', 'has the same hash as another member; choose another id'],
   [OF_A_LEARNER]: ['MEMBER_NOT_LEARNER', 'is a learner; only a voter can be replaced'],
-  [NO_MAJORITY]: ['MAJORITY_UNREACHABLE', 'has to stay: of the voters that would be left no majority answers'],
+  [NO_MAJORITY]: ['MAJORITY_UNREACHABLE', 'has to wait: of the voters that there would be no majority answers'],
 };
 
 export class NodeMembers implements Members {

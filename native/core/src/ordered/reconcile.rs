@@ -91,6 +91,8 @@ pub fn declines(conf: &Conf, goal: &Membership, me: MemberId, command: &MemberCo
         MemberCommand::Remove { name } if !conf.is_joint() && !conf.voters.contains(&MemberId::of(name)) => None,
         _ if pending => Some(MemberRefused::ChangePending),
         MemberCommand::Promote { name } | MemberCommand::Replace { new: name, .. } if !known.caught_up(MemberId::of(name)) => Some(MemberRefused::Lagging),
+        // Who votes stays as it is.
+        MemberCommand::Add { .. } => None,
         _ if !has_majority(&voters_after(conf, command), known) => Some(MemberRefused::NoMajority),
         _ => None,
     }
@@ -263,6 +265,8 @@ mod tests {
             assert_eq!(declined(&["a", "b", "c"], &remove(going)), None);
             assert_eq!(declined(&["a", "c", "d"], &replace(going)), None, "whoever comes answers");
         }
+        let another = MemberCommand::Add { name: name("e"), address: name("") };
+        assert_eq!(declined(&["a"], &another), None, "a learner has no vote");
         assert_eq!(declined(&["a", "c"], &remove("b")), None, "the dead one goes");
         assert_eq!(declined(&["a", "c", "d"], &MemberCommand::Promote { name: name("d") }), None);
         assert_eq!(declined(&["a", "c", "d"], &replace("b")), None);
