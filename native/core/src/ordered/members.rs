@@ -163,7 +163,8 @@ impl<R: EntryReader> Group<R> {
             self.conf = Arc::new(Conf::from_raft(&state));
             self.raw.mut_store().set_conf(state);
             // A learner that is promoted was counted on by nobody before.
-            if !self.settling.as_ref().is_some_and(Settling::is_learner) {
+            let counted_on = !self.settling.as_ref().is_some_and(Settling::is_learner);
+            if counted_on && Index(entry.index) > self.found_commit {
                 self.settle_among(Index(entry.index), self.conf.voting_but(self.config.me));
             }
         }

@@ -85,7 +85,7 @@ pub static KINDS: [KindRow; 31] = [
     on(RolledBack, "rolled-back", 6),
     on(Emptied, "emptied", 3),
     on(DamagedStates, "damaged-states", 4),
-    off(DamagedSnapshot, "damaged-snapshot", "with it every history is another one, and one of those (1012) shows a removal that leaves an unsettled voter waiting for the removed one, which is not mended yet"),
+    on(DamagedSnapshot, "damaged-snapshot", 4),
 ];
 
 impl FaultKind {

@@ -23,8 +23,6 @@ pub fn draw(seed: u64, members: usize, until_us: u64, mean_us: u64, only: &[Faul
     let mut weights: Vec<(FaultKind, u64)> = KINDS
         .iter()
         .filter(|row| states || row.kind != FaultKind::DamagedStates)
-        // A kind that takes part in the lot at all changes every history.
-        .filter(|row| row.kind != FaultKind::DamagedSnapshot)
         .map(|row| (row.kind, row.weight * random.pick(&[0, 1, 1, 2, 6])))
         .filter(|(_, weight)| *weight > 0)
         .collect();
