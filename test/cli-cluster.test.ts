@@ -67,11 +67,13 @@ test.serial('publish on any node, subscribe on another, verify the files', async
   writeFileSync(file, `${receipts.join('\n')}\n`);
   const verdict = await verify(file);
   t.is(verdict.status, 0, verdict.stderr);
+  const shown = [...verdict.stderr.matchAll(/^bytes (\d+) of (\d+) /gm)].map(([, done, total]) => Number(done) / Number(total));
+  t.deepEqual([shown.length, shown.at(-1)], [3, 1], verdict.stderr);
   t.like(JSON.parse(verdict.stdout), { ok: true, events: 600, receipts: { checked: 600, missing: 0 } });
   writeFileSync(file, `${receipts.join('\n')}\n${JSON.stringify({ ...first, eventId: newEventId() })}\n`);
   const failed = await verify(file);
   t.is(failed.status, 1);
-  t.regex(failed.stderr, /^VERIFY_FAILED: /);
+  t.regex(failed.stderr, /^VERIFY_FAILED: /m);
   const dump = await vexcoord(['log', 'dump', '--data-dir', nodes.members[0]?.settings.dataDir ?? '', '--output', 'json']);
   const ids = dump.lines.flatMap((line) => JSON.parse(line).events.map(({ id }: { id: string }) => id));
   t.is(new Set(ids).size, 600);

@@ -40,7 +40,8 @@ class Operator {
 
   async serve(id: string, { listen, api }: { listen: string; api: string }, more: readonly string[] = []): Promise<Served> {
     const dataDir = join(this.directory, id);
-    const args = ['serve', '--node-id', id, '--cluster-id', 'ops', '--data-dir', dataDir, '--listen', listen, '--api', api, '--output', 'json', ...ELECTION, ...more];
+    const cluster = more.includes('--cluster-id') ? [] : ['--cluster-id', 'ops'];
+    const args = ['serve', '--node-id', id, ...cluster, '--data-dir', dataDir, '--listen', listen, '--api', api, '--output', 'json', ...ELECTION, ...more];
     const child = spawn(process.execPath, [COMMAND, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
     let stderr = '';
     child.stderr.on('data', (chunk) => {
@@ -198,6 +199,36 @@ test.serial('a snapshot is saved, looked into and restored; a bad one changes no
   t.deepEqual(restored.members.map(({ id, role }) => [id, role]), [['a', 'removed'], ['r', 'voter']]);
   const behind = await vexcoord(['subscribe', '--from', 'first', '--count', '5', '--api', at('r').api]);
   t.deepEqual(behind.lines.map((line) => (JSON.parse(line) as { event: { path: string } }).event.path), Array.from({ length: 5 }, (_, n) => `/new/${n}`));
+});
+
+test.serial('a restore says which groups it has, and a start with more what is missing', async (t) => {
+  const operator = new Operator(t);
+  const places = await operator.ports(['a', 'r']);
+  const at = (id: string) => places.get(id) as { listen: string; api: string };
+  await operator.serve('a', at('a'), ['--groups', '2']);
+  const files = [0, 1].map((group) => join(operator.directory, `group-${group}.snap`)) as [string, string];
+  for (const [group, file] of files.entries()) {
+    t.is((await vexcoord(['publish', '--group', String(group), '--api', at('a').api], events(5, `/${group}`))).status, 0);
+    await operator.json(['snapshot', 'save', file, '--group', String(group), '--api', at('a').api]);
+  }
+  const restore = (dataDir: string, ...snapshots: string[]) => vexcoord(['snapshot', 'restore', ...snapshots, '--data-dir', dataDir, '--node-id', 'r', '--cluster-id', 'ops']);
+  const part = join(operator.directory, 'part');
+  const incomplete = await restore(part, files[0]);
+  t.is(incomplete.status, 0, incomplete.stderr);
+  t.regex(incomplete.stderr, /^Group 0 alone was restored\. No snapshot says how many its cluster had: if there were more, their events are not in /m);
+  t.false(incomplete.stdout.includes('--groups'));
+  const serve = ['serve', '--node-id', 'r', '--cluster-id', 'ops', '--listen', at('r').listen, '--api', at('r').api];
+  const started = await vexcoord([...serve, '--data-dir', part, '--groups', '2']);
+  t.is(started.status, 2, started.stderr);
+  t.regex(started.stderr, /^CONFIG_INVALID: .*set it to 1; but .*\/part was restored from a snapshot of group 0 alone: if the cluster had more, no event of the others is here/m);
+
+  const whole = await restore(join(operator.directory, 'r'), files[1], files[0]);
+  t.is(whole.status, 0, whole.stderr);
+  t.regex(whole.stderr, /^The groups 0 to 1 were restored\./m);
+  t.regex(whole.stdout, /"vexcoord serve --node-id r --cluster-id ops --data-dir \S+ --groups 2"/);
+  await operator.serve('r', at('r'), ['--groups', '2']);
+  const { groups } = (await operator.json(['status', '--api', at('r').api])) as { groups: { events: string }[] };
+  t.deepEqual(groups.map((group) => group.events), ['5', '5']);
 });
 
 test.serial('recover refuses while a majority is there, and begins again from one of three', async (t) => {

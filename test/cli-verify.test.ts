@@ -21,7 +21,8 @@ function scan(nodeId: string, entries: readonly LogEntry[], commit = entries.len
     summary: {
       nodeId,
       clusterId,
-      directory: `/data/${nodeId}`,
+      directory: 'f'.repeat(32),
+      dataDir: `/data/${nodeId}`,
       windowEvents: 1000,
       segments: 1,
       bytes: 1n,
@@ -200,4 +201,11 @@ test('receipts are read; a torn last line is left out, a broken one in the middl
   writeFileSync(file, `${line('a', '5')}\n${line('a', '6')}\n${line('b', '7')}\n`);
   t.like(await t.throwsAsync(readReceipts(file)), { code: 'LINE_INVALID' });
   t.like(await t.throwsAsync(readReceipts('/nowhere')), { code: 'USAGE' });
+});
+
+test('two directories of one node are named by where they are', async (t) => {
+  const journal = [entry(1, ['x'])];
+  const copy = scan('a', journal);
+  const verdict = await verifyJournals([scan('a', journal), { ...copy, summary: { ...copy.summary, dataDir: '/copy/of/a' } }], null);
+  t.deepEqual(verdict.problems.map(({ message }) => message), ['/copy/of/a and /data/a both belong to the node a']);
 });

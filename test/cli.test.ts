@@ -43,6 +43,7 @@ test('the version and the help are no failures; bad usage is 2 with a sentence',
     ['publish', '--timeout-ms', '-1'],
     ['publish', '--consistency', 'absolute'],
     ['log', 'verify'],
+    ['log', 'verify', '--data-dir', '/nowhere/a', '--data-dir', '/nowhere/at/../a'],
     ['outcome'],
     ['subscribe', '--consumer', ''],
     [],
@@ -53,6 +54,28 @@ test('the version and the help are no failures; bad usage is 2 with a sentence',
     t.regex(stderr, /(^|\n)USAGE: [^\n]+\n$/, args.join(' '));
     t.is(stdout, '');
   }
+});
+
+test('an option that takes one value is refused where it is given again, and a list is not', async (t) => {
+  const nowhere = ['/nowhere/a', '/nowhere/b'];
+  const twice = (option: string, values: readonly string[]): string[] => values.flatMap((value) => [option, value]);
+  const refused: [string, string[]][] = [
+    ['--data-dir', ['log', 'dump', ...twice('--data-dir', nowhere)]],
+    ['--output', ['status', ...twice('--output', ['json', 'json'])]],
+    ['--api', ['member', 'add', 'd=127.0.0.1:1', ...twice('--api', ['127.0.0.1:1', '127.0.0.1:2'])]],
+    ['--node-id', ['serve', '--node-id=a', '--node-id', 'b']],
+    ['--join', ['serve', '--join', '--join', 'false']],
+    ['--role', ['cert', 'create', '--dir', '/nowhere', '--name', 'a', ...twice('--role', ['node', 'operator'])]],
+  ];
+  for (const [option, args] of refused) t.like(await vexcoord(args), { status: 2, stdout: '', stderr: `USAGE: ${option} was given twice, and takes one value\n` }, args.join(' '));
+  const lists = [
+    ['log', 'verify', ...twice('--data-dir', nowhere)],
+    ['recover', '--data-dir', '/nowhere/a', '--node-id', 'a', ...twice('--gone', ['b', 'c']), '--yes', '--yes', '--i-understand-data-loss'],
+  ];
+  for (const args of lists) t.regex((await vexcoord(args)).stderr, /^DATA_DIR_UNREADABLE: /, args.join(' '));
+  const shown = await vexcoord(['config', 'show', '--node-id', 'a', '--data-dir', '/nowhere/a', ...twice('--peer', ['b=127.0.0.1:7410', 'c=127.0.0.1:7420'])]);
+  t.is(shown.status, 0, shown.stderr);
+  t.true(['7410', '7420'].every((port) => shown.stdout.includes(port)), shown.stdout);
 });
 
 test('mistakes of a configuration are 2, one sentence each', async (t) => {

@@ -1,9 +1,9 @@
 /** Rules L1 and L2: a last batch that is not whole is settled by the others; damage before it is never passed over. */
-import { closeSync, openSync, readdirSync, readSync, statSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, rmSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { scanLog } from '../dist/native/index.js';
-import { checkFiles, checkJournals, codeOf, fileWrite, Plan, sleep, writes } from './helpers/cluster.js';
+import { checkFiles, checkJournals, codeOf, Embedded, fileWrite, journalOf, Plan, sleep, until, writes } from './helpers/cluster.js';
 import { NodeProcess, type PlainReceipt, ProcessCluster } from './helpers/node-process.js';
 
 /** Written through to the disk's file by the test, as a crash would have left it. */
@@ -141,4 +141,40 @@ test.serial('a byte flipped in the middle of the log of a member alone ends it, 
   const scan = await scanLog(plan.dataDir('a'));
   t.is(scan.summary.damage?.segment, name);
   await scan.close();
+});
+
+test.serial('with the newest snapshot damaged or gone a member goes on from the one before, also alone; without any it says so', async (t) => {
+  const cluster = await Embedded.start(t, { raft: { snapshotThresholdEntries: 5, compactionThresholdEntries: 2 } }, ['a']);
+  const dataDir = cluster.plan.dataDir('a');
+  const snapshots = (): string[] => readdirSync(dataDir).filter((name) => /^snapshot-0000-.*\.snap$/.test(name)).sort();
+  const state = () => cluster.get('a').status().groups[0]!.snapshot;
+  const grow = async (): Promise<void> => {
+    const { index } = state();
+    await until('a snapshot', async () => {
+      await cluster.get('a').publish(fileWrite('/grows'));
+      return state().index > index && snapshots().length > 1;
+    });
+  };
+  const again = async (change: (file: string) => void): Promise<void> => {
+    await grow();
+    const before = await journalOf(cluster.get('a'));
+    await cluster.close('a');
+    const newest = snapshots().at(-1) as string;
+    change(join(dataDir, newest));
+    await cluster.open('a');
+    await cluster.get('a').publish(fileWrite('/on'));
+    t.deepEqual((await journalOf(cluster.get('a'))).slice(0, before.length), before);
+    // The damaged one is no longer the newest.
+    await until('another snapshot', () => snapshots().at(-1)! > newest && state().failure === null);
+  };
+  await again((file) =>
+    patch(file, (bytes) => {
+      bytes[200]! ^= 1;
+      return [200, 201];
+    }),
+  );
+  await again((file) => rmSync(file));
+  await cluster.close('a');
+  for (const name of snapshots()) rmSync(join(dataDir, name));
+  t.is(await codeOf(cluster.open('a')), 'STATE_LOST');
 });

@@ -144,6 +144,8 @@ test.serial('what cannot be done is refused with its code, and changes nothing',
     ['MEMBER_NOT_LEARNER', () => node.members.replace('slow', 'slow')],
     ['MEMBER_UNKNOWN', () => node.members.replace('a', 'nobody')],
     ['MEMBER_INVALID', () => node.members.add('no spaces', '127.0.0.1:9')],
+    ['MEMBER_INVALID', () => node.members.add('same', cluster.plan.address('a'))],
+    ['MEMBER_INVALID', () => node.members.add('same', '127.0.0.1:1')],
     ['MEMBER_INVALID', () => node.members.add('fine', 'nowhere')],
     ['MEMBER_INVALID', () => node.members.add('fine', '127.0.0.1:0')],
     ['MEMBER_INVALID', () => node.members.remove('')],
@@ -157,6 +159,36 @@ test.serial('what cannot be done is refused with its code, and changes nothing',
     t.deepEqual(table(), before, code);
   }
   await node.publish(fileWrite('/still'));
+
+  // Each speaks of whom it is about.
+  const sentences: [string, () => Promise<unknown>][] = [
+    [`the address ${cluster.plan.address('a')} of member same is that of a, which belongs to the cluster; give an address of its own, or remove a first`, () => node.members.add('same', cluster.plan.address('a'))],
+    ['nobody is not a member', () => node.members.replace('a', 'nobody')],
+    ['left is not a member', () => node.members.replace('left', 'slow')],
+    ['left is not a member', () => node.members.replace('left', 'nobody')],
+    ['slow has not caught up with the log', () => node.members.replace('a', 'slow')],
+    ['a is a voter already', () => node.members.replace('a', 'a')],
+    ['slow is a learner; only a voter can be replaced', () => node.members.replace('slow', 'slow')],
+  ];
+  for (const [message, ask] of sentences) t.is((await t.throwsAsync(ask()))?.message, message);
+  // Neither the id nor the address of a removed member's is lost to others.
+  await node.members.add('same', '127.0.0.1:2');
+});
+
+test.serial('nobody is removed whose going would leave no majority that answers', async (t) => {
+  const cluster = await Embedded.start(t);
+  const [dead, other] = (await cluster.followers()).map(({ nodeId }) => nodeId) as [string, string];
+  const leader = await cluster.leader();
+  await cluster.close(dead);
+  const before = leader.members.list().map(({ id, role }) => ({ id, role }));
+  for (const going of [other, leader.nodeId]) {
+    const error = await t.throwsAsync(cluster.get(other).members.remove(going), { code: 'MAJORITY_UNREACHABLE' });
+    t.regex(error?.message ?? '', new RegExp(`${going} has to wait`));
+  }
+  t.deepEqual(leader.members.list().map(({ id, role }) => ({ id, role })), before);
+  await leader.publish(fileWrite('/still'));
+  await leader.members.remove(dead);
+  await cluster.get(other).publish(fileWrite('/on'));
 });
 
 test.serial('leadership goes where it is sent, and elsewhere when its holder closes', async (t) => {

@@ -92,7 +92,27 @@ export const nonEmpty = (text: string): string => {
   return text;
 };
 
-export const repeated = (text: string, previous: readonly string[] | undefined): string[] => [...(previous ?? []), text];
+const LISTS = new WeakSet<object>();
+
+/** Of an option that may be given again: all its values, each read by `one`. */
+export function repeated(one: (text: string) => string = (text) => text): (text: string, before: readonly string[] | undefined) => string[] {
+  const parse = (text: string, before: readonly string[] | undefined): string[] => [...(before ?? []), one(text)];
+  LISTS.add(parse);
+  return parse;
+}
+
+/** Has every option of a command, and of those below it, refused where it is given again, unless it is a list or has no value. */
+export function refuseSecond(command: Command): void {
+  for (const option of command.options) {
+    if (option.isBoolean() || LISTS.has(option.parseArg ?? {})) continue;
+    let given = false;
+    command.on(`option:${option.name()}`, () => {
+      if (given) throw usage(`${option.long ?? option.flags} was given twice, and takes one value`);
+      given = true;
+    });
+  }
+  for (const below of command.commands) refuseSecond(below);
+}
 
 function quorumSize(text: string): number | 'all' {
   return text === 'all' ? 'all' : wholeNumber(1, 7)(text);

@@ -12,7 +12,7 @@ export function configurationOptions(command: Command): Command {
   for (const { flag, default: value, repeatable, summary, allowed, unused } of describeConfig()) {
     const boolean = value === 'true' || value === 'false';
     const option = new Option(`${flag} ${boolean ? '[true|false]' : '<value>'}`, `${summary} (${allowed}${value === null ? '' : `; default ${value}`})`);
-    if (repeatable) option.argParser(repeated);
+    if (repeatable) option.argParser(repeated());
     if (unused) option.hideHelp();
     command.addOption(option);
   }

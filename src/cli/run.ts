@@ -1,6 +1,7 @@
 import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
 import { type Command, CommanderError } from 'commander';
 import { CoordinatorError } from '../errors/index.js';
+import { refuseSecond } from './arguments.js';
 import { flushed, quietPipe } from './output.js';
 
 /** Runs the process's command line and ends the process: 0, 1 or 2, with the reason of a failure on stderr as `CODE: sentence`. */
@@ -8,6 +9,7 @@ export function runAndExit(program: Command): void {
   quietPipe();
   // The library's own lines on stderr have no code; what they tell comes as an error too.
   if (process.env.GRPC_VERBOSITY === undefined) setLogVerbosity(logVerbosity.NONE);
+  refuseSecond(program);
   program.exitOverride().configureOutput({ outputError: () => {} });
   run(program).then(async (status) => {
     await flushed();

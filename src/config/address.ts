@@ -71,6 +71,13 @@ export function formatAddress(address: Address): string {
   return address.host.includes(':') ? `[${address.host}]:${address.port}` : `${address.host}:${address.port}`;
 }
 
+/** The same text for what is the same address; what is none stays as it is. */
+export function canonicalAddress(text: string): string {
+  const address = parseAddress(text);
+  if (address === null) return text;
+  return formatAddress('host' in address ? { ...address, host: address.host.toLowerCase() } : address);
+}
+
 /** Whether it says all that it takes to reach somebody. */
 export function isDialable(address: Address | null): boolean {
   return address !== null && !('port' in address && address.port === 0);

@@ -1,5 +1,5 @@
 import { LIMITS } from '../contracts/index.js';
-import { formatAddress, isDialable, isLocal, parseAddress, peerAddressOf } from './address.js';
+import { canonicalAddress, isDialable, isLocal, parseAddress, peerAddressOf } from './address.js';
 import { levelProblems } from './level-checks.js';
 import type { ResolvedConfig } from './schema.js';
 import type { Origin, Problem } from './sources.js';
@@ -35,19 +35,13 @@ export function insecureWarnings(config: ResolvedConfig, originOf: OriginOf): st
   );
 }
 
-const canonical = (text: string): string => {
-  const address = parseAddress(text);
-  if (address === null) return text;
-  return formatAddress('host' in address ? { ...address, host: address.host.toLowerCase() } : address);
-};
-
 const isMemory = (text: string): boolean => 'memory' in (parseAddress(text) ?? {});
 
 /** Two names that cannot both have this value: a port of 0 never clashes. */
 function* clashes(pairs: Iterable<[string, string]>): Generator<[string, string, string]> {
   const seen = new Map<string, string>();
   for (const [name, text] of pairs) {
-    const address = canonical(text);
+    const address = canonicalAddress(text);
     const first = seen.get(address);
     if (first !== undefined && isDialable(parseAddress(text))) yield [name, first, text];
     else seen.set(address, name);
@@ -73,7 +67,7 @@ export function crossCheck(config: ResolvedConfig, originOf: OriginOf): Problem[
   }
 
   const own = peerAddressOf(config.peers, config.nodeId);
-  if (own !== undefined && canonical(own) !== canonical(config.listen)) {
+  if (own !== undefined && canonicalAddress(own) !== canonicalAddress(config.listen)) {
     report('peers', `gives this node, ${config.nodeId}, the address ${own}; allowed: the other members only, or this one at its listen address ${config.listen}.`);
   }
   const others = Object.entries(config.peers).filter(([id]) => id !== config.nodeId);

@@ -61,7 +61,7 @@ export const configSchema = z.strictObject({
     heartbeatIntervalMs: integer(1, 10_000, 50, 'How often a leader shows its followers that it is there.'),
     appendEntriesMax: integer(1, 10_000, 100, 'Messages with entries in flight to one follower.'),
     compactionThresholdEntries: integer(1, 1_000_000_000, 1000, 'Entries kept behind a snapshot for members that are a little behind, whatever the retention says.'),
-    snapshotThresholdEntries: integer(1, 1_000_000_000, 10_000, 'Applied entries after which a snapshot is due, if they are as many bytes as the last one was.'),
+    snapshotThresholdEntries: integer(1, 1_000_000_000, 10_000, 'Applied entries after which a snapshot is due, if they are as many bytes as the last one was. Fewer are enough once they are 64 MiB and twice as many bytes as the last one.'),
     readLease: flag(false, 'After a majority has answered it, a leader answers barriers by itself for three quarters of the least raft.electionTimeoutMs. Safe while clocks run at about the same speed; the same on all members.'),
     byzantineFaultTolerance: flag(false, 'Agree on critical events among validators.', later),
   }),

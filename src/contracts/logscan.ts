@@ -39,7 +39,10 @@ export interface LogDamage {
 export interface LogSummary {
   readonly nodeId: string;
   readonly clusterId: string;
+  /** The directory's own id, in hexadecimal; a copy has the same. */
   readonly directory: string;
+  /** Where it is. */
+  readonly dataDir: string;
   /** The `dedup.windowEvents` that the log was read with: the directory's own where it says one. */
   readonly windowEvents: number;
   readonly segments: number;

@@ -25,7 +25,7 @@ import { type Address, type CoordinatorConfig, parseAddress, type ResolvedConfig
 import { checkTimeout, CoordinatorError, isErrorCode } from '../errors/index.js';
 import { LevelPolicy } from '../consistency/index.js';
 import { Catalogue, type CausalContext, CausalPlace, CursorCodec, EventIds, SubmissionWriter } from '../events/index.js';
-import { causalActor, causalOrigins, Core, END, type End, keepSettings, PEER_CORE_MODULE, windowOf } from '../native/index.js';
+import { causalActor, causalOrigins, type Core, END, type End, keepSettings, PEER_CORE_MODULE, windowOf } from '../native/index.js';
 import { PeerNetwork, type Refused } from '../network/index.js';
 import { packageVersion, type Ports, realPorts } from '../runtime/index.js';
 import { CausalBarrier } from './causal-barrier.js';
@@ -46,7 +46,7 @@ import { Neighbours, tableOf } from './neighbours.js';
 import { Origins } from './origins.js';
 import { OpenSubscriptions } from './open-subscriptions.js';
 import { OwnLane } from './own-lane.js';
-import { openOptionsOf, sharedSettingsOf } from './opening.js';
+import { openCore, sharedSettingsOf } from './opening.js';
 import { Places } from './places.js';
 import { Placing } from './placing.js';
 import type { Position } from './position.js';
@@ -290,12 +290,12 @@ export class Coordinator implements CoordinatorNode {
     const tokens = await Tokens.open(resolved, { nowMs: ports.nowMs, onChange: (change) => node.#events.emit('tokens', change) });
     const catalogue = new Catalogue(resolved.eventTypes);
     const rules = new LevelRules(resolved.levels, catalogue);
-    const core = await Core.open(openOptionsOf(resolved, ports));
+    const core = await openCore(resolved, ports);
     const node: Coordinator = new Coordinator(resolved, core, ports, catalogue, rules);
     node.#certificates = certificates;
     node.#tokens = tokens;
     try {
-      await keepSettings(dataDir, dedup);
+      await keepSettings(dataDir, { windowEvents: dedup.windowEvents, restoredGroups: null });
       await node.#crdt.open();
       // Before anybody publishes what was lowered in an earlier life a second time.
       await node.#unplaced.look();

@@ -1,11 +1,11 @@
 /** Membership: what an operator asks for, handed to group 0's leader, and how it ended. */
 import type { MemberChange, Members, MemberStatus, TransferOptions, WaitOptions } from '../contracts/index.js';
-import { isDialable, isNodeId, parseAddress, SOCKET_FORM } from '../config/index.js';
+import { canonicalAddress, isDialable, isNodeId, parseAddress, SOCKET_FORM } from '../config/index.js';
 import { checkTimeout, CoordinatorError, type ErrorCode } from '../errors/index.js';
 import { type Core, END, packMemberCommand } from '../native/index.js';
 import { groupOf } from './groups.js';
 import type { Requests } from './requests.js';
-import type { Roster } from './roster.js';
+import type { Roster, RosterMember } from './roster.js';
 
 export interface MembersPorts {
   readonly core: Core;
@@ -24,19 +24,24 @@ const POLL_MS = 20;
 /** A transfer that the leader has not carried out by then is asked for again. */
 const ASK_AGAIN_MS = 500;
 
+const UNKNOWN = 3;
+const PENDING = 8;
+const OF_A_LEARNER = 12;
+const NO_MAJORITY = 13;
 /** By the number it travels under (docs/formats.md, "Member commands"): code, and what it says of the member. */
 const REFUSALS: Readonly<Record<number, readonly [ErrorCode, string]>> = {
   1: ['MEMBER_EXISTS', 'is a member already'],
   2: ['MEMBER_ID_USED', 'was a member before; ids are never used again'],
-  3: ['MEMBER_UNKNOWN', 'is not a member'],
+  [UNKNOWN]: ['MEMBER_UNKNOWN', 'is not a member'],
   4: ['MEMBER_IS_VOTER', 'is a voter already'],
   5: ['LAST_VOTER', 'is the last voter, which cannot be removed'],
   6: ['VOTERS_MAX', 'would be one voter too many; at most 7 are allowed'],
   7: ['MEMBERS_MAX', 'would be one member too many; at most 64 are allowed'],
-  8: ['CHANGE_PENDING', 'has to wait: the change before this one is not finished'],
+  [PENDING]: ['CHANGE_PENDING', 'has to wait: the change before this one is not finished'],
   9: ['LEARNER_LAGGING', 'has not caught up with the log'],
   10: ['MEMBER_ID_COLLISION', 'has the same hash as another member; choose another id'],
-  12: ['MEMBER_NOT_LEARNER', 'is not a learner'],
+  [OF_A_LEARNER]: ['MEMBER_NOT_LEARNER', 'is a learner; only a voter can be replaced'],
+  [NO_MAJORITY]: ['MAJORITY_UNREACHABLE', 'has to wait: of the voters that there would be no majority answers'],
 };
 
 export class NodeMembers implements Members {
@@ -53,23 +58,48 @@ export class NodeMembers implements Members {
   async add(id: string, address: string, options: WaitOptions = {}): Promise<MemberChange> {
     checkId(id);
     if (!isDialable(parseAddress(address))) throw new CoordinatorError('MEMBER_INVALID', `the address ${JSON.stringify(address)} of member ${id} is neither HOST:PORT with a port from 1 to 65535, nor ${SOCKET_FORM}`);
-    return this.#change('add', id, address, id, options);
+    this.#refuseShared(id, address);
+    return this.#change('add', id, address, () => id, options);
   }
 
   async promote(id: string, options: WaitOptions = {}): Promise<MemberChange> {
     checkId(id);
-    return this.#change('promote', id, '', id, options);
+    return this.#change('promote', id, '', () => id, options);
   }
 
   async remove(id: string, options: WaitOptions = {}): Promise<MemberChange> {
     checkId(id);
-    return this.#change('remove', id, '', id, options);
+    return this.#change('remove', id, '', () => id, options);
   }
 
   async replace(oldId: string, newId: string, options: WaitOptions = {}): Promise<MemberChange> {
     checkId(oldId);
     checkId(newId);
-    return this.#change('replace', oldId, newId, `${oldId}, to be replaced by ${newId},`, options);
+    const whose = (refusal: number): string => {
+      if (refusal === PENDING) return `the replacement of ${oldId} by ${newId}`;
+      if (refusal === OF_A_LEARNER || refusal === NO_MAJORITY) return oldId;
+      if (refusal !== UNKNOWN) return newId;
+      const [unknown = `${oldId} or ${newId}`] = [oldId, newId].filter((id) => this.#find(id) === undefined);
+      return unknown;
+    };
+    return this.#change('replace', oldId, newId, whose, options);
+  }
+
+  /** Who belongs to the cluster, as far as this node has heard. */
+  #find(id: string): RosterMember | undefined {
+    return this.#present().find((member) => member.id === id);
+  }
+
+  #present(): readonly RosterMember[] {
+    const { roster } = this.#ports;
+    roster.refresh();
+    return roster.members.filter(({ role }) => role !== 'removed');
+  }
+
+  /** Whoever dials the address would reach one of the two, and the id would be used up. */
+  #refuseShared(id: string, address: string): void {
+    const holder = this.#present().find((member) => member.id !== id && member.address !== null && canonicalAddress(member.address) === canonicalAddress(address));
+    if (holder !== undefined) throw new CoordinatorError('MEMBER_INVALID', `the address ${address} of member ${id} is that of ${holder.id}, which belongs to the cluster; give an address of its own, or remove ${holder.id} first`);
   }
 
   async transferLeadership(id: string, options: TransferOptions = {}): Promise<void> {
@@ -77,8 +107,8 @@ export class NodeMembers implements Members {
     check();
     checkId(id);
     const chosen = options.group === undefined ? Array.from({ length: groups }, (_, group) => group) : [groupOf(options.group, groups)];
-    const member = roster.members.find((one) => one.id === id);
-    if (member === undefined || member.role === 'removed') throw new CoordinatorError('MEMBER_UNKNOWN', `${id} is not a member`);
+    const member = this.#find(id);
+    if (member === undefined) throw new CoordinatorError('MEMBER_UNKNOWN', `${id} is not a member`);
     if (member.role !== 'voter') throw new CoordinatorError('MEMBER_NOT_VOTER', `${id} is a ${member.role}; only a voter can lead`);
     const led = (): boolean => {
       const status = core.status();
@@ -100,14 +130,14 @@ export class NodeMembers implements Members {
     if (!done) throw new CoordinatorError('TRANSFER_FAILED', `${id} did not become the leader in time; leadership is where it was, or with another voter`);
   }
 
-  async #change(command: 'add' | 'promote' | 'remove' | 'replace', id: string, second: string, named: string, options: WaitOptions): Promise<MemberChange> {
+  async #change(command: 'add' | 'promote' | 'remove' | 'replace', id: string, second: string, whose: (refusal: number) => string, options: WaitOptions): Promise<MemberChange> {
     const { core, requests, roster, check } = this.#ports;
     check();
     const timeoutMs = checkTimeout(options.timeoutMs ?? this.#ports.timeoutMs);
     const begunMs = requests.nowMs();
     const bytes = packMemberCommand(command, id, second);
     const end = await requests.make({ what: `the change of member ${id}`, group: FIRST_GROUP, timeoutMs, signal: options.signal }, (request) => core.memberCommand(request, bytes));
-    if (end.kind === END.membersRefused) throw refusalOf(end.count, named);
+    if (end.kind === END.membersRefused) throw refusalOf(end.count, whose(end.count));
     const left = Math.max(1, timeoutMs - (requests.nowMs() - begunMs));
     // The table is changed; each group's configuration follows, and the next change has to wait until it has.
     const settled = await this.#until({ ...options, timeoutMs: left }, () => {

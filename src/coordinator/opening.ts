@@ -1,12 +1,26 @@
 /** From a configuration to what the core is opened with. */
 import type { ResolvedConfig } from '../config/index.js';
-import type { OpenOptions } from '../native/index.js';
+import { CoordinatorError } from '../errors/index.js';
+import { Core, type OpenOptions, restoredGroupsOf } from '../native/index.js';
 import type { Ports } from '../runtime/index.js';
 
 /** A batch may pass the limit on waiting bytes by its own size; the core's limit leaves room for that. */
 const CORE_SLACK_BYTES = 16 * 1024 * 1024;
 
-export function openOptionsOf(config: ResolvedConfig, ports: Ports): OpenOptions {
+export async function openCore(config: ResolvedConfig, ports: Ports): Promise<Core> {
+  try {
+    return await Core.open(openOptionsOf(config, ports));
+  } catch (thrown) {
+    const restored = await restoredGroupsOf(config.dataDir).catch(() => null);
+    const error = CoordinatorError.from(thrown);
+    if (error.code !== 'CONFIG_INVALID' || restored === null || restored >= config.groups) throw error;
+    const given = restored === 1 ? 'a snapshot of group 0 alone' : `snapshots of the groups 0 to ${restored - 1} alone`;
+    const advice = `if the cluster had more, no event of the others is here, and setting groups to ${restored} gives them up: restore again instead, into a new directory, with a snapshot of each group`;
+    throw new CoordinatorError(error.code, `${error.message}; but ${config.dataDir} was restored from ${given}: ${advice}`, { cause: error });
+  }
+}
+
+function openOptionsOf(config: ResolvedConfig, ports: Ports): OpenOptions {
   const freshDirectoryId = Buffer.alloc(16);
   ports.fillRandom(freshDirectoryId);
   const [electionTimeoutMinMs, electionTimeoutMaxMs] = config.raft.electionTimeoutMs;

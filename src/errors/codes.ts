@@ -101,6 +101,7 @@ export const ERROR_CODES = {
   NOT_HELD: failed('The node knows of the event and does not hold it, and nobody who does has given it in time.', 'UNAVAILABLE', 'yes'),
   CHANGE_PENDING: refused('The change of members before this one is not finished.', 'ABORTED'),
   LEARNER_LAGGING: refused('The learner has not caught up with the log.', 'FAILED_PRECONDITION'),
+  MAJORITY_UNREACHABLE: refused('Of the voters that the change would leave no majority answers.', 'FAILED_PRECONDITION'),
   TRANSFER_FAILED: failed('Leadership did not get where it was to go in time.', 'DEADLINE_EXCEEDED'),
   SNAPSHOT_FAILED: failed('The snapshot could not be taken.', 'INTERNAL'),
   QUORUM_EXISTS: refused('A majority of the voters is there, or may be, so nothing is recovered.', 'FAILED_PRECONDITION'),

@@ -21,7 +21,7 @@ export { Core, raftId, TAKEN } from './core.js';
 export { type ConsumerPlace, END, type End, EVENT_OUTCOME, type EventOutcome, type KeptEvent } from './ends.js';
 export { FilterHandle, firstMatches } from './filter.js';
 export { inspectSnapshot, lookAtDirectory, recoverDirectory, restoreSnapshots } from './offline.js';
-export { keepSettings, windowOf } from './settings.js';
+export { keepSettings, restoredGroupsOf, windowOf } from './settings.js';
 export { packMemberCommand } from './member-command.js';
 
 /** Module that a network Worker loads to reach an open core. */

@@ -25,7 +25,7 @@ export async function restoreSnapshots(options: Omit<RestoreOptions, 'windowEven
   const settings = { windowEvents: USUAL_WINDOW_EVENTS, segmentBytes: SEGMENT_BYTES, ...options };
   const resumed = await coded(() => addon().restoreSnapshots(settings));
   // Ids beyond it were cut off: no member of the new cluster may count with more.
-  await keepSettings(options.dataDir, settings);
+  await keepSettings(options.dataDir, { windowEvents: settings.windowEvents, restoredGroups: resumed.length });
   return resumed;
 }
 

@@ -25,6 +25,7 @@ export async function scanLog(dataDir: string, options: { readonly windowEvents?
       nodeId: found.nodeId,
       clusterId: found.clusterId,
       directory: found.directory.toString('hex'),
+      dataDir,
       windowEvents,
       segments: found.segments,
       bytes: found.bytes,

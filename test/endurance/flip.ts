@@ -83,7 +83,7 @@ async function verifyNames(dataDir: string, segment: Segment, one: Flip, byComma
   must(problem.message.includes(segment.name), `${describe(segment, one)}: log verify says ${problem.message}`);
   if (!byCommand) return;
   const { status, stdout, stderr } = await vexcoord(['log', 'verify', '--data-dir', dataDir]);
-  must(status === 1 && stdout.includes(segment.name) && stderr.startsWith('VERIFY_FAILED:') && stderr.includes(segment.name), `${describe(segment, one)}: vexcoord log verify ended with ${status}: ${stderr}${stdout}`);
+  must(status === 1 && stdout.includes(segment.name) && /^VERIFY_FAILED:/m.test(stderr) && stderr.includes(segment.name), `${describe(segment, one)}: vexcoord log verify ended with ${status}: ${stderr}${stdout}`);
 }
 
 /**

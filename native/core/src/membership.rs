@@ -77,6 +77,8 @@ pub enum MemberRefused {
     WrongGroup = 11,
     #[error("the member is not a learner")]
     NotLearner = 12,
+    #[error("of the voters that would be left no majority answers")]
+    NoMajority = 13,
 }
 
 impl MemberRefused {
@@ -84,7 +86,7 @@ impl MemberRefused {
         use MemberRefused::*;
         let all = [
             Exists, IdUsed, Unknown, VoterAlready, LastVoter, VotersMax, MembersMax, ChangePending, Lagging, Collision,
-            WrongGroup, NotLearner,
+            WrongGroup, NotLearner, NoMajority,
         ];
         all.into_iter().find(|one| *one as u8 == number)
     }

@@ -87,6 +87,10 @@ pub enum CorePlant {
     StatesUnwritten,
     /// A member that lacks states keeps what it makes of nothing for its own.
     StatesOfNothing,
+    /// Whoever begins with an older snapshot takes it for the end of the log.
+    OlderStateEndsLog,
+    /// A batch begins where the one before it ended, within the same block.
+    BlocksShared,
     /// Readers pass over what was cut as if it had never been.
     CutsPassedOver,
     /// What a member has let go of is taken to be nothing.

@@ -4,9 +4,12 @@
 use crate::support::submissions::{Draft, GROUP};
 use crate::support::world::World;
 use bytes::Bytes;
-use raft::eraftpb::{Entry, Message, MessageType};
-use vexfs_core::ids::{EventId, Index};
+use raft::eraftpb::{Entry, EntryType, Message, MessageType};
+use vexfs_core::ids::{EventId, Index, MemberId, Term};
+use vexfs_core::log::HardState;
 use vexfs_core::ordered::effects::{Effects, Purpose};
+use vexfs_core::ordered::reconcile::{self, Change};
+use vexfs_core::ordered::store::entry_from_raft;
 use vexfs_core::peer::frame::{Frame, FrameKind};
 use vexfs_core::peer::raft_message;
 
@@ -86,6 +89,52 @@ fn a_mark_that_is_to_go_stays_where_the_log_is_torn_again() {
     assert!(group.flush(0, &mut effects).is_ok());
     assert!(group.is_marked() && !group.is_settled());
     assert!(!effects.writes.iter().any(|write| write.purpose == Purpose::Settled), "{:?}", effects.writes);
+}
+
+/// Starts `b` with a torn log, founded by `founders`, in which these changes of the configuration are known to be committed.
+fn torn_with(founders: &[usize], changes: &[(&[(usize, Change)], bool)]) -> World {
+    let mut world = World::new(1, 3);
+    world.crash(1, 0);
+    let ids = world.voters();
+    let founders: Vec<MemberId> = founders.iter().map(|at| ids[*at]).collect();
+    {
+        let mut disk = world.nodes[1].disk.borrow_mut();
+        for (at, (change, joint)) in changes.iter().enumerate() {
+            let change: Vec<_> = change.iter().map(|(member, change)| (ids[*member], *change)).collect();
+            let mut entry = Entry { index: at as u64 + 1, term: 1, ..Entry::default() };
+            entry.set_entry_type(EntryType::EntryConfChangeV2);
+            // Nothing stands for leaving.
+            entry.context = if change.is_empty() { Vec::new() } else { reconcile::encode(&change, *joint) }.into();
+            disk.durable.push(entry_from_raft(&entry));
+        }
+        disk.hard = HardState { term: Term(1), vote: MemberId(0), commit: disk.last() };
+    }
+    world.nodes[1].torn = true;
+    world.nodes[1].start(&founders, 1);
+    assert!(world.group(1).flush(0, &mut Effects::default()).is_ok());
+    world
+}
+
+/// It was a learner when its log began, and the only voter by its end: it waited for a leader, and nobody else could be one.
+#[test]
+fn the_only_voter_that_is_left_has_nobody_to_settle_its_log_with() {
+    let changes: &[(&[_], bool)] = &[(&[(1, Change::Learner)], false), (&[(1, Change::Voter), (0, Change::Remove)], true), (&[], false)];
+    let mut alone = torn_with(&[0], changes);
+    let me = alone.nodes[1].id;
+    assert_eq!(alone.group(1).conf().voters, [me]);
+    assert!(alone.group(1).is_settled());
+    let mut before = torn_with(&[0], &changes[..2]);
+    assert!(!before.group(1).is_settled(), "the other one still has its vote");
+}
+
+/// Between two changes it was the only voter; since the second it has somebody to settle its log with.
+#[test]
+fn who_was_the_only_voter_for_a_while_settles_its_log_with_those_who_came_since() {
+    let changes: &[(&[_], bool)] = &[(&[(0, Change::Remove)], true), (&[], false), (&[(2, Change::Learner)], false), (&[(2, Change::Voter)], true), (&[], false)];
+    let mut world = torn_with(&[0, 1], changes);
+    assert_eq!(world.group(1).conf().voters.len(), 2);
+    assert!(!world.group(1).is_settled());
+    assert!(torn_with(&[0, 1], &changes[..3]).group(1).is_settled(), "a learner has no say");
 }
 
 /// A write of before a repair may come to its end after it: it is not taken for one of those that Raft asks for anew.

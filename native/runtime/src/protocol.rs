@@ -325,6 +325,8 @@ impl<R: EntryReader> Protocol<R> {
             }
             shared.applied.store(applied.0, Ordering::SeqCst);
         }
+        // Before the receipts: whoever has one finds its event in the status.
+        *shared.status.lock() = group.status();
         let grown = effects.applied && self.shared.watched.load(Ordering::SeqCst);
         if grown || !effects.completions.is_empty() {
             self.shared.app.put(|out| {
@@ -343,7 +345,6 @@ impl<R: EntryReader> Protocol<R> {
             // Whoever waits for the journal to grow looks once more, and is told.
             self.shared.app.put(|out| ends::journal_grown(out, id, applied));
         }
-        *shared.status.lock() = group.status();
     }
 
     /// What the causal lane has come to, for its readers and those who have published.

@@ -69,6 +69,8 @@ fn changes(plant: Plant) -> Changes {
         Plant::NothingGivenUp => Changes { members: Some(3), only: vec![FaultKind::Emptied], ..planted },
         // Both files of a member whose logs have been cut.
         Plant::StatesOfNothing => Changes { only: vec![FaultKind::DamagedStates, FaultKind::PowerLoss], ..planted },
+        // What a member had acknowledged behind its older snapshot.
+        Plant::OlderStateEndsLog => Changes { members: Some(3), only: vec![FaultKind::DamagedSnapshot, FaultKind::Partition], ..planted },
         // Between two copies of a directory, an event that is still on its way.
         Plant::EarlierLivesHeard => Changes { members: Some(3), only: vec![FaultKind::RolledBack], ..planted },
         // What is appended shows as well that the leader is there.

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Holder, describeHolder } from '../../config/index.js';
 import { CoordinatorError } from '../../errors/index.js';
 import { ageFault, certificatesOf, holderOf, hostsOf, serialOf } from '../../network/index.js';
-import { replace, SECRET_MODE, writeNew } from '../new-files.js';
+import { refuseOther, replace, SECRET_MODE, writeNew } from '../new-files.js';
 import type { Issued } from './x509.js';
 
 /** Paths, as the configuration takes them. */
@@ -51,6 +51,7 @@ export class CertificateDirectory {
   /** A new key and certificate in the place of those that are there, for the same holder and hosts. */
   async rotate(name: string, days: number): Promise<Paths> {
     const paths = this.#pathsFor(name);
+    for (const file of [paths.cert, paths.key]) await refuseOther(file, (sentence) => new CoordinatorError('CERTIFICATE_INVALID', sentence));
     const [before] = certificatesOf(await readExisting(paths.cert));
     const holder = before === undefined ? null : holderOf(before);
     if (before === undefined || holder === null) throw new CoordinatorError('CERTIFICATE_INVALID', `${paths.cert} has no certificate of a cluster`);

@@ -34,7 +34,7 @@ export function registerCert(program: Command): void {
     .description('make a key and a certificate, and the authority at the first use; nothing is written over')
     .addOption(new Option('--role <role>', 'what its holder is').choices(CERTIFICATE_ROLES).makeOptionMandatory())
     .option('--cluster-id <id>', 'the cluster that it is for', memberId, 'vexfs')
-    .option('--host <host>', 'a name or an IP address at which a node is dialled; may be repeated', (text: string, before: string[] | undefined) => repeated(host(text), before))
+    .option('--host <host>', 'a name or an IP address at which a node is dialled; may be repeated', repeated(host))
     .addHelpText('after', '\nExample:\n  vexcoord cert create --dir ./certificates --name a --role node --cluster-id vexfs --host 10.0.0.1')
     .action(createCertificate);
   const rotate = cert

@@ -1,10 +1,12 @@
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { LogEntry, LogScan } from '../../contracts/logscan.js';
 import { CoordinatorError } from '../../errors/index.js';
-import { outputOption, repeated, unsigned64, wholeNumber, windowOption } from '../arguments.js';
+import { outputOption, repeated, unsigned64, usage, wholeNumber, windowOption } from '../arguments.js';
 import { type OutputFormat, table, writeJson, writeLine } from '../output.js';
-import { type ScanOptions, withScans } from '../verify/open.js';
-import { readReceipts } from '../verify/receipts.js';
+import { progress } from '../progress.js';
+import { type ScanOptions, segmentBytesOf, withScans } from '../verify/open.js';
+import { type Receipts, readReceipts } from '../verify/receipts.js';
 import { describeVerdict, verdictError, verdictToJson } from '../verify/report.js';
 import { type Verdict, verifyJournals } from '../verify/verify.js';
 
@@ -33,7 +35,7 @@ export function registerLog(program: Command): void {
     .addHelpText('after', '\nExample:\n  vexcoord log verify --data-dir ./a --data-dir ./b --data-dir ./c --receipts receipts.jsonl');
   const command = (name: string, description: string): Command => windowOption(outputOption(log.command(name).description(description)));
   command('verify', 'check that journals are whole and equal, and that no acknowledged event is missing or doubled')
-    .requiredOption('--data-dir <dir>', 'data directory of a stopped member; give one for each', repeated)
+    .requiredOption('--data-dir <dir>', 'data directory of a stopped member; give one for each', repeated())
     .option('--receipts <file>', 'receipts as JSON lines, each to be found on a majority of the disks')
     .addHelpText('after', '\nExample:\n  vexcoord log verify --data-dir ./a --data-dir ./b --data-dir ./c --receipts receipts.jsonl')
     .action(verify);
@@ -47,8 +49,11 @@ export function registerLog(program: Command): void {
 }
 
 async function verify(flags: VerifyFlags): Promise<void> {
+  const paths = flags.dataDir.map((directory) => resolve(directory));
+  const [again] = paths.filter((path, at) => paths.indexOf(path) < at);
+  if (again !== undefined) throw usage(`--data-dir names ${again} twice; give one for each member`);
   const receipts = flags.receipts === undefined ? null : await readReceipts(flags.receipts);
-  const verdict = await withScans(flags.dataDir, (scans) => verifyJournals(scans, receipts), { ...windowOf(flags), wanted: [...(receipts?.keys() ?? [])] });
+  const verdict = await compared(flags, receipts);
   const error = verdictError(verdict);
   if (flags.output === 'json') await writeJson(verdictToJson(verdict));
   else {
@@ -56,6 +61,19 @@ async function verify(flags: VerifyFlags): Promise<void> {
     if (error === null) await writeLine(conclusion(verdict));
   }
   if (error !== null) throw error;
+}
+
+/** Each directory is passed over in one go, which is what takes long. */
+async function compared(flags: VerifyFlags, receipts: Receipts | null): Promise<Verdict> {
+  const sizes = await Promise.all(flags.dataDir.map(segmentBytesOf));
+  const upTo = (count: number): number => sizes.slice(0, count).reduce((sum, size) => sum + size, 0);
+  const shown = progress('bytes', upTo(sizes.length));
+  try {
+    const onRead = (position: number): void => shown.update(upTo(position + 1));
+    return await withScans(flags.dataDir, (scans) => verifyJournals(scans, receipts), { ...windowOf(flags), wanted: [...(receipts?.keys() ?? [])], onRead });
+  } finally {
+    shown.stop();
+  }
 }
 
 const windowOf = ({ windowEvents }: ScanOptions): ScanOptions => (windowEvents === undefined ? {} : { windowEvents });

@@ -34,8 +34,8 @@ export function registerRecover(program: Command): void {
     .requiredOption('--data-dir <dir>', "the stopped member's data directory")
     .requiredOption('--node-id <id>', 'the member that it belongs to')
     .option('--cluster-id <id>', 'the cluster that it belongs to', 'vexfs')
-    .option('--peer <id=host:port>', 'where another voter would answer, besides where the directory has it; needed for each that it has no address of. A wrong port reads as a voter that is gone', repeated)
-    .option('--gone <id>', 'a voter that exists no more, and is not asked', repeated)
+    .option('--peer <id=host:port>', 'where another voter would answer, besides where the directory has it; needed for each that it has no address of. A wrong port reads as a voter that is gone', repeated())
+    .option('--gone <id>', 'a voter that exists no more, and is not asked', repeated())
     .option('--yes', 'do not ask; needs --i-understand-data-loss')
     .option('--i-understand-data-loss', 'acknowledged events that only the lost members have are given up')
     .addHelpText(

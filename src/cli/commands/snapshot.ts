@@ -1,10 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
-import { LIMITS, type SnapshotContents } from '../../contracts/index.js';
+import { LIMITS, type SnapshotContents, type SnapshotStream } from '../../contracts/index.js';
 import { jsonOf } from '../../events/index.js';
 import { apiOption, groupOption, memberId, outputOption, repeated, timeoutOption, usage, wholeNumber } from '../arguments.js';
 import { type ApiFlags, withClients } from '../nodes.js';
 import { facts, type OutputFormat, table, writeJson, writeLine } from '../output.js';
+import { untilSignal } from '../signals.js';
 import { saveTo } from '../snapshot-file.js';
 
 interface SaveFlags extends ApiFlags {
@@ -29,7 +30,7 @@ export function registerSnapshot(program: Command): void {
     .addHelpText('after', '\nExample:\n  vexcoord snapshot save state.snap --api 127.0.0.1:7401');
   const save = snapshot
     .command('save')
-    .description('have a node take a snapshot and save it; the file appears whole or not at all')
+    .description('have a node take a snapshot and save it; the file appears whole or not at all, and in the place of a regular file only')
     .argument('<file>', 'where it goes')
     .addHelpText('after', '\nExample:\n  vexcoord snapshot save state.snap --api 127.0.0.1:7401')
     .action(saveSnapshot);
@@ -45,13 +46,13 @@ export function registerSnapshot(program: Command): void {
   outputOption(
     snapshot
       .command('restore')
-      .description('make a new data directory that goes on from a snapshot; of many groups, give a snapshot of each')
+      .description('make a new data directory that goes on from a snapshot of every group that the cluster has; how many these are, no snapshot says')
       .argument('<file...>', 'the snapshot, one for each group')
       .requiredOption('--data-dir <dir>', 'a directory that does not exist yet or is empty')
       .requiredOption('--node-id <id>', 'the member whose directory it is to be; an id that the cluster has not had', memberId)
       .option('--cluster-id <id>', 'the cluster that the snapshot must be of', 'vexfs')
       .option('--window-events <n>', "the members' dedup.windowEvents, where it is not the usual one", wholeNumber(1000, 100_000_000))
-      .option('--member <id>', 'a member from now on; give one for each, the same in every restored directory (default: this one alone)', (text: string, before: string[] | undefined) => repeated(memberId(text), before))
+      .option('--member <id>', 'a member from now on; give one for each, the same in every restored directory (default: this one alone)', repeated(memberId))
       .addHelpText('after', '\nExample:\n  vexcoord snapshot restore state.snap --data-dir ./a2 --node-id a2 --cluster-id vexfs')
       .action(restore),
   );
@@ -62,9 +63,9 @@ async function saveSnapshot(file: string, flags: SaveFlags): Promise<void> {
   const [address] = flags.api;
   await withClients({ ...flags, api: address === undefined ? [] : [address] }, async ([client]) => {
     if (client === undefined) return;
-    const snapshot = await client.saveSnapshot({ group: flags.group, timeoutMs: flags.timeoutMs });
-    await saveTo(file, snapshot);
-    const { group, index, bytes } = snapshot;
+    const { timeoutMs } = flags;
+    const take = (signal: AbortSignal): Promise<SnapshotStream> => client.saveSnapshot({ group: flags.group, timeoutMs, signal });
+    const { group, index, bytes } = await untilSignal((signal) => saveTo(file, () => take(signal), signal), `nothing was written to ${file}`);
     if (flags.output === 'json') return writeJson({ file, group, index: index.toString(), bytes });
     await writeLine(`${file} has the state of group ${group} at index ${index}, ${bytes} bytes.`);
   });
@@ -84,9 +85,16 @@ async function restore(files: string[], flags: RestoreFlags): Promise<void> {
   if (members.length > LIMITS.votersMax) throw usage(`--member names ${members.length} members; a cluster begins with at most ${LIMITS.votersMax}`);
   const settings = flags.windowEvents === undefined ? {} : { windowEvents: flags.windowEvents };
   const indexes = await restoreSnapshots({ ...settings, paths: files, dataDir, clusterId, nodeId, founders: members, freshDirectoryId: randomBytes(16), seed: randomBytes(8).readBigUInt64LE() });
+  const which = indexes.length === 1 ? 'Group 0 alone was' : `The groups 0 to ${indexes.length - 1} were`;
+  process.stderr.write(`${which} restored. No snapshot says how many its cluster had: if there were more, their events are not in ${dataDir}, and cannot come there later; restore again, into a new directory, with a snapshot of each.\n`);
   if (flags.output === 'json') return writeJson({ dataDir, nodeId, clusterId, members, groups: jsonOf(indexes) });
   const groups = indexes.map(({ group, index }) => `group ${group} from index ${index}`).join(', ');
-  await writeLine(`${dataDir} goes on with ${groups}; its members are ${members.join(', ')}, and count ids over ${flags.windowEvents ?? 'the usual number of'} events (dedup.windowEvents; --window-events). Start it with "vexcoord serve --node-id ${nodeId} --cluster-id ${clusterId} --data-dir ${dataDir}".`);
+  await writeLine(`${dataDir} goes on with ${groups}; its members are ${members.join(', ')}, and count ids over ${flags.windowEvents ?? 'the usual number of'} events (dedup.windowEvents; --window-events). Start it with "${startOf(flags, indexes.length)}".`);
+}
+
+function startOf({ nodeId, clusterId, dataDir, windowEvents }: RestoreFlags, groups: number): string {
+  const settings = [...(groups === 1 ? [] : [`--groups ${groups}`]), ...(windowEvents === undefined ? [] : [`--dedup-window-events ${windowEvents}`])];
+  return ['vexcoord serve', `--node-id ${nodeId}`, `--cluster-id ${clusterId}`, `--data-dir ${dataDir}`, ...settings].join(' ');
 }
 
 function describe(file: string, contents: SnapshotContents): string {

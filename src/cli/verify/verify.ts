@@ -56,22 +56,22 @@ function checkTogether(summaries: readonly LogSummary[], problems: Problems): vo
   let first: LogSummary | null = null;
   const directories = new Map<string, string>();
   for (const summary of summaries) {
-    const { nodeId, clusterId, directory, windowEvents, damage } = summary;
+    const { nodeId, clusterId, dataDir, windowEvents, damage } = summary;
     if (damage !== null) {
       // What a damaged log says of itself is not relied on.
-      problems.add('damage', `the log in ${directory} is damaged in ${damage.segment || 'its files'} at byte ${damage.position}: ${damage.reason}`);
+      problems.add('damage', `the log in ${dataDir} is damaged in ${damage.segment || 'its files'} at byte ${damage.position}: ${damage.reason}`);
       continue;
     }
     first ??= summary;
     if (clusterId !== first.clusterId) {
-      problems.add('cluster', `${directory} belongs to the cluster ${clusterId}, ${first.directory} to ${first.clusterId}`);
+      problems.add('cluster', `${dataDir} belongs to the cluster ${clusterId}, ${first.dataDir} to ${first.clusterId}`);
     }
     if (windowEvents !== first.windowEvents) {
-      problems.add('settings', `${directory} has dedup.windowEvents ${windowEvents}, ${first.directory} ${first.windowEvents}, so that old duplicates count otherwise`);
+      problems.add('settings', `${dataDir} has dedup.windowEvents ${windowEvents}, ${first.dataDir} ${first.windowEvents}, so that old duplicates count otherwise`);
     }
     const other = directories.get(nodeId);
-    if (other !== undefined) problems.add('cluster', `${directory} and ${other} both belong to the node ${nodeId}`);
-    directories.set(nodeId, directory);
+    if (other !== undefined) problems.add('cluster', `${dataDir} and ${other} both belong to the node ${nodeId}`);
+    directories.set(nodeId, dataDir);
   }
 }
 

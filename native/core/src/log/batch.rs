@@ -5,6 +5,7 @@ use super::record::{self, encode_carried, encode_entry, encode_hard_state, encod
 use super::types::{LogEntry, Op};
 use crate::bytes_le::{u32_at, u64_at};
 use crate::ids::GroupId;
+use crate::plants::{self, CorePlant};
 use bytes::Bytes;
 use crc32c::crc32c_append;
 use std::io::IoSlice;
@@ -83,7 +84,8 @@ impl BatchHeader {
 }
 
 fn padded(body_bytes: u64) -> u64 {
-    round_up(BATCH_HEADER_BYTES as u64 + body_bytes, BLOCK_BYTES)
+    let unit = if plants::is(CorePlant::BlocksShared) { 64 } else { BLOCK_BYTES };
+    round_up(BATCH_HEADER_BYTES as u64 + body_bytes, unit)
 }
 
 impl Op {

@@ -11,6 +11,13 @@ impl GroupRecovery {
         self.terms = terms.into_iter().map(|(index, term)| (Index(index), Term(term))).collect();
     }
 
+    /// Of an entry, or of the one in front of the first; the term of the entry before for one in a lost range.
+    pub fn term_of(&self, index: Index) -> Option<Term> {
+        let known = index <= self.last_index && index.0 + 1 >= self.first_index.0;
+        let runs = self.terms.partition_point(|(first, _)| *first <= index);
+        known.then(|| self.terms[..runs].last().map(|(_, term)| *term)).flatten()
+    }
+
     /// These were written in the place of lost ones (`Op::Repair`).
     pub fn repaired(&mut self, entries: &[LogEntry]) {
         let end = self.last_index.0;

@@ -11,7 +11,7 @@ use crate::causal::tally::Retention;
 use crate::causal::{is_origin, Lane, LaneConfig};
 use crate::ids::{GroupId, Index, MemberId, Term};
 use crate::log::{
-    Disk, GroupRecovery, HardState, Log, LogEntry, LogError, LogOptions, LogReader, Op, Recovery, SnapshotMark, Wanted,
+    Disk, GroupRecovery, HardState, Log, LogEntry, LogError, LogOptions, LogReader, LostRange, Op, Recovery, SnapshotMark, Wanted,
 };
 use crate::machine::{Machine, MachineLimits};
 use crate::membership::{Membership, Role};
@@ -232,20 +232,16 @@ pub fn start<D: Disk>(recovered: &Recovered<D>, config: &MemberConfig) -> Result
     let mut groups = Vec::new();
     for id in ids(config) {
         let begun_again = begun_again.get(&id);
-        let log_of = begun_again.or(recovery.groups.get(&id)).cloned().unwrap_or_else(empty_log);
-        let snapshot = match log_of.snapshot {
-            Some((index, _)) => Some(
-                keeper
-                    .load(id, index, config.seed)
-                    .map_err(|source| OpenError::StateLost { group: id, index, source })?,
-            ),
-            None => None,
-        };
+        let mut log_of = begun_again.or(recovery.groups.get(&id)).cloned().unwrap_or_else(empty_log);
+        let lost: Vec<_> = recovery.damaged.iter().filter(|range| range.group == id && begun_again.is_none()).copied().collect();
+        let State { snapshot, unreadable } = state_of(keeper, id, &mut log_of, &lost, config.seed)?;
         let mut group = Group::new(group_config(id, config, &log_of), &log_of, snapshot, log.reader())?;
+        if let Some((index, reason)) = unreadable {
+            group.snapshot_unreadable(index, reason);
+        }
         if recovery.unsettled {
             group.torn();
         }
-        let lost: Vec<_> = recovery.damaged.iter().filter(|range| range.group == id && begun_again.is_none()).copied().collect();
         group.damaged(&log_of, &lost);
         groups.push((id, group));
     }
@@ -258,6 +254,36 @@ pub fn start<D: Disk>(recovered: &Recovered<D>, config: &MemberConfig) -> Result
         states = found.into_iter().next().map(|(_, states)| Arc::new(states));
     }
     Ok(Member::new(groups, lane, states))
+}
+
+/// What a group begins with.
+struct State {
+    snapshot: Option<(SnapshotInfo, Machine)>,
+    /// Where the mark's is if it is another, and why that is.
+    unreadable: Option<(Index, SnapshotError)>,
+}
+
+/// The snapshot that the mark names; or, where that cannot be read, the newest one before it from which on the log has
+/// everything, so that nothing is lost but time (docs/decisions/0038).
+fn state_of<D: Disk>(keeper: &Keeper<D>, group: GroupId, log: &mut GroupRecovery, lost: &[LostRange], seed: u64) -> Result<State, OpenError> {
+    let Some((index, _)) = log.snapshot else { return Ok(State { snapshot: None, unreadable: None }) };
+    let source = match keeper.load(group, index, seed) {
+        Ok(snapshot) => return Ok(State { snapshot: Some(snapshot), unreadable: None }),
+        Err(source) => source,
+    };
+    let fits = |older: &Index| older.0 + 1 >= log.first_index.0;
+    // Of a lost entry the log does not know the term.
+    let is_lost = |index: Index| lost.iter().any(|range| (range.first..=range.last).contains(&index));
+    let agrees = |info: &SnapshotInfo| is_lost(info.meta.index) || log.term_of(info.meta.index) == Some(info.meta.term);
+    let read = |older: Index| keeper.load(group, older, seed).ok().filter(|(info, _)| agrees(info));
+    let Some((info, machine)) = keeper.before(group, index)?.into_iter().filter(fits).find_map(read) else {
+        return Err(OpenError::StateLost { group, index, source });
+    };
+    log.snapshot = Some((info.meta.index, info.meta.term));
+    if plants::is(CorePlant::OlderStateEndsLog) {
+        log.truncated(Index(info.meta.index.0 + 1));
+    }
+    Ok(State { snapshot: Some((info, machine)), unreadable: Some((index, source)) })
 }
 
 fn lane_config(config: &MemberConfig, recovery: &Recovery) -> LaneConfig {

@@ -39,6 +39,9 @@ impl<R: EntryReader> Group<R> {
                     Vec::new()
                 }
             };
+            if index == self.found_commit {
+                self.settle_as_found();
+            }
             self.agreement.note(index, self.machine.agreed_hash());
             let durable_members = self.durable_members(index);
             for one in applied {

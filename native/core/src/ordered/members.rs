@@ -29,6 +29,16 @@ const LONELY_ELECTIONS: usize = 4;
 /// Ticks between two attempts to hand leadership over.
 const HAND_OVER_TICKS: u64 = 100;
 
+impl<R: EntryReader> reconcile::Known for Group<R> {
+    fn caught_up(&self, id: MemberId) -> bool {
+        self.caught_up(id)
+    }
+
+    fn answers(&self, id: MemberId) -> bool {
+        self.hears_of(id) && (id == self.config.me || self.linked.contains(&id))
+    }
+}
+
 impl<R: EntryReader> Group<R> {
     /// What the configuration is to become: of group 0 its own table, of others what they are told of it.
     fn goal(&self) -> &Membership {
@@ -153,7 +163,8 @@ impl<R: EntryReader> Group<R> {
             self.conf = Arc::new(Conf::from_raft(&state));
             self.raw.mut_store().set_conf(state);
             // A learner that is promoted was counted on by nobody before.
-            if !self.settling.as_ref().is_some_and(Settling::is_learner) {
+            let counted_on = !self.settling.as_ref().is_some_and(Settling::is_learner);
+            if counted_on && Index(entry.index) > self.found_commit {
                 self.settle_among(Index(entry.index), self.conf.voting_but(self.config.me));
             }
         }
@@ -248,7 +259,7 @@ impl<R: EntryReader> Group<R> {
             return None;
         }
         let command = submission.members().ok()?;
-        reconcile::declines(&self.conf, self.goal(), self.config.me, &command, |id| self.caught_up(id))
+        reconcile::declines(&self.conf, self.goal(), self.config.me, &command, self)
     }
 
     pub(super) fn decline(&mut self, submission: &Submission, refused: MemberRefused) {

@@ -166,6 +166,8 @@ pub struct Group<R: EntryReader> {
     term: Term,
     /// The commit mark as last handed to the log, and as it is on disk.
     persisted_commit: Index,
+    /// Commit mark that recovery found.
+    found_commit: Index,
     durable_commit: Index,
     /// Marks on their way: number of the write, commit index.
     marks_under_way: VecDeque<(u64, Index)>,
@@ -284,6 +286,7 @@ impl<R: EntryReader> Group<R> {
             leader: None,
             term,
             persisted_commit,
+            found_commit: persisted_commit,
             durable_commit: persisted_commit,
             marks_under_way: VecDeque::new(),
             last_number: 0,

@@ -350,6 +350,15 @@ impl<R: EntryReader> Group<R> {
         self.draw_timeout();
     }
 
+    /// All that was known to be committed when this member started is applied: only as a whole it says who the voters are.
+    /// Those of a moment in between may have been fewer, and before it this member may have been a learner.
+    pub(super) fn settle_as_found(&mut self) {
+        let me = self.config.me;
+        if self.conf.votes(me) || !self.settling.as_ref().is_some_and(Settling::is_learner) {
+            self.settle_among(self.found_commit, self.conf.voting_but(me));
+        }
+    }
+
     /// Notes who the other voters are, as of an index; nobody is left to settle anything with where there are none.
     pub(super) fn settle_among(&mut self, as_of: Index, others: BTreeSet<MemberId>) {
         if others.is_empty() {

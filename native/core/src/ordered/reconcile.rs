@@ -9,6 +9,7 @@ use crate::ids::MemberId;
 use crate::membership::{MemberCommand, MemberRefused, Membership, Role};
 use crate::packed::Unpack;
 use raft::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2};
+use std::collections::BTreeSet;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -67,8 +68,16 @@ pub fn next_step(conf: &Conf, goal: &Membership, me: MemberId, caught_up: impl F
     Step::Change { changes, joint: true }
 }
 
+/// What a leader knows of another member.
+pub trait Known {
+    /// Its log is close enough to the end to vote.
+    fn caught_up(&self, id: MemberId) -> bool;
+    /// It was heard of lately.
+    fn answers(&self, id: MemberId) -> bool;
+}
+
 /// Why a leader does not propose a command: what could not be applied, or what only it knows of.
-pub fn declines(conf: &Conf, goal: &Membership, me: MemberId, command: &MemberCommand, caught_up: impl Fn(MemberId) -> bool) -> Option<MemberRefused> {
+pub fn declines(conf: &Conf, goal: &Membership, me: MemberId, command: &MemberCommand, known: &impl Known) -> Option<MemberRefused> {
     if goal.is_empty() {
         return Some(MemberRefused::WrongGroup);
     }
@@ -81,9 +90,32 @@ pub fn declines(conf: &Conf, goal: &Membership, me: MemberId, command: &MemberCo
         // Whoever is to be promoted may never catch up: it can go again, or nothing could be changed any more.
         MemberCommand::Remove { name } if !conf.is_joint() && !conf.voters.contains(&MemberId::of(name)) => None,
         _ if pending => Some(MemberRefused::ChangePending),
-        MemberCommand::Promote { name } | MemberCommand::Replace { new: name, .. } if !caught_up(MemberId::of(name)) => Some(MemberRefused::Lagging),
+        MemberCommand::Promote { name } | MemberCommand::Replace { new: name, .. } if !known.caught_up(MemberId::of(name)) => Some(MemberRefused::Lagging),
+        // Who votes stays as it is.
+        MemberCommand::Add { .. } => None,
+        _ if !has_majority(&voters_after(conf, command), known) => Some(MemberRefused::NoMajority),
         _ => None,
     }
+}
+
+/// The voters of `conf` once the command is carried out.
+fn voters_after(conf: &Conf, command: &MemberCommand) -> BTreeSet<MemberId> {
+    let mut voters: BTreeSet<MemberId> = conf.voters.iter().copied().collect();
+    let (old, new) = match command {
+        MemberCommand::Promote { name } => (None, Some(name)),
+        MemberCommand::Replace { old, new } => (Some(old), Some(new)),
+        MemberCommand::Remove { name } => (Some(name), None),
+        MemberCommand::Add { .. } | MemberCommand::Move { .. } => (None, None),
+    };
+    voters.extend(new.map(|name| MemberId::of(name)));
+    old.map(|name| voters.remove(&MemberId::of(name)));
+    voters
+}
+
+/// Or nothing could be agreed on any more, not even that another one goes.
+fn has_majority(voters: &BTreeSet<MemberId>, known: &impl Known) -> bool {
+    let answering = voters.iter().filter(|id| known.answers(**id)).count();
+    answering > voters.len() / 2
 }
 
 /// A configuration change as it travels in an entry's context: u8 joint, then u8 kind and u64 member each; nothing
@@ -159,6 +191,21 @@ mod tests {
         Conf { voters: list(voters), learners: list(learners), ..Conf::default() }
     }
 
+    struct Others<'a> {
+        caught_up: &'a [&'a str],
+        answer: &'a [&'a str],
+    }
+
+    impl Known for Others<'_> {
+        fn caught_up(&self, other: MemberId) -> bool {
+            self.caught_up.iter().any(|name| id(name) == other)
+        }
+
+        fn answers(&self, other: MemberId) -> bool {
+            self.answer.iter().any(|name| id(name) == other)
+        }
+    }
+
     #[test]
     fn a_replacement_comes_first_and_the_replaced_goes_with_the_promotion() {
         let name = |name: &str| name.to_string();
@@ -190,7 +237,7 @@ mod tests {
         let without = Step::Change { changes: vec![(id("d"), Change::Remove)], joint: false };
         for command in [promote, replace] {
             let goal = table(&[add.clone(), command]);
-            let declined = |command: &MemberCommand| declines(&stuck, &goal, id("a"), command, |_| false);
+            let declined = |command: &MemberCommand| declines(&stuck, &goal, id("a"), command, &Others { caught_up: &[], answer: &["a", "b", "c"] });
             assert_eq!(next_step(&stuck, &goal, id("a"), |_| false), Step::Wait);
             assert_eq!(declined(&remove("b")), Some(MemberRefused::ChangePending));
             assert_eq!(declined(&remove("d")), None);
@@ -201,6 +248,27 @@ mod tests {
         // Of a joint configuration nobody is taken.
         let joint = Conf { outgoing: stuck.voters.clone(), ..conf(&["a", "b", "d"], &[]) };
         let goal = table(&[add, MemberCommand::Replace { old: name("c"), new: name("d") }]);
-        assert_eq!(declines(&joint, &goal, id("a"), &remove("d"), |_| true), Some(MemberRefused::ChangePending));
+        assert_eq!(declines(&joint, &goal, id("a"), &remove("d"), &Others { caught_up: &["d"], answer: &["a", "b", "c", "d"] }), Some(MemberRefused::ChangePending));
+    }
+
+    /// With b dead, the removal of c left a and b: nobody led any more, and nothing could be taken back.
+    #[test]
+    fn nobody_goes_whose_going_leaves_no_majority_that_answers() {
+        let name = |name: &str| name.to_string();
+        let add = MemberCommand::Add { name: name("d"), address: name("") };
+        let remove = |who: &str| MemberCommand::Remove { name: name(who) };
+        let replace = |old: &str| MemberCommand::Replace { old: name(old), new: name("d") };
+        let (three, goal) = (conf(&["a", "b", "c"], &["d"]), table(&[add]));
+        let declined = |answer: &[&str], command: &MemberCommand| declines(&three, &goal, id("a"), command, &Others { caught_up: &["d"], answer });
+        for going in ["a", "c"] {
+            assert_eq!(declined(&["a", "c", "d"], &remove(going)), Some(MemberRefused::NoMajority));
+            assert_eq!(declined(&["a", "b", "c"], &remove(going)), None);
+            assert_eq!(declined(&["a", "c", "d"], &replace(going)), None, "whoever comes answers");
+        }
+        let another = MemberCommand::Add { name: name("e"), address: name("") };
+        assert_eq!(declined(&["a"], &another), None, "a learner has no vote");
+        assert_eq!(declined(&["a", "c"], &remove("b")), None, "the dead one goes");
+        assert_eq!(declined(&["a", "c", "d"], &MemberCommand::Promote { name: name("d") }), None);
+        assert_eq!(declined(&["a", "c", "d"], &replace("b")), None);
     }
 }

@@ -378,7 +378,7 @@ impl<R: EntryReader> Group<R> {
     fn adopt(&mut self, info: SnapshotInfo, machine: Box<Machine>, effects: &mut Effects) {
         let (Some(found), Some(lost)) = (self.found(), self.repair.front()) else { return };
         let (index, term) = (info.meta.index, info.meta.term);
-        if index < lost.first || index <= self.machine.applied() {
+        if index < lost.first || index <= self.machine.applied() || index < self.snapshots.unreadable() {
             return;
         }
         let commit = self.committed();
@@ -387,8 +387,7 @@ impl<R: EntryReader> Group<R> {
             // Whether the next entry follows this one cannot be told.
             return;
         }
-        let own = |at: Index| found.terms[..found.terms.partition_point(|(first, _)| *first <= at)].last().map(|run| run.1);
-        let other = index < found.last_index && !self.repair.contains(index) && own(index) != Some(term);
+        let other = index < found.last_index && !self.repair.contains(index) && found.term_of(index) != Some(term);
         let (group, mark) = (self.config.group, SnapshotMark { index, term, first: Index(index.0 + 1), prior_term: term });
         let mut ops = Vec::new();
         ops.extend(other.then_some(Op::Truncate { group, from: Index(index.0 + 1) }));
@@ -485,8 +484,7 @@ impl<R: EntryReader> Group<R> {
             if index.0 + 1 == log.first_index.0 {
                 return log.prior_term;
             }
-            let run = log.terms.partition_point(|(first, _)| *first <= index);
-            run.checked_sub(1).filter(|_| known).map_or(Term(0), |run| log.terms[run].1)
+            log.term_of(index).filter(|_| known).unwrap_or_default()
         };
         let high = Index(last.min(log.last_index).0 + 1);
         let entries = match (in_log(first) && !self.repair.contains(first), self.is_repairing()) {

@@ -15,7 +15,7 @@ use crate::peer::frame::{self, Channel, Frame, FrameKind};
 use crate::plants::{self, CorePlant};
 use crate::snapshot::keeper::{Done, Job, SnapshotKey};
 use crate::snapshot::transfer::{key_of, put_key, Offer, PIECE_BYTES};
-use crate::snapshot::{SnapshotInfo, SnapshotMeta};
+use crate::snapshot::{SnapshotError, SnapshotInfo, SnapshotMeta};
 use raft::eraftpb::Message;
 use raft::{SnapshotStatus, StateRole};
 use std::collections::BTreeMap;
@@ -51,6 +51,8 @@ pub(super) struct Snapshots {
     writing: Option<Beginning>,
     /// Somebody has asked for one.
     wanted: bool,
+    /// The log's mark names one here that could not be read, and marks never go back.
+    unreadable: Index,
     retry_at: u64,
     /// Bytes of all entries at the last snapshot.
     bytes_then: u64,
@@ -69,6 +71,11 @@ pub(super) struct Snapshots {
 impl Snapshots {
     pub fn resumed(bytes_then: u64) -> Self {
         Self { bytes_then, ..Self::default() }
+    }
+
+    /// Up to here the log has a mark whose snapshot cannot be read; 0 for none.
+    pub fn unreadable(&self) -> Index {
+        self.unreadable
     }
 
     /// One is on its way here.
@@ -113,7 +120,7 @@ impl<R: EntryReader> Group<R> {
         let store = self.raw.store();
         let (last, last_bytes) = store.snapshot_info().map_or((Index(0), 0), |info| (info.meta.index, info.bytes));
         let busy = self.snapshots.writing.is_some() || self.snapshots.installing.is_some() || self.ticks < self.snapshots.retry_at;
-        if busy || applied <= last || self.conf.voters.is_empty() {
+        if busy || applied <= last.max(self.snapshots.unreadable) || self.conf.voters.is_empty() {
             return;
         }
         let (entries, bytes) = (applied.0 - last.0, self.machine.bytes().saturating_sub(self.snapshots.bytes_then));
@@ -137,6 +144,13 @@ impl<R: EntryReader> Group<R> {
         self.snapshots.wanted = false;
         self.snapshots.bytes_then = self.machine.bytes();
         effects.jobs.push(Job::Write { meta, image: Box::new(image) });
+    }
+
+    /// The one at `index` could not be read at the start: another is taken as soon as more than that is applied.
+    pub fn snapshot_unreadable(&mut self, index: Index, reason: SnapshotError) {
+        self.snapshots.unreadable = index;
+        self.snapshots.last_failure = Some(format!("{reason}; the state was made anew from the one before and the log"));
+        self.snapshots.wanted = true;
     }
 
     /// What became of a job of this group.

@@ -129,6 +129,12 @@ impl<D: Disk> Keeper<D> {
         self.disk.list().map_err(SnapshotError::io("list", "the directory"))
     }
 
+    /// Snapshots of a group in front of `index`, newest first; whether they can be read is not known.
+    pub fn before(&self, group: GroupId, index: Index) -> Result<Vec<Index>, SnapshotError> {
+        let found = snapshots_of(&*self.disk, group).map_err(SnapshotError::io("list", "the directory"))?;
+        Ok(found.into_iter().rev().filter(|older| *older < index).collect())
+    }
+
     /// Reads the snapshot that a mark names; `machine_key` seeds its hash table.
     pub fn load(&self, group: GroupId, index: Index, machine_key: u64) -> Result<(SnapshotInfo, Machine), SnapshotError> {
         let name = file_name(group, index);

@@ -28,6 +28,8 @@ pub enum Damage {
     Spare,
     /// A bit is flipped in the newest states of the causal lane, or in all that there are.
     States,
+    /// A bit is flipped in a group's newest snapshot, where there is an older one.
+    Snapshot,
 }
 
 /// What was damaged, in words.
@@ -168,6 +170,18 @@ fn change(image: &mut Image, damage: Damage, synced: Option<Tail>, random: &mut 
             let pages = image.inodes[inode].durable.count() as u64;
             flip(image, inode, (random.between(0, pages) as usize) * PAGE + 99, random);
             Some("a spare segment".to_string())
+        }
+        Damage::Snapshot => {
+            let origins = format!("snapshot-{:04}-", FIRST_ORIGIN.0);
+            let is_snapshot = |name: &str| name.starts_with("snapshot-") && name.ends_with(".snap") && !name.starts_with(&origins);
+            let found: Vec<(&str, usize)> = image.names.iter().filter(|(name, _)| is_snapshot(name)).map(|(name, inode)| (name.as_str(), *inode)).collect();
+            // By name: of a group the newest is the last.
+            let group = |at: usize| found.get(at).map(|(name, _)| name.rsplit_once('-').map(|(group, _)| group));
+            let newest: Vec<usize> = (1..found.len()).filter(|at| group(at - 1) == group(*at) && group(at + 1) != group(*at)).map(|at| found[at].1).collect();
+            let inode = (!newest.is_empty()).then(|| random.pick(&newest))?;
+            let at = random.between(0, image.inodes[inode].durable.len());
+            flip(image, inode, at as usize, random);
+            Some("the newest snapshot of a group".to_string())
         }
         Damage::States => {
             let prefix = format!("snapshot-{:04}-", FIRST_ORIGIN.0);

@@ -32,6 +32,7 @@ pub enum FaultKind {
     GarbledAnswer,
     Emptied,
     DamagedStates,
+    DamagedSnapshot,
 }
 
 use FaultKind::*;
@@ -53,7 +54,7 @@ const fn off(kind: FaultKind, name: &'static str, reason: &'static str) -> KindR
     KindRow { kind, name, weight: 0, off: Some(reason) }
 }
 
-pub static KINDS: [KindRow; 30] = [
+pub static KINDS: [KindRow; 31] = [
     on(Loss, "loss", 6),
     on(SlowNetwork, "slow-network", 4),
     on(OneWay, "one-way-partition", 6),
@@ -84,6 +85,7 @@ pub static KINDS: [KindRow; 30] = [
     on(RolledBack, "rolled-back", 6),
     on(Emptied, "emptied", 3),
     on(DamagedStates, "damaged-states", 4),
+    on(DamagedSnapshot, "damaged-snapshot", 4),
 ];
 
 impl FaultKind {

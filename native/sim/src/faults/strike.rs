@@ -164,6 +164,7 @@ fn carry_out(world: &mut World, fault: &Fault) -> bool {
         FaultKind::DamagedFooter => lie(world, fault, Damage::Footer, false),
         FaultKind::DamagedSpare => lie(world, fault, Damage::Spare, false),
         FaultKind::DamagedStates => states_are_whole::are_elsewhere(world, node) && lie(world, fault, Damage::States, false),
+        FaultKind::DamagedSnapshot => world.members[node].has_older_snapshots() && lie(world, fault, Damage::Snapshot, false),
         FaultKind::WrongDirectory if !alone && world.members[other].life_id > 0 => {
             let opened = opens_foreign(&world.members[node], &world.members[other], world.setup.plant);
             recovery_is_faithful::check_foreign(world, node, opened);

@@ -30,7 +30,7 @@ use vexfs_core::member::open::OpenError;
 use vexfs_core::ordered::effects::{Effects, Write};
 use vexfs_core::ordered::Group;
 use vexfs_core::peer::round_trips::RoundTrips;
-use vexfs_core::snapshot::keeper::{Job, Keeper};
+use vexfs_core::snapshot::keeper::{snapshots_of, Job, Keeper};
 
 pub type DiskReader = LogReader<SimDisk>;
 
@@ -326,6 +326,17 @@ impl Member {
 
     pub fn group(&self, group: GroupId) -> Option<&Group<DiskReader>> {
         self.running.as_ref().map(|running| running.group(group))
+    }
+
+    /// Whether each group that would lose its newest snapshot has one before it that can be read, and the log behind that.
+    pub fn has_older_snapshots(&self) -> bool {
+        let Some(running) = &self.running else { return false };
+        running.groups.groups().all(|(id, group)| {
+            let Some(newest) = snapshots_of(&self.disk, id).ok().and_then(|found| found.last().copied()) else { return true };
+            let older = running.keeper.before(id, newest).unwrap_or_default();
+            let fits = |index: &Index| index.0 + 1 >= group.status().first.0 && running.keeper.load(id, *index, 0).is_ok();
+            older.is_empty() || older.iter().any(fits)
+        })
     }
 
     /// Whether damage has taken an entry. It may also have taken what says that an entry is in a gap.
