@@ -257,3 +257,48 @@ fn what_nobody_is_there_to_give_holds_up_nothing_else_that_is_fetched() {
     cluster.tick(LONG_TICKS);
     assert_eq!(stubs(&mut cluster), [Some(false), Some(false)]);
 }
+
+/// All voters' disks are lost, and with them what only they held. It held up whatever followed it, since no majority had it.
+#[test]
+fn what_nobody_has_whole_any_more_counts_as_held_once_all_have_said_so() {
+    let mut cluster = cluster(&["d"]);
+    rule(&mut cluster, 9, &[]);
+    for (id, path) in [(1, "/y"), (2, "/x/1"), (3, "/x/2"), (4, "/y")] {
+        publish(&mut cluster, "a", id, path);
+    }
+    cluster.leave("c");
+    cluster.begin("a");
+    cluster.begin("b");
+    cluster.leave("c");
+    cluster.tick(LONG_TICKS);
+    assert_eq!(has_stub(&mut cluster, "b", "a", 2), None, "the one that is away may have it");
+    cluster.begin("c");
+    cluster.tick(2 * LONG_TICKS);
+    for name in ["a", "b", "c"] {
+        assert_eq!((1..=4).map(|counter| has_stub(&mut cluster, name, "a", counter)).collect::<Vec<_>>(), [Some(false), Some(true), Some(true), Some(false)], "{name}");
+        assert_eq!((vectors(&mut cluster, name, "a"), cluster.delivered(name, "a")), ((4, 4), 4), "{name}");
+    }
+    assert!(cluster.is_replicated("b", &[(actor("a"), 4)]));
+    // So it is after a start, once the others have said so again; and who holds it not holds no more than before.
+    cluster.begin_again("b");
+    cluster.tick(LONG_TICKS);
+    assert_eq!(vectors(&mut cluster, "b", "a"), (4, 4));
+    assert_eq!(vectors(&mut cluster, "d", "a"), (1, 4));
+    assert!(!cluster.lane("b").fetch(actor("a"), 2), "nobody could give it");
+}
+
+/// A learner that was left with what only it was to hold has stubs in front of it, and so does not tell of it.
+#[test]
+fn whoever_has_it_whole_behind_a_stub_is_found() {
+    let mut cluster = cluster(&["d", "e"]);
+    rule(&mut cluster, 9, &["e"]);
+    publish(&mut cluster, "a", 1, "/x/1");
+    rule(&mut cluster, 10, &["d"]);
+    publish(&mut cluster, "a", 2, "/x/2");
+    ["a", "b", "c"].iter().for_each(|name| cluster.begin(name));
+    cluster.tick(2 * LONG_TICKS);
+    for name in ["a", "b", "c"] {
+        assert_eq!([1, 2].map(|counter| has_stub(&mut cluster, name, "a", counter)), [Some(false); 2], "{name}");
+        assert_eq!(vectors(&mut cluster, name, "a"), (2, 2), "{name}");
+    }
+}

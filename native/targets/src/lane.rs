@@ -7,7 +7,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use vexfs_core::causal::actor::Actor;
 use vexfs_core::causal::head::{Head, Holders};
-use vexfs_core::causal::message::{Entries, Held, HeldAnswer, HeldQuery, KnownOf, Needed, Pull, ANSWER, CUT};
+use vexfs_core::causal::message::{Entries, Form, Held, HeldAnswer, HeldQuery, KnownOf, Needed, Pull, ANSWER, CUT};
 use vexfs_core::causal::FIRST_ORIGIN;
 use vexfs_core::entry;
 use vexfs_core::event::{Submission, SubmissionKind};
@@ -71,13 +71,13 @@ impl Given {
 
     /// What a member that keeps the rules answers: what it has given, one after the other, and stubs where these will do.
     pub fn answer(&self, asked: &[u8], view: &View<'_>) -> Option<Vec<u8>> {
-        let Pull { actor, first, last, whole } = Pull::decode(asked).ok()?;
+        let Pull { actor, first, last, form } = Pull::decode(asked).ok()?;
         let me = MemberId::of(ME);
         let learns = view.status.conf.learners.contains(&me);
         let given = |counter| {
             let (data, context) = self.entries.get(&(actor, counter))?;
             let is_due = !learns || Head::decode(context).ok()?.names(me);
-            let data = if whole || is_due { data.clone() } else { stub::of(data)? };
+            let data = if form != Form::AsDue || is_due { data.clone() } else { stub::of(data)? };
             Some((data, context.clone()))
         };
         let list: Vec<_> = (first..=last).map_while(given).collect();
@@ -96,7 +96,7 @@ impl Given {
             }
             1 => {
                 let first = near(from, 1)?;
-                Pull { actor: some_actor(from, view)?, first, last: near(from, first)?, whole: from.arbitrary()? }.encode(&mut body);
+                Pull { actor: some_actor(from, view)?, first, last: near(from, first)?, form: *from.choose(&[Form::AsDue, Form::Whole, Form::Any])? }.encode(&mut body);
                 FrameKind::Pull
             }
             2 => {

@@ -97,7 +97,7 @@ impl<R: EntryReader> Lane<R> {
         let origin = &mut self.origins[id.at()];
         let gone = Ranges::of(1, first - 1);
         (origin.lost, origin.mending) = (origin.lost.without(&gone), origin.mending.without(&gone));
-        (origin.stubs, origin.wanted) = (origin.stubs.without(&gone), origin.wanted.without(&gone));
+        (origin.stubs, origin.wanted, origin.unheld) = (origin.stubs.without(&gone), origin.wanted.without(&gone), origin.unheld.without(&gone));
         (origin.first, origin.looked) = (first, origin.looked.max(first - 1));
         origin.tally.begin(first);
         self.origins_moved = true;
@@ -117,8 +117,8 @@ impl<R: EntryReader> Lane<R> {
         if self.lets_go(id, missing, first) {
             return false;
         }
-        let whole = self.takes_whole(id, missing);
-        let elsewhere = self.peers.iter().any(|(member, peer)| *member != from && peer.up && peer.can_give(id, missing, whole));
+        let form = self.form_of(id, missing);
+        let elsewhere = self.peers.iter().any(|(member, peer)| *member != from && peer.up && peer.can_give(id, missing, form));
         let full = self.writing_bytes + self.writing.bytes >= gossip::TAKE_BYTES_MAX;
         if elsewhere || full || !begins_block(first) || plants::is(CorePlant::CutsNotTaken) {
             return false;

@@ -151,6 +151,7 @@ impl<R: EntryReader> Lane<R> {
             let origin = &mut self.origins[at];
             origin.pulling.take_if(|pulling| ticks >= pulling.until);
             origin.missing_since = origin.missing().map(|_| origin.missing_since.unwrap_or(ticks));
+            origin.stuck = origin.missing().map(|(first, _)| origin.stuck.filter(|(same, _)| *same == first).unwrap_or((first, ticks)));
             let missing = origin.missing_since.is_some_and(|since| ticks >= since + fetch_ticks || !origin.lost.is_empty());
             let wanted = !origin.wanted.is_empty() && origin.has_rested(ticks, fetch_ticks);
             if origin.pulling.is_none() && (missing || wanted) {
@@ -191,9 +192,9 @@ impl<R: EntryReader> Lane<R> {
             return;
         }
         let Some(((first, last), turn)) = self.next_asked(id) else { return };
-        let whole = self.takes_whole(id, first);
+        let form = self.form_of(id, first);
         let knowing = || self.peers.iter().filter(|(_, peer)| peer.up && peer.knows(id) >= first);
-        let mut having: Vec<MemberId> = knowing().filter(|(_, peer)| peer.can_give(id, first, whole)).map(|(id, _)| *id).collect();
+        let mut having: Vec<MemberId> = knowing().filter(|(_, peer)| peer.can_give(id, first, form)).map(|(id, _)| *id).collect();
         if having.is_empty() {
             // Whoever has let go of it says so; and who has the stub of something before it may have it whole.
             having = knowing().map(|(id, _)| *id).collect();
@@ -204,7 +205,7 @@ impl<R: EntryReader> Lane<R> {
         // Another one each time, and not all of one for all origins.
         let from = having[(turn + id.at()) % having.len()];
         let origin = &mut self.origins[id.at()];
-        let pull = Pull { actor: origin.actor, first, last, whole };
+        let pull = Pull { actor: origin.actor, first, last, form };
         origin.pulling = Some(Pulling { from, first, until: self.ticks + ANSWER_TICKS });
         self.send(from, Channel::Bulk, FrameKind::Pull, |out| pull.encode(out));
     }

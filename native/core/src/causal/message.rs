@@ -18,8 +18,6 @@ pub const CUT: u32 = 2;
 const ALL: u8 = 1;
 const WAITS: u8 = 2;
 const KNOWN: u8 = 4;
-/// What a pull ends in that takes no stubs.
-const PULL_WHOLE: u8 = 1;
 /// Actors in one message at most.
 const ACTORS_MAX: usize = 65_536;
 
@@ -151,14 +149,26 @@ impl HeldAnswer {
     }
 }
 
+/// How the sender of a pull takes entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Form {
+    /// Whole what it is to hold, and of all else the stubs.
+    #[default]
+    AsDue = 0,
+    /// No stubs in their place.
+    Whole = 1,
+    /// Whatever there is: nobody has the first of them whole.
+    Any = 2,
+}
+
 /// Entries that the sender lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pull {
     pub actor: Actor,
     pub first: u64,
     pub last: u64,
-    /// No stubs in their place.
-    pub whole: bool,
+    pub form: Form,
 }
 
 impl Pull {
@@ -166,19 +176,24 @@ impl Pull {
         self.actor.put(out);
         out.extend_from_slice(&self.first.to_le_bytes());
         out.extend_from_slice(&self.last.to_le_bytes());
-        if self.whole {
-            out.push(PULL_WHOLE);
+        // As it was before there were stubs.
+        if self.form != Form::AsDue {
+            out.push(self.form as u8);
         }
     }
 
     pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
         let mut fields = Unpack::new(body);
         let (actor, first, last) = (take_actor(&mut fields)?, fields.u64()?, fields.u64()?);
-        let whole = !fields.is_empty();
-        if whole && fields.u8()? != PULL_WHOLE {
-            return Err(Malformed { at: 28, what: "unknown flags of a pull" });
-        }
-        let pull = Self { actor, first, last, whole };
+        let form = match fields.is_empty() {
+            true => Form::AsDue,
+            false => match fields.u8()? {
+                1 => Form::Whole,
+                2 => Form::Any,
+                _ => return Err(Malformed { at: 28, what: "unknown form of a pull" }),
+            },
+        };
+        let pull = Self { actor, first, last, form };
         fields.end()?;
         if pull.first == 0 || pull.first > pull.last {
             return Err(Malformed { at: 12, what: "no such entries" });

@@ -46,6 +46,10 @@ pub struct Origin {
     pub looked: u64,
     /// Of the stubs, those that are to be had whole.
     pub wanted: Ranges,
+    /// Entries that no member has whole any more: their stubs stand for them.
+    pub unheld: Ranges,
+    /// Tick at which one that is wanted came, or began to be.
+    pub wanted_since: u64,
     /// Everything up to here was delivered.
     pub delivered: u64,
     /// What the entries after `delivered` follow, as far as it is in memory.
@@ -54,6 +58,8 @@ pub struct Origin {
     pub known: u64,
     /// Since which tick something is missing.
     pub missing_since: Option<u64>,
+    /// The first that is missing, and since which tick it is, however often it was asked for.
+    pub stuck: Option<(u64, u64)>,
     pub pulling: Option<Pulling>,
     /// Where the last answer brought nothing: the first entry that was asked for, and the tick at which it came.
     pub in_vain: Option<(u64, u64)>,
@@ -75,10 +81,13 @@ impl Origin {
             stubs: Ranges::default(),
             looked: u64::MAX,
             wanted: Ranges::default(),
+            unheld: Ranges::default(),
+            wanted_since: 0,
             delivered: 0,
             waiting: VecDeque::new(),
             known: 0,
             missing_since: None,
+            stuck: None,
             pulling: None,
             in_vain: None,
             turn: Turn::default(),
@@ -91,13 +100,19 @@ impl Origin {
         self.lost.iter().next().map_or(self.written, |(first, _)| self.written.min(first - 1))
     }
 
-    /// Everything up to here is on disk and whole: what this member acknowledges, and can give to anybody (rule R10).
+    /// Everything up to here is on disk and whole, but for what nobody has so: what this member acknowledges, and can give to
+    /// anybody (rule R10).
     pub fn held(&self) -> u64 {
         let known = self.known_here();
         if plants::is(CorePlant::StubsHeld) {
             return known;
         }
-        self.stubs.iter().next().map_or(known, |(first, _)| known.min(first - 1)).min(self.looked)
+        self.first_stub().map_or(known, |first| known.min(first - 1)).min(self.looked)
+    }
+
+    fn first_stub(&self) -> Option<u64> {
+        let first = |stubs: &Ranges| stubs.iter().next().map(|(first, _)| first);
+        if self.unheld.is_empty() { first(&self.stubs) } else { first(&self.stubs.without(&self.unheld)) }
     }
 
     /// The last entry that can be delivered next: what damage takes of those that were delivered holds up none after them.

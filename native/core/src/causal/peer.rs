@@ -1,6 +1,7 @@
 //! What is known of another member of the causal lane, and what it was told.
 
 use super::actor::{Clock, OriginId};
+use super::message::Form;
 
 #[derive(Default)]
 pub struct Peer {
@@ -33,9 +34,9 @@ impl Peer {
         self.holds.get(id).max(self.knows.get(id))
     }
 
-    /// Whether it has an entry, `whole` if that is what is needed, and has not said that it is gone.
-    pub fn can_give(&self, id: OriginId, counter: u64, whole: bool) -> bool {
-        let has = if whole { self.holds.get(id) } else { self.knows(id) };
+    /// Whether it has an entry, in the form that is needed, and has not said that it is gone.
+    pub fn can_give(&self, id: OriginId, counter: u64, form: Form) -> bool {
+        let has = if form == Form::Whole { self.holds.get(id) } else { self.knows(id) };
         has >= counter && self.begins.get(id) <= counter
     }
 }

@@ -114,7 +114,7 @@ impl<R: EntryReader> Lane<R> {
     pub(super) fn check_entry(&mut self, id: OriginId, counter: u64, data: &Bytes, context: &Bytes) -> Option<Checked> {
         let actor = self.origins[id.at()].actor;
         let head = Head::decode(context).ok().filter(|head| head.actor == actor)?;
-        if !self.may_take(&head, data) {
+        if !self.may_take(id, counter, &head, data) {
             return None;
         }
         let itself = head.follows.iter().any(|(other, _)| *other == actor);
@@ -204,7 +204,7 @@ impl<R: EntryReader> Lane<R> {
             if first <= last {
                 match self.readable(group, first, last, ENTRIES_BYTES as u64) {
                     Some(entries) => {
-                        let given = |entry: LogEntry| self.given(from, (id, entry.index.0), pull.whole, (entry.data, entry.context));
+                        let given = |entry: LogEntry| self.given(from, (id, entry.index.0), pull.form, (entry.data, entry.context));
                         list = entries.into_iter().map_while(given).collect();
                     }
                     None => self.unreadable(group, Index(first)),

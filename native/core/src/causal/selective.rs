@@ -2,10 +2,12 @@
 //! and the writer hold every entry; a member that does not hold one has its stub in the same place of the same log.
 //!
 //! A stub is given only for what a majority of the voters holds, so that nobody builds upon what one disk may take away.
-//! Who becomes a voter fetches whatever it has stubs of; until then it does not hold it, and says so.
+//! Who becomes a voter fetches whatever it has stubs of; until then it does not hold it, and says so. What no member has
+//! whole any more has its stub everywhere (`unheld`).
 
 use super::actor::{Actor, OriginId};
 use super::head::{Head, Holders};
+use super::message::Form;
 use super::Lane;
 use crate::clock::Ranges;
 use crate::event::Submission;
@@ -17,6 +19,7 @@ use crate::plants::{self, CorePlant};
 use crate::replication::{Agreed, Selection};
 use crate::stub;
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What the log says of a number that stands for no origin: there may be stubs in it.
@@ -70,23 +73,29 @@ impl<R: EntryReader> Lane<R> {
     }
 
     /// Whether an entry that another member gives may stand here as it is: no stub of what is to be held.
-    pub(super) fn may_take(&self, head: &Head, data: &Bytes) -> bool {
-        !stub::is_stub(data) || head.holders.is_some() && !self.is_due(self.config.me, head, data)
+    pub(super) fn may_take(&self, id: OriginId, counter: u64, head: &Head, data: &Bytes) -> bool {
+        let as_stub = || !self.is_due(self.config.me, head, data) || self.origins[id.at()].unheld.contains(counter);
+        !stub::is_stub(data) || head.holders.is_some() && as_stub()
     }
 
-    /// Whether what is asked for is no use as a stub.
-    pub(super) fn takes_whole(&self, id: OriginId, counter: u64) -> bool {
+    /// In which form what is asked for is of use.
+    pub(super) fn form_of(&self, id: OriginId, counter: u64) -> Form {
+        let origin = &self.origins[id.at()];
         let votes = !self.is_learner(self.config.me) && (self.selective.has_stubs || self.rules_version() > Index(0));
-        votes || self.origins[id.at()].wanted.contains(counter)
+        match votes || origin.wanted.contains(counter) {
+            _ if origin.unheld.contains(counter) => Form::Any,
+            true => Form::Whole,
+            false => Form::AsDue,
+        }
     }
 
     /// An entry as a member that asks for it is given it: whole, as its stub, or not.
-    pub(super) fn given(&self, to: MemberId, (id, counter): (OriginId, u64), whole: bool, (data, context): (Bytes, Bytes)) -> Option<(Bytes, Bytes)> {
-        if !Head::has_holders(&context) {
+    pub(super) fn given(&self, to: MemberId, (id, counter): (OriginId, u64), form: Form, (data, context): (Bytes, Bytes)) -> Option<(Bytes, Bytes)> {
+        if form == Form::Any || !Head::has_holders(&context) {
             return Some((data, context));
         }
         let head = Head::decode(&context).ok()?;
-        if whole || self.is_due(to, &head, &data) {
+        if form == Form::Whole || self.is_due(to, &head, &data) {
             return (!stub::is_stub(&data)).then_some((data, context));
         }
         // A stub that is here was given for what a majority held.
@@ -129,7 +138,9 @@ impl<R: EntryReader> Lane<R> {
         }
         // In the same write, and so not after it.
         self.note_possible();
+        let ticks = self.ticks;
         let origin = &mut self.origins[id.at()];
+        origin.wanted_since = ticks;
         if origin.stubs.iter().len() < RANGES_MAX || origin.stubs.contains(counter.saturating_sub(1)) {
             origin.stubs.insert(counter, counter);
         } else {
@@ -148,11 +159,13 @@ impl<R: EntryReader> Lane<R> {
 
     /// An entry that was lost or wanted is back on disk.
     pub(super) fn note_mended(&mut self, id: OriginId, counter: u64, is_stub: bool) {
+        let ticks = self.ticks;
         let origin = &mut self.origins[id.at()];
         let mended = Ranges::of(counter, counter);
         (origin.lost, origin.mending) = (origin.lost.without(&mended), origin.mending.without(&mended));
         if !is_stub {
-            (origin.stubs, origin.wanted) = (origin.stubs.without(&mended), origin.wanted.without(&mended));
+            (origin.stubs, origin.wanted, origin.unheld) = (origin.stubs.without(&mended), origin.wanted.without(&mended), origin.unheld.without(&mended));
+            origin.wanted_since = ticks;
             self.recent.forget(origin.group, Index(counter));
         }
     }
@@ -178,11 +191,31 @@ impl<R: EntryReader> Lane<R> {
         if let Some(at) = self.origins.iter().position(next) {
             self.look_on(OriginId(at as u16));
         }
-        if !self.is_learner(self.config.me) && !plants::is(CorePlant::StubsKept) {
-            for origin in self.origins.iter_mut().filter(|origin| origin.wanted != origin.stubs) {
-                origin.wanted = origin.stubs.clone();
+        if self.fetches_all() {
+            for origin in &mut self.origins {
+                match origin.unheld.is_empty() {
+                    true if origin.wanted == origin.stubs => {}
+                    true => origin.wanted = origin.stubs.clone(),
+                    false => origin.wanted = origin.stubs.without(&origin.unheld),
+                }
             }
         }
+    }
+
+    /// Whether whatever this member has stubs of is to be had whole.
+    pub(super) fn fetches_all(&self) -> bool {
+        !self.is_learner(self.config.me) && !plants::is(CorePlant::StubsKept)
+    }
+
+    /// Members that do not hold all that they know of.
+    pub fn fetching(&self) -> BTreeSet<MemberId> {
+        if self.rules_version() == Index(0) {
+            return BTreeSet::new();
+        }
+        let here = self.origins.iter().any(|origin| origin.held() < origin.known_here());
+        let ids = || (0..self.origins.len()).map(|at| OriginId(at as u16));
+        let others = self.peers.iter().filter(|(_, peer)| ids().any(|id| peer.holds.get(id) < peer.knows(id))).map(|(id, _)| *id);
+        others.chain(here.then_some(self.config.me)).collect()
     }
 
     fn look_on(&mut self, id: OriginId) {
@@ -211,7 +244,7 @@ impl<R: EntryReader> Lane<R> {
     pub fn fetch(&mut self, actor: Actor, counter: u64) -> bool {
         let Some(id) = self.by_actor.get(&actor).copied() else { return false };
         let origin = &self.origins[id.at()];
-        if counter < origin.first || counter > origin.known_here() || origin.wanted.iter().len() >= RANGES_MAX {
+        if counter < origin.first || counter > origin.known_here() || origin.unheld.contains(counter) || origin.wanted.iter().len() >= RANGES_MAX {
             return false;
         }
         let read = self.readable(origin.group, counter, counter, u64::MAX);

@@ -121,6 +121,9 @@ impl<R: EntryReader> Member<R> {
             // Whoever hears that rules are set writes by them.
             self.lane.set_rules(first.machine().replication());
         }
+        if let Some(first) = self.groups.get_mut(&FIRST_GROUP) {
+            first.set_fetching(self.lane.fetching());
+        }
         if !effects.follows.is_empty() {
             // Readers are about to wait for it.
             self.touch_lane().want(effects.follows.drain(..));

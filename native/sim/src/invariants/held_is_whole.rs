@@ -4,6 +4,7 @@
 
 use crate::clients::operator;
 use crate::lane::{self, Past};
+use crate::member::Member;
 use crate::world::World;
 use std::collections::BTreeSet;
 use vexfs_core::causal::actor::Actor;
@@ -34,7 +35,7 @@ pub fn check_written(world: &mut World, node: usize, entry: &LogEntry) {
     let is_new = lane::dot(entry).is_some_and(|dot| world.history.lane.fact(dot).is_none());
     let what = match (&head.holders, is_stub) {
         (None, true) => Some("takes the stub of what everybody holds"),
-        (Some(_), true) if is_due(world, node, &head) => Some("takes the stub of what it is to hold"),
+        (Some(_), true) if is_due(world, node, &head) && is_anywhere(world, head.actor, entry.index.0) => Some("takes the stub of what it is to hold"),
         (Some(_), true) if !is_backed(world, head.actor, entry.index.0) => Some("takes the stub of what no majority holds"),
         (holders, false) if head.actor.member == id && is_new && !are_right(world, entry, holders.as_ref()) => Some("does not go by the rules in"),
         _ => None,
@@ -107,6 +108,17 @@ fn is_stub(log: &impl EntryReader, group: GroupId, counter: u64) -> Option<bool>
     read.first().map(|entry| stub::is_stub(&entry.data))
 }
 
+/// Whether a member has an entry whole on its disk.
+fn is_anywhere(world: &World, actor: Actor, counter: u64) -> bool {
+    let table = operator::table(world).unwrap_or_default();
+    let belongs = |member: &&Member| table.is_empty() || operator::belongs(&table, member);
+    world.members.iter().filter(belongs).any(|member| has_whole(member, actor, counter))
+}
+
+fn has_whole(member: &Member, actor: Actor, counter: u64) -> bool {
+    !member.stubs.contains(&(actor, counter)) && member.shadow.origin_of(actor).is_some_and(|(_, origin)| origin.print(counter).is_some())
+}
+
 /// Judges what a member tells that it holds.
 pub fn check_told(world: &mut World, node: usize) {
     let member = &world.members[node];
@@ -118,7 +130,7 @@ pub fn check_told(world: &mut World, node: usize) {
     let wrong = |(actor, counter): &&(Actor, u64)| {
         begins.get(actor).is_some_and(|first| counter >= first) && held.get(actor).is_some_and(|held| held >= counter)
     };
-    if let Some((actor, counter)) = member.stubs.iter().find(wrong) {
+    if let Some((actor, counter)) = member.stubs.iter().filter(wrong).find(|(actor, counter)| is_anywhere(world, *actor, *counter)) {
         let what = format!("{node} holds {:?} of {actor:?}, and of entry {counter} it has the stub", held.get(actor));
         world.history.violate("held_is_whole", what);
     }
@@ -128,12 +140,7 @@ pub fn check_told(world: &mut World, node: usize) {
 pub fn wrong(world: &World) -> Option<String> {
     let table = operator::table(world)?;
     let members: Vec<usize> = (0..world.members.len()).filter(|node| operator::belongs(&table, &world.members[*node])).collect();
-    let whole = |actor: Actor, counter: u64| {
-        members.iter().any(|node| {
-            let member = &world.members[*node];
-            !member.stubs.contains(&(actor, counter)) && member.shadow.origin_of(actor).is_some_and(|(_, origin)| origin.print(counter).is_some())
-        })
-    };
+    let whole = |actor: Actor, counter: u64| members.iter().any(|node| has_whole(&world.members[*node], actor, counter));
     for node in &members {
         let member = &world.members[*node];
         let running = member.running.as_ref()?;
