@@ -8,6 +8,7 @@ mod crdt_laws;
 mod crdt_oracle;
 mod far_members;
 mod lane_actors;
+mod lane_far;
 mod lane_follows;
 mod lane_lacks_states;
 mod lane_states;
@@ -29,6 +30,7 @@ mod ordered_transcripts;
 mod peer_packed;
 
 mod crdt_support;
+mod lane_support;
 mod log_support;
 mod support;
 

@@ -8,7 +8,7 @@
 use super::actor::{Actor, Clock, OriginId};
 use super::message::{HeldAnswer, HeldQuery, Pull};
 use super::origin::Pulling;
-use super::{gossip, Lane, OriginView, ORIGINS_MAX};
+use super::{Lane, OriginView, ORIGINS_MAX};
 use crate::event::Submission;
 use crate::ids::MemberId;
 use crate::membership::Role;
@@ -128,7 +128,7 @@ impl<R: EntryReader> Lane<R> {
         let origin = &mut self.origins[id.at()];
         if origin.pulling.is_none() && !origin.has(first) {
             origin.known = origin.known.max(first);
-            origin.pulling = Some(Pulling { from, until: ticks + gossip::ANSWER_TICKS });
+            origin.pulling = Some(Pulling { from, since: ticks });
             let pull = Pull { actor: origin.actor, first, last: origin.known };
             self.send(from, Channel::Bulk, FrameKind::Pull, |out| pull.encode(out));
         }

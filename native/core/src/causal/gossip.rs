@@ -15,8 +15,8 @@ const ASK_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub(super) const TAKE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Origins whose entries are asked for at a time.
 const PULLS_MAX: usize = 16;
-/// Ticks after which an answer is not expected any more.
-pub(super) const ANSWER_TICKS: u64 = 100;
+/// Ticks after which an answer is not expected any more, or two round trips if these are longer.
+const ANSWER_TICKS: u64 = 100;
 /// Ticks after which it is told that nobody is there who has what is missing.
 pub(super) const LACKING_TICKS: u64 = 1_000;
 /// Ticks after which the question who this member was is asked again.
@@ -31,10 +31,20 @@ impl<R: EntryReader> Lane<R> {
         let members: Vec<MemberId> = self.peers.iter().filter(|(_, peer)| peer.up).map(|(id, _)| *id).collect();
         for member in members {
             self.ask_who_i_was(member);
-            if self.ticks % self.config.gossip_ticks.max(1) == 0 {
+            // Who is far would be told of the next before it can have heard of the last.
+            let distance = self.distance(member);
+            let Some(peer) = self.peers.get_mut(&member) else { continue };
+            let due = peer.told_at.is_none_or(|at| self.ticks >= at + distance);
+            if due && self.ticks % self.config.gossip_ticks.max(1) == 0 {
+                peer.told_at = Some(self.ticks);
                 self.tell_held(member);
             }
         }
+    }
+
+    /// Ticks to a member and back, behind what is queued there.
+    fn distance(&self, member: MemberId) -> u64 {
+        self.distances.get(&member).copied().unwrap_or(0)
     }
 
     /// Asks what the others have of this member's actors: at once, and until they have answered.
@@ -128,7 +138,9 @@ impl<R: EntryReader> Lane<R> {
         for at in 0..self.origins.len() {
             let (ticks, fetch_ticks) = (self.ticks, self.config.fetch_ticks);
             let origin = &mut self.origins[at];
-            origin.pulling.take_if(|pulling| ticks >= pulling.until);
+            // An answer that is on its way over a slow line would come twice, and take it up for as long again.
+            let patience = |from| ANSWER_TICKS.max(2 * self.distances.get(&from).copied().unwrap_or(0));
+            origin.pulling.take_if(|pulling| ticks >= pulling.since + patience(pulling.from));
             if origin.missing().is_none() {
                 origin.missing_since = None;
                 continue;
@@ -173,7 +185,7 @@ impl<R: EntryReader> Lane<R> {
         // Another one each time, and not all of one for all origins.
         let from = having[(self.ticks as usize / 8 + id.at()) % having.len()];
         let pull = Pull { actor: origin.actor, first, last };
-        self.origins[id.at()].pulling = Some(Pulling { from, until: self.ticks + ANSWER_TICKS });
+        self.origins[id.at()].pulling = Some(Pulling { from, since: self.ticks });
         self.send(from, Channel::Bulk, FrameKind::Pull, |out| pull.encode(out));
     }
 }

@@ -10,8 +10,8 @@ use std::collections::VecDeque;
 #[derive(Clone, Copy, Debug)]
 pub struct Pulling {
     pub from: MemberId,
-    /// Tick after which nothing is expected any more.
-    pub until: u64,
+    /// Tick at which it was asked.
+    pub since: u64,
 }
 
 pub struct Origin {

@@ -12,6 +12,8 @@ pub struct Peer {
     pub begins: Clock,
     /// What it was told of this member's disk; `None`: everything is to be told, since it may know nothing.
     pub told: Option<Clock>,
+    /// Tick at which it was told of that last, as all are told now and then.
+    pub told_at: Option<u64>,
     /// The last own entry that was sent to it, with everything before; `None`: it asks for what it lacks.
     pub sent: Option<u64>,
     /// The life of its process of which entries are taken: of a later one that has asked what is known of it, all that is
