@@ -118,7 +118,7 @@ export const configSchema = z.strictObject({
     ageMs: integer(0, Number.MAX_SAFE_INTEGER, 0, 'Age of the oldest entries that the journal of a group keeps behind its newest snapshot, and the log of an origin in the causal lane; 0 for no such limit. There it goes by the hybrid clock of the lane, so that a lane in which nothing happens lets nothing go until the next event. What a member lacks stays however old it is.'),
   }),
   causal: section({
-    gossipIntervalMs: integer(10, 60_000, 200, 'How often a member tells the others which events of the causal lane have come to its disk, where that has changed.'),
+    gossipIntervalMs: integer(10, 60_000, 200, 'How often a member tells the others which events of the causal lane have come to its disk, where that has changed; one that is farther away, behind what is queued for it, once in a round trip.'),
     deliveryTimeoutMs: integer(10, 3_600_000, 100, 'How long a missing event of the causal lane has to come by itself before it is asked for.'),
     bufferEvents: integer(1, 1_000_000, 1000, 'Entries of one origin that wait in memory for what happened before them; the others are read from disk when their turn comes.'),
   }),

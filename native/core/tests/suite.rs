@@ -8,6 +8,7 @@ mod crdt_laws;
 mod crdt_oracle;
 mod far_members;
 mod lane_actors;
+mod lane_far;
 mod lane_follows;
 mod lane_lacks_states;
 mod lane_selective;

@@ -295,7 +295,8 @@ impl<R: EntryReader> Protocol<R> {
         let questions = self.round_trips.ask(Now { us: now_us, wall_ms: wall_ms() });
         *self.shared.round_trips.lock() = self.round_trips.told(now_us);
         self.tell_clock();
-        self.member.measured(&self.round_trips.distances(TICK.as_micros() as u32));
+        let tick_us = TICK.as_micros() as u32;
+        self.member.measured(&self.round_trips.distances(tick_us), self.round_trips.bulk_distances(now_us, tick_us));
         self.push(questions);
     }
 
@@ -373,6 +374,8 @@ impl<R: EntryReader> Protocol<R> {
         if self.lane_told.elapsed() >= LANE_STATUS_EVERY {
             self.lane_told = Instant::now();
             *self.shared.lane_status.lock() = lane.status();
+        } else if grown || !effects.completions.is_empty() {
+            lane.note_progress(&mut self.shared.lane_status.lock());
         }
         let grown = grown && self.shared.lane_watched.load(Ordering::SeqCst);
         if grown || !effects.completions.is_empty() {

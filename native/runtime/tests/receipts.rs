@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::path::Path;
+use std::sync::Arc;
 use support::{config, submission, GROUP};
 use vexfs_core::machine::MachineLimits;
 use vexfs_runtime::node::Node;
@@ -20,23 +22,50 @@ fn ends(told: &[u8], request: u32) -> bool {
     false
 }
 
-#[test]
-fn the_status_holds_what_a_receipt_says() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut config = config(dir.path(), "a", 100_000, MachineLimits::default());
+/// A member alone, that leads and writes.
+fn alone(dir: &Path) -> Arc<Node> {
+    let mut config = config(dir, "a", 100_000, MachineLimits::default());
     config.member.founders.truncate(1);
     config.peers.clear();
     let node = Node::open(config).unwrap();
-    let status = || node.shared().groups[&GROUP].status.lock().clone();
-    while status().leader.is_none() {
+    let leads = || node.shared().groups[&GROUP].status.lock().leader.is_some();
+    while !leads() || node.shared().lane.read().actor.is_empty() {
         std::thread::yield_now();
     }
+    node
+}
+
+fn wait(node: &Node, request: u32) {
+    while !ends(&node.shared().app.take(), request) {
+        std::hint::spin_loop();
+    }
+}
+
+#[test]
+fn the_status_holds_what_a_receipt_says() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = alone(dir.path());
     for request in 1..=2_000 {
         node.submit(request, &submission("a", u128::from(request), 100), 1).unwrap();
-        while !ends(&node.shared().app.take(), request) {
-            std::hint::spin_loop();
-        }
-        assert_eq!(status().events, u64::from(request));
+        wait(&node, request);
+        assert_eq!(node.shared().groups[&GROUP].status.lock().events, u64::from(request));
+    }
+    node.close();
+}
+
+#[test]
+fn so_does_that_of_the_causal_lane() {
+    let dir = tempfile::tempdir().unwrap();
+    let node = alone(dir.path());
+    for request in 1..=500 {
+        let mut bytes = submission("a", u128::from(request), 100);
+        // At level causal.
+        bytes[2] = 1;
+        node.publish(request, &bytes).unwrap();
+        wait(&node, request);
+        let told = node.shared().lane_status.lock().origins.iter().map(|(_, delivered, held, known)| (*delivered, *held, *known)).collect::<Vec<_>>();
+        let count = u64::from(request);
+        assert_eq!(told, [(count, count, count)]);
     }
     node.close();
 }

@@ -9,7 +9,7 @@
 use super::actor::{Actor, Clock, OriginId};
 use super::message::{HeldAnswer, HeldQuery, Pull};
 use super::origin::Pulling;
-use super::{gossip, Lane, OriginView, ORIGINS_MAX};
+use super::{Lane, OriginView, ORIGINS_MAX};
 use crate::event::Submission;
 use crate::ids::MemberId;
 use crate::membership::Role;
@@ -143,7 +143,7 @@ impl<R: EntryReader> Lane<R> {
         let is_wanted = origin.wanted.contains(first);
         if origin.pulling.is_none() && (is_wanted || !origin.has(first)) {
             origin.known = origin.known.max(first);
-            origin.pulling = Some(Pulling { from, first, until: ticks + gossip::ANSWER_TICKS });
+            origin.pulling = Some(Pulling { from, first, since: ticks });
             let (actor, last) = (origin.actor, if is_wanted { first } else { origin.known });
             let pull = Pull { actor, first, last, form: self.form_of(id, first) };
             self.send(from, Channel::Bulk, FrameKind::Pull, |out| pull.encode(out));

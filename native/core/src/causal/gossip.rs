@@ -17,8 +17,8 @@ const ASK_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub(super) const TAKE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Origins whose entries are asked for at a time.
 const PULLS_MAX: usize = 16;
-/// Ticks after which an answer is not expected any more.
-pub(super) const ANSWER_TICKS: u64 = 100;
+/// Ticks after which an answer is not expected any more, or two round trips if these are longer.
+const ANSWER_TICKS: u64 = 100;
 /// Ticks after which it is told that nobody is there who has what is missing.
 pub(super) const LACKING_TICKS: u64 = 1_000;
 /// Ticks after which the question who this member was is asked again.
@@ -33,10 +33,20 @@ impl<R: EntryReader> Lane<R> {
         let members: Vec<MemberId> = self.peers.iter().filter(|(_, peer)| peer.up).map(|(id, _)| *id).collect();
         for member in members {
             self.ask_who_i_was(member);
-            if self.ticks % self.config.gossip_ticks.max(1) == 0 {
+            // Who is far would be told of the next before it can have heard of the last.
+            let distance = self.distance(member);
+            let Some(peer) = self.peers.get_mut(&member) else { continue };
+            let due = peer.told_at.is_none_or(|at| self.ticks >= at + distance);
+            if due && self.ticks % self.config.gossip_ticks.max(1) == 0 {
+                peer.told_at = Some(self.ticks);
                 self.tell_held(member);
             }
         }
+    }
+
+    /// Ticks to a member and back, behind what is queued there.
+    fn distance(&self, member: MemberId) -> u64 {
+        self.distances.get(&member).copied().unwrap_or(0)
     }
 
     /// Asks what the others have of this member's actors: at once, and until they have answered.
@@ -149,7 +159,9 @@ impl<R: EntryReader> Lane<R> {
         for at in 0..self.origins.len() {
             let (ticks, fetch_ticks) = (self.ticks, self.config.fetch_ticks);
             let origin = &mut self.origins[at];
-            origin.pulling.take_if(|pulling| ticks >= pulling.until);
+            // An answer that is on its way over a slow line would come twice, and take it up for as long again.
+            let patience = |from| ANSWER_TICKS.max(2 * self.distances.get(&from).copied().unwrap_or(0));
+            origin.pulling.take_if(|pulling| ticks >= pulling.since + patience(pulling.from));
             origin.missing_since = origin.missing().map(|_| origin.missing_since.unwrap_or(ticks));
             origin.stuck = origin.missing().map(|(first, _)| origin.stuck.filter(|(same, _)| *same == first).unwrap_or((first, ticks)));
             let missing = origin.missing_since.is_some_and(|since| ticks >= since + fetch_ticks || !origin.lost.is_empty());
@@ -206,7 +218,7 @@ impl<R: EntryReader> Lane<R> {
         let from = having[(turn + id.at()) % having.len()];
         let origin = &mut self.origins[id.at()];
         let pull = Pull { actor: origin.actor, first, last, form };
-        origin.pulling = Some(Pulling { from, first, until: self.ticks + ANSWER_TICKS });
+        origin.pulling = Some(Pulling { from, first, since: self.ticks });
         self.send(from, Channel::Bulk, FrameKind::Pull, |out| pull.encode(out));
     }
 }

@@ -141,6 +141,8 @@ pub struct Lane<R> {
     /// Tick of the last push.
     pushed_at: u64,
     peers: BTreeMap<MemberId, Peer>,
+    /// Ticks that a question to a member and its answer take, behind what is queued for either.
+    distances: BTreeMap<MemberId, u64>,
     ops: Vec<Op>,
     /// Of what is in `ops`.
     writing: Writing,
@@ -227,7 +229,7 @@ impl<R: EntryReader> Lane<R> {
 
     pub fn link_up(&mut self, member: MemberId) {
         let peer = self.peers.entry(member).or_default();
-        (peer.up, peer.told, peer.sent, peer.asked_at) = (true, None, None, None);
+        (peer.up, peer.told, peer.told_at, peer.sent, peer.asked_at) = (true, None, None, None, None);
         peer.waits_for = Clock::default();
     }
 
@@ -239,6 +241,11 @@ impl<R: EntryReader> Lane<R> {
         for origin in &mut self.origins {
             origin.pulling.take_if(|pulling| pulling.from == member);
         }
+    }
+
+    /// How far the members are now.
+    pub fn measured(&mut self, distances: BTreeMap<MemberId, u64>) {
+        self.distances = distances;
     }
 
     /// Frames to a member were dropped: it may miss any of them.
@@ -468,12 +475,20 @@ impl<R: EntryReader> Lane<R> {
     }
 
     pub fn status(&self) -> LaneStatus {
-        let row = |origin: &Origin| (self.name_of(origin.actor), origin.delivered, origin.held(), origin.known.max(origin.last));
-        LaneStatus {
-            actor: self.actor_name(),
-            origins: self.origins.iter().map(row).collect(),
-            lacking: self.lacking_entries().collect(),
-            pending: self.intake.len(),
+        let mut status = LaneStatus { actor: self.actor_name(), lacking: self.lacking_entries().collect(), ..LaneStatus::default() };
+        self.note_progress(&mut status);
+        status
+    }
+
+    /// Brings a status of this lane up to date in what moves with each event.
+    pub fn note_progress(&self, status: &mut LaneStatus) {
+        status.pending = self.intake.len();
+        for (at, origin) in self.origins.iter().enumerate() {
+            if at == status.origins.len() {
+                status.origins.push((self.name_of(origin.actor), 0, 0, 0));
+            }
+            let (_, delivered, held, known) = &mut status.origins[at];
+            (*delivered, *held, *known) = (origin.delivered, origin.held(), origin.known.max(origin.last));
         }
     }
 }

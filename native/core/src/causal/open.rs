@@ -45,6 +45,7 @@ impl<R: EntryReader> Lane<R> {
             unsent: VecDeque::new(),
             pushed_at: u64::MAX,
             peers: BTreeMap::new(),
+            distances: BTreeMap::new(),
             ops: Vec::new(),
             writing: Writing::new(1),
             urgent: false,

@@ -13,8 +13,8 @@ pub struct Pulling {
     pub from: MemberId,
     /// The first of them.
     pub first: u64,
-    /// Tick after which nothing is expected any more.
-    pub until: u64,
+    /// Tick at which it was asked.
+    pub since: u64,
 }
 
 /// Whose turn it is among what is wanted, and among those who may have it.

@@ -17,6 +17,8 @@ pub struct Peer {
     pub told: Option<Clock>,
     /// The same of what is known here, where that is more.
     pub told_known: Clock,
+    /// Tick at which it was told of that last, as all are told now and then.
+    pub told_at: Option<u64>,
     /// The last own entry that was sent to it, with everything before; `None`: it asks for what it lacks.
     pub sent: Option<u64>,
     /// The life of its process of which entries are taken: of a later one that has asked what is known of it, all that is

@@ -272,9 +272,10 @@ impl<R: EntryReader> Member<R> {
         self.touch_lane().link_down(member);
     }
 
-    /// How long it takes to the members and back, in ticks.
-    pub fn measured(&mut self, round_trips: &BTreeMap<MemberId, usize>) {
+    /// How long it takes to the members and back, in ticks; `bulk`: behind what is queued for them and by them.
+    pub fn measured(&mut self, round_trips: &BTreeMap<MemberId, usize>, bulk: BTreeMap<MemberId, u64>) {
         self.groups.values_mut().for_each(|group| group.measured(round_trips));
+        self.lane.measured(bulk);
     }
 
     /// The last of the connections to a member has ended.

@@ -134,14 +134,17 @@ pub struct RoundTrips {
     links: BTreeMap<(MemberId, Channel), Asked>,
     /// What the clock here showed when the one that never jumps stood at 0.
     began_ms: Option<i64>,
-    /// Of those who have ever answered on their urgent connection.
-    distances: BTreeMap<MemberId, Distance>,
+    /// Of those who have ever answered there. A new connection for bulk has nothing queued yet.
+    distances: BTreeMap<(MemberId, Channel), Distance>,
 }
 
 impl RoundTrips {
     /// A connection of ours to a member is there, a new one: what was asked on the old one has no answer.
     pub fn link_up(&mut self, member: MemberId, channel: Channel) {
         self.links.insert((member, channel), Asked::default());
+        if channel == Channel::Bulk {
+            self.distances.remove(&(member, channel));
+        }
     }
 
     pub fn link_down(&mut self, member: MemberId, channel: Channel) {
@@ -195,9 +198,7 @@ impl RoundTrips {
             let took_us = now.us.saturating_sub(at_us).min(u64::from(u32::MAX)) as u32;
             let there_now_ms = u64_at(&frame.body, QUESTION_BYTES).saturating_add(u64::from(took_us) / 2_000);
             asked.note(took_us, there_now_ms.wrapping_sub(now.wall_ms) as i64);
-            if channel == Channel::Urgent {
-                self.distances.entry(from).or_default().note(took_us);
-            }
+            self.distances.entry((from, channel)).or_default().note(took_us);
         }
         None
     }
@@ -216,9 +217,20 @@ impl RoundTrips {
         leads.get(leads.len() / 2).map_or(0, |lead| (*lead).max(0) as u64)
     }
 
-    /// How far members are, there and back, in ticks of so many microseconds.
+    /// How far members are, there and back on their urgent connections, in ticks of so many microseconds.
     pub fn distances(&self, tick_us: u32) -> BTreeMap<MemberId, usize> {
-        self.distances.iter().map(|(member, distance)| (*member, distance.us().div_ceil(tick_us) as usize)).collect()
+        let urgent = self.distances.iter().filter(|((_, channel), _)| *channel == Channel::Urgent);
+        urgent.map(|((member, _), distance)| (*member, distance.us().div_ceil(tick_us) as usize)).collect()
+    }
+
+    /// The same on those for bulk, with what is queued there: as far as it has taken already where no answer has come.
+    pub fn bulk_distances(&self, now_us: u64, tick_us: u32) -> BTreeMap<MemberId, u64> {
+        let bulk = self.links.iter().filter(|((_, channel), _)| *channel == Channel::Bulk);
+        let us = |link: &(MemberId, Channel), asked: &Asked| {
+            let waiting_us = asked.since_us.map_or(0, |since| now_us.saturating_sub(since));
+            self.distances.get(link).map_or(0, |distance| u64::from(distance.us())).max(waiting_us)
+        };
+        bulk.map(|(link, asked)| (link.0, us(link, asked).div_ceil(u64::from(tick_us)))).collect()
     }
 
     /// By connection.
@@ -313,6 +325,17 @@ mod tests {
         // Nobody else answers for it, and nothing is kept of whoever tries.
         assert_eq!(b.receive(B, &frame_of(&late), at(0)), None);
         assert_eq!(b.told(0).len(), 2);
+    }
+
+    #[test]
+    fn a_full_line_is_far_from_the_first_question_on() {
+        let (mut a, mut b) = linked();
+        trip(&mut a, &mut b, 0, 30_000);
+        assert_eq!((b.distances(10_000)[&A], b.bulk_distances(1, 10_000)[&A]), (3, 3));
+        b.ask(at(1_000_000));
+        assert_eq!((b.distances(10_000)[&A], b.bulk_distances(3_000_000, 10_000)[&A]), (3, 200));
+        b.link_up(A, Channel::Bulk);
+        assert_eq!(b.bulk_distances(4_000_000, 10_000)[&A], 0, "nothing is queued there");
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Lanes of several members whose disks are in memory and whose frames arrive at once.
+//! Lanes of several members whose disks are in memory and whose frames arrive at once, or so many ticks later.
 
 use bytes::Bytes;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use vexfs_core::causal::actor::Actor;
 use vexfs_core::causal::tally::Retention;
@@ -15,7 +15,7 @@ use vexfs_core::ordered::conf::Conf;
 use vexfs_core::ordered::effects::Effects;
 use vexfs_core::ordered::held::Replication;
 use vexfs_core::ordered::store::EntryReader;
-use vexfs_core::peer::frame::Assembler;
+use vexfs_core::peer::frame::{Assembler, Frame, FrameKind};
 use vexfs_core::replication::Agreed;
 
 /// Long enough for whatever is asked of all members, twice.
@@ -42,6 +42,12 @@ pub struct Cluster {
     /// Of whoever begins from now on.
     pub retention: Retention,
     pub lanes: BTreeMap<&'static str, (Lane<Memory>, Memory)>,
+    /// Ticks that a frame takes, either way.
+    pub way_ticks: u64,
+    /// What was sent, by its kind.
+    sent: BTreeMap<u8, usize>,
+    on_way: VecDeque<(u64, &'static str, &'static str, Frame)>,
+    ticks: u64,
     away: BTreeSet<&'static str>,
     lives: u64,
 }
@@ -49,7 +55,7 @@ pub struct Cluster {
 impl Cluster {
     pub fn of(names: &[&'static str]) -> Self {
         let founders: Vec<_> = names.iter().map(|name| (name.to_string(), String::new())).collect();
-        let mut cluster = Self { table: Membership::founded(&founders), rules: Agreed::default(), retention: Retention::default(), lanes: BTreeMap::new(), away: BTreeSet::new(), lives: 0 };
+        let mut cluster = Self { table: Membership::founded(&founders), rules: Agreed::default(), retention: Retention::default(), lanes: BTreeMap::new(), way_ticks: 0, sent: BTreeMap::new(), on_way: VecDeque::new(), ticks: 0, away: BTreeSet::new(), lives: 0 };
         names.iter().for_each(|name| cluster.begin(name));
         cluster
     }
@@ -126,6 +132,8 @@ impl Cluster {
 
     pub fn tick(&mut self, ticks: usize) {
         for _ in 0..ticks {
+            self.ticks += 1;
+            self.arrive();
             let there: Vec<&str> = self.lanes.keys().filter(|name| !self.away.contains(*name)).copied().collect();
             there.iter().for_each(|name| self.lane(name).tick());
             for name in there {
@@ -157,8 +165,31 @@ impl Cluster {
             let Some(to) = self.lanes.keys().copied().find(|other| MemberId::of(other) == to && !self.away.contains(other)) else { continue };
             let mut frames = Vec::new();
             Assembler::default().push(&bytes, &mut frames).expect("a frame is whole");
-            frames.iter().for_each(|frame| self.lane(to).receive(MemberId::of(name), frame).expect("it can be read"));
+            for frame in frames {
+                *self.sent.entry(frame.kind as u8).or_default() += 1;
+                self.on_way.push_back((self.ticks + self.way_ticks, name, to, frame));
+            }
         }
+        if self.way_ticks == 0 {
+            self.arrive();
+        }
+    }
+
+    fn arrive(&mut self) {
+        while self.on_way.front().is_some_and(|(at, ..)| *at <= self.ticks) {
+            let Some((_, from, to, frame)) = self.on_way.pop_front() else { return };
+            self.lane(to).receive(MemberId::of(from), &frame).expect("it can be read");
+        }
+    }
+
+    /// As where what a line had queued is dropped.
+    pub fn lose_what_is_on_its_way(&mut self) {
+        self.on_way.clear();
+    }
+
+    /// How many frames of a kind were sent since the last call.
+    pub fn sent(&mut self, kind: FrameKind) -> usize {
+        self.sent.remove(&(kind as u8)).unwrap_or(0)
     }
 
     pub fn publish(&mut self, name: &'static str, id: u64) {
