@@ -45,11 +45,15 @@ pub fn check_written(world: &mut World, node: usize, entry: &LogEntry) {
     }
 }
 
-/// By what it knows itself.
+/// By what it knows itself, and knew when it was given it.
 fn is_due(world: &World, node: usize, head: &Head) -> bool {
     let member = &world.members[node];
+    !is_learner(member) && !member.was_learner || head.names(member.id)
+}
+
+fn is_learner(member: &Member) -> bool {
     let table = member.running.as_ref().map(|running| running.groups.lane().table());
-    table.is_none_or(|table| table.role(member.id) != Some(Role::Learner)) || head.names(member.id)
+    table.is_some_and(|table| table.role(member.id) == Some(Role::Learner))
 }
 
 fn is_backed(world: &World, actor: Actor, counter: u64) -> bool {
@@ -87,6 +91,7 @@ pub fn note_written(world: &mut World, node: usize, entries: &[(Actor, u64, bool
 pub fn note_start(world: &mut World, node: usize) {
     let origins: Vec<(GroupId, Actor, u64, u64)> = world.members[node].shadow.origins().map(|(group, origin)| (group, origin.actor, origin.first(), origin.last())).collect();
     world.members[node].stubs.clear();
+    world.members[node].was_learner = false;
     let mut found = Vec::new();
     for (group, actor, first, last) in origins {
         let Some(running) = &world.members[node].running else { return };
@@ -121,6 +126,7 @@ fn has_whole(member: &Member, actor: Actor, counter: u64) -> bool {
 
 /// Judges what a member tells that it holds.
 pub fn check_told(world: &mut World, node: usize) {
+    world.members[node].was_learner = is_learner(&world.members[node]);
     let member = &world.members[node];
     let Some(running) = member.running.as_ref().filter(|_| !member.stubs.is_empty()) else { return };
     let lane = running.groups.lane();

@@ -188,6 +188,8 @@ pub struct Member {
     pub stubs: BTreeSet<(Actor, u64)>,
     /// What not all hold and it has had whole on its disk, at any time.
     pub whole_ever: BTreeSet<(Actor, u64)>,
+    /// It was a learner when its lane was last flushed: what it was given since it may have been given as one.
+    pub was_learner: bool,
     /// What was delivered of the causal lane in any of its lives, as far as its disk must have it still.
     pub delivered_ever: Past,
     /// The highest stamp among that.
@@ -256,6 +258,7 @@ impl Member {
             selected: Vec::new(),
             stubs: BTreeSet::new(),
             whole_ever: BTreeSet::new(),
+            was_learner: false,
             delivered_ever: Past::new(),
             held_ever: Past::new(),
             stamp_delivered: 0,
