@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import type { Causality, Delivery, EventInput, MemberChange, Members, OrderedEvent, Outcome, PublishOptions, Receipt, Session, SnapshotStream, Status, SubscribeOptions, WaitOptions } from '../dist/contracts/index.js';
+import type { AgreedReplication, Causality, Delivery, EventInput, MemberChange, Members, OrderedEvent, Outcome, PublishOptions, Receipt, Replication, Session, SnapshotStream, Status, SubscribeOptions, WaitOptions } from '../dist/contracts/index.js';
 import type { CoordinatorNode, Subscription } from '../dist/contracts/node.js';
 import { CoordinatorError } from '../dist/errors/index.js';
 import { newEventId } from '../dist/events/index.js';
@@ -152,6 +152,17 @@ export class MemoryNode extends EventEmitter implements CoordinatorNode {
   };
   readonly changes: string[] = [];
 
+  #rules: AgreedReplication = { version: 0n, regions: {}, rules: [] };
+  readonly replication: Replication = {
+    rules: () => this.#rules,
+    set: async (rules) => {
+      const refusal = this.refusals.get(`rules ${rules.rules.length}`);
+      if (refusal !== undefined) throw refusal;
+      this.#rules = { regions: {}, ...rules, version: 2n ** 64n - 2n };
+      return this.#rules;
+    },
+  };
+
   async #changed(change: string): Promise<MemberChange> {
     const refusal = this.refusals.get(change);
     if (refusal !== undefined) throw refusal;
@@ -228,6 +239,7 @@ export class MemoryNode extends EventEmitter implements CoordinatorNode {
       redelivered: false,
       fencingToken: consumer ? 9n : null,
       clock: null,
+      held: true,
       event,
       ack: async () => {
         this.acknowledged.push(event.id);

@@ -63,9 +63,9 @@ test('a call that the table of permissions does not name is for nobody', (t) => 
 
 test('every call is refused to every role that the documents do not give it', async (t) => {
   const { as } = await serve(t, await Authority.new());
-  const reads = ['Subscribe', 'Read', 'ReadBarrier', 'Status', 'Relation', 'RelatedEvents', 'ListMembers'];
+  const reads = ['Subscribe', 'Read', 'ReadBarrier', 'Status', 'Relation', 'RelatedEvents', 'ListMembers', 'Replication'];
   const publishes = ['Publish', 'PublishBatch', 'PublishStream', 'Outcome'];
-  const operates = ['ChangeMembers', 'TransferLeadership', 'SaveSnapshot'];
+  const operates = ['ChangeMembers', 'TransferLeadership', 'SetReplication', 'SaveSnapshot'];
   t.deepEqual([...METHODS].sort(), [...reads, ...publishes, ...operates].sort());
   const may: Record<CertificateRole, string[]> = { node: reads, reader: reads, publisher: [...reads, ...publishes], operator: [...reads, ...publishes, ...operates] };
   for (const role of CERTIFICATE_ROLES) {
@@ -95,6 +95,8 @@ test('every call is refused to every role that the documents do not give it', as
       ListMembers: () => client.listMembers(),
       ChangeMembers: () => client.removeMember('x'),
       TransferLeadership: () => client.transferLeadership('x'),
+      Replication: () => client.replication(),
+      SetReplication: () => client.setReplication({ rules: [] }),
       SaveSnapshot: () => client.saveSnapshot(),
     };
     const allowed: string[] = [];

@@ -237,6 +237,13 @@ test('members are changed and snapshots fetched over the wire, and refusals keep
   const refusal = await t.throwsAsync(client.removeMember('last'), { instanceOf: CoordinatorError, code: 'LAST_VOTER', message: 'last is the last voter' });
   t.deepEqual([refusal?.committed, refusal?.details], ['no', { id: 'last' }]);
 
+  t.deepEqual(await client.replication(), { version: 0n, regions: {}, rules: [] });
+  const rules = { regions: { r: ['d'] }, rules: [{ name: 'x', match: { path: '/x/**' }, holders: { regions: ['r'] } }] };
+  t.deepEqual(await client.setReplication(rules), { version: 2n ** 64n - 2n, ...rules });
+  t.deepEqual(await client.replication(), { version: 2n ** 64n - 2n, ...rules });
+  node.refusals.set('rules 0', new CoordinatorError('REPLICATION_INVALID', 'no rules'));
+  await t.throwsAsync(client.setReplication({ rules: [] }), { code: 'REPLICATION_INVALID', message: 'no rules' });
+
   const snapshot = await client.saveSnapshot({ group: 5 });
   t.deepEqual([snapshot.group, snapshot.index, snapshot.bytes], [5, 2n ** 64n - 4n, 100_007]);
   const chunks: Uint8Array[] = [];

@@ -123,6 +123,24 @@ test.serial('a member is added, promoted, put in another one’s place, removed,
   t.true(readFileSync(record, 'utf8').split('\n').some((line) => line !== '' && JSON.parse(line).call === promoted[0].call && JSON.parse(line).code === 'MEMBER_UNKNOWN'));
 });
 
+test.serial('rules of replication are set from a file and shown', async (t) => {
+  const operator = new Operator(t);
+  const at = (await operator.ports(['a'])).get('a') as { listen: string; api: string };
+  await operator.serve('a', at);
+  const [api, file] = [['--api', at.api], join(operator.directory, 'rules.yaml')];
+  t.is((await vexcoord(['replication', 'show', ...api])).stdout.trim(), 'Every member holds everything.');
+  writeFileSync(file, 'regions: {eu: [d, e]}\nrules:\n  - name: docs\n    match: {path: /docs/**, priority: 1}\n    holders: {nodes: [f], regions: [eu]}\n  - {name: rest, holders: {}}\n');
+  const set = await operator.json(['replication', 'set', file, ...api]);
+  const rules = [{ name: 'docs', match: { path: ['/docs/**'], priority: [1] }, holders: { nodes: ['f'], regions: ['eu'] } }, { name: 'rest', holders: {} }];
+  t.deepEqual(set, { version: set.version, regions: { eu: ['d', 'e'] }, rules });
+  t.deepEqual(await operator.json(['replication', 'show', ...api]), set);
+  t.regex((await vexcoord(['replication', 'show', ...api])).stdout, /docs +any +\/docs\/\*\* +1 +f, region eu\nrest +any +any +any +voters alone/);
+  writeFileSync(file, 'rules: [{name: x, holders: {regions: [us]}}]');
+  await operator.refused('REPLICATION_INVALID', ['replication', 'set', file, ...api]);
+  await operator.refused('REPLICATION_INVALID', ['replication', 'set', join(operator.directory, 'none'), ...api]);
+  t.deepEqual(await operator.json(['replication', 'show', ...api]), set);
+});
+
 test.serial('a snapshot is saved, looked into and restored; a bad one changes nothing', async (t) => {
   const operator = new Operator(t);
   const places = await operator.ports(['a', 'r']);

@@ -47,6 +47,7 @@ test('the golden deliveries read back as what was published', (t) => {
     redelivered: false,
     fencingToken: null,
     clock: null,
+    held: true,
     event: {
       id: '01890a5d-ac96-774b-bcce-b302099a8057',
       type: 'FilesystemRename',

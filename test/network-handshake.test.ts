@@ -415,12 +415,12 @@ test('a flood of refusals is counted in full and reported in part', async (t) =>
   t.true(a.events.length >= 16 && a.events.length < 60);
 });
 
-test('each side says which compressions it reads, and hears which the other does', async (t) => {
-  const own = ['packed.lz4', 'packed.zstd', 'packed.snappy'];
+test('each side says what it reads besides plain frames, and hears which the other does', async (t) => {
+  const own = ['packed.lz4', 'packed.zstd', 'packed.snappy', 'causal.stubs'];
   // Older members say nothing, newer ones more than is known here.
   const said: readonly (readonly [readonly string[], readonly string[]])[] = [
     [[], []],
-    [[...own, 'packed.later', 'something else'], ['lz4', 'zstd', 'snappy', 'later']],
+    [[...own, 'packed.later', 'something else'], ['lz4', 'zstd', 'snappy', 'later', 'stubs']],
   ];
   for (const [features, reads] of said) {
     const hellos: Hello[] = [];

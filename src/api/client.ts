@@ -1,5 +1,5 @@
 import { type ClientDuplexStream, Client, credentials, InterceptingCall, type Interceptor, RequesterBuilder, type ServiceError } from '@grpc/grpc-js';
-import type { Causality, Delivery, EventInput, MemberChange, MemberStatus, Outcome, Receipt, SnapshotStream, Status } from '../contracts/index.js';
+import type { AgreedReplication, Causality, Delivery, EventInput, MemberChange, MemberStatus, Outcome, Receipt, ReplicationRules, SnapshotStream, Status } from '../contracts/index.js';
 import { isLocal, parseAddress, parseToken, type TokenName } from '../config/index.js';
 import { checkTimeout, CoordinatorError } from '../errors/index.js';
 import { onAbort } from '../runtime/index.js';
@@ -23,6 +23,7 @@ import type {
   WireReadBarrierResponse,
   WireReadResponse,
   WireRelatedEventsResponse,
+  WireReplicationResponse,
   WireSaveSnapshotResponse,
   WireStatus,
   WireSubscribeRequest,
@@ -176,6 +177,16 @@ export class ApiClient {
     await this.#unary<object>('TransferLeadership', { to, ...group, timeoutMs: options.timeoutMs ?? 0 }, options);
   }
 
+  /** The rules of replication as the node has applied them. */
+  async replication(options: CallOptions = {}): Promise<AgreedReplication> {
+    return agreedOf(await this.#unary<WireReplicationResponse>('Replication', {}, options));
+  }
+
+  /** Replaces all rules of replication. */
+  async setReplication(rules: ReplicationRules, options: CallOptions = {}): Promise<AgreedReplication> {
+    return agreedOf(await this.#unary<WireReplicationResponse>('SetReplication', { rulesJson: JSON.stringify(rules ?? null), timeoutMs: options.timeoutMs ?? 0 }, options));
+  }
+
   /** Has the node take a snapshot of a group and send its file. */
   async saveSnapshot(options: CallOptions & { readonly group?: number } = {}): Promise<SnapshotStream> {
     const { path, requestSerialize, responseDeserialize } = clientMethod<object, WireSaveSnapshotResponse>('SaveSnapshot', this.#codec);
@@ -205,6 +216,10 @@ export class ApiClient {
       if (options.signal?.aborted) cancel();
     });
   }
+}
+
+function agreedOf({ version, rulesJson }: WireReplicationResponse): AgreedReplication {
+  return { version: BigInt(version), ...(JSON.parse(rulesJson) as Omit<AgreedReplication, 'version'>) };
 }
 
 function nameOf(token: string): TokenName {

@@ -16,6 +16,7 @@ export function encodeDelivery(number: bigint, delivery: Delivery): WireDelivery
     redelivered: delivery.redelivered,
     ...(delivery.fencingToken === null ? {} : { fencingToken: delivery.fencingToken.toString() }),
     ...encodeClock(delivery.clock),
+    headOnly: !delivery.held,
     event: encodeOrderedEvent(delivery.event),
   };
 }
@@ -33,6 +34,7 @@ export function decodeDelivery(wire: WireDelivery, ack: () => Promise<void>): De
     redelivered: wire.redelivered,
     fencingToken: wire.fencingToken === undefined ? null : BigInt(wire.fencingToken),
     clock: decodeClock(wire.clock),
+    held: !wire.headOnly,
     event: decodeOrderedEvent(wire.event),
     ack,
   };

@@ -21,6 +21,8 @@ const ALLOWED: Record<MethodName, readonly CertificateRole[]> = {
   ListMembers: EVERYBODY,
   ChangeMembers: OPERATORS,
   TransferLeadership: OPERATORS,
+  Replication: EVERYBODY,
+  SetReplication: OPERATORS,
   SaveSnapshot: OPERATORS,
 };
 

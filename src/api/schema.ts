@@ -28,6 +28,8 @@ export const METHODS = [
   'ListMembers',
   'ChangeMembers',
   'TransferLeadership',
+  'Replication',
+  'SetReplication',
   'SaveSnapshot',
 ] as const;
 export type MethodName = (typeof METHODS)[number];

@@ -6,6 +6,7 @@ import { CoordinatorError } from '../errors/index.js';
 import type { TokenRecord } from '../network/index.js';
 import { relatedEventsHandler, relationHandler } from './handlers/causality.js';
 import { changeMembersHandler, listMembersHandler, transferLeadershipHandler } from './handlers/members.js';
+import { replicationHandler, setReplicationHandler } from './handlers/replication.js';
 import { publishBatchHandler, publishHandler } from './handlers/publish.js';
 import { publishStreamHandler } from './handlers/publish-stream.js';
 import { outcomeHandler, readBarrierHandler, readHandler, statusHandler } from './handlers/queries.js';
@@ -118,6 +119,8 @@ export class ApiServer {
       ListMembers: listMembersHandler(node),
       ChangeMembers: changeMembersHandler(node),
       TransferLeadership: transferLeadershipHandler(node),
+      Replication: replicationHandler(node),
+      SetReplication: setReplicationHandler(node),
       SaveSnapshot: saveSnapshotHandler(node),
     };
     const { certificates = null, tokens = null, insecure = false, logger, auditFile = null } = options;

@@ -135,6 +135,7 @@ export interface WireDelivery {
   redelivered: boolean;
   fencingToken?: string;
   clock?: WireClock;
+  headOnly: boolean;
   event: WireOrderedEvent | null;
 }
 
@@ -301,6 +302,16 @@ export interface WireMembersResponse {
   members: WireMemberStatus[];
   index: string;
   settled: boolean;
+}
+
+export interface WireSetReplicationRequest {
+  rulesJson: string;
+  timeoutMs: number;
+}
+
+export interface WireReplicationResponse {
+  version: string;
+  rulesJson: string;
 }
 
 export interface WireTransferLeadershipRequest {

@@ -118,6 +118,8 @@ export interface Delivery {
   /** Grows with every new holder of the consumer's name; null without a named consumer. */
   readonly fencingToken: bigint | null;
   readonly clock: { readonly [actor: string]: string } | null;
+  /** False where this node knows of the event and does not hold it (rule R10): it has the head alone, without payload, metadata and context. `read` fetches the rest. */
+  readonly held: boolean;
   readonly event: OrderedEvent;
   /** Marks this event and all before it as done, for a named consumer; a no-op otherwise. */
   ack(): Promise<void>;

@@ -8,3 +8,4 @@ export * from './logscan.js';
 export * from './node.js';
 export * from './offline.js';
 export * from './policy.js';
+export * from './replication.js';

@@ -15,6 +15,8 @@ export const LIMITS = {
   sessionsMax: 10_000,
   unplacedEventsMax: 65_536,
   followedActorsMax: 4096,
+  replicationRulesMax: 64,
+  replicationRegionsMax: 64,
   timeoutMsMax: 2_000_000_000,
   clockAheadMsMax: 60_000,
 } as const;

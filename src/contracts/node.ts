@@ -2,6 +2,7 @@ import type { CoordinatorError } from '../errors/index.js';
 import type { Causality } from './causality.js';
 import type { Delivery, MemberStatus, Outcome, PublishOptions, Receipt, Session, Status, SubscribeOptions } from './coordinator.js';
 import type { EventInput } from './event.js';
+import type { AgreedReplication, ReplicationRules } from './replication.js';
 
 /** Options of a read that is answered by this node. */
 export interface ReadOptions {
@@ -54,6 +55,17 @@ export interface Members {
   transferLeadership(id: string, options?: TransferOptions): Promise<void>;
 }
 
+/** Which members hold which events of the causal lane (rule R10). All know of everything: of what one does not hold it delivers the head. */
+export interface Replication {
+  /** The rules as this node has applied them. */
+  rules(): AgreedReplication;
+  /**
+   * Replaces all rules; what is written from then on goes by them. Rejects with `REPLICATION_INVALID`, or with
+   * `REPLICATION_UNSUPPORTED` while a member has not said that it knows of rules.
+   */
+  set(rules: ReplicationRules, options?: WaitOptions): Promise<AgreedReplication>;
+}
+
 /** A snapshot on its way out of a node. */
 export interface SnapshotStream {
   readonly group: number;
@@ -83,7 +95,10 @@ export interface CoordinatorNode {
   /** Every event's own outcome, in order: a refused event does not fail its neighbours. */
   publishEach(events: readonly EventInput[], options?: PublishOptions): Promise<(Receipt | CoordinatorError)[]>;
   subscribe(options?: SubscribeOptions): Subscription;
-  /** The delivery a cursor or an event id names; `NOT_FOUND` when this node's journal has none. */
+  /**
+   * The delivery a cursor or an event id names; `NOT_FOUND` when this node's journal has none. Of an event of the causal lane that it does not
+   * hold it asks those who do: `NOT_HELD` where none of them has answered in time.
+   */
   read(cursorOrEventId: string, options?: ReadOptions): Promise<Delivery>;
   /** Resolves with the applied index, once everything committed before the call is applied here; or once what `after` names is delivered. */
   readBarrier(options?: BarrierOptions): Promise<bigint>;
@@ -96,6 +111,7 @@ export interface CoordinatorNode {
   /** What happened before what in the causal lane. */
   readonly causality: Causality;
   readonly members: Members;
+  readonly replication: Replication;
   /** Takes a snapshot of a group's state as it is now, and hands its file out. Rejects with `SNAPSHOT_FAILED`. */
   saveSnapshot(options?: WaitOptions): Promise<SnapshotStream>;
   close(): Promise<void>;

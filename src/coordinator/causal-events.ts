@@ -2,7 +2,7 @@
 import type { Delivery } from '../contracts/index.js';
 import { CoordinatorError } from '../errors/index.js';
 import { type CausalContext, CausalDeliveries, type CausalDelivery, CausalPlace, DEGRADED, formatUuid, isOwnId } from '../events/index.js';
-import { CAUSAL_GROUP, type Core, END, type KeptEvent, NativeCausalReader } from '../native/index.js';
+import { CAUSAL_GROUP, causalFetch, type Core, END, type KeptEvent, NativeCausalReader } from '../native/index.js';
 import type { Origins } from './origins.js';
 import { type Asked, readDegraded } from './place-notice.js';
 import type { Requests } from './requests.js';
@@ -63,6 +63,12 @@ export class CausalEvents {
       if (!(thrown instanceof CoordinatorError) || thrown.code !== 'CURSOR_COMPACTED') throw thrown;
     }
     return null;
+  }
+
+  /** Has an entry fetched that is known here and not held. */
+  fetch({ actor, index }: CausalPosition): void {
+    const { core, origins } = this.#ports;
+    causalFetch(core.handle, origins.named(actor), index);
   }
 
   /** The event itself, if it is delivered here. Throws `LOG_DAMAGED` and `CURSOR_COMPACTED`. */

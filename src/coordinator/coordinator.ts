@@ -12,6 +12,7 @@ import type {
   PublishOptions,
   ReadOptions,
   Receipt,
+  Replication,
   Session,
   SessionOptions,
   SnapshotStream,
@@ -55,6 +56,7 @@ import { Queries } from './queries.js';
 import { QuorumLoss } from './quorum-loss.js';
 import { QuorumWatch } from './quorum-watch.js';
 import { Removal } from './removal.js';
+import { NodeReplication } from './replication.js';
 import { Requests } from './requests.js';
 import { Roster } from './roster.js';
 import { leadershipIn, statusOf } from './status.js';
@@ -104,6 +106,7 @@ export class Coordinator implements CoordinatorNode {
   /** What happened before what in the causal lane, as far as it is delivered here. */
   readonly causality: Causality;
   readonly members: Members;
+  readonly replication: Replication;
   readonly #catalogue: Catalogue;
   readonly #ids: EventIds;
   readonly #writer: SubmissionWriter;
@@ -175,6 +178,7 @@ export class Coordinator implements CoordinatorNode {
       at: (position: CausalPosition, id: Uint8Array) => causalEvents.at(position, id),
       kept: (position: CausalPosition, id: Uint8Array) => causalEvents.kept(position, id),
       askedOf: (position: CausalPosition, id: Uint8Array) => causalEvents.askedOf(position, id),
+      fetch: (position: CausalPosition) => causalEvents.fetch(position),
       receiptOf: (position: CausalPosition, id: Uint8Array) => this.#causal.receiptOf(position, id),
     };
     const places = new Places({ placing: this.#placing, journal: this.#journal, causal, origins: this.#origins, cursors, catalogue, timeoutMs });
@@ -221,6 +225,7 @@ export class Coordinator implements CoordinatorNode {
       nodeId,
       groups,
       timeoutMs,
+      check: () => this.#check(),
     });
     this.#crdt = new NodeCrdt({
       core,
@@ -267,6 +272,7 @@ export class Coordinator implements CoordinatorNode {
       check: () => this.#check(),
       list: () => this.status().members,
     });
+    this.replication = new NodeReplication({ core, requests: this.#requests, catalogue, timeoutMs, check: () => this.#check() });
     core.attach((end) => this.#take(end));
   }
 

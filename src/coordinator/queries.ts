@@ -17,7 +17,7 @@ export interface QueryPorts {
   readonly core: Pick<Core, 'barrier' | 'find' | 'submit'>;
   readonly requests: Requests;
   readonly journal: Pick<Journal, 'at' | 'kept'>;
-  readonly causal: Pick<CausalEvents, 'find' | 'at'>;
+  readonly causal: Pick<CausalEvents, 'find' | 'at' | 'fetch'>;
   readonly writer: SubmissionWriter;
   readonly cursors: CursorCodec;
   readonly places: Pick<Places, 'isOf' | 'loweredAt' | 'receiptOf' | 'told' | 'waitsFor'>;
@@ -25,7 +25,13 @@ export interface QueryPorts {
   readonly nodeId: string;
   readonly groups: number;
   readonly timeoutMs: number;
+  /** Throws when the node takes nothing any more. */
+  check(): void;
 }
+
+/** How often it is looked whether an entry has come that was asked for, and after which time it is asked for again. */
+const POLL_MS = 10;
+const ASK_AGAIN_MS = 1_000;
 
 /** What a publish asks for, and how long it waits for a look-up. */
 interface Asking {
@@ -63,10 +69,24 @@ export class Queries {
     return delivery;
   }
 
-  /** An event of the causal lane, if this node has delivered it. */
+  /** An event of the causal lane, if this node has delivered it; whole, wherever it is held. */
   async #kept(id: Uint8Array): Promise<Delivery | undefined> {
-    const found = await this.#ports.causal.find(id, this.#ports.timeoutMs);
-    return found === null ? undefined : this.#ports.causal.at(found, id);
+    const { causal, requests, timeoutMs } = this.#ports;
+    const found = await causal.find(id, timeoutMs);
+    if (found === null) return undefined;
+    const deadlineMs = requests.nowMs() + timeoutMs;
+    for (let askAtMs = 0; ; ) {
+      const delivery = causal.at(found, id);
+      if (delivery === undefined || delivery.held) return delivery;
+      const nowMs = requests.nowMs();
+      if (nowMs >= deadlineMs) throw new CoordinatorError('NOT_HELD', `this node has the head of event ${delivery.event.id} alone, and nobody who holds it has given it within ${timeoutMs} ms`);
+      if (nowMs >= askAtMs) {
+        askAtMs = nowMs + ASK_AGAIN_MS;
+        causal.fetch(found);
+      }
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+      this.#ports.check();
+    }
   }
 
   async readBarrier(options: WaitOptions): Promise<bigint> {

@@ -6,6 +6,9 @@ import { jsonOf } from './json.js';
 import { CAUSAL, CAUSAL_BLOCK, CAUSAL_ROW_BYTES, DELIVERY } from './layout.js';
 import { RecordReader } from './record-reader.js';
 
+/** Of an item: its event is a head alone. */
+const HEAD_ALONE = 1;
+
 export interface CausalContext extends DeliveryContext {
   /** The origin of a number. */
   originOf(number: number): Origin;
@@ -100,6 +103,9 @@ export class CausalDelivery implements Delivery {
   get clock(): { readonly [actor: string]: string } {
     return this.#block.clock;
   }
+  get held(): boolean {
+    return (this.#item.u8(DELIVERY.flags) & HEAD_ALONE) === 0;
+  }
   /** Who has written the entry. */
   get origin(): Origin {
     return this.#block.origin;
@@ -112,8 +118,8 @@ export class CausalDelivery implements Delivery {
   async ack(): Promise<void> {}
 
   toJSON(): JsonValue {
-    const { cursor, index, offset, term, group, lane, level, redelivered, fencingToken, clock, event } = this;
-    return jsonOf({ cursor, index, offset, term, group, lane, level, redelivered, fencingToken, clock: { ...clock }, event });
+    const { cursor, index, offset, term, group, lane, level, redelivered, fencingToken, clock, held, event } = this;
+    return jsonOf({ cursor, index, offset, term, group, lane, level, redelivered, fencingToken, clock: { ...clock }, held, event });
   }
 }
 

@@ -101,6 +101,9 @@ export class DeliveryItem {
   u64(field: number): bigint {
     return this.#bytes.readBigUInt64LE(this.#start + field);
   }
+  u8(field: number): number {
+    return this.#bytes.readUInt8(this.#start + field);
+  }
   u32(field: number): number {
     return this.#bytes.readUInt32LE(this.#start + field);
   }
@@ -153,6 +156,7 @@ class PackedDelivery implements Delivery {
   get redelivered(): boolean {
     return this.#item.context.consumer?.isRedelivered(this.index, this.offset) ?? false;
   }
+  readonly held = true;
   get fencingToken(): bigint | null {
     return this.#item.context.consumer?.fencingToken ?? null;
   }
@@ -162,8 +166,8 @@ class PackedDelivery implements Delivery {
   }
 
   toJSON(): JsonValue {
-    const { cursor, index, offset, term, group, lane, level, redelivered, fencingToken, clock, event } = this;
-    return jsonOf({ cursor, index, offset, term, group, lane, level, redelivered, fencingToken, clock, event });
+    const { cursor, index, offset, term, group, lane, level, redelivered, fencingToken, clock, held, event } = this;
+    return jsonOf({ cursor, index, offset, term, group, lane, level, redelivered, fencingToken, clock, held, event });
   }
 }
 

@@ -7,6 +7,7 @@ export { type DeliveryContext, DeliveryReader } from './delivery-reader.js';
 export { GrowingBuffer } from './growing-buffer.js';
 export { deliveryToJson, eventFromJson, jsonOf, outcomeToJson, receiptToJson, statusToJson } from './json.js';
 export { asOwn, isOwnId, ownId } from './own-events.js';
+export { packReplication, unpackReplication } from './replication.js';
 export { type ConsumerRequest, type EventsRequest, type PackedEvents, type SubmissionHeader, SubmissionWriter } from './submission-writer.js';
 export { EventIds, formatUuid, type IdPorts, newEventId, parseUuid, writeUuid } from './uuid.js';
 export { type Filter, filterOf, parseWhere } from './where.js';

@@ -64,6 +64,6 @@ export const DELIVERY = {
   session: 40,
   level: 56,
   originBytes: 57,
-  reserved: 58,
+  flags: 58,
   body: 60,
 } as const;

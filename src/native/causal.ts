@@ -42,6 +42,11 @@ export function causalReaches(handle: number, place: Uint8Array): boolean {
   return calling(() => addon().causalReaches(handle, place));
 }
 
+/** Has an entry fetched that this node does not hold. Answers one of `TAKEN`; readers find it whole once it is on disk. */
+export function causalFetch(handle: number, origin: Pick<CausalOrigin, 'member' | 'incarnation'>, counter: bigint): number {
+  return calling(() => addon().causalFetch(handle, origin.member, origin.incarnation, counter));
+}
+
 /** The place where what the origins' logs still have begins, as a cursor names it. */
 export function causalOldest(handle: number): Buffer {
   return calling(() => addon().causalOldest(handle));

@@ -88,6 +88,16 @@ export class Core {
     return calling(() => this.#native.memberCommand(this.handle, request, command));
   }
 
+  /** Hands in packed rules of replication (docs/formats.md). Answers one of `TAKEN`. */
+  setReplication(request: number, rules: Uint8Array): number {
+    return calling(() => this.#native.setReplication(this.handle, request, rules));
+  }
+
+  /** The rules as agreed on, packed, behind their version. */
+  replicationRules(): Buffer {
+    return calling(() => this.#native.replicationRules(this.handle));
+  }
+
   /** Has a member lead a group; the status shows whether it came to be. Answers one of `TAKEN`. */
   transferLeadership(group: number, nodeId: string): number {
     return calling(() => this.#native.transferLeadership(this.handle, group, nodeId));

@@ -20,6 +20,8 @@ export const END = {
   snapshotFailed: 17,
   kept: 18,
   keptInPart: 19,
+  rulesSet: 20,
+  rulesRefused: 21,
 } as const;
 
 export const EVENT_OUTCOME = { accepted: 0, duplicate: 1, idReused: 2, fenced: 3, sessionExpired: 4, early: 5, forgotten: 6 } as const;

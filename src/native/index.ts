@@ -3,6 +3,7 @@ export type { CausalOrigin } from './addon.js';
 export {
   CAUSAL_GROUP,
   causalActor,
+  causalFetch,
   causalLacksStates,
   causalLatest,
   causalOldest,

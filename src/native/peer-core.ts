@@ -28,7 +28,10 @@ export function openPeerCore(handle: number) {
   };
 }
 
-/** Compressions by their names, 1 shifted by the number of each; unknown ones are left out. */
+/** The bit that says that the other side knows of stubs. */
+const STUBS = 0x80;
+
+/** Compressions by their names, 1 shifted by the number of each, and stubs; unknown names are left out. */
 function bitsOf(names: readonly string[]): number {
-  return CODECS.filter((codec) => names.includes(codec)).reduce((bits, codec) => bits | (1 << numberOf(codec)), 0);
+  return CODECS.filter((codec) => names.includes(codec)).reduce((bits, codec) => bits | (1 << numberOf(codec)), names.includes('stubs') ? STUBS : 0);
 }

@@ -62,13 +62,15 @@ export class HandshakeError extends Error {
 
 export const UNEQUAL = 'one side of the connection has security.tls and speaks TLS, the other one has not: give it to all members or to none';
 
-/** What this version reads besides plain frames, as `features` of both messages say it: `packed.` and a compression. */
-export const FEATURES: readonly string[] = ['packed.lz4', 'packed.zstd', 'packed.snappy'];
+/** What this version reads besides plain frames, as `features` of both messages say it: `packed.` and a compression; stubs of the causal lane. */
+export const FEATURES: readonly string[] = ['packed.lz4', 'packed.zstd', 'packed.snappy', 'causal.stubs'];
 const PACKED = 'packed.';
+const STUBS = 'causal.stubs';
 
-/** The compressions among features; those that are not known here too. */
-export function compressionsOf(features: readonly string[]): string[] {
-  return features.filter((feature) => feature.startsWith(PACKED)).map((feature) => feature.slice(PACKED.length));
+/** What the other side reads, as the core is told: the compressions among features, those that are not known here too, and stubs. */
+export function readsOf(features: readonly string[]): string[] {
+  const compressions = features.filter((feature) => feature.startsWith(PACKED)).map((feature) => feature.slice(PACKED.length));
+  return features.includes(STUBS) ? [...compressions, 'stubs'] : compressions;
 }
 
 export const MAGIC = Buffer.from('VXP1', 'latin1');

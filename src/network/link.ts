@@ -2,7 +2,7 @@ import { Backoff } from './backoff.js';
 import { CHALLENGED, isSame } from './challenges.js';
 import type { Counters } from './counters.js';
 import type { NetworkEvent } from './events.js';
-import { type Answer, compressionsOf, decodeAnswer, encodeHello, FEATURES, HandshakeError, HandshakeReader, type Hello } from './hello.js';
+import { type Answer, readsOf, decodeAnswer, encodeHello, FEATURES, HandshakeError, HandshakeReader, type Hello } from './hello.js';
 import type { Identity, PeerAddress, ProtocolRange, Timing } from './options.js';
 import type { Channel, PeerCore } from './port.js';
 import { limitSilence } from './silence.js';
@@ -234,7 +234,7 @@ export class OutboundLink {
       this.#backoff.reset();
     }, this.#context.timing.backoffMaxMs);
     if (this.#connection !== null) limitSilence(this.#connection.stream, core, this.#context.timing.silenceMaxMs);
-    core.linkUp(this.peer.slot, this.channel, compressionsOf(read.answer.features));
+    core.linkUp(this.peer.slot, this.channel, readsOf(read.answer.features));
     this.#context.emit({ type: 'up', protocol: verdict.protocol, incarnation: read.answer.incarnation, ...this.#name() });
     if (read.rest.length > 0) this.#onData(read.rest, reader);
   }

@@ -15,7 +15,7 @@ export interface PeerCore {
    */
   attach(onOutbound: (batch: Buffer) => void): void;
   detach(): void;
-  /** A dialled connection passed the handshake: the core may send to it, packed by one of the compressions that it reads. */
+  /** A dialled connection passed the handshake: the core may send to it, packed by one of the compressions that it reads; `stubs` among them says that it knows of rules of replication. */
   linkUp(slot: number, channel: Channel, reads: readonly string[]): void;
   /** The link is gone, and with it whatever was written and not yet received. */
   linkDown(slot: number, channel: Channel): void;

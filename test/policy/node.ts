@@ -155,12 +155,13 @@ export class PolicyNode {
       at: () => undefined,
       kept: () => undefined,
       askedOf: () => null,
+      fetch: () => {},
       receiptOf: () => {
         throw new Error('there is no causal lane');
       },
     };
     this.#places = new Places({ placing: this.placing, journal: this.journal, causal, origins: { named }, cursors, catalogue, timeoutMs });
-    this.queries = new Queries({ core, requests: this.requests, journal: this.journal, causal, writer, cursors, places: this.#places, roster: { voters }, nodeId, groups: GROUPS, timeoutMs });
+    this.queries = new Queries({ core, requests: this.requests, journal: this.journal, causal, writer, cursors, places: this.#places, roster: { voters }, nodeId, groups: GROUPS, timeoutMs, check: () => {} });
 
     // A plant is what the others rely on, done otherwise.
     const believesAll = plant === 'lowered-though-handed' || plant === 'earlier-lives-forgotten';

@@ -13,7 +13,7 @@ use vexfs_core::journal::{JournalError, Window};
 use vexfs_runtime::node::NotTaken;
 use vexfs_runtime::shared::GroupShared;
 
-fn status_of(result: std::result::Result<(), NotTaken>) -> u32 {
+pub(crate) fn status_of(result: std::result::Result<(), NotTaken>) -> u32 {
     match result {
         Ok(()) => 0,
         Err(NotTaken::Full) => 1,
@@ -82,6 +82,21 @@ pub fn find_event(handle: u32, request: u32, group: u32, id: &[u8]) -> Result<u3
 #[napi]
 pub fn member_command(handle: u32, request: u32, command: &[u8]) -> Result<u32> {
     Ok(status_of(registry::get(handle)?.change_members(request, command)))
+}
+
+/// Hands in rules of replication (docs/formats.md, "Rules of replication"). Answers as `submit`.
+#[napi]
+pub fn set_replication(handle: u32, request: u32, rules: &[u8]) -> Result<u32> {
+    Ok(status_of(registry::get(handle)?.set_rules(request, rules)))
+}
+
+/// The rules as agreed on: u64 version, then as they are handed in.
+#[napi]
+pub fn replication_rules(handle: u32) -> Result<Buffer> {
+    let node = registry::get(handle)?;
+    let mut out = Vec::new();
+    node.shared().rules.lock().encode(&mut out);
+    Ok(out.into())
 }
 
 /// Has a member lead a group; nothing ends for it: the status shows whether it came to be.

@@ -1,11 +1,14 @@
 //! Readers of the causal lane, and what they are told of its origins.
 
+use crate::app::status_of;
 use crate::filter;
 use crate::registry::{self, coded};
 use napi::bindgen_prelude::{BigInt, Buffer, Result};
 use napi_derive::napi;
 use parking_lot::Mutex;
+use vexfs_core::causal::actor::Actor;
 use vexfs_core::causal::reader::{Bounds, Place, ReadError, Reader};
+use vexfs_core::ids::MemberId;
 
 /// An origin, under the number that packed causal deliveries have for it.
 #[napi(object)]
@@ -88,6 +91,13 @@ pub fn causal_reaches(handle: u32, place: &[u8]) -> Result<bool> {
     let node = registry::get(handle)?;
     let lane = node.shared().lane.read().clone();
     Ok(place.is_within(&lane.origins, &lane.delivered))
+}
+
+/// Has an entry fetched that is not held here; readers find it whole once it is on disk. Answers as `submit`.
+#[napi]
+pub fn causal_fetch(handle: u32, member: BigInt, incarnation: u32, counter: BigInt) -> Result<u32> {
+    let actor = Actor { member: MemberId(member.get_u64().1), incarnation };
+    Ok(status_of(registry::get(handle)?.fetch(actor, counter.get_u64().1)))
 }
 
 /// The place where what the origins' logs still have begins, as a cursor names it.

@@ -4,6 +4,7 @@ use crate::ids::{GroupId, Index};
 use crate::machine::{EventOutcome, Outcome};
 use crate::ordered::effects::{Completion, End, KeptEntry, KeptEvent};
 use crate::packed::put_text;
+use crate::replication::RulesRefused;
 
 const HEADER_BYTES: usize = 56;
 
@@ -29,6 +30,8 @@ enum Kind {
     SnapshotFailed = 17,
     Kept = 18,
     KeptInPart = 19,
+    RulesSet = 20,
+    RulesRefused = 21,
 }
 
 #[derive(Default)]
@@ -178,6 +181,11 @@ fn applied(out: &mut Vec<u8>, mut header: Header, outcome: &Outcome) {
             header.count = *refused as u32;
             record(out, Kind::MembersRefused, &header, |_| {});
         }
+        Outcome::RulesSet => record(out, Kind::RulesSet, &header, |_| {}),
+        Outcome::RulesRefused(refused) => {
+            header.count = *refused as u32;
+            record(out, Kind::RulesRefused, &header, |_| {});
+        }
     }
 }
 
@@ -227,6 +235,11 @@ pub fn failed(out: &mut Vec<u8>, code: &str, reason: &str) {
 /// A request that was taken back; `clean` (count 1): no leader has seen it and none will.
 pub fn withdrawn(out: &mut Vec<u8>, request: u32, clean: bool) {
     record(out, Kind::Withdrawn, &Header { request, count: u32::from(clean), ..Default::default() }, |_| {});
+}
+
+/// Rules of replication that were not handed in.
+pub fn rules_refused(out: &mut Vec<u8>, request: u32, refused: RulesRefused) {
+    record(out, Kind::RulesRefused, &Header { request, count: refused as u32, ..Default::default() }, |_| {});
 }
 
 /// A request that was not understood.

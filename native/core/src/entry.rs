@@ -2,11 +2,12 @@
 
 use crate::bytes_le::{u32_at, u64_at};
 use crate::event::{Malformed, Submission, SUBMISSION_HEADER_BYTES};
+use crate::stub;
 use bytes::Bytes;
 
 pub const ENTRY_VERSION: u8 = 1;
 const ENTRY_BATCH: u8 = 1;
-const ENTRY_HEADER_BYTES: usize = 8;
+pub(crate) const ENTRY_HEADER_BYTES: usize = 8;
 
 /// Packs submissions into one entry; the only copy between a publisher's buffer and the log.
 pub fn pack(submissions: &[Submission]) -> Vec<u8> {
@@ -24,19 +25,34 @@ pub fn pack(submissions: &[Submission]) -> Vec<u8> {
 pub fn unpack(data: &Bytes) -> Result<Vec<Submission>, Malformed> {
     match data.is_empty() {
         true => Ok(Vec::new()),
-        false => unpack_with(data, Submission::parse),
+        false => unpack_whole(data, Submission::parse),
     }
 }
 
-/// Opens an entry of an origin's log.
+/// Opens an entry of an origin's log; of a stub the events are heads alone.
 pub fn unpack_causal(data: &Bytes) -> Result<Vec<Submission>, Malformed> {
-    unpack_with(data, Submission::parse_causal)
+    if !stub::is_stub(data) {
+        return unpack_whole(data, Submission::parse_causal);
+    }
+    let (submissions, end) = unpack_with(data, stub::ENTRY_STUB, Submission::parse_causal)?;
+    stub::check_tail(&submissions, &data[end..])?;
+    Ok(submissions)
+}
+
+fn unpack_whole(data: &Bytes, parse: impl Fn(Bytes) -> Result<Submission, Malformed>) -> Result<Vec<Submission>, Malformed> {
+    let (submissions, end) = unpack_with(data, ENTRY_BATCH, parse)?;
+    match end == data.len() {
+        true => Ok(submissions),
+        false => Err(Malformed { at: end, what: "bytes after the last submission" }),
+    }
 }
 
 /// How many events an entry has, and the stamp of its last; as far as it can be read.
 pub fn count(data: &[u8]) -> (u64, u64) {
     let (mut at, mut events, mut hlc) = (ENTRY_HEADER_BYTES, 0, 0);
-    while at + SUBMISSION_HEADER_BYTES <= data.len() {
+    let mut left = if data.len() < ENTRY_HEADER_BYTES { 0 } else { u32_at(data, 4) };
+    while left > 0 && at + SUBMISSION_HEADER_BYTES <= data.len() {
+        left -= 1;
         let (length, count) = (u32_at(data, at + 4) as usize, u64::from(u32_at(data, at + 12)));
         events += count;
         hlc = hlc.max(u64_at(data, at + 64).saturating_add(count.saturating_sub(1)));
@@ -45,8 +61,9 @@ pub fn count(data: &[u8]) -> (u64, u64) {
     (events, hlc)
 }
 
-fn unpack_with(data: &Bytes, parse: impl Fn(Bytes) -> Result<Submission, Malformed>) -> Result<Vec<Submission>, Malformed> {
-    if data.len() < ENTRY_HEADER_BYTES || data[0] != ENTRY_VERSION || data[1] != ENTRY_BATCH {
+/// Submissions, and where they end.
+fn unpack_with(data: &Bytes, kind: u8, parse: impl Fn(Bytes) -> Result<Submission, Malformed>) -> Result<(Vec<Submission>, usize), Malformed> {
+    if data.len() < ENTRY_HEADER_BYTES || data[0] != ENTRY_VERSION || data[1] != kind {
         return Err(Malformed { at: 0, what: "unknown entry version or kind" });
     }
     let count = u32_at(data, 4) as usize;
@@ -56,7 +73,7 @@ fn unpack_with(data: &Bytes, parse: impl Fn(Bytes) -> Result<Submission, Malform
     let mut submissions = Vec::with_capacity(count);
     let mut at = ENTRY_HEADER_BYTES;
     for _ in 0..count {
-        let length = u32_at(data, at + 4) as usize;
+        let length = if at + SUBMISSION_HEADER_BYTES > data.len() { 0 } else { u32_at(data, at + 4) as usize };
         if length < SUBMISSION_HEADER_BYTES || at + length > data.len() {
             return Err(Malformed { at, what: "submission length out of range" });
         }
@@ -65,8 +82,5 @@ fn unpack_with(data: &Bytes, parse: impl Fn(Bytes) -> Result<Submission, Malform
         submissions.push(submission);
         at += length;
     }
-    if at != data.len() {
-        return Err(Malformed { at, what: "bytes after the last submission" });
-    }
-    Ok(submissions)
+    Ok((submissions, at))
 }

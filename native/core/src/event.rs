@@ -5,6 +5,8 @@ use crate::causal::actor::Actor;
 use crate::causal::head::DEPENDENCIES_MAX;
 use crate::ids::{EventId, GroupId, MemberId, RequestId, SessionId};
 use crate::membership::MemberCommand;
+use crate::packed::Unpack;
+use crate::replication::Rules;
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_64;
@@ -53,6 +55,7 @@ pub enum SubmissionKind {
     ConsumerClaim = 5,
     ConsumerAcknowledge = 6,
     Members = 7,
+    Rules = 8,
 }
 
 impl SubmissionKind {
@@ -65,6 +68,7 @@ impl SubmissionKind {
             5 => Self::ConsumerClaim,
             6 => Self::ConsumerAcknowledge,
             7 => Self::Members,
+            8 => Self::Rules,
             _ => return None,
         })
     }
@@ -114,8 +118,22 @@ impl<'a> EventRef<'a> {
         EventId(uuid_at(self.bytes, 24))
     }
 
+    pub fn priority(&self) -> u8 {
+        self.bytes[6]
+    }
+
     pub fn payload_bytes(&self) -> u32 {
         u32_at(self.bytes, 16)
+    }
+
+    /// The record without metadata, context and payload.
+    pub fn stripped(&self) -> Vec<u8> {
+        let end = RECORD_HEADER_BYTES + usize::from(u16_at(self.bytes, 20)) + usize::from(u16_at(self.bytes, 22));
+        let mut record = self.bytes[..end].to_vec();
+        record[0..4].copy_from_slice(&(end as u32).to_le_bytes());
+        record[7] &= !(presence::METADATA | presence::CONTEXT);
+        [12, 16, 48].into_iter().for_each(|at| record[at..at + 4].fill(0));
+        record
     }
 
     pub fn path(&self) -> &'a [u8] {
@@ -271,6 +289,7 @@ impl Submission {
                 }
             }
             SubmissionKind::Members => drop(MemberCommand::decode(body)?),
+            SubmissionKind::Rules => drop(self.rules()?),
         }
         Ok(())
     }
@@ -380,12 +399,29 @@ impl Submission {
         MemberCommand::decode(self.body())
     }
 
+    /// The table of rules that is asked for.
+    pub fn rules(&self) -> Result<Rules, Malformed> {
+        let mut fields = Unpack::new(self.body());
+        let rules = Rules::decode(&mut fields)?;
+        fields.end()?;
+        Ok(rules)
+    }
+
     /// The same submission with those of its events alone that are wanted, by their position; at least one.
     pub fn only(&self, wanted: impl Fn(usize) -> bool) -> Submission {
+        self.with(self.events().enumerate().filter(|(at, _)| wanted(*at)).map(|(_, event)| event.bytes().to_vec()))
+    }
+
+    /// The same submission with the heads of its events.
+    pub fn stripped(&self) -> Submission {
+        self.with(self.events().map(|event| event.stripped()))
+    }
+
+    fn with(&self, records: impl Iterator<Item = Vec<u8>>) -> Submission {
         let mut bytes = BytesMut::from(&self.bytes[..self.body_at()]);
         let mut count = 0u32;
-        for (_, event) in self.events().enumerate().filter(|(at, _)| wanted(*at)) {
-            bytes.extend_from_slice(event.bytes());
+        for record in records {
+            bytes.extend_from_slice(&record);
             count += 1;
         }
         let length = bytes.len() as u32;
@@ -407,8 +443,17 @@ impl Submission {
 
 /// A member command as the submission that carries it, to be stamped.
 pub fn member_submission(origin: &str, command: &[u8]) -> Vec<u8> {
+    command_submission(SubmissionKind::Members, origin, command)
+}
+
+/// The same of a table of rules.
+pub fn rules_submission(origin: &str, rules: &[u8]) -> Vec<u8> {
+    command_submission(SubmissionKind::Rules, origin, rules)
+}
+
+fn command_submission(kind: SubmissionKind, origin: &str, command: &[u8]) -> Vec<u8> {
     let length = SUBMISSION_HEADER_BYTES + origin.len() + command.len();
-    let mut bytes = vec![SUBMISSION_VERSION, SubmissionKind::Members as u8, 4, origin.len() as u8];
+    let mut bytes = vec![SUBMISSION_VERSION, kind as u8, 4, origin.len() as u8];
     bytes.extend_from_slice(&(length as u32).to_le_bytes());
     bytes.resize(SUBMISSION_HEADER_BYTES, 0);
     bytes.extend_from_slice(origin.as_bytes());

@@ -14,6 +14,8 @@ pub const DELIVERIES_HEADER_BYTES: usize = 32;
 /// Flag of packed deliveries: what comes next follows something that was not delivered in the causal lane.
 pub const WAITS: u32 = 1;
 const ITEM_HEADER_BYTES: usize = 60;
+/// Where an item says that its event is a head alone.
+pub(crate) const ITEM_FLAGS_AT: usize = 58;
 /// Log bytes looked through by one read at most, so that a filter that matches nothing does not hold its caller.
 const SCAN_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// The first page; where that was not enough, each has twice as many bytes as the one before.

@@ -22,4 +22,6 @@ pub mod ordered;
 pub mod packed;
 pub mod peer;
 pub mod plants;
+pub mod replication;
 pub mod snapshot;
+pub mod stub;

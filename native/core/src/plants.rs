@@ -107,6 +107,16 @@ pub enum CorePlant {
     NearestFollowed,
     /// They are half of what is configured.
     FloorIgnored,
+    /// A member tells of stubs as of entries that it holds.
+    StubsHeld,
+    /// A log is cut up to what the voters know of, whether or not they hold it.
+    StubsCut,
+    /// A voter does not fetch what it has stubs of.
+    StubsKept,
+    /// Stubs are given of what only its writer may hold.
+    StubsGivenEarly,
+    /// Who is to hold an entry is told by the rules of the moment.
+    RulesOfTheMoment,
 }
 
 #[cfg(feature = "plants")]

@@ -74,7 +74,7 @@ fn follows(at: usize, counter: u64) -> Vec<(Actor, u64)> {
 }
 
 fn written(actor: Actor, counter: u64, follows: Vec<(Actor, u64)>, number: u64) -> (Bytes, Bytes) {
-    let context = Head { actor, whole: counter == 1, follows }.encode();
+    let context = Head { actor, whole: counter == 1, follows, holders: None }.encode();
     (entry::pack(&[submission(number)]).into(), context.into())
 }
 
@@ -195,7 +195,7 @@ fn answer(pull: Pull) -> Vec<(Bytes, Bytes)> {
 fn filled() -> Node {
     let mut node = Node::new();
     let list = (0..ACTORS).map(|at| (actor(at), ROUNDS)).collect();
-    node.receive("m1", FrameKind::Held, |out| Held { all: true, from: PEER_LIFE, life: 0, list, waits: false }.encode(out));
+    node.receive("m1", FrameKind::Held, |out| Held { all: true, from: PEER_LIFE, life: 0, list, waits: false, known: false }.encode(out));
     let mut pushed: Vec<(u64, usize, u64)> = (0..ACTORS).flat_map(|at| (1..=ROUNDS).map(move |counter| (at, counter))).map(|(at, counter)| {
         let lot = (at as u64 * 31 + counter).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         (lot >> 20, at, counter)
@@ -340,7 +340,7 @@ fn an_own_actor_that_has_come_back_from_others_does_not_go_on() {
             ["m1", "m2"].into_iter().for_each(|name| node.lane.link_up(MemberId::of(name)));
         }
         node.known = vec![(first, 3)];
-        node.receive("m1", FrameKind::Held, |out| Held { all: true, from: PEER_LIFE, life: 0, list: vec![(first, 3)], waits: false }.encode(out));
+        node.receive("m1", FrameKind::Held, |out| Held { all: true, from: PEER_LIFE, life: 0, list: vec![(first, 3)], waits: false, known: false }.encode(out));
         (0..100).for_each(|_| node.tick(&answer));
         assert!(node.lane.held().any(|held| held == (first, 3)), "it comes back");
 

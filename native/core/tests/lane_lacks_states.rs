@@ -37,7 +37,7 @@ impl EntryReader for Log {
         if (low, high) != (Index(FIRST), Index(FIRST + 1)) {
             return Err("there is no such entry".to_string());
         }
-        let context = Head { actor: me(), whole: true, follows: Vec::new() }.encode().into();
+        let context = Head { actor: me(), whole: true, follows: Vec::new(), holders: None }.encode().into();
         Ok(vec![LogEntry { index: low, term: Term(1), kind: 0, data: entry::pack(&[]).into(), context }])
     }
 }

@@ -11,6 +11,7 @@ mod lane_actors;
 mod lane_far;
 mod lane_follows;
 mod lane_lacks_states;
+mod lane_selective;
 mod lane_states;
 mod lane_unsettled;
 mod log_crash;

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use thiserror::Error;
+use vexfs_core::causal::actor::Actor;
 use vexfs_core::causal::followed::Delivered;
 use vexfs_core::causal::reader::{Bounds, ReadError, Reader};
 use vexfs_core::causal::FIRST_ORIGIN;
@@ -101,6 +102,8 @@ pub struct Node {
 /// How long a reader that meets damage waits for its repair, and how often it looks.
 const REPAIR_WAIT: Duration = Duration::from_millis(500);
 const REPAIR_POLL: Duration = Duration::from_millis(2);
+/// Of what another member reads: stubs of the causal lane, and rules of replication.
+const KNOWS_STUBS: u8 = 0x80;
 
 /// A milliseconds setting in ticks, at least one.
 pub fn ticks(ms: u64) -> usize {
@@ -180,6 +183,7 @@ impl Node {
             lane_told: Instant::now(),
             round_trips: RoundTrips::default(),
             probed: Instant::now(),
+            know_stubs: Default::default(),
         };
         threads.push(spawn("vexfs-protocol", {
             let (shared, inputs) = (shared.clone(), inputs.clone());
@@ -322,6 +326,17 @@ impl Node {
         self.send(Input::Members { request, command: command.to_vec() })
     }
 
+    /// Hands in a packed table of rules (docs/formats.md, "Rules of replication").
+    pub fn set_rules(&self, request: u32, rules: &[u8]) -> Result<(), NotTaken> {
+        self.check(FIRST_GROUP)?;
+        self.send(Input::Rules { request, rules: rules.to_vec() })
+    }
+
+    /// Has an entry of the causal lane fetched that is not held here.
+    pub fn fetch(&self, actor: Actor, counter: u64) -> Result<(), NotTaken> {
+        self.send(Input::Fetch { actor, counter })
+    }
+
     pub fn take_snapshot(&self, request: u32, group: GroupId) -> Result<(), NotTaken> {
         self.send_to(group, Input::TakeSnapshot { request, group })
     }
@@ -405,11 +420,11 @@ impl Node {
         }
     }
 
-    /// `reads`: the compressions that the other side reads, see `Offer::of_bits`.
+    /// `reads`: the compressions that the other side reads, see `Offer::of_bits`, and `KNOWS_STUBS`.
     pub fn link_up(&self, slot: u32, channel: u8, reads: u8) {
         if let (Some(channel), Some(member)) = (protocol::channel_of(channel), self.shared.outbox.member(slot)) {
             self.shared.outbox.set_up(slot, channel, true, Offer::of_bits(reads));
-            let _ = self.send(Input::LinkUp { member, channel });
+            let _ = self.send(Input::LinkUp { member, channel, knows_stubs: reads & KNOWS_STUBS != 0 });
         }
     }
 

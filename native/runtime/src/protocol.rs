@@ -3,6 +3,7 @@
 
 use crate::queue::{Closing, Queue};
 use crate::shared::{Input, Shared};
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -12,11 +13,13 @@ use vexfs_core::ends;
 use vexfs_core::event::{self, Submission};
 use vexfs_core::ids::{GroupId, Index, MemberId, RequestId};
 use vexfs_core::member::{Member, FIRST_GROUP};
+use vexfs_core::membership::Role;
 use vexfs_core::ordered::GroupError;
 use vexfs_core::ordered::effects::{Effects, Write};
 use vexfs_core::ordered::store::EntryReader;
 use vexfs_core::peer::frame::Channel;
 use vexfs_core::peer::round_trips::{is_of_no_group, Now, RoundTrips};
+use vexfs_core::replication::RulesRefused;
 use vexfs_core::snapshot::keeper::{Done, Job};
 
 /// Raft's tick.
@@ -49,6 +52,8 @@ pub struct Protocol<R: EntryReader> {
     pub lane_told: Instant,
     pub round_trips: RoundTrips,
     pub probed: Instant,
+    /// Members that have said in this life that they know what stubs are.
+    pub know_stubs: BTreeSet<MemberId>,
 }
 
 impl<R: EntryReader> Protocol<R> {
@@ -95,6 +100,8 @@ impl<R: EntryReader> Protocol<R> {
                 let bytes = event::member_submission(&self.node_id, &command);
                 self.submit(request, bytes, 1);
             }
+            Input::Rules { request, rules } => self.set_rules(request, &rules),
+            Input::Fetch { actor, counter } => drop(self.member.touch_lane().fetch(actor, counter)),
             Input::Publish { request, bytes } => self.publish(request, bytes),
             Input::Barrier { request, group } => {
                 let (id, now) = (self.request_id(request), self.now_us());
@@ -153,7 +160,11 @@ impl<R: EntryReader> Protocol<R> {
                     }
                 }
             }
-            Input::LinkUp { member, channel } => {
+            Input::LinkUp { member, channel, knows_stubs } => {
+                match knows_stubs {
+                    true => self.know_stubs.insert(member),
+                    false => self.know_stubs.remove(&member),
+                };
                 self.round_trips.link_up(member, channel);
                 // What the clock shows there is known before much is published.
                 self.probed = Instant::now() - PROBE_EVERY;
@@ -187,6 +198,23 @@ impl<R: EntryReader> Protocol<R> {
         });
         let Err(refused) = taken else { return };
         self.shared.app.put(|out| ends::refused(out, request, &refused));
+    }
+
+    /// What nobody could mean is refused here, and what a member would not understand that is of an older release.
+    fn set_rules(&mut self, request: u32, rules: &[u8]) {
+        let bytes = event::rules_submission(&self.node_id, rules);
+        let checked = Submission::parse(bytes.clone().into()).and_then(|submission| submission.rules()).map(|rules| rules.check());
+        let me = MemberId::of(&self.node_id);
+        let table = self.shared.table.lock();
+        let others = table.iter().filter(|(id, row)| *id != me && row.role != Role::Removed);
+        let older = others.into_iter().any(|(id, _)| !self.know_stubs.contains(&id));
+        drop(table);
+        match checked {
+            Ok(Ok(())) if older => self.shared.app.put(|out| ends::rules_refused(out, request, RulesRefused::MemberOlder)),
+            Ok(Err(refused)) => self.shared.app.put(|out| ends::rules_refused(out, request, refused)),
+            // What cannot be read is said where it is parsed.
+            Ok(Ok(())) | Err(_) => self.submit(request, bytes, 1),
+        }
     }
 
     fn publish(&mut self, request: u32, bytes: Vec<u8>) {
@@ -373,6 +401,10 @@ impl<R: EntryReader> Protocol<R> {
             self.shared.table.lock().clone_from(table);
             let version = table.version;
             self.shared.app.put(|out| ends::table_changed(out, version));
+        }
+        let (agreed, mut told) = (first.machine().replication(), self.shared.rules.lock());
+        if agreed.version != told.version {
+            told.clone_from(agreed);
         }
     }
 

@@ -20,6 +20,7 @@ use vexfs_core::ordered::store::EntryReader;
 use vexfs_core::ordered::Group;
 use vexfs_core::peer::frame::{Channel, Frame};
 use vexfs_core::peer::round_trips::RoundTrip;
+use vexfs_core::replication::Agreed;
 use vexfs_core::snapshot::keeper::Done;
 use vexfs_core::snapshot::states::States;
 
@@ -32,6 +33,9 @@ pub enum Input {
     Withdraw { request: u32, group: GroupId },
     Find { request: u32, group: GroupId, id: EventId },
     Members { request: u32, command: Vec<u8> },
+    Rules { request: u32, rules: Vec<u8> },
+    /// An entry of the causal lane is to be had whole.
+    Fetch { actor: Actor, counter: u64 },
     TakeSnapshot { request: u32, group: GroupId },
     Transfer { group: GroupId, to: MemberId },
     HandOver,
@@ -42,7 +46,7 @@ pub enum Input {
     /// A reader of the journal has met damage.
     Unreadable { group: GroupId, index: Index },
     Frames { from: MemberId, frames: Vec<Frame> },
-    LinkUp { member: MemberId, channel: Channel },
+    LinkUp { member: MemberId, channel: Channel, knows_stubs: bool },
     LinkDown { member: MemberId, channel: Channel },
     Finished(Finished),
     JobDone(Done),
@@ -115,6 +119,8 @@ pub struct Shared {
     pub lane_states: LaneStates,
     /// The members as agreed on, as of what is applied here.
     pub table: Mutex<Membership>,
+    /// The rules of replication, likewise.
+    pub rules: Mutex<Agreed>,
     /// Somebody waits for the journals to grow.
     pub watched: AtomicBool,
     /// And for the causal lane to.
@@ -146,6 +152,7 @@ impl Shared {
             lane_status: Mutex::default(),
             lane_states: LaneStates::default(),
             table: Mutex::new(table),
+            rules: Mutex::default(),
             watched: AtomicBool::new(false),
             lane_watched: AtomicBool::new(false),
             pending_bytes: AtomicUsize::new(0),

@@ -68,6 +68,7 @@ pub static INVARIANTS: &[InvariantRow] = &[
     row("clocks_cover_the_past", "a receipt's clock is what its entry follows, with all that its publisher had seen; readers get the same", "rules R2 and R9; Fidge 1988; Mattern 1989"),
     row("origins_converge", "when the faults have stopped, every member has delivered all that any of them has", "rule R8, level eventual; Shapiro et al. 2011"),
     row("cut_is_held_by_all", "nothing is cut from an origin's log before every member of the agreed table has had it on its disk", "rule R11; Wuu and Bernstein 1984"),
+    row("held_is_whole", "what a member says it holds is whole on its disk; a stub stands only where its member is not to hold the entry and a majority of the voters does; what one is to hold comes to be held", "rule R10; docs/decisions/0034"),
     row("cuts_are_told", "a reader is told that what it comes to is gone where that is so, and only there", "rule R8; docs/decisions/0024"),
     row("states_are_whole", "what is made of the origins' logs has everything in it that was ever in them, cut or not, at every member", "rule R11; Almeida, Shoker and Baquero 2018"),
     row("session_guarantees", "a session of the causal lane that moves reads what it has written, and all that it has read before", "level causal; Terry et al. 1994"),

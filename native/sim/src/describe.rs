@@ -120,7 +120,7 @@ fn entries(body: &Bytes) -> String {
 
 fn held(body: &Bytes) -> String {
     Held::decode(body).map_or_else(|error| error.to_string(), |held| {
-        let all = if held.all { " all" } else { "" };
+        let all = if held.all { " all" } else if held.known { " known" } else { "" };
         format!("Held{all}{} from life {:x}, of {:x}", counters(&held.list), held.from, held.life)
     })
 }

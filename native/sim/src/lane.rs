@@ -6,12 +6,14 @@ use crate::shadow::fingerprint;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use vexfs_core::causal::actor::Actor;
-use vexfs_core::causal::head::Head;
+use vexfs_core::causal::head::{Head, Holders};
 use vexfs_core::causal::is_origin;
 use vexfs_core::entry;
 use vexfs_core::event::Submission;
-use vexfs_core::ids::{EventId, MemberId, RequestId};
+use vexfs_core::ids::{EventId, Index, MemberId, RequestId};
 use vexfs_core::log::{LogEntry, Op};
+use vexfs_core::replication::Selection;
+use vexfs_core::stub;
 
 /// Of each actor the counter up to which everything is meant.
 pub type Past = BTreeMap<Actor, u64>;
@@ -34,6 +36,8 @@ pub struct Fact {
     pub past: Past,
     /// What it says itself that is new since the entry before it.
     pub follows: Vec<(Actor, u64)>,
+    /// Who holds it, as it says; `None` for everybody.
+    pub holders: Option<Holders>,
     /// Stamp of its last event.
     pub stamp: u64,
     /// All it follows, as a receipt or a reader was told.
@@ -69,6 +73,8 @@ pub struct LaneHistory {
     pub given_up: BTreeSet<Actor>,
     /// Up to where somebody has cut an origin's log that all members had.
     pub cuts: Past,
+    /// Rules that were agreed on, by their versions.
+    pub rules: BTreeMap<Index, Selection>,
 }
 
 impl LaneHistory {
@@ -122,13 +128,26 @@ impl LaneHistory {
     }
 }
 
-/// Names of what a batch has brought to a disk.
-pub fn dots(ops: &[Op]) -> Vec<Dot> {
-    let entries = ops.iter().filter(|op| is_origin(op.group())).flat_map(|op| match op {
+/// Entries of the causal lane that a batch has.
+fn entries(ops: &[Op]) -> impl Iterator<Item = &LogEntry> {
+    ops.iter().filter(|op| is_origin(op.group())).flat_map(|op| match op {
         Op::Entries { entries, .. } | Op::Repair { entries, .. } => entries.as_slice(),
         _ => &[],
-    });
-    entries.filter_map(dot).collect()
+    })
+}
+
+/// Names of what a batch has brought to a disk.
+pub fn dots(ops: &[Op]) -> Vec<Dot> {
+    entries(ops).filter_map(dot).collect()
+}
+
+/// Of that, what not all hold, and whether it is a stub.
+pub fn selected(ops: &[Op]) -> Vec<(Actor, u64, bool)> {
+    let selected = |entry: &LogEntry| {
+        let head = Head::decode(&entry.context).ok().filter(|head| head.holders.is_some())?;
+        Some((head.actor, entry.index.0, stub::is_stub(&entry.data)))
+    };
+    entries(ops).filter_map(selected).collect()
 }
 
 pub fn dot(entry: &LogEntry) -> Option<Dot> {
@@ -177,6 +196,7 @@ pub fn note_written(history: &mut History, node: usize, member: MemberId, own: &
         events: submissions.iter().flat_map(|submission| submission.events().map(|event| event.id()).collect::<Vec<_>>()).collect(),
         past,
         follows: head.follows,
+        holders: head.holders,
         stamp: submissions.iter().map(last).max().unwrap_or(0),
         clock: None,
         there: false,

@@ -96,6 +96,11 @@ pub enum Plant {
     BufferIgnored,
     NearestFollowed,
     FloorIgnored,
+    StubsHeld,
+    StubsCut,
+    StubsKept,
+    StubsGivenEarly,
+    RulesOfTheMoment,
 }
 
 use Plant::*;
@@ -197,6 +202,11 @@ pub static PLANTS: &[PlantRow] = &[
     row(BufferIgnored, "buffer-ignored", "of an origin any number of entries wait in memory for what they follow", &["memory_is_bounded"]),
     row(NearestFollowed, "nearest-followed", "election timeouts follow the nearest voter instead of the farthest", &["leaders_stay"]),
     row(FloorIgnored, "floor-ignored", "election timeouts are shorter than those that are configured, which leases count on", &["barrier_is_real_time"]),
+    row(StubsHeld, "stubs-held", "a member tells of stubs as of entries that it holds", &["held_is_whole"]),
+    row(StubsCut, "stubs-cut", "an origin's log is cut up to what the voters know of, whether or not they hold it", &["cut_is_held_by_all"]),
+    row(StubsKept, "stubs-kept", "a learner that becomes a voter does not fetch what it has stubs of", &["held_is_whole"]),
+    row(StubsGivenEarly, "stubs-given-early", "stubs are given of what only its writer may hold", &["held_is_whole"]),
+    row(RulesOfTheMoment, "rules-of-the-moment", "who is to hold an entry is told by the rules that a member has just now, not by those that its writer went by", &["held_is_whole"]),
     row(ContextDropped, "context-dropped", "a session of the causal lane that moves goes on at once, whatever was delivered where it comes to", &["session_guarantees"]),
 ];
 
@@ -237,7 +247,7 @@ impl Plant {
 
     /// Whether members must come and go for it to show.
     pub fn needs_changes(self) -> bool {
-        matches!(self, SingleStep | CutsNotTaken)
+        matches!(self, SingleStep | CutsNotTaken) || self.has_rules()
     }
 
     /// Whether there must be several groups for it to show.
@@ -251,12 +261,17 @@ impl Plant {
             self,
             OriginGoesOn | NothingNoted | EarlierLivesHeard | OriginSendsEarly | OriginAcksEarly | DeliveredBeforeDisk | DeliveredOutOfOrder | NothingFollows | NothingFetched
                 | IdsForgotten | WrittenAgain | DoubledGiven | HandedEarly | FollowsIgnored | NothingGivenUp | ContextDropped | BufferIgnored
-        ) || self.cuts()
+        ) || self.cuts() || self.has_rules()
+    }
+
+    /// Whether rules must say who holds what for it to show.
+    pub fn has_rules(self) -> bool {
+        matches!(self, StubsHeld | StubsCut | StubsKept | StubsGivenEarly | RulesOfTheMoment)
     }
 
     /// Whether something must be cut for it to show.
     pub fn cuts(self) -> bool {
-        matches!(self, CutByTime | CutByMajority | CutByKnown | CutsPassedOver | CutsNotTaken) || self.has_states()
+        matches!(self, StubsCut | CutByTime | CutByMajority | CutByKnown | CutsPassedOver | CutsNotTaken) || self.has_states()
     }
 
     /// Whether states must be made of the logs for it to show.
@@ -329,6 +344,11 @@ impl Plant {
             BufferIgnored => CorePlant::BufferIgnored,
             NearestFollowed => CorePlant::NearestFollowed,
             FloorIgnored => CorePlant::FloorIgnored,
+            StubsHeld => CorePlant::StubsHeld,
+            StubsCut => CorePlant::StubsCut,
+            StubsKept => CorePlant::StubsKept,
+            StubsGivenEarly => CorePlant::StubsGivenEarly,
+            RulesOfTheMoment => CorePlant::RulesOfTheMoment,
             _ => return None,
         })
     }

@@ -39,6 +39,7 @@ pub enum Event {
     LaneSession { number: u8 },
     StateKeeper { number: u8 },
     Operator,
+    RuleSetter,
     /// The healing is looked at.
     Look,
 }

@@ -139,7 +139,7 @@ impl Run {
                 }
             }
             Event::Publisher { .. } | Event::Subscriber { .. } | Event::Consumer { .. } | Event::Operator
-            | Event::LanePublisher { .. } | Event::LaneReader { .. } | Event::LaneSession { .. } | Event::StateKeeper { .. } => {
+            | Event::RuleSetter | Event::LanePublisher { .. } | Event::LaneReader { .. } | Event::LaneSession { .. } | Event::StateKeeper { .. } => {
                 self.clients.act(world, event);
             }
             Event::Look => self.look(),

@@ -139,6 +139,8 @@ pub struct Setup {
     pub lane_retention: Retention,
     /// States are made of those logs at every member.
     pub has_states: bool,
+    /// Rules say who holds what of the causal lane, and change.
+    pub selective: bool,
     /// Of a process that ends, what it had sent of the causal lane may arrive yet.
     pub lingers: bool,
     /// Groups 0 up to, not including, this many share each member's log.
@@ -238,6 +240,9 @@ impl Setup {
         let retained = if changes.plant.is_some_and(Plant::cuts) { Some(0) } else { retained };
         let has_states = cuts.chance(500) || changes.plant.is_some_and(Plant::has_states);
         let causal = changes.causal.unwrap_or(causal);
+        // Only who does not vote may be left out.
+        let drawn_rules = Random::stream(seed, "rules", 0).chance(600);
+        let selective = causal > 0 && members > founders && changes.plant.map_or(drawn_rules, Plant::has_rules);
         let mut faults = draw(seed, members, until_us, mean_us, &only, has_states && causal > 0 && retained.is_some());
         if calm {
             faults.clear();
@@ -256,6 +261,7 @@ impl Setup {
             causal_pace_us,
             lingers: lane.chance(250) || late,
             has_states,
+            selective,
             lane_retention: Retention { events: retained, ..Retention::default() },
             groups,
             quiet_from_us: if held { 3_000_000 } else { Random::stream(seed, "quiet", 0).pick(&[3_000_000, u64::MAX, u64::MAX]) },

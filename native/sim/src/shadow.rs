@@ -7,6 +7,7 @@ use vexfs_core::causal::is_origin;
 use vexfs_core::ids::{GroupId, Index, Term};
 use vexfs_core::log::{GroupRecovery, HardState, LogEntry, LostRange, Op, Recovery, SnapshotMark};
 use vexfs_core::member::open::founding_ops;
+use vexfs_core::stub;
 
 /// How far a group's log reaches: the term it has promised to, then as raft compares logs.
 pub type Reach = (Term, Term, Index);
@@ -412,9 +413,12 @@ fn term_of(found: &GroupRecovery, index: Index) -> Option<Term> {
     run.checked_sub(1).map(|run| found.terms[run].1)
 }
 
+/// Of an entry that not all hold, the stub is as good as the whole.
 pub fn fingerprint(entry: &LogEntry) -> u64 {
-    let mut sum = entry.data.len() as u64 ^ u64::from(entry.kind) << 56;
-    for chunk in entry.data.chunks(8).chain(entry.context.chunks(8)) {
+    let stub = if Head::has_holders(&entry.context) { stub::of(&entry.data) } else { None };
+    let data = stub.as_ref().unwrap_or(&entry.data);
+    let mut sum = data.len() as u64 ^ u64::from(entry.kind) << 56;
+    for chunk in data.chunks(8).chain(entry.context.chunks(8)) {
         let mut word = [0; 8];
         word[..chunk.len()].copy_from_slice(chunk);
         sum = (sum ^ u64::from_le_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);

@@ -12,6 +12,8 @@ use crate::submissions::{submission, Shape};
 use arbitrary::{Result, Unstructured};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use vexfs_core::causal::actor::Actor;
+use vexfs_core::causal::head::Head;
 use vexfs_core::event::{self, Submission, SubmissionKind};
 use vexfs_core::ids::{GroupId, Index, MemberId, RequestId};
 use vexfs_core::log::{Log, LogError, LogOptions, LogReader};
@@ -26,10 +28,13 @@ use vexfs_core::ordered::GroupError;
 use vexfs_core::peer::frame::{Assembler, Channel, Frame};
 use vexfs_core::peer::round_trips::is_of_no_group;
 use vexfs_core::snapshot::keeper::Keeper;
+use vexfs_core::stub;
 
 const GROUP: GroupId = GroupId(0);
 const STEPS_MAX: usize = 48;
 const TICK_US: u64 = 10_000;
+/// In which a member that joins has its snapshot.
+const LEARNS_TICKS: usize = 8;
 /// What one frame may take: what is read of the disk for it, and so many times its length.
 const WORK_BYTES: usize = 6 * 1024 * 1024;
 const TIMES: usize = 64;
@@ -39,9 +44,14 @@ pub fn run(bytes: &[u8]) {
 }
 
 fn play(from: &mut Unstructured<'_>) -> Result<()> {
-    let config = config(from.arbitrary()?, 1);
+    // A founder, one that joins, or one that has joined.
+    let begins: u8 = from.arbitrary()?;
+    let config = config(begins % 2 == 1, 1);
     let Some(mut world) = World::start(MemoryDisk::default(), config) else { return Ok(()) };
     let mut peers = Peers::default();
+    if begins % 4 == 3 {
+        world.learn(&mut peers);
+    }
     for _ in 0..STEPS_MAX {
         if from.is_empty() || !world.step(from, &mut peers)? || !world.settle(&mut peers) {
             break;
@@ -103,6 +113,7 @@ impl World {
     }
 
     fn restart(&mut self) {
+        self.look_at_stubs();
         let config = config(self.config.joins, self.config.seed + 1);
         // What was not written is gone with the process.
         if let Some(world) = Self::start(MemoryDisk::of(&self.disk.content()), config) {
@@ -114,13 +125,29 @@ impl World {
         View { status: &self.seen, life: open::life_of(&self.config), log: self.log.reader(), group: GROUP }
     }
 
+    /// Is made a member that learns, as one that joins is.
+    fn learn(&mut self, peers: &mut Peers) {
+        let mut frames = peers.teaches(&self.view());
+        for _ in 0..LEARNS_TICKS {
+            frames.iter().for_each(|(other, frame)| self.receive(*other, frame));
+            self.tick();
+            assert!(self.settle(peers), "nothing was amiss yet");
+            frames = peers.answers_of(None, &self.view());
+        }
+        assert_eq!(self.seen.conf.learners, [MemberId::of(ME)], "it learns");
+    }
+
+    fn tick(&mut self) {
+        self.now_us += TICK_US;
+        self.member.tick();
+    }
+
     /// False where the member has come to its end.
     fn step(&mut self, from: &mut Unstructured<'_>, peers: &mut Peers) -> Result<bool> {
         match from.int_in_range(0..=15u8)? {
             0 | 1 => {
                 for _ in 0..from.int_in_range(1..=8u8)? {
-                    self.now_us += TICK_US;
-                    self.member.tick();
+                    self.tick();
                     if !self.settle(peers) {
                         return Ok(false);
                     }
@@ -140,6 +167,10 @@ impl World {
                         self.member.deserted_by(other);
                     }
                 }
+            }
+            4 if from.ratio(1u8, 4u8)? => {
+                let actor = Actor { member: MemberId::of(from.choose(&OTHERS)?), incarnation: 0 };
+                self.member.touch_lane().fetch(actor, from.int_in_range(1..=5)?);
             }
             4 => self.publish(from)?,
             5 => self.stalled = !self.stalled,
@@ -269,6 +300,21 @@ impl World {
             }
         }
         self.seen = status;
+    }
+
+    /// A stub stands only for what its holders leave this member out of, and nothing from there on counts as held.
+    fn look_at_stubs(&self) {
+        let (lane, log) = (self.member.lane(), self.log.reader());
+        let held: BTreeMap<Actor, u64> = lane.held().collect();
+        for origin in lane.origins() {
+            let end = Index(log.last_index(origin.group).0.saturating_add(1));
+            let entries = log.entries(origin.group, Index(origin.first), end, u64::MAX).unwrap_or_default();
+            for entry in entries.iter().filter(|entry| stub::is_stub(&entry.data)) {
+                let head = Head::decode(&entry.context).ok();
+                assert!(head.is_some_and(|head| head.holders.is_some() && !head.names(MemberId::of(ME))), "the stub of what is to be held");
+                assert!(held[&origin.actor] < entry.index.0, "a stub counts as held");
+            }
+        }
     }
 }
 

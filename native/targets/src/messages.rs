@@ -18,6 +18,7 @@ use vexfs_core::packed::Unpack;
 use vexfs_core::peer::frame::{Channel, Frame, FrameKind};
 use vexfs_core::peer::raft_message;
 use vexfs_core::peer::round_trips::{Now, RoundTrips};
+use vexfs_core::replication::Agreed;
 use vexfs_core::snapshot::transfer::Offer;
 
 /// What is decoded takes at most so many times as much as its bytes.
@@ -43,12 +44,13 @@ const EXACT: [Read; 11] = [
 ];
 
 /// Those with flags and bytes that may be anything: what is read of them, written, is read alike.
-const ALIKE: [Read; 5] = [
+const ALIKE: [Read; 6] = [
     |body| Query::decode(body).map(|it| written(|out| it.encode(out))),
     |body| Answer::decode(body).map(|it| written(|out| it.encode(out))),
     |body| MemberCommand::decode(body).map(|it| it.encode()),
     |body| whole(body, Membership::decode).map(|it| written(|out| it.encode(out))),
     |body| raft_message::decode(body).map(|it| of_raft(&it)).map_err(|error| Malformed { at: 0, what: error.0 }),
+    |body| whole(body, Agreed::decode).map(|it| written(|out| it.encode(out))),
 ];
 
 fn written(write: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {

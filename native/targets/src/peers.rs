@@ -2,6 +2,7 @@
 
 use crate::disk::{MemoryDisk, MemoryFile};
 use crate::frames::seal;
+use crate::lane::{actors, Given};
 use crate::members::Sent;
 use crate::state::LIMITS;
 use crate::strikes::{number, some_bytes, strike};
@@ -9,16 +10,13 @@ use crate::submissions::{submission, Shape};
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
 use raft::eraftpb::{Entry, EntryType, Message, MessageType};
-use vexfs_core::causal::actor::Actor;
-use vexfs_core::causal::head::Head;
-use vexfs_core::causal::message::{Entries, Held, HeldAnswer, HeldQuery, KnownOf, Needed, Pull, ANSWER, CUT};
 use vexfs_core::causal::FIRST_ORIGIN;
 use vexfs_core::entry;
-use vexfs_core::event::{Submission, SubmissionKind};
-use vexfs_core::ids::{GroupId, Index, MemberId, Term};
+use vexfs_core::event::Submission;
+use vexfs_core::ids::{GroupId, Index, MemberId, Term, NUMBER_MAX};
 use vexfs_core::log::{LogEntry, LogReader};
 use vexfs_core::machine::Machine;
-use vexfs_core::membership::Membership;
+use vexfs_core::membership::{MemberCommand, Membership};
 use vexfs_core::ordered::conf::Conf;
 use vexfs_core::ordered::reconcile::{self, Change};
 use vexfs_core::ordered::repair::words::{Answer, Query};
@@ -28,7 +26,7 @@ use vexfs_core::peer::frame::{build, Assembler, Frame, FrameKind};
 use vexfs_core::peer::raft_message;
 use vexfs_core::snapshot::states::{self, States};
 use vexfs_core::snapshot::transfer::{key_of, put_key, Offer};
-use vexfs_core::snapshot::{file, SnapshotInfo, SnapshotMeta};
+use vexfs_core::snapshot::{file, SnapshotError, SnapshotInfo, SnapshotMeta};
 
 pub const ME: &str = "a";
 pub const OTHERS: [&str; 2] = ["b", "c"];
@@ -48,6 +46,7 @@ pub struct Peers {
     sent: Vec<(MemberId, Vec<u8>)>,
     /// A snapshot that was offered, of the group it is of.
     offered: Vec<(GroupId, SnapshotInfo, Vec<u8>)>,
+    given: Given,
 }
 
 type ToMember = (MemberId, Vec<u8>);
@@ -66,10 +65,15 @@ impl Peers {
     /// What members that keep the rules answer to what this one has sent.
     pub fn answers(&mut self, from: &mut Unstructured<'_>, view: &View<'_>) -> Result<Vec<ToMember>> {
         let only = if from.ratio(1u8, 4u8)? { Some(MemberId::of(from.choose(&OTHERS)?)) } else { None };
+        Ok(self.answers_of(only, view))
+    }
+
+    /// Those of one of them, or of all.
+    pub fn answers_of(&mut self, only: Option<MemberId>, view: &View<'_>) -> Vec<ToMember> {
         let (asked, kept) = std::mem::take(&mut self.sent).into_iter().partition(|(to, _)| only.is_none_or(|only| only == *to));
         self.sent = kept;
         let asked: Vec<(MemberId, Vec<u8>)> = asked;
-        Ok(asked.iter().filter_map(|(to, bytes)| Some((*to, self.answer(*to, &opened(bytes)?, view)?))).collect())
+        asked.iter().filter_map(|(to, bytes)| Some((*to, self.answer(*to, &opened(bytes)?, view)?))).collect()
     }
 
     fn answer(&self, me: MemberId, frame: &Frame, view: &View<'_>) -> Option<Vec<u8>> {
@@ -103,6 +107,10 @@ impl Peers {
                     out.extend_from_slice(&piece[..piece.len().min(length)]);
                 })
             }
+            FrameKind::Pull => {
+                let body = self.given.answer(&frame.body, view)?;
+                said(FrameKind::Entries, &|out| out.extend_from_slice(&body))
+            }
             _ => None,
         }
     }
@@ -114,7 +122,7 @@ impl Peers {
         let mut frame = match from.int_in_range(0..=15u8)? {
             0..=5 => raft_frame(from, me, view)?,
             6 => forward(from, name, view)?,
-            7..=9 => lane_frame(from, name, view)?,
+            7..=9 => self.given.frame(from, name, view)?,
             10 | 11 => self.offer(from, view)?,
             12 => repair_frame(from, view)?,
             13 | 14 => other_frame(from, view)?,
@@ -131,6 +139,19 @@ impl Peers {
         Ok((me, frame))
     }
 
+    /// What a leader sends a member that joins: its word, and the offer of a snapshot in which that one learns.
+    pub fn teaches(&mut self, view: &View<'_>) -> Vec<ToMember> {
+        let (leader, out) = (MemberId::of(OTHERS[0]), MemoryFile::default());
+        let mut word = Message::default();
+        word.set_msg_type(MessageType::MsgHeartbeat);
+        (word.from, word.to, word.term) = (leader.0, MemberId::of(ME).0, 1);
+        let Ok(info) = written(&out, view.group, (2, 1), learning(), true) else { return Vec::new() };
+        let offer = Offer { term: 1, info: info.clone() };
+        self.offered.push((view.group, info, out.content()));
+        let offered = build(FrameKind::SnapshotOffer, view.group, 64, |out| offer.encode(out));
+        vec![(leader, raft_frame_of(view.group, &word)), (leader, offered)]
+    }
+
     fn offer(&mut self, from: &mut Unstructured<'_>, view: &View<'_>) -> Result<Vec<u8>> {
         let of_states = from.ratio(1u8, 3u8)?;
         let out = MemoryFile::default();
@@ -139,11 +160,10 @@ impl Peers {
             (FIRST_ORIGIN, states::write(&out, "o", &states::meta("c", from.int_in_range(1..=3)?), &states, &mut || {}))
         } else {
             let index = near(from, view.status.commit.0)?;
-            let conf = some_conf(from)?;
-            let meta = SnapshotMeta { cluster_id: "c".to_string(), group: view.group, index: Index(index), term: Term(near(from, view.status.term.0)?), conf };
-            let founders = [ME].into_iter().chain(OTHERS).map(|name| (name.to_string(), String::new())).collect::<Vec<_>>();
-            let machine = Machine::founded(LIMITS, 1, Membership::founded(&founders), Index(index));
-            (view.group, file::write(&out, "o", &meta, &machine.image(), &mut || {}))
+            let term = near(from, view.status.term.0)?;
+            let learns = from.ratio(1u8, 4u8)?;
+            let conf = if learns { learning() } else { some_conf(from)? };
+            (view.group, written(&out, view.group, (index, term), conf, learns))
         };
         let Ok(info) = written else { return some_frame(from, view) };
         let mut info_told = info.clone();
@@ -156,6 +176,28 @@ impl Peers {
     }
 }
 
+/// The other two vote, and this one learns.
+fn learning() -> Conf {
+    Conf { learners: vec![MemberId::of(ME)], ..Conf::of_voters(OTHERS.map(MemberId::of).to_vec()) }
+}
+
+fn written(out: &MemoryFile, group: GroupId, (index, term): (u64, u64), conf: Conf, learns: bool) -> std::result::Result<SnapshotInfo, SnapshotError> {
+    let meta = SnapshotMeta { cluster_id: "c".to_string(), group, index: Index(index), term: Term(term), conf };
+    let machine = Machine::founded(LIMITS, 1, table(learns), Index(index));
+    file::write(out, "o", &meta, &machine.image(), &mut || {})
+}
+
+/// The members that a snapshot has; of those that learn, this one.
+fn table(learns: bool) -> Membership {
+    let named = |name: &str| (name.to_string(), String::new());
+    if !learns {
+        return Membership::founded(&[ME, OTHERS[0], OTHERS[1]].map(named));
+    }
+    let mut table = Membership::founded(&OTHERS.map(named));
+    assert_eq!(table.apply(&MemberCommand::Add { name: ME.to_string(), address: String::new() }, Index(1)), Ok(()));
+    table
+}
+
 fn opened(bytes: &[u8]) -> Option<Frame> {
     let mut frames = Vec::new();
     Assembler::default().push(bytes, &mut frames).ok()?;
@@ -163,7 +205,7 @@ fn opened(bytes: &[u8]) -> Option<Frame> {
 }
 
 /// A number close to another, or any.
-fn near(from: &mut Unstructured<'_>, other: u64) -> Result<u64> {
+pub fn near(from: &mut Unstructured<'_>, other: u64) -> Result<u64> {
     match from.int_in_range(0..=15u8)? {
         15 => number(from),
         by @ 0..=9 => Ok(other.saturating_add(u64::from(by % 4))),
@@ -222,7 +264,7 @@ fn raft_frame(from: &mut Unstructured<'_>, me: MemberId, view: &View<'_>) -> Res
     let end = of_end(from)?;
     message.index = near(from, end)?;
     // As the member has it, mostly: else every append ends there.
-    let known = view.log.term(view.group, Index(message.index)).map_or(0, |term| term.0);
+    let known = view.log.term(view.group, Index(message.index.min(NUMBER_MAX))).map_or(0, |term| term.0);
     message.log_term = if from.ratio(3u8, 4u8)? { known } else { near(from, status.term.0)? };
     let end = of_end(from)?;
     message.commit = near(from, end)?;
@@ -281,7 +323,7 @@ fn raft_entry(from: &mut Unstructured<'_>, index: u64, term: u64) -> Result<Entr
     Ok(entry)
 }
 
-fn some_member(from: &mut Unstructured<'_>) -> Result<MemberId> {
+pub fn some_member(from: &mut Unstructured<'_>) -> Result<MemberId> {
     Ok(match from.ratio(7u8, 8u8)? {
         true => MemberId::of(from.choose(&["a", "b", "c", "d"])?),
         false => MemberId(number(from)?),
@@ -302,69 +344,6 @@ fn forward(from: &mut Unstructured<'_>, origin: &str, view: &View<'_>) -> Result
         body.extend(submission(from, &Shape { origin, ..Shape::default() })?);
     }
     Ok(build(FrameKind::Forward, view.group, body.len(), |out| out.extend(body)))
-}
-
-fn some_actor(from: &mut Unstructured<'_>, view: &View<'_>) -> Result<Actor> {
-    Ok(Actor { member: some_member(from)?, incarnation: *from.choose(&[0, 0, 1, view.life as u32])? })
-}
-
-fn actors(from: &mut Unstructured<'_>, view: &View<'_>) -> Result<Vec<(Actor, u64)>> {
-    (0..from.int_in_range(0..=3u8)?).map(|_| Ok((some_actor(from, view)?, near(from, 1)?))).collect()
-}
-
-/// What the causal lane is sent.
-fn lane_frame(from: &mut Unstructured<'_>, origin: &str, view: &View<'_>) -> Result<Vec<u8>> {
-    let life = *from.choose(&[1, 1, 1, 2])?;
-    let mut body = Vec::new();
-    let kind = match from.int_in_range(0..=9u8)? {
-        0 => {
-            let (all, waits) = (from.arbitrary()?, from.arbitrary()?);
-            Held { all, waits, from: life, life: *from.choose(&[0, view.life])?, list: actors(from, view)? }.encode(&mut body);
-            FrameKind::Held
-        }
-        1 => {
-            let first = near(from, 1)?;
-            Pull { actor: some_actor(from, view)?, first, last: near(from, first)? }.encode(&mut body);
-            FrameKind::Pull
-        }
-        2 => {
-            KnownOf { life: view.life, table: Index(near(from, 1)?), list: actors(from, view)? }.encode(&mut body);
-            FrameKind::OriginAnswer
-        }
-        3 => {
-            HeldQuery { from: life, number: near(from, 1)?, list: actors(from, view)? }.encode(&mut body);
-            FrameKind::HeldQuery
-        }
-        4 => {
-            HeldAnswer { from: life, number: near(from, 1)?, table: Index(near(from, 1)?), list: actors(from, view)? }.encode(&mut body);
-            FrameKind::HeldAnswer
-        }
-        5 => {
-            Needed { list: actors(from, view)? }.encode(&mut body);
-            FrameKind::StatesQuery
-        }
-        6 => {
-            body.extend_from_slice(&life.to_le_bytes());
-            FrameKind::OriginQuery
-        }
-        _ => {
-            let actor = Actor { member: MemberId::of(origin), incarnation: 0 };
-            let first = near(from, 1)?;
-            let mut list = Vec::new();
-            for _ in 0..from.int_in_range(0..=3u8)? {
-                let mut follows = actors(from, view)?;
-                follows.retain(|(other, _)| *other != actor);
-                let whole = from.ratio(3u8, 4u8)?;
-                let shape = Shape { level: 1, origin, kind: Some(SubmissionKind::Events), ..Shape::default() };
-                let submission = Submission::parse_causal(submission(from, &shape)?.into());
-                list.push((Bytes::from(entry::pack(&submission.into_iter().collect::<Vec<_>>())), Bytes::from(Head { actor, whole, follows }.encode())));
-            }
-            let flags = *from.choose(&[0, 0, ANSWER, ANSWER | CUT])?;
-            Entries::encode(life, actor, flags, Index(first), list.iter().map(|(data, context)| (data, context)), &mut body);
-            FrameKind::Entries
-        }
-    };
-    Ok(build(kind, FIRST_ORIGIN, body.len(), |out| out.extend(body)))
 }
 
 fn repair_frame(from: &mut Unstructured<'_>, view: &View<'_>) -> Result<Vec<u8>> {

@@ -129,7 +129,7 @@ pub fn some_blocks(from: &mut Unstructured<'_>) -> Result<Blocks> {
     for _ in 0..from.int_in_range(1..=6u8)? {
         let tag = match from.ratio(1u8, 8u8)? {
             true => from.arbitrary()?,
-            false => *from.choose(&[1, 2, 3, 4, 5, 6, 7, 8, 0x8009, 16, 17, 18])?,
+            false => *from.choose(&[1, 2, 3, 4, 5, 6, 7, 8, 9, 0x8009, 16, 17, 18])?,
         };
         blocks.push((tag, some_bytes(from)?.repeat(*from.choose(&[1, 1, 1, 3, 40])?)));
     }

@@ -2,6 +2,7 @@
 //! done to them.
 
 use crate::allocations::peak_of;
+use crate::rules;
 use crate::strikes::{number, some_bytes, strike};
 use arbitrary::{Result, Unstructured};
 use bytes::Bytes;
@@ -10,9 +11,12 @@ use vexfs_core::entry;
 use vexfs_core::event::{Submission, SubmissionKind, FOLLOWING_VERSION, RECORD_HEADER_BYTES, SUBMISSION_HEADER_BYTES, SUBMISSION_VERSION};
 use vexfs_core::ids::{EventId, MemberId, SessionId};
 use vexfs_core::membership::MemberCommand;
+use vexfs_core::stub;
 
 /// What is made of an entry takes at most so many times as much as its bytes: they are shared, not copied.
 const TIMES: usize = 4;
+/// Texts of rules of replication are not.
+const RULES_TIMES: usize = 64;
 const LEAST_BYTES: usize = 4096;
 
 pub fn run(bytes: &[u8]) {
@@ -21,6 +25,7 @@ pub fn run(bytes: &[u8]) {
 
 fn play(from: &mut Unstructured<'_>) -> Result<()> {
     let causal = from.ratio(1u8, 4u8)?;
+    let shape = Shape { level: if causal { 1 } else { 2 }, kind: causal.then_some(SubmissionKind::Events), ..Shape::default() };
     let bytes = match from.int_in_range(0..=3u8)? {
         0 => from.bytes(from.len())?.to_vec(),
         1 => {
@@ -28,20 +33,22 @@ fn play(from: &mut Unstructured<'_>) -> Result<()> {
             let count = from.int_in_range(1..=3u8)?;
             data[4] = count;
             for _ in 0..count {
-                data.extend(struck(from, &Shape::default())?);
+                data.extend(struck(from, &shape)?);
             }
+            let stub = if causal && from.arbitrary()? { stub::of(&data.clone().into()) } else { None };
+            let mut data = stub.map_or(data, |stub| stub.to_vec());
             if from.ratio(1u8, 4u8)? {
                 strike(from, &mut data)?;
             }
             entry_of(&Bytes::from(data), causal);
             return Ok(());
         }
-        _ => struck(from, &Shape { level: if causal { 1 } else { 2 }, ..Shape::default() })?,
+        _ => struck(from, &shape)?,
     };
     let bytes = Bytes::from(bytes);
     let parse = if causal { Submission::parse_causal } else { Submission::parse };
     let (parsed, peak) = peak_of(|| parse(bytes.clone()));
-    assert!(peak <= TIMES * bytes.len() + LEAST_BYTES, "{peak} bytes for {}", bytes.len());
+    assert!(peak <= bound(&bytes), "{peak} bytes for {}", bytes.len());
     match parsed {
         Ok(submission) => judge(&submission),
         Err(error) => assert!(error.at <= bytes.len(), "{error} of {} bytes", bytes.len()),
@@ -50,21 +57,65 @@ fn play(from: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
+fn bound(bytes: &[u8]) -> usize {
+    let may_have_rules = bytes.windows(2).any(|pair| pair == [SUBMISSION_VERSION, SubmissionKind::Rules as u8]);
+    LEAST_BYTES + bytes.len() * if may_have_rules { RULES_TIMES } else { TIMES }
+}
+
 /// An entry that is taken is that of its submissions.
 fn entry_of(data: &Bytes, causal: bool) {
     let unpack = if causal { entry::unpack_causal } else { entry::unpack };
     let (unpacked, peak) = peak_of(|| unpack(data));
-    assert!(peak <= TIMES * data.len() + LEAST_BYTES, "{peak} bytes for {}", data.len());
+    assert!(peak <= bound(data), "{peak} bytes for {}", data.len());
     let (events, stamp) = entry::count(data);
     let Ok(submissions) = unpacked else { return };
     submissions.iter().for_each(judge);
     if !data.is_empty() {
         let again = entry::pack(&submissions);
-        assert_eq!((again[..2].to_vec(), &again[4..]), (data[..2].to_vec(), &data[4..]), "but for two reserved bytes");
+        let is_stub = causal && stub::is_stub(data);
+        let (packed, tail) = data.split_at(if is_stub { again.len() } else { data.len() });
+        assert_eq!((again[0], &again[4..]), (packed[0], &packed[4..]), "but for its kind and two reserved bytes");
+        match is_stub {
+            true => judge_stub(data, &submissions, tail),
+            false => assert_eq!(again[1], packed[1]),
+        }
+        if causal && !is_stub {
+            judge_stub_of(data, &submissions);
+        }
     }
     assert_eq!(events, submissions.iter().map(|one| u64::from(one.count())).sum::<u64>());
     let stamps = submissions.iter().map(|one| one.hlc().saturating_add(u64::from(one.count()).saturating_sub(1)));
     assert_eq!(stamp, stamps.max().unwrap_or(0));
+}
+
+/// Heads and nothing else, and behind them a row of each event and what the whole comes to.
+fn judge_stub(data: &Bytes, heads: &[Submission], tail: &[u8]) {
+    let events: usize = heads.iter().map(|head| head.events().count()).sum();
+    assert_eq!(tail.len(), 16 * events + 24);
+    assert!(heads.iter().all(|head| head.stripped().bytes() == head.bytes()), "there is nothing to leave out");
+    let rows: Vec<&[u8]> = tail[..16 * events].chunks(16).map(|row| &row[..8]).collect();
+    assert_eq!(stub::fingerprints(data, heads).iter().map(|one| one.to_le_bytes()).collect::<Vec<_>>(), rows);
+    assert_eq!(stub::whole_bytes(data).map(u32::to_le_bytes), tail[tail.len() - 8..tail.len() - 4].try_into().ok());
+    assert_eq!(stub::of(data).as_ref(), Some(data), "its stub is itself");
+    assert!(entry::unpack(data).is_err(), "the ordered lane has none");
+}
+
+/// The stub of an entry that is whole is read, and says of it what the whole does.
+fn judge_stub_of(data: &Bytes, whole: &[Submission]) {
+    let Some((stub, heads)) = stub::of(data).and_then(|stub| entry::unpack_causal(&stub).ok().map(|heads| (stub, heads))) else {
+        panic!("an entry that is read has a stub that is");
+    };
+    entry_of(&stub, true);
+    assert_eq!(entry::count(&stub), entry::count(data));
+    assert_eq!(stub::fingerprints(&stub, &heads), stub::fingerprints(data, whole));
+    assert_eq!((stub::whole_bytes(&stub), stub::whole_bytes(data)), (Some(data.len() as u32), None));
+    let told = |list: &[Submission]| -> Vec<_> {
+        list.iter().flat_map(|one| one.events().map(|event| (one.request(), event.id(), event.code(), event.path().to_vec(), event.to().to_vec())).collect::<Vec<_>>()).collect()
+    };
+    assert_eq!(told(&heads), told(whole));
+    let payloads: Vec<[u8; 4]> = whole.iter().flat_map(|one| one.events().map(|event| event.payload_bytes().to_le_bytes()).collect::<Vec<_>>()).collect();
+    let rows = &stub[stub.len() - 24 - 16 * payloads.len()..stub.len() - 24];
+    assert_eq!(rows.chunks(16).map(|row| &row[12..]).collect::<Vec<_>>(), payloads);
 }
 
 fn judge(submission: &Submission) {
@@ -91,6 +142,7 @@ fn judge(submission: &Submission) {
             let command = submission.members();
             assert_eq!(command.clone().map(|command| MemberCommand::decode(&command.encode())), Ok(command));
         }
+        SubmissionKind::Rules => rules::judge(submission),
         SubmissionKind::Fence => assert_eq!(submission.fenced().0.to_be_bytes(), submission.body()),
         SubmissionKind::ConsumerAttach | SubmissionKind::ConsumerClaim | SubmissionKind::ConsumerAcknowledge => {
             assert_eq!(submission.consumer().name.as_bytes(), &submission.body()[24..]);
@@ -133,7 +185,7 @@ fn struck(from: &mut Unstructured<'_>, shape: &Shape<'_>) -> Result<Vec<u8>> {
 
 /// A submission as its publisher packs it (docs/formats.md, "Submission").
 pub fn submission(from: &mut Unstructured<'_>, shape: &Shape<'_>) -> Result<Vec<u8>> {
-    const KINDS: [SubmissionKind; 10] = [
+    const KINDS: [SubmissionKind; 11] = [
         SubmissionKind::Events,
         SubmissionKind::Events,
         SubmissionKind::Events,
@@ -144,6 +196,7 @@ pub fn submission(from: &mut Unstructured<'_>, shape: &Shape<'_>) -> Result<Vec<
         SubmissionKind::ConsumerClaim,
         SubmissionKind::ConsumerAcknowledge,
         SubmissionKind::Members,
+        SubmissionKind::Rules,
     ];
     let kind = match shape.kind {
         Some(kind) => kind,
@@ -163,6 +216,7 @@ pub fn submission(from: &mut Unstructured<'_>, shape: &Shape<'_>) -> Result<Vec<
         SubmissionKind::Skip => (from.int_in_range(1..=3)?, Vec::new()),
         SubmissionKind::Fence => (0, EventId(from.int_in_range(1..=shape.ids)?).0.to_be_bytes().to_vec()),
         SubmissionKind::Members => (0, member_command(from)?.encode()),
+        SubmissionKind::Rules => (0, rules::encoded(&rules::some_rules(from)?)),
         _ => {
             let mut body = Vec::new();
             for _ in 0..2 {

@@ -11,6 +11,7 @@ import { registerPublish } from './publish.js';
 import { registerRecord } from './record.js';
 import { registerRecover } from './recover.js';
 import { registerReplay } from './replay.js';
+import { registerReplication } from './replication.js';
 import { registerServe } from './serve.js';
 import { registerSnapshot } from './snapshot.js';
 import { registerStatus } from './status.js';
@@ -29,6 +30,7 @@ export const COMMANDS: readonly ((program: Command) => void)[] = [
   registerCausality,
   registerMember,
   registerLeader,
+  registerReplication,
   registerSnapshot,
   registerLog,
   registerRecover,

@@ -46,7 +46,7 @@ impl<R: EntryReader> Lane<R> {
 
     /// Counts what the logs had at the open, a page at a time.
     fn count_back(&mut self) {
-        let wants = |origin: &super::Origin| origin.tally.wants(origin.first).filter(|last| *last <= origin.held());
+        let wants = |origin: &super::Origin| origin.tally.wants(origin.first).filter(|last| *last <= origin.known_here());
         let Some((at, last)) = self.origins.iter().enumerate().find_map(|(at, origin)| Some((at, wants(origin)?))) else { return };
         let origin = &self.origins[at];
         let (group, first) = (origin.group, origin.first.max(super::delivery::whole_before(last)));
@@ -63,7 +63,7 @@ impl<R: EntryReader> Lane<R> {
         let mut begins = self.origins[id.at()].first;
         for _ in 0..BLOCKS_MAX {
             let next = begins + WHOLE_EVERY - (begins - 1) % WHOLE_EVERY;
-            if next - 1 > most || next > self.origins[id.at()].held() {
+            if next - 1 > most || next > self.origins[id.at()].known_here() {
                 break;
             }
             // All that is behind it in happened-before order is everywhere too: so is what a member that begins here takes
@@ -97,7 +97,8 @@ impl<R: EntryReader> Lane<R> {
         let origin = &mut self.origins[id.at()];
         let gone = Ranges::of(1, first - 1);
         (origin.lost, origin.mending) = (origin.lost.without(&gone), origin.mending.without(&gone));
-        origin.first = first;
+        (origin.stubs, origin.wanted, origin.unheld) = (origin.stubs.without(&gone), origin.wanted.without(&gone), origin.unheld.without(&gone));
+        (origin.first, origin.looked) = (first, origin.looked.max(first - 1));
         origin.tally.begin(first);
         self.origins_moved = true;
         self.writing.bytes += 64;
@@ -108,12 +109,16 @@ impl<R: EntryReader> Lane<R> {
     /// A member answers that it has let go of what was asked for, with what it still has: where nobody else is known to have
     /// it either, the log here begins where its does. False where it does not.
     pub(super) fn jump(&mut self, from: MemberId, id: OriginId, entries: &Entries) -> bool {
-        let (first, missing) = (entries.first, self.origins[id.at()].missing().map(|(first, _)| first));
+        let (first, missing) = (entries.first, self.origins[id.at()].lacks());
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.begins.raise(id, first);
         }
         let Some(missing) = missing.filter(|missing| *missing < first) else { return false };
-        let elsewhere = self.peers.iter().any(|(member, peer)| *member != from && peer.up && peer.can_give(id, missing));
+        if self.lets_go(id, missing, first) {
+            return false;
+        }
+        let form = self.form_of(id, missing);
+        let elsewhere = self.peers.iter().any(|(member, peer)| *member != from && peer.up && peer.can_give(id, missing, form));
         let full = self.writing_bytes + self.writing.bytes >= gossip::TAKE_BYTES_MAX;
         if elsewhere || full || !begins_block(first) || plants::is(CorePlant::CutsNotTaken) {
             return false;

@@ -10,7 +10,7 @@ use crate::ordered::store::EntryReader;
 use crate::plants::{self, CorePlant};
 
 /// Bytes read of a log at a time to see what its entries follow.
-const PAGE_BYTES: u64 = 256 * 1024;
+pub(super) const PAGE_BYTES: u64 = 256 * 1024;
 
 impl<R: EntryReader> Lane<R> {
     /// Delivers whatever can be.
@@ -100,7 +100,7 @@ impl<R: EntryReader> Lane<R> {
     pub(super) fn deliver_at_open(&mut self) {
         let mut limits = Clock::default();
         for (at, origin) in self.origins.iter().enumerate() {
-            limits.set(OriginId(at as u16), origin.held());
+            limits.set(OriginId(at as u16), origin.known_here());
         }
         let mut again = true;
         while std::mem::take(&mut again) {

@@ -3,7 +3,8 @@
 //!
 //! A majority had it on disk before a leader was handed the event. So it comes, unless more than a minority has lost its
 //! disks, was removed, or was left behind by `recover`. Then every member that is left says that it does not have it; waiting
-//! for it would hold up the journal for ever (docs/decisions/0026).
+//! for it would hold up the journal for ever (docs/decisions/0026). So it is with what is to be had whole, and of which there
+//! are only stubs (docs/decisions/0034).
 
 use super::actor::{Actor, Clock, OriginId};
 use super::message::{HeldAnswer, HeldQuery, Pull};
@@ -21,6 +22,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The simulator's histories are short.
 const PATIENCE_TICKS: u64 = if cfg!(feature = "plants") { 50 } else { 200 };
 
+/// Entries that are asked for at a time of which there may be only stubs.
+const ASKED_WHOLE_MAX: usize = 256;
+
 /// Invariant: `gone` of an origin is at most what was waited for.
 pub struct Followed {
     /// Of each origin the last entry that a reader waits for, and since which tick one of it is waited for.
@@ -31,6 +35,8 @@ pub struct Followed {
     /// Of each origin the entry that was asked for, as long as nobody has it.
     asked: BTreeMap<OriginId, u64>,
     answered: BTreeSet<MemberId>,
+    /// What is to be had whole and was asked for, as long as nobody has it so.
+    asked_whole: BTreeSet<(OriginId, u64)>,
     /// Up to where nobody has what was waited for.
     gone: Clock,
     gone_moved: bool,
@@ -44,6 +50,7 @@ impl Followed {
             asked_at: 0,
             asked: BTreeMap::new(),
             answered: BTreeSet::new(),
+            asked_whole: BTreeSet::new(),
             gone: Clock::default(),
             gone_moved: false,
         }
@@ -74,17 +81,20 @@ impl<R: EntryReader> Lane<R> {
     pub(super) fn tick_followed(&mut self) {
         let (delivered, ticks) = (&self.delivered, self.ticks);
         self.followed.wanted.retain(|id, (counter, _)| delivered.get(*id) < *counter);
-        if self.followed.wanted.is_empty() || ticks < self.followed.asked_at + PATIENCE_TICKS {
+        if ticks < self.followed.asked_at + PATIENCE_TICKS {
             return;
         }
         let long: Vec<OriginId> = self.followed.wanted.iter().filter(|(_, (_, since))| ticks >= since + PATIENCE_TICKS).map(|(id, _)| *id).collect();
         let asked: BTreeMap<OriginId, u64> = long.into_iter().filter_map(|id| self.missing_of(id)).collect();
-        if asked.is_empty() {
+        let asked_whole = self.long_not_whole();
+        if asked.is_empty() && asked_whole.is_empty() {
             return;
         }
-        let list = asked.iter().map(|(id, counter)| (self.origins[id.at()].actor, *counter)).collect();
+        let both = asked.iter().map(|(id, counter)| (*id, *counter)).chain(asked_whole.iter().copied());
+        let list = both.map(|(id, counter)| (self.origins[id.at()].actor, counter)).collect();
         let followed = &mut self.followed;
-        (followed.round, followed.asked_at, followed.asked) = (followed.round.wrapping_add(1), ticks, asked);
+        (followed.round, followed.asked_at) = (followed.round.wrapping_add(1), ticks);
+        (followed.asked, followed.asked_whole) = (asked, asked_whole);
         followed.answered.clear();
         let query = HeldQuery { from: self.config.life, number: followed.round, list };
         let members: Vec<MemberId> = self.peers.iter().filter(|(_, peer)| peer.up).map(|(id, _)| *id).collect();
@@ -98,7 +108,7 @@ impl<R: EntryReader> Lane<R> {
 
     pub(super) fn receive_held_query(&mut self, from: MemberId, query: HeldQuery) {
         if self.peers.get(&from).is_some_and(|peer| peer.life.is_none_or(|life| life == query.from)) {
-            let has = |(actor, counter): &(Actor, u64)| self.by_actor.get(actor).is_some_and(|id| self.origins[id.at()].has(*counter));
+            let has = |(actor, counter): &(Actor, u64)| self.by_actor.get(actor).is_some_and(|id| self.has_for(from, *id, *counter));
             let list = query.list.into_iter().filter(has).collect();
             let answer = HeldAnswer { from: self.config.life, number: query.number, table: self.table.version, list };
             self.send(from, Channel::Bulk, FrameKind::HeldAnswer, |out| answer.encode(out));
@@ -114,8 +124,12 @@ impl<R: EntryReader> Lane<R> {
         self.followed.answered.insert(from);
         for (actor, counter) in &answer.list {
             let Some(id) = self.by_actor.get(actor).copied() else { continue };
-            if self.followed.asked.get(&id) == Some(counter) {
-                self.followed.asked.remove(&id);
+            let followed = &mut self.followed;
+            let waits = followed.asked.get(&id) == Some(counter);
+            if waits {
+                followed.asked.remove(&id);
+            }
+            if followed.asked_whole.remove(&(id, *counter)) || waits {
                 self.pull_from(from, id, *counter);
             }
         }
@@ -126,10 +140,12 @@ impl<R: EntryReader> Lane<R> {
     fn pull_from(&mut self, from: MemberId, id: OriginId, first: u64) {
         let ticks = self.ticks;
         let origin = &mut self.origins[id.at()];
-        if origin.pulling.is_none() && !origin.has(first) {
+        let is_wanted = origin.wanted.contains(first);
+        if origin.pulling.is_none() && (is_wanted || !origin.has(first)) {
             origin.known = origin.known.max(first);
-            origin.pulling = Some(Pulling { from, since: ticks });
-            let pull = Pull { actor: origin.actor, first, last: origin.known };
+            origin.pulling = Some(Pulling { from, first, since: ticks });
+            let (actor, last) = (origin.actor, if is_wanted { first } else { origin.known });
+            let pull = Pull { actor, first, last, form: self.form_of(id, first) };
             self.send(from, Channel::Bulk, FrameKind::Pull, |out| pull.encode(out));
         }
     }
@@ -140,6 +156,11 @@ impl<R: EntryReader> Lane<R> {
         if plants::is(CorePlant::NothingGivenUp) || self.table.is_empty() || !others.all(|(id, _)| self.followed.answered.contains(&id)) || !self.ids.is_complete() {
             return;
         }
+        for (id, counter) in std::mem::take(&mut self.followed.asked_whole) {
+            let origin = &mut self.origins[id.at()];
+            origin.unheld.insert(counter, counter);
+            origin.in_vain = None;
+        }
         let asked_at = self.followed.asked_at;
         let waited: Vec<(OriginId, u64)> = self.followed.wanted.iter().filter(|(_, (_, since))| *since < asked_at).map(|(id, (counter, _))| (*id, *counter)).collect();
         for (id, counter) in waited {
@@ -149,6 +170,23 @@ impl<R: EntryReader> Lane<R> {
                 self.followed.gone_moved = true;
             }
         }
+    }
+
+    /// What a voter has had stubs of for long, and what is known elsewhere and does not come here.
+    fn long_not_whole(&self) -> BTreeSet<(OriginId, u64)> {
+        let is_old = |since: u64| self.ticks >= since + PATIENCE_TICKS;
+        let mut list = BTreeSet::new();
+        for (at, origin) in self.origins.iter().enumerate() {
+            let id = OriginId(at as u16);
+            let wanted = origin.wanted.without(&origin.mending);
+            let stubs = wanted.iter().filter(|_| is_old(origin.wanted_since) && self.fetches_all());
+            let known = self.peers.values().filter(|peer| peer.up).map(|peer| peer.knows(id)).max().unwrap_or(0);
+            let missing = origin.missing().filter(|_| origin.stuck.is_some_and(|(_, since)| is_old(since)));
+            let missing = missing.map(|(first, last)| (first, last.min(known))).filter(|(first, last)| first <= last);
+            let counters = stubs.chain(missing).flat_map(|(first, last)| first..=last).filter(|counter| !origin.unheld.contains(*counter));
+            list.extend(counters.take(ASKED_WHOLE_MAX - list.len()).map(|counter| (id, counter)));
+        }
+        list
     }
 
     /// What holds up an origin's next entry, itself or something in its past, where that is not here.

@@ -1,11 +1,13 @@
 //! Who tells whom what: own entries are pushed, everybody tells what is on disk there, and what is missing is asked for
 //! by range. Where nothing changes, nothing is sent.
 
-use super::actor::{Actor, OriginId};
+use super::actor::{Actor, Clock, OriginId};
+use super::head::Head;
 use super::message::{Entries, Held, Pull, ENTRIES_BYTES};
 use super::origin::Pulling;
 use super::{pop_if, Lane, FIRST_ORIGIN};
 use crate::ids::{Index, MemberId};
+use crate::membership::Role;
 use crate::ordered::store::EntryReader;
 use crate::peer::frame::{self, Channel, FrameKind};
 use bytes::Bytes;
@@ -65,16 +67,29 @@ impl<R: EntryReader> Lane<R> {
         let Some(peer) = self.peers.get_mut(&member) else { return };
         let all = peer.told.is_none();
         let told = peer.told.get_or_insert_default();
-        let mut list = Vec::new();
+        if all {
+            peer.told_known = Clock::default();
+        }
+        let (mut list, mut known_list) = (Vec::new(), Vec::new());
         for (at, origin) in self.origins.iter().enumerate() {
-            let (id, held) = (OriginId(at as u16), origin.held());
+            let (id, held, known) = (OriginId(at as u16), origin.held(), origin.known_here());
             if told.get(id) != held {
                 told.set(id, held);
                 list.push((origin.actor, held));
             }
+            // Where all is whole one vector says it.
+            if peer.told_known.get(id) != known && (known > held || peer.told_known.get(id) > known) {
+                peer.told_known.set(id, known);
+                known_list.push((origin.actor, known));
+            }
         }
+        let (from, life) = (self.config.life, peer.life.unwrap_or(0));
         if all || !list.is_empty() {
-            let held = Held { all, waits: false, from: self.config.life, life: peer.life.unwrap_or(0), list };
+            let held = Held { all, waits: false, known: false, from, life, list };
+            self.send(member, Channel::Bulk, FrameKind::Held, |out| held.encode(out));
+        }
+        if !known_list.is_empty() {
+            let held = Held { all: false, waits: false, known: true, from, life, list: known_list };
             self.send(member, Channel::Bulk, FrameKind::Held, |out| held.encode(out));
         }
     }
@@ -105,9 +120,15 @@ impl<R: EntryReader> Lane<R> {
     fn push_entries(&mut self, actor: Actor, ready: &[(u64, Bytes, Bytes)], bytes: usize) {
         let (Some(first), Some(last)) = (ready.first().map(|entry| entry.0), ready.last().map(|entry| entry.0)) else { return };
         let life = self.config.life;
+        let named: Vec<Head> = ready.iter().filter(|(.., context)| Head::has_holders(context)).filter_map(|(.., context)| Head::decode(context).ok()).collect();
         let mut built: Option<Vec<u8>> = None;
         for (member, peer) in self.peers.iter_mut().filter(|(_, peer)| peer.up) {
             if peer.sent != Some(first - 1) {
+                continue;
+            }
+            if self.table.role(*member) == Some(Role::Learner) && named.iter().any(|head| !head.names(*member)) {
+                // What it is not to hold it asks for, once it can know of it.
+                peer.sent = None;
                 continue;
             }
             peer.sent = Some(last);
@@ -126,7 +147,7 @@ impl<R: EntryReader> Lane<R> {
         // What is not on disk is pushed when it is.
         let next = self.unsent.front().map_or(self.origins[me.at()].last, |(counter, ..)| counter - 1);
         if let Some(peer) = self.peers.get_mut(&member) {
-            if peer.sent.is_none() && peer.holds.get(me) >= next {
+            if peer.sent.is_none() && peer.knows(me) >= next {
                 peer.sent = Some(next);
             }
         }
@@ -141,12 +162,11 @@ impl<R: EntryReader> Lane<R> {
             // An answer that is on its way over a slow line would come twice, and take it up for as long again.
             let patience = |from| ANSWER_TICKS.max(2 * self.distances.get(&from).copied().unwrap_or(0));
             origin.pulling.take_if(|pulling| ticks >= pulling.since + patience(pulling.from));
-            if origin.missing().is_none() {
-                origin.missing_since = None;
-                continue;
-            }
-            let since = *origin.missing_since.get_or_insert(ticks);
-            if origin.pulling.is_none() && (ticks >= since + fetch_ticks || !origin.lost.is_empty()) {
+            origin.missing_since = origin.missing().map(|_| origin.missing_since.unwrap_or(ticks));
+            origin.stuck = origin.missing().map(|(first, _)| origin.stuck.filter(|(same, _)| *same == first).unwrap_or((first, ticks)));
+            let missing = origin.missing_since.is_some_and(|since| ticks >= since + fetch_ticks || !origin.lost.is_empty());
+            let wanted = !origin.wanted.is_empty() && origin.has_rested(ticks, fetch_ticks);
+            if origin.pulling.is_none() && (missing || wanted) {
                 self.pull(OriginId(at as u16));
             }
         }
@@ -157,35 +177,48 @@ impl<R: EntryReader> Lane<R> {
         self.origins.iter().enumerate().filter_map(|(at, origin)| {
             let (first, _) = origin.missing()?;
             let long = origin.missing_since.is_some_and(|since| self.ticks >= since + LACKING_TICKS);
-            let is_there = self.peers.values().any(|peer| peer.up && peer.holds.get(OriginId(at as u16)) >= first);
+            let is_there = self.peers.values().any(|peer| peer.up && peer.knows(OriginId(at as u16)) >= first);
             (long && !is_there).then(|| (self.name_of(origin.actor), first))
         })
     }
 
-    /// Asks a member that has it for the first of what is missing.
+    /// What is asked for next, and whose turn it is to be asked. What is missing comes first, unless it has just been asked for
+    /// in vain or nobody who is there knows of it.
+    fn next_asked(&mut self, id: OriginId) -> Option<((u64, u64), usize)> {
+        let most = self.peers.values().filter(|peer| peer.up).map(|peer| peer.knows(id)).max()?;
+        let (ticks, fetch_ticks) = (self.ticks, self.config.fetch_ticks);
+        let origin = &mut self.origins[id.at()];
+        let missing = origin.missing().filter(|(first, _)| *first <= most);
+        let in_vain = missing.is_none_or(|(first, _)| origin.in_vain.is_some_and(|(of, _)| of == first));
+        let wanted = if in_vain && origin.has_rested(ticks, fetch_ticks) { origin.take_turn(most) } else { None };
+        wanted.map(|range| (range, origin.turn.round)).or_else(|| Some((missing?, ticks as usize / 8)))
+    }
+
+    /// Asks a member that has it for the first of what is missing, or of what is wanted.
     pub(super) fn pull(&mut self, id: OriginId) {
         if crate::plants::is(crate::plants::CorePlant::NothingFetched) {
             return;
         }
         let under_way = self.origins.iter().filter(|origin| origin.pulling.is_some()).count();
-        let origin = &self.origins[id.at()];
-        let Some((first, last)) = origin.missing() else { return };
         if under_way >= PULLS_MAX || self.writing_bytes + self.writing.bytes >= ASK_BYTES_MAX {
             return;
         }
-        let holding = || self.peers.iter().filter(|(_, peer)| peer.up && peer.holds.get(id) >= first);
-        let mut having: Vec<MemberId> = holding().filter(|(_, peer)| peer.can_give(id, first)).map(|(id, _)| *id).collect();
+        let Some(((first, last), turn)) = self.next_asked(id) else { return };
+        let form = self.form_of(id, first);
+        let knowing = || self.peers.iter().filter(|(_, peer)| peer.up && peer.knows(id) >= first);
+        let mut having: Vec<MemberId> = knowing().filter(|(_, peer)| peer.can_give(id, first, form)).map(|(id, _)| *id).collect();
         if having.is_empty() {
-            // Whoever has let go of it says so.
-            having = holding().map(|(id, _)| *id).collect();
+            // Whoever has let go of it says so; and who has the stub of something before it may have it whole.
+            having = knowing().map(|(id, _)| *id).collect();
         }
         if having.is_empty() {
             return;
         }
         // Another one each time, and not all of one for all origins.
-        let from = having[(self.ticks as usize / 8 + id.at()) % having.len()];
-        let pull = Pull { actor: origin.actor, first, last };
-        self.origins[id.at()].pulling = Some(Pulling { from, since: self.ticks });
+        let from = having[(turn + id.at()) % having.len()];
+        let origin = &mut self.origins[id.at()];
+        let pull = Pull { actor: origin.actor, first, last, form };
+        origin.pulling = Some(Pulling { from, first, since: self.ticks });
         self.send(from, Channel::Bulk, FrameKind::Pull, |out| pull.encode(out));
     }
 }

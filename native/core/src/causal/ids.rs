@@ -14,6 +14,7 @@ use crate::ids::{EventId, GroupId, Index};
 use crate::machine::window::{IdWindow, Identified};
 use crate::ordered::store::EntryReader;
 use crate::plants::{self, CorePlant};
+use crate::stub;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -92,13 +93,13 @@ impl Doubled {
     }
 
     /// Whether an event also stands in a place that `had` knows.
-    pub fn stands_in(&self, event: &EventRef<'_>, had: impl Fn(Dot) -> bool) -> bool {
+    pub fn stands_in(&self, id: EventId, fingerprint: impl FnOnce() -> u64, had: impl Fn(Dot) -> bool) -> bool {
         if !self.any.load(Ordering::Acquire) || plants::is(CorePlant::DoubledGiven) {
             return false;
         }
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        let Some(places) = table.places.get(&event.id()) else { return false };
-        let fingerprint = event.fingerprint();
+        let Some(places) = table.places.get(&id) else { return false };
+        let fingerprint = fingerprint();
         places.iter().any(|known| known.fingerprint == fingerprint && had(known.dot))
     }
 
@@ -197,10 +198,10 @@ impl Ids {
     }
 
     /// Takes note of an entry that another has written, or that is back on disk.
-    pub fn note_entry(&mut self, actor: Actor, counter: u64, submissions: &[Submission]) {
-        let events = submissions.iter().flat_map(Submission::events);
-        for (offset, event) in (0..).zip(events) {
-            self.note(Known { id: event.id(), fingerprint: event.fingerprint(), dot: Dot { actor, counter, offset } });
+    pub fn note_entry(&mut self, actor: Actor, counter: u64, fingerprints: &[u64], submissions: &[Submission]) {
+        let events = submissions.iter().flat_map(Submission::events).zip(fingerprints);
+        for (offset, (event, fingerprint)) in (0..).zip(events) {
+            self.note(Known { id: event.id(), fingerprint: *fingerprint, dot: Dot { actor, counter, offset } });
         }
     }
 
@@ -264,10 +265,10 @@ impl<R: EntryReader> Lane<R> {
                     if entry.index.0 == page {
                         tail.hlc = submissions.first().map_or(0, Submission::hlc);
                     }
-                    let events = submissions.iter().flat_map(Submission::events);
-                    known.extend((0..).zip(events).map(|(offset, event)| Known {
+                    let events = submissions.iter().flat_map(Submission::events).zip(stub::fingerprints(&entry.data, &submissions));
+                    known.extend((0..).zip(events).map(|(offset, (event, fingerprint))| Known {
                         id: event.id(),
-                        fingerprint: event.fingerprint(),
+                        fingerprint,
                         dot: Dot { actor: tail.actor, counter: entry.index.0, offset },
                     }));
                 }
@@ -326,6 +327,10 @@ mod tests {
         Submission::parse_causal(Bytes::from(bytes)).expect("it is well formed")
     }
 
+    fn note(ids: &mut Ids, actor: Actor, counter: u64, submissions: &[Submission]) {
+        ids.note_entry(actor, counter, &stub::fingerprints(&[], submissions), submissions);
+    }
+
     fn dot(actor: Actor, counter: u64, offset: u32) -> Dot {
         Dot { actor, counter, offset }
     }
@@ -339,7 +344,7 @@ mod tests {
     #[test]
     fn of_a_batch_what_is_new_is_told_from_what_is_known() {
         let mut ids = complete(10);
-        ids.note_entry(B, 4, &[submission(&[(9, 0), (1, 0)])]);
+        note(&mut ids, B, 4, &[submission(&[(9, 0), (1, 0)])]);
         let batch = submission(&[(1, 0), (2, 0), (1, 5), (3, 0), (2, 0)]);
         let admitted = ids.admit(&batch, A, 1, 6);
         let expected = [
@@ -358,12 +363,12 @@ mod tests {
     #[test]
     fn what_stands_twice_is_known_to_readers_by_either_place_and_only_with_the_same_bytes() {
         let mut ids = complete(10);
-        ids.note_entry(A, 1, &[submission(&[(1, 0)])]);
-        ids.note_entry(A, 1, &[submission(&[(1, 0)])]);
+        note(&mut ids, A, 1, &[submission(&[(1, 0)])]);
+        note(&mut ids, A, 1, &[submission(&[(1, 0)])]);
         let (same, other) = (submission(&[(1, 0)]), submission(&[(1, 5)]));
-        let stands = |ids: &Ids, submission: &Submission, place: Dot| submission.events().all(|event| ids.doubled().stands_in(&event, |dot| dot == place));
+        let stands = |ids: &Ids, submission: &Submission, place: Dot| submission.events().all(|event| ids.doubled().stands_in(event.id(), || event.fingerprint(), |dot| dot == place));
         assert!(!stands(&ids, &same, dot(A, 1, 0)));
-        ids.note_entry(B, 3, &[other.clone(), same.clone()]);
+        note(&mut ids, B, 3, &[other.clone(), same.clone()]);
         assert!(stands(&ids, &same, dot(A, 1, 0)) && stands(&ids, &same, dot(B, 3, 1)));
         assert!(!stands(&ids, &same, dot(B, 3, 0)) && stands(&ids, &other, dot(B, 3, 0)));
         // Published again, each is told its own place.
@@ -375,8 +380,8 @@ mod tests {
     fn as_many_are_known_as_the_window_holds() {
         let mut ids = complete(2);
         for id in 1..=3 {
-            ids.note_entry(A, id as u64, &[submission(&[(id, 0)])]);
-            ids.note_entry(B, id as u64, &[submission(&[(id, 0)])]);
+            note(&mut ids, A, id as u64, &[submission(&[(id, 0)])]);
+            note(&mut ids, B, id as u64, &[submission(&[(id, 0)])]);
         }
         assert_eq!([1, 2, 3].map(|id| ids.find(EventId(id))), [None, Some(dot(A, 2, 0)), Some(dot(A, 3, 0))]);
         let table = ids.doubled.table.read().expect("nobody panics");

@@ -2,7 +2,7 @@
 
 use super::actor::{Clock, OriginId};
 use super::cut::sum_of;
-use super::head::Head;
+use super::head::{Head, Holders};
 use super::ids::{Admitted, Dot};
 use super::{pop_if, Lane, WHOLE_EVERY};
 use crate::entry;
@@ -97,11 +97,14 @@ impl<R: EntryReader> Lane<R> {
 
     pub(super) fn write_intake(&mut self) {
         let Some(me) = self.me.filter(|_| self.ids.is_complete()) else { return };
-        let actor = self.origins[me.at()].actor;
+        let (actor, selection) = (self.origins[me.at()].actor, self.selection());
         while !self.intake.taken.is_empty() {
-            let (mut bytes, mut submissions, mut offset, mut clock_at) = (0, Vec::new(), 0, None);
+            let (mut bytes, mut submissions, mut offset, mut clock_at, mut holders) = (0, Vec::new(), 0, None, None);
             let counter = self.origins[me.at()].last + 1;
-            while let Some(taken) = pop_if(&mut self.intake.taken, |next| bytes == 0 || bytes + next.submission.bytes().len() <= ENTRY_BYTES) {
+            while let Some(taken) = pop_if(&mut self.intake.taken, |next| {
+                // What others hold is in entries of its own.
+                bytes == 0 || bytes + next.submission.bytes().len() <= ENTRY_BYTES && holders == selection.holders(&next.submission)
+            }) {
                 let Taken { submission, taken_at_us } = taken;
                 let request = submission.request();
                 let size = submission.bytes().len();
@@ -110,6 +113,9 @@ impl<R: EntryReader> Lane<R> {
                 if fresh == 0 {
                     self.intake.repeats.push(Repeat { request, bytes: size, taken_at_us, entry: None, admitted });
                     continue;
+                }
+                if bytes == 0 {
+                    holders = selection.holders(&submission);
                 }
                 let all = fresh == admitted.len();
                 let submission = if all { submission } else { submission.only(|at| admitted[at].is_new()) };
@@ -131,13 +137,13 @@ impl<R: EntryReader> Lane<R> {
             }
             let Some(clock_at) = clock_at else { continue };
             self.urgent = true;
-            let clock = self.write_entry(me, counter, &submissions);
+            let clock = self.write_entry(me, counter, &submissions, holders);
             self.intake.written[clock_at].clock = Some(clock);
         }
     }
 
     /// Answers what the entry follows.
-    fn write_entry(&mut self, me: OriginId, counter: u64, submissions: &[Submission]) -> Clock {
+    fn write_entry(&mut self, me: OriginId, counter: u64, submissions: &[Submission], holders: Option<Holders>) -> Clock {
         let causal = submissions.iter().any(|submission| submission.level() >= CAUSAL);
         let whole = counter % WHOLE_EVERY == 1 || self.covered.is_none();
         let before = self.covered.take();
@@ -152,7 +158,7 @@ impl<R: EntryReader> Lane<R> {
             false => after.iter().filter(|(origin, _)| *origin != me).filter(new).collect(),
         };
         let named = follows.iter().map(|(origin, counter)| (self.origins[origin.at()].actor, *counter)).collect();
-        let context = Bytes::from(Head { actor: self.origins[me.at()].actor, whole, follows: named }.encode());
+        let context = Bytes::from(Head { actor: self.origins[me.at()].actor, whole, follows: named, holders }.encode());
         let data = Bytes::from(entry::pack(submissions));
         self.covered = Some(after.clone());
         self.unsent.push_back((counter, data.clone(), context.clone()));
@@ -171,6 +177,8 @@ impl<R: EntryReader> Lane<R> {
             origin.waiting.push_back(follows);
         }
         let group = origin.group;
+        self.note_stub(id, counter, &data);
+        let origin = &mut self.origins[id.at()];
         origin.tally.append(counter, sum_of(&data, &context));
         self.writing.bytes += data.len() + context.len() + 64;
         match self.writing.ends.last_mut() {

@@ -17,6 +17,7 @@ pub const CUT: u32 = 2;
 /// Flags of a vector.
 const ALL: u8 = 1;
 const WAITS: u8 = 2;
+const KNOWN: u8 = 4;
 /// Actors in one message at most.
 const ACTORS_MAX: usize = 65_536;
 
@@ -74,6 +75,8 @@ pub struct Held {
     pub all: bool,
     /// The sender waits for the receiver to have as much of these on its disk, and is to be told at once.
     pub waits: bool,
+    /// Of some of it the sender has the stub alone.
+    pub known: bool,
     /// The life of the sender's process.
     pub from: u64,
     /// The life of the receiver's process of which the sender takes new entries; 0 for any.
@@ -83,7 +86,8 @@ pub struct Held {
 
 impl Held {
     pub fn encode(&self, out: &mut Vec<u8>) {
-        out.push(if self.all { ALL } else { 0 } | if self.waits { WAITS } else { 0 });
+        let flags = [(self.all, ALL), (self.waits, WAITS), (self.known, KNOWN)];
+        out.push(flags.iter().filter(|(is, _)| *is).map(|(_, flag)| flag).sum());
         out.extend_from_slice(&self.from.to_le_bytes());
         out.extend_from_slice(&self.life.to_le_bytes());
         put_counters(&self.list, out);
@@ -92,10 +96,11 @@ impl Held {
     pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
         let mut fields = Unpack::new(body);
         let (flags, from, life) = (fields.u8()?, fields.u64()?, fields.u64()?);
-        if flags & !(ALL | WAITS) != 0 {
+        if flags & !(ALL | WAITS | KNOWN) != 0 {
             return Err(Malformed { at: 0, what: "unknown flags of a vector" });
         }
-        Ok(Self { all: flags & ALL != 0, waits: flags & WAITS != 0, from, life, list: take_counters(&mut fields)? })
+        let has = |flag: u8| flags & flag != 0;
+        Ok(Self { all: has(ALL), waits: has(WAITS), known: has(KNOWN), from, life, list: take_counters(&mut fields)? })
     }
 }
 
@@ -144,12 +149,26 @@ impl HeldAnswer {
     }
 }
 
+/// How the sender of a pull takes entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Form {
+    /// Whole what it is to hold, and of all else the stubs.
+    #[default]
+    AsDue = 0,
+    /// No stubs in their place.
+    Whole = 1,
+    /// Whatever there is: nobody has the first of them whole.
+    Any = 2,
+}
+
 /// Entries that the sender lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pull {
     pub actor: Actor,
     pub first: u64,
     pub last: u64,
+    pub form: Form,
 }
 
 impl Pull {
@@ -157,11 +176,24 @@ impl Pull {
         self.actor.put(out);
         out.extend_from_slice(&self.first.to_le_bytes());
         out.extend_from_slice(&self.last.to_le_bytes());
+        // As it was before there were stubs.
+        if self.form != Form::AsDue {
+            out.push(self.form as u8);
+        }
     }
 
     pub fn decode(body: &[u8]) -> Result<Self, Malformed> {
         let mut fields = Unpack::new(body);
-        let pull = Self { actor: take_actor(&mut fields)?, first: fields.u64()?, last: fields.u64()? };
+        let (actor, first, last) = (take_actor(&mut fields)?, fields.u64()?, fields.u64()?);
+        let form = match fields.is_empty() {
+            true => Form::AsDue,
+            false => match fields.u8()? {
+                1 => Form::Whole,
+                2 => Form::Any,
+                _ => return Err(Malformed { at: 28, what: "unknown form of a pull" }),
+            },
+        };
+        let pull = Self { actor, first, last, form };
         fields.end()?;
         if pull.first == 0 || pull.first > pull.last {
             return Err(Malformed { at: 12, what: "no such entries" });

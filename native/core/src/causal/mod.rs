@@ -21,15 +21,16 @@ pub mod message;
 mod open;
 mod origin;
 mod peer;
+mod place;
 pub mod reader;
 mod receive;
 pub mod recent;
 mod replicated;
+mod selective;
 mod stability;
 mod states;
 pub mod tally;
 
-use crate::clock::Ranges;
 use crate::ids::{GroupId, Index, MemberId};
 use crate::log::Op;
 use crate::membership::{Membership, Role};
@@ -44,6 +45,7 @@ use intake::{Intake, Unsent};
 use origin::Origin;
 use peer::Peer;
 use recent::Recent;
+use selective::Selective;
 use crate::snapshot::keeper::Job;
 use states::Kept;
 use std::collections::{BTreeMap, VecDeque};
@@ -103,8 +105,8 @@ struct Writing {
     bytes: usize,
     /// Last entry of an origin.
     ends: Vec<(OriginId, u64)>,
-    /// Lost entries that it brings back.
-    repairs: Vec<(OriginId, u64)>,
+    /// Lost entries that it brings back, and wanted ones, and whether as stubs.
+    repairs: Vec<(OriginId, u64, bool)>,
     /// Logs that begin behind these from then on, though they had not all of it.
     begun: Vec<(OriginId, u64)>,
 }
@@ -163,6 +165,7 @@ pub struct Lane<R> {
     /// What was delivered when requests were last looked at that wait for it.
     arrived: Clock,
     followed: Followed,
+    selective: Selective,
     /// All that was delivered here at some time, since when a majority has it on disk (see `majority_has`).
     replicated: Clock,
     /// Of which configuration's voters.
@@ -203,6 +206,7 @@ impl<R: EntryReader> Lane<R> {
         self.tick_gossip();
         self.tick_followed();
         if self.ids.is_complete() {
+            self.tick_stubs();
             self.tick_pulls();
             self.tick_cuts();
             self.tick_states();
@@ -263,10 +267,8 @@ impl<R: EntryReader> Lane<R> {
             for (origin, last) in done.begun {
                 self.begun(origin, last);
             }
-            for (origin, counter) in done.repairs {
-                let origin = &mut self.origins[origin.at()];
-                let mended = Ranges::of(counter, counter);
-                (origin.lost, origin.mending) = (origin.lost.without(&mended), origin.mending.without(&mended));
+            for (origin, counter, is_stub) in done.repairs {
+                self.note_mended(origin, counter, is_stub);
             }
         }
     }
@@ -445,7 +447,7 @@ impl<R: EntryReader> Lane<R> {
         &self.recent
     }
 
-    /// What is on disk here and readable.
+    /// What is on disk here, readable and whole.
     pub fn held(&self) -> impl Iterator<Item = (Actor, u64)> + '_ {
         self.origins.iter().map(|origin| (origin.actor, origin.held()))
     }

@@ -59,6 +59,7 @@ impl<R: EntryReader> Lane<R> {
             delivered_moved: true,
             moved_at: 0,
             followed,
+            selective: Default::default(),
             arrived: Clock::default(),
             replicated: Clock::default(),
             replicated_in: Default::default(),
@@ -80,6 +81,11 @@ impl<R: EntryReader> Lane<R> {
             lane.give_up();
         }
         lane.note_bases();
+        if recovery.lost_batches > 0 || !recovery.damaged.is_empty() {
+            // What says so may be lost where stubs behind it are not.
+            lane.note_possible();
+        }
+        lane.begin_looking();
         lane.begin_scan();
         lane
     }
@@ -103,6 +109,7 @@ impl<R: EntryReader> Lane<R> {
         if found.hard_state == GIVEN_UP {
             self.given_up = Some(group);
         }
+        self.note_marker(&found.hard_state);
         // Whose it is every entry says: the last one that can be read.
         let mut at = last;
         let mut named: Option<(Actor, u64)> = None;

@@ -1,17 +1,22 @@
 //! What is known of another member of the causal lane, and what it was told.
 
 use super::actor::{Clock, OriginId};
+use super::message::Form;
 
 #[derive(Default)]
 pub struct Peer {
     /// Frames to it arrive, as far as is known.
     pub up: bool,
-    /// What it has said that it has on disk.
+    /// What it has said that it has on disk, whole.
     pub holds: Clock,
+    /// What it has said that it knows beyond that: of some of it, the stubs are on its disk.
+    pub knows: Clock,
     /// Where its logs begin, as far as it has had to say: what is in front it can give nobody.
     pub begins: Clock,
     /// What it was told of this member's disk; `None`: everything is to be told, since it may know nothing.
     pub told: Option<Clock>,
+    /// The same of what is known here, where that is more.
+    pub told_known: Clock,
     /// Tick at which it was told of that last, as all are told now and then.
     pub told_at: Option<u64>,
     /// The last own entry that was sent to it, with everything before; `None`: it asks for what it lacks.
@@ -26,8 +31,14 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Whether it has an entry and has not said that it is gone.
-    pub fn can_give(&self, id: OriginId, counter: u64) -> bool {
-        self.holds.get(id) >= counter && self.begins.get(id) <= counter
+    /// Up to where it has an origin's entries, whole or as stubs.
+    pub fn knows(&self, id: OriginId) -> u64 {
+        self.holds.get(id).max(self.knows.get(id))
+    }
+
+    /// Whether it has an entry, in the form that is needed, and has not said that it is gone.
+    pub fn can_give(&self, id: OriginId, counter: u64, form: Form) -> bool {
+        let has = if form == Form::Whole { self.holds.get(id) } else { self.knows(id) };
+        has >= counter && self.begins.get(id) <= counter
     }
 }

@@ -7,17 +7,17 @@
 use super::actor::{Actor, Clock, OriginId};
 use super::delivery::{head_of, whole_before};
 use super::ids::{Dot, Doubled};
+pub use super::place::Place;
 use super::OriginView;
 use crate::entry;
-use super::head::take_actor;
-use crate::event::{Malformed, Submission};
-use crate::packed::Unpack;
+use crate::event::Submission;
 use crate::filter::Filter;
 use crate::ids::{GroupId, Index};
-use crate::journal::pack_item;
+use crate::journal::{pack_item, ITEM_FLAGS_AT};
 use crate::log::LogEntry;
 use crate::ordered::store::EntryReader;
 use crate::plants::{self, CorePlant};
+use crate::stub;
 use std::collections::{BTreeMap, VecDeque};
 use thiserror::Error;
 
@@ -45,81 +45,14 @@ fn page_of<R: EntryReader>(log: &R, group: GroupId, first: u64, last: u64) -> Op
     read(last).or_else(|| read(first)).filter(|entries| !entries.is_empty())
 }
 
-/// Where a subscription stands: what it has had of each origin, and of one entry a part.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    pub had: BTreeMap<Actor, u64>,
-    /// Of the entry after those: events up to, not including, this offset.
-    pub parts: BTreeMap<Actor, u32>,
-}
-
-impl Place {
-    /// u16 count and u16 parts, then per origin its actor and u64 counter, then per part its actor and u32 offset.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(4 + 20 * self.had.len() + 16);
-        out.extend_from_slice(&(self.had.len() as u16).to_le_bytes());
-        out.extend_from_slice(&(self.parts.len() as u16).to_le_bytes());
-        for (actor, counter) in &self.had {
-            actor.put(&mut out);
-            out.extend_from_slice(&counter.to_le_bytes());
-        }
-        for (actor, offset) in &self.parts {
-            actor.put(&mut out);
-            out.extend_from_slice(&offset.to_le_bytes());
-        }
-        out
-    }
-
-    pub fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut fields = Unpack::new(bytes);
-        let (count, parts) = (fields.u16()?, fields.u16()?);
-        let mut place = Self::default();
-        for _ in 0..count {
-            let (actor, counter) = (take_actor(&mut fields)?, fields.u64()?);
-            if counter == u64::MAX {
-                // Behind every entry there may be another.
-                return Err(Malformed { at: 0, what: "an entry that there cannot be" });
-            }
-            place.had.insert(actor, counter);
-        }
-        for _ in 0..parts {
-            place.parts.insert(take_actor(&mut fields)?, fields.u32()?);
-        }
-        if place.had.len() != usize::from(count) || place.parts.len() != usize::from(parts) {
-            return Err(Malformed { at: 0, what: "an origin twice" });
-        }
-        fields.end()?;
-        Ok(place)
-    }
-
-    /// Whether everything that was had is delivered.
-    pub fn is_within(&self, origins: &[OriginView], delivered: &Clock) -> bool {
-        let delivered: BTreeMap<Actor, u64> = delivered.iter().filter_map(|(id, counter)| Some((origins.get(id.at())?.actor, counter))).collect();
-        let reaches = |actor: &Actor, counter: u64| delivered.get(actor).is_some_and(|known| *known >= counter);
-        // Parts are of the entries after those.
-        let parts = self.parts.keys().all(|actor| reaches(actor, self.had.get(actor).map_or(1, |had| had + 1)));
-        parts && self.had.iter().all(|(actor, counter)| *counter == 0 || reaches(actor, *counter))
-    }
-
-    /// The beginning of what the logs still have.
-    pub fn oldest(origins: &[OriginView]) -> Self {
-        let had = origins.iter().filter(|origin| origin.first > 1).map(|origin| (origin.actor, origin.first - 1)).collect();
-        Self { had, parts: BTreeMap::new() }
-    }
-
-    /// The end of what is delivered.
-    pub fn latest(origins: &[OriginView], delivered: &Clock) -> Self {
-        let had = delivered.iter().filter_map(|(id, counter)| Some((origins.get(id.at())?.actor, counter))).collect();
-        Self { had, parts: BTreeMap::new() }
-    }
-}
-
 struct Page {
     entry: LogEntry,
     follows: Vec<(OriginId, u64)>,
     whole: bool,
     hlc: u64,
     submissions: Vec<Submission>,
+    /// Of a stub, whose events are heads alone: what tells them from others under their ids.
+    prints: Option<Vec<u64>>,
 }
 
 /// One origin as far as the subscription has come.
@@ -265,7 +198,8 @@ impl Reader {
             let hlc = submissions.iter().map(Submission::hlc).max().unwrap_or(0);
             // What it follows is delivered, so that its origin is met.
             let follows = head.follows.iter().filter_map(|(actor, counter)| Some((*self.by_actor.get(actor)?, *counter))).collect();
-            track.pages.push_back(Page { entry, follows, whole: head.whole, hlc, submissions });
+            let prints = stub::is_stub(&entry.data).then(|| stub::fingerprints(&entry.data, &submissions));
+            track.pages.push_back(Page { entry, follows, whole: head.whole, hlc, submissions, prints });
         }
         Ok(())
     }
@@ -315,14 +249,17 @@ impl Reader {
                 }
                 let itself = (origins[id.at()].actor, counter.0);
                 let had = |dot: Dot| if (dot.actor, dot.counter) == itself { dot.offset < here } else { self.has_had(dot) };
-                if sieve.doubled.stands_in(&event, had) {
+                let print = || page.prints.as_ref().and_then(|prints| prints.get(here as usize).copied());
+                if sieve.doubled.stands_in(event.id(), || print().unwrap_or_else(|| event.fingerprint()), had) {
                     continue;
                 }
                 if count >= bounds.events_max || count > 0 && out.len() >= bounds.bytes_max {
                     stopped = Some(here);
                     break 'entry;
                 }
+                let item = out.len();
                 pack_item(out, submission, position as u64, here, counter, incarnation, event.bytes());
+                out[item + ITEM_FLAGS_AT] = u8::from(page.prints.is_some());
                 count += 1;
             }
         }
@@ -426,7 +363,7 @@ mod tests {
             bytes.push(b'a');
             bytes.extend_from_slice(&body);
             let submission = Submission::parse_causal(bytes.into()).expect("it is well packed");
-            let context = Head { actor: actor(member), whole, follows }.encode().into();
+            let context = Head { actor: actor(member), whole, follows, holders: None }.encode().into();
             let entry = LogEntry { index: Index(counter), term: Term(1), kind: 0, data: entry::pack(&[submission]).into(), context };
             self.entries.insert((GroupId(member as u32), counter), entry);
         }

@@ -10,10 +10,11 @@ use crate::bytes_le::u64_at;
 use crate::entry;
 use crate::event::{Malformed, Submission};
 use crate::ids::{Index, MemberId};
-use crate::log::Op;
+use crate::log::{LogEntry, Op};
 use crate::membership::Role;
 use crate::ordered::store::EntryReader;
 use crate::peer::frame::{self, Channel, Frame, FrameKind};
+use crate::stub;
 use bytes::Bytes;
 
 /// An entry that any member can read.
@@ -51,9 +52,7 @@ impl<R: EntryReader> Lane<R> {
         }
         let Some(id) = self.origin_of(entries.actor) else { return };
         let origin = &mut self.origins[id.at()];
-        if entries.answer {
-            origin.pulling.take_if(|pulling| pulling.from == from);
-        }
+        let asked = origin.pulling.take_if(|pulling| entries.answer && pulling.from == from).map_or(entries.first, |pulling| pulling.first);
         let end = entries.first + entries.list.len() as u64 - u64::from(!entries.list.is_empty());
         let own = Some(id) == self.me;
         if own && end > origin.last {
@@ -68,7 +67,9 @@ impl<R: EntryReader> Lane<R> {
         let mut taken = entries.cut && self.jump(from, id, &entries);
         for (counter, (data, context)) in (entries.first..).zip(entries.list) {
             let origin = &self.origins[id.at()];
-            let repairs = origin.lost.contains(counter) && !origin.mending.contains(counter);
+            // Of what is on its way to disk as a stub, a batch may have no second place.
+            let wanted = origin.wanted.contains(counter) && !origin.lost.contains(counter) && counter <= origin.written;
+            let repairs = (wanted || origin.lost.contains(counter)) && !origin.mending.contains(counter);
             let next = counter == origin.last + 1;
             if !next && !repairs {
                 if counter > origin.last {
@@ -80,8 +81,11 @@ impl<R: EntryReader> Lane<R> {
                 break;
             }
             let Some(Checked { follows, submissions }) = self.check_entry(id, counter, &data, &context) else { break };
+            if wanted && !self.fits_stub(id, counter, &data) {
+                break;
+            }
             taken = true;
-            self.ids.note_entry(entries.actor, counter, &submissions);
+            self.ids.note_entry(entries.actor, counter, &stub::fingerprints(&data, &submissions), &submissions);
             if next {
                 self.append(id, counter, data, context, follows);
                 self.urgent |= self.peers.values().any(|peer| peer.waits_for.get(id) >= counter);
@@ -91,9 +95,17 @@ impl<R: EntryReader> Lane<R> {
         }
         let origin = &mut self.origins[id.at()];
         match entries.answer && origin.pulling.is_none() {
-            true if taken => self.pull(id),
+            true if taken => {
+                origin.in_vain = None;
+                self.pull(id);
+            }
             // Another member may have it, in a while.
-            true => origin.missing_since = None,
+            true => {
+                origin.in_vain = Some((asked, self.ticks));
+                if origin.missing().is_some_and(|(first, _)| first == asked) {
+                    origin.missing_since = None;
+                }
+            }
             false => {}
         }
     }
@@ -102,6 +114,9 @@ impl<R: EntryReader> Lane<R> {
     pub(super) fn check_entry(&mut self, id: OriginId, counter: u64, data: &Bytes, context: &Bytes) -> Option<Checked> {
         let actor = self.origins[id.at()].actor;
         let head = Head::decode(context).ok().filter(|head| head.actor == actor)?;
+        if !self.may_take(id, counter, &head, data) {
+            return None;
+        }
         let itself = head.follows.iter().any(|(other, _)| *other == actor);
         if itself || !head.whole && counter % super::WHOLE_EVERY == 1 {
             return None;
@@ -126,8 +141,9 @@ impl<R: EntryReader> Lane<R> {
         let origin = &mut self.origins[id.at()];
         let group = origin.group;
         origin.mending.insert(counter, counter);
+        self.note_stub(id, counter, &data);
         self.writing.bytes += data.len() + context.len() + 64;
-        self.writing.repairs.push((id, counter));
+        self.writing.repairs.push((id, counter, stub::is_stub(&data)));
         let entry = log_entry(counter, data, context);
         match self.ops.last_mut() {
             Some(Op::Repair { group: last, entries }) if *last == group && entries.last().is_some_and(|last| last.index.0 + 1 == counter) => entries.push(entry),
@@ -143,7 +159,7 @@ impl<R: EntryReader> Lane<R> {
         }
         let mut lost = held.all;
         if held.all {
-            peer.holds = Clock::default();
+            (peer.holds, peer.knows) = (Clock::default(), Clock::default());
         }
         if held.life != mine && held.life != 0 {
             // It takes an earlier process for this one.
@@ -155,9 +171,10 @@ impl<R: EntryReader> Lane<R> {
             origin.known = origin.known.max(counter);
             let more = Some(id) == self.me && counter > origin.last;
             if let Some(peer) = self.peers.get_mut(&from) {
-                match held.waits {
-                    true => peer.waits_for.raise(id, counter),
-                    false => {
+                match (held.waits, held.known) {
+                    (true, _) => peer.waits_for.raise(id, counter),
+                    (false, true) => peer.knows.set(id, counter),
+                    (false, false) => {
                         // What it had is not replicated any more as it was.
                         lost |= counter < peer.holds.get(id);
                         peer.holds.set(id, counter);
@@ -186,7 +203,10 @@ impl<R: EntryReader> Lane<R> {
             let group = origin.group;
             if first <= last {
                 match self.readable(group, first, last, ENTRIES_BYTES as u64) {
-                    Some(entries) => list = entries.into_iter().map(|entry| (entry.data, entry.context)).collect(),
+                    Some(entries) => {
+                        let given = |entry: LogEntry| self.given(from, (id, entry.index.0), pull.form, (entry.data, entry.context));
+                        list = entries.into_iter().map_while(given).collect();
+                    }
                     None => self.unreadable(group, Index(first)),
                 }
             }
@@ -214,7 +234,7 @@ impl<R: EntryReader> Lane<R> {
         if peer.life.replace(life) != Some(life) {
             // It may have lost what it had.
             (peer.told, peer.sent, peer.holds, peer.begins) = (None, None, Clock::default(), Clock::default());
-            peer.waits_for = Clock::default();
+            (peer.knows, peer.waits_for) = (Clock::default(), Clock::default());
             self.replicated = Clock::default();
         }
         let of = self.origins.iter().filter(|origin| origin.actor.member == from);

@@ -50,6 +50,21 @@ impl Recent {
         }
     }
 
+    /// An entry is another on disk by now: it and what is before it are read from there.
+    pub(super) fn forget(&self, group: GroupId, through: Index) {
+        let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
+        let kept = &mut *kept;
+        let Some(log) = kept.logs.get_mut(&group) else { return };
+        let gone = log.partition_point(|entry| entry.index <= through);
+        kept.bytes -= log.drain(..gone).map(|entry| size_of(&entry)).sum::<usize>();
+        let mut left = gone;
+        kept.order.retain(|other| {
+            let goes = *other == group && left > 0;
+            left -= usize::from(goes);
+            !goes
+        });
+    }
+
     /// Entries `[low, high)`, at least one, then as many as fit; `None` where the first is not here.
     fn entries(&self, group: GroupId, low: Index, high: Index, bytes_max: u64) -> Option<Vec<LogEntry>> {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
@@ -133,6 +148,17 @@ mod tests {
         assert_eq!(indexes(&recent, A, 7, 8, 100), Some(vec![7]));
         let kept = recent.kept.read().expect("nobody panics");
         assert_eq!((kept.bytes, kept.order.len()), (10 + OVERHEAD_BYTES, 1));
+    }
+
+    #[test]
+    fn what_is_another_by_now_is_not_read_from_here() {
+        let recent = Recent::default();
+        (1..=4).for_each(|index| [A, B].iter().for_each(|group| recent.push(*group, &entry(index, 10))));
+        recent.forget(A, Index(2));
+        assert_eq!((indexes(&recent, A, 2, 5, 100), indexes(&recent, A, 3, 5, 100)), (None, Some(vec![3, 4])));
+        assert_eq!(indexes(&recent, B, 1, 5, 100), Some(vec![1, 2, 3, 4]));
+        let kept = recent.kept.read().expect("nobody panics");
+        assert_eq!((kept.bytes, kept.order.len()), (6 * (10 + OVERHEAD_BYTES), 6));
     }
 
     #[test]

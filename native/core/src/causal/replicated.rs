@@ -58,7 +58,7 @@ impl<R: EntryReader> Replication for Lane<R> {
             let Some(peer) = self.peers.get(&member) else { continue };
             let lacking = stage.iter().filter(|(id, counter)| peer.holds.get(*id) < *counter);
             let list = lacking.map(|(id, counter)| (self.origins[id.at()].actor, counter)).collect();
-            let held = message::Held { all: false, waits: true, from: self.config.life, life: peer.life.unwrap_or(0), list };
+            let held = message::Held { all: false, waits: true, known: false, from: self.config.life, life: peer.life.unwrap_or(0), list };
             self.send(member, Channel::Bulk, FrameKind::Held, |out| held.encode(out));
         }
     }
@@ -73,7 +73,7 @@ impl<R: EntryReader> Lane<R> {
         arrived
     }
 
-    fn voters(&self) -> Vec<MemberId> {
+    pub(super) fn voters(&self) -> Vec<MemberId> {
         self.table.iter().filter(|(_, row)| row.role == Role::Voter).map(|(id, _)| id).collect()
     }
 

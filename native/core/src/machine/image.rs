@@ -12,6 +12,7 @@ use crate::ids::{EventId, Index, SessionId, Term};
 use crate::journal::{PassedOver, Suppressed};
 use crate::membership::Membership;
 use crate::packed::{put_text, Unpack};
+use crate::replication::Agreed;
 use std::collections::BTreeSet;
 
 const TAG_STATE: u16 = 1;
@@ -22,6 +23,7 @@ const TAG_CONSUMERS: u16 = 5;
 const TAG_MEMBERS: u16 = 6;
 const TAG_SUPPRESSED: u16 = 7;
 const TAG_MILESTONES: u16 = 8;
+const TAG_RULES: u16 = 9;
 /// A block of a later release with this bit may be passed over.
 const TAG_OPTIONAL: u16 = 0x8000;
 const TAG_BEGINNING: u16 = TAG_OPTIONAL | 9;
@@ -42,6 +44,7 @@ pub struct MachineImage {
     pub fences: BTreeSet<EventId>,
     pub consumers: Vec<(String, Consumer)>,
     pub membership: Membership,
+    pub replication: Agreed,
     pub suppressed: Suppressed,
     pub milestones: Vec<Milestone>,
     /// Of the journal of the member that took it.
@@ -69,6 +72,8 @@ impl MachineImage {
         out.clear();
         self.membership.encode(&mut out);
         emit(TAG_MEMBERS, &out)?;
+        // Releases that know of no rules read whatever has none.
+        blocks(TAG_RULES, Some(&self.replication).filter(|agreed| agreed.version > Index(0)).into_iter(), emit, |out, agreed| agreed.encode(out))?;
         blocks(TAG_SESSIONS, self.sessions.iter(), emit, |out, (id, last, active)| {
             out.extend_from_slice(&id.0.to_be_bytes());
             out.extend_from_slice(&last.to_le_bytes());
@@ -159,6 +164,7 @@ impl Restore {
                 self.stated = true;
             }
             TAG_MEMBERS => machine.membership = Membership::decode(&mut fields)?,
+            TAG_RULES => machine.replication = Agreed::decode(&mut fields)?,
             TAG_PLACES if bytes.len() % PLACE_BYTES == 0 => {
                 while !fields.is_empty() {
                     let (id, at) = (EventId(fields.uuid()?), fields.at());
@@ -235,6 +241,7 @@ impl Machine {
             fences: self.fences.clone(),
             consumers: self.consumers.iter().map(|(name, consumer)| (name.clone(), *consumer)).collect(),
             membership: self.membership.clone(),
+            replication: self.replication.clone(),
             suppressed: self.passed_over.clone(),
             milestones: self.milestones.iter().copied().collect(),
             beginning: self.beginning,

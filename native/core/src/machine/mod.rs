@@ -4,6 +4,7 @@
 //! are applied once each, in index order, without a gap.
 //! Left out: payloads (the log holds them) and who waits for an answer (`ordered::pending`).
 
+mod commands;
 pub mod consumer;
 pub mod image;
 pub mod session;
@@ -14,9 +15,10 @@ use crate::event::{Malformed, Submission, SubmissionKind};
 use crate::ids::{EventId, Index, Term};
 use crate::journal::{PassedOver, Suppressed};
 use crate::log::LogEntry;
-use crate::membership::{MemberCommand, MemberRefused, Membership};
+use crate::membership::{MemberRefused, Membership};
+use crate::replication::{Agreed, RulesRefused};
 use bytes::Bytes;
-use consumer::{Consumer, Consumers, Position};
+use consumer::{Consumer, Consumers};
 use session::{Sessions, Standing};
 use std::collections::{BTreeSet, VecDeque};
 use window::{IdWindow, Place};
@@ -88,6 +90,9 @@ pub enum Outcome {
     /// Of a member command: agreed on; the groups' configurations follow.
     MembersChanged,
     MembersRefused(MemberRefused),
+    /// Of a table of rules.
+    RulesSet,
+    RulesRefused(RulesRefused),
 }
 
 /// A submission and what became of it.
@@ -131,6 +136,7 @@ pub struct Machine {
     /// All of them, as far back as this member's journal goes.
     passed_over: Suppressed,
     membership: Membership,
+    replication: Agreed,
     applied: Index,
     hash: u64,
     events: u64,
@@ -155,6 +161,7 @@ impl Machine {
             suppressed: Vec::new(),
             passed_over: Suppressed::default(),
             membership: Membership::default(),
+            replication: Agreed::default(),
             applied: Index(0),
             hash: 0,
             events: 0,
@@ -176,6 +183,11 @@ impl Machine {
 
     pub fn membership(&self) -> &Membership {
         &self.membership
+    }
+
+    /// The rules of replication as they were agreed on; of group 0 alone.
+    pub fn replication(&self) -> &Agreed {
+        &self.replication
     }
 
     /// For a cluster that begins again from a snapshot.
@@ -332,6 +344,7 @@ impl Machine {
                 | SubmissionKind::ConsumerClaim
                 | SubmissionKind::ConsumerAcknowledge => self.apply_consumer(&submission),
                 SubmissionKind::Members => self.apply_members(index, &submission.members()?),
+                SubmissionKind::Rules => self.apply_rules(index, submission.rules()?),
             };
             self.hlc = self.hlc.max(submission.hlc().saturating_add(u64::from(submission.count().saturating_sub(1))));
             applied.push(Applied { submission, outcome });
@@ -449,34 +462,6 @@ impl Machine {
             self.fences.insert(id);
         }
         Outcome::Fence { found: None, certain }
-    }
-
-    fn apply_consumer(&mut self, submission: &Submission) -> Outcome {
-        let command = submission.consumer();
-        let position = Position { index: Index(command.index), offset: command.offset };
-        let result = match submission.kind() {
-            SubmissionKind::ConsumerAttach => match self.consumers.attach(command.name, command.epoch, position) {
-                Some(consumer) => Ok(consumer),
-                None => return Outcome::ConsumersFull,
-            },
-            SubmissionKind::ConsumerClaim => self.consumers.claim(&command.name, command.epoch, position),
-            _ => self.consumers.acknowledge(&command.name, command.epoch, position),
-        };
-        match result {
-            Ok(consumer) => Outcome::Consumer(consumer),
-            Err(fenced) => Outcome::ConsumerFenced { epoch: fenced.epoch },
-        }
-    }
-
-    fn apply_members(&mut self, index: Index, command: &MemberCommand) -> Outcome {
-        match self.membership.is_empty() {
-            // Only group 0 was founded with a table.
-            true => Outcome::MembersRefused(MemberRefused::WrongGroup),
-            false => match self.membership.apply(command, index) {
-                Ok(()) => Outcome::MembersChanged,
-                Err(refused) => Outcome::MembersRefused(refused),
-            },
-        }
     }
 }
 

@@ -117,6 +117,13 @@ impl<R: EntryReader> Member<R> {
             self.groups.get_mut(&id).into_iter().for_each(Group::keep_mark);
         }
         let flushed = self.groups.get_mut(&id).map_or(Ok(()), |group| group.flush(now_us, effects));
+        if let (FIRST_GROUP, Some(first)) = (id, self.groups.get(&FIRST_GROUP)) {
+            // Whoever hears that rules are set writes by them.
+            self.lane.set_rules(first.machine().replication());
+        }
+        if let Some(first) = self.groups.get_mut(&FIRST_GROUP) {
+            first.set_fetching(self.lane.fetching());
+        }
         if !effects.follows.is_empty() {
             // Readers are about to wait for it.
             self.touch_lane().want(effects.follows.drain(..));
@@ -193,6 +200,7 @@ impl<R: EntryReader> Member<R> {
         });
         if let Some(first) = self.groups.get(&FIRST_GROUP) {
             self.lane.set_table(first.machine().membership());
+            self.lane.set_rules(first.machine().replication());
         }
         self.touch_lane().tick();
         self.ticks += 1;

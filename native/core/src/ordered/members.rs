@@ -37,6 +37,10 @@ impl<R: EntryReader> reconcile::Known for Group<R> {
     fn answers(&self, id: MemberId) -> bool {
         self.hears_of(id) && (id == self.config.me || self.linked.contains(&id))
     }
+
+    fn fetches(&self, id: MemberId) -> bool {
+        self.fetching.contains(&id)
+    }
 }
 
 impl<R: EntryReader> Group<R> {
@@ -60,6 +64,11 @@ impl<R: EntryReader> Group<R> {
         if self.unsettled_elsewhere != *members {
             self.unsettled_elsewhere.clone_from(members);
         }
+    }
+
+    /// Members that do not hold all that they know of in the causal lane.
+    pub fn set_fetching(&mut self, members: BTreeSet<MemberId>) {
+        self.fetching = members;
     }
 
     pub fn conf(&self) -> &Conf {

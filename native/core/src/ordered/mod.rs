@@ -128,6 +128,7 @@ pub struct Group<R: EntryReader> {
     goal: Membership,
     /// Members that wait to be settled in any group of theirs.
     unsettled_elsewhere: BTreeSet<MemberId>,
+    fetching: BTreeSet<MemberId>,
     snapshots: Snapshots,
     /// Commands that a leader has declined, to be answered in the next flush.
     declined: Vec<(RequestId, MemberRefused)>,
@@ -261,6 +262,7 @@ impl<R: EntryReader> Group<R> {
             conf_since: (Index(0), usize::MAX),
             goal: Membership::default(),
             unsettled_elsewhere: BTreeSet::new(),
+            fetching: BTreeSet::new(),
             snapshots: Snapshots::resumed(machine.bytes()),
             machine,
             declined: Vec::new(),

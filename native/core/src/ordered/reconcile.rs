@@ -74,6 +74,8 @@ pub trait Known {
     fn caught_up(&self, id: MemberId) -> bool;
     /// It was heard of lately.
     fn answers(&self, id: MemberId) -> bool;
+    /// It has stubs that it may not have whole yet (rule R10).
+    fn fetches(&self, id: MemberId) -> bool;
 }
 
 /// Why a leader does not propose a command: what could not be applied, or what only it knows of.
@@ -93,7 +95,12 @@ pub fn declines(conf: &Conf, goal: &Membership, me: MemberId, command: &MemberCo
         MemberCommand::Promote { name } | MemberCommand::Replace { new: name, .. } if !known.caught_up(MemberId::of(name)) => Some(MemberRefused::Lagging),
         // Who votes stays as it is.
         MemberCommand::Add { .. } => None,
-        _ if !has_majority(&voters_after(conf, command), known) => Some(MemberRefused::NoMajority),
+        _ if !is_majority(&voters_after(conf, command), |id| known.answers(id)) => Some(MemberRefused::NoMajority),
+        // What only those have whole who go would go with them. Whoever does not answer gives nothing anyway.
+        MemberCommand::Remove { name } | MemberCommand::Replace { old: name, .. } if known.answers(MemberId::of(name)) => {
+            let whole = is_majority(&voters_after(conf, command), |id| known.answers(id) && !known.fetches(id));
+            (!whole).then_some(MemberRefused::ChangePending)
+        }
         _ => None,
     }
 }
@@ -112,10 +119,8 @@ fn voters_after(conf: &Conf, command: &MemberCommand) -> BTreeSet<MemberId> {
     voters
 }
 
-/// Or nothing could be agreed on any more, not even that another one goes.
-fn has_majority(voters: &BTreeSet<MemberId>, known: &impl Known) -> bool {
-    let answering = voters.iter().filter(|id| known.answers(**id)).count();
-    answering > voters.len() / 2
+fn is_majority(voters: &BTreeSet<MemberId>, is: impl Fn(MemberId) -> bool) -> bool {
+    voters.iter().filter(|id| is(**id)).count() > voters.len() / 2
 }
 
 /// A configuration change as it travels in an entry's context: u8 joint, then u8 kind and u64 member each; nothing
@@ -194,6 +199,7 @@ mod tests {
     struct Others<'a> {
         caught_up: &'a [&'a str],
         answer: &'a [&'a str],
+        fetch: &'a [&'a str],
     }
 
     impl Known for Others<'_> {
@@ -203,6 +209,10 @@ mod tests {
 
         fn answers(&self, other: MemberId) -> bool {
             self.answer.iter().any(|name| id(name) == other)
+        }
+
+        fn fetches(&self, other: MemberId) -> bool {
+            self.fetch.iter().any(|name| id(name) == other)
         }
     }
 
@@ -237,7 +247,7 @@ mod tests {
         let without = Step::Change { changes: vec![(id("d"), Change::Remove)], joint: false };
         for command in [promote, replace] {
             let goal = table(&[add.clone(), command]);
-            let declined = |command: &MemberCommand| declines(&stuck, &goal, id("a"), command, &Others { caught_up: &[], answer: &["a", "b", "c"] });
+            let declined = |command: &MemberCommand| declines(&stuck, &goal, id("a"), command, &Others { caught_up: &[], answer: &["a", "b", "c"], fetch: &[] });
             assert_eq!(next_step(&stuck, &goal, id("a"), |_| false), Step::Wait);
             assert_eq!(declined(&remove("b")), Some(MemberRefused::ChangePending));
             assert_eq!(declined(&remove("d")), None);
@@ -248,7 +258,7 @@ mod tests {
         // Of a joint configuration nobody is taken.
         let joint = Conf { outgoing: stuck.voters.clone(), ..conf(&["a", "b", "d"], &[]) };
         let goal = table(&[add, MemberCommand::Replace { old: name("c"), new: name("d") }]);
-        assert_eq!(declines(&joint, &goal, id("a"), &remove("d"), &Others { caught_up: &["d"], answer: &["a", "b", "c", "d"] }), Some(MemberRefused::ChangePending));
+        assert_eq!(declines(&joint, &goal, id("a"), &remove("d"), &Others { caught_up: &["d"], answer: &["a", "b", "c", "d"], fetch: &[] }), Some(MemberRefused::ChangePending));
     }
 
     /// With b dead, the removal of c left a and b: nobody led any more, and nothing could be taken back.
@@ -259,7 +269,7 @@ mod tests {
         let remove = |who: &str| MemberCommand::Remove { name: name(who) };
         let replace = |old: &str| MemberCommand::Replace { old: name(old), new: name("d") };
         let (three, goal) = (conf(&["a", "b", "c"], &["d"]), table(&[add]));
-        let declined = |answer: &[&str], command: &MemberCommand| declines(&three, &goal, id("a"), command, &Others { caught_up: &["d"], answer });
+        let declined = |answer: &[&str], command: &MemberCommand| declines(&three, &goal, id("a"), command, &Others { caught_up: &["d"], answer, fetch: &[] });
         for going in ["a", "c"] {
             assert_eq!(declined(&["a", "c", "d"], &remove(going)), Some(MemberRefused::NoMajority));
             assert_eq!(declined(&["a", "b", "c"], &remove(going)), None);
@@ -270,5 +280,22 @@ mod tests {
         assert_eq!(declined(&["a", "c"], &remove("b")), None, "the dead one goes");
         assert_eq!(declined(&["a", "c", "d"], &MemberCommand::Promote { name: name("d") }), None);
         assert_eq!(declined(&["a", "c", "d"], &replace("b")), None);
+    }
+
+    /// Each of three voters was replaced in turn, and what the new ones had stubs of went with the last old one.
+    #[test]
+    fn nobody_goes_whom_those_who_stay_still_need() {
+        let name = |name: &str| name.to_string();
+        let add = MemberCommand::Add { name: name("d"), address: name("") };
+        let remove = |who: &str| MemberCommand::Remove { name: name(who) };
+        let replace = |old: &str| MemberCommand::Replace { old: name(old), new: name("d") };
+        let (three, goal) = (conf(&["a", "b", "c"], &["d"]), table(&[add]));
+        let declined = |fetch: &[&str], answer: &[&str], command: &MemberCommand| declines(&three, &goal, id("a"), command, &Others { caught_up: &["d"], answer, fetch });
+        let all = ["a", "b", "c", "d"];
+        assert_eq!(declined(&["d"], &all, &replace("c")), None, "a and b have it");
+        assert_eq!(declined(&["b", "d"], &all, &replace("c")), Some(MemberRefused::ChangePending));
+        assert_eq!(declined(&["b"], &all, &remove("c")), Some(MemberRefused::ChangePending));
+        assert_eq!(declined(&["b"], &["a", "b", "d"], &remove("c")), None, "it gives nothing any more");
+        assert_eq!(declined(&["a", "b", "d"], &all, &MemberCommand::Promote { name: name("d") }), None, "nobody goes");
     }
 }

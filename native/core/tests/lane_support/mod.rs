@@ -16,6 +16,7 @@ use vexfs_core::ordered::effects::Effects;
 use vexfs_core::ordered::held::Replication;
 use vexfs_core::ordered::store::EntryReader;
 use vexfs_core::peer::frame::{Assembler, Frame, FrameKind};
+use vexfs_core::replication::Agreed;
 
 /// Long enough for whatever is asked of all members, twice.
 pub const LONG_TICKS: usize = 1_000;
@@ -37,6 +38,7 @@ impl EntryReader for Memory {
 
 pub struct Cluster {
     pub table: Membership,
+    pub rules: Agreed,
     /// Of whoever begins from now on.
     pub retention: Retention,
     pub lanes: BTreeMap<&'static str, (Lane<Memory>, Memory)>,
@@ -53,7 +55,7 @@ pub struct Cluster {
 impl Cluster {
     pub fn of(names: &[&'static str]) -> Self {
         let founders: Vec<_> = names.iter().map(|name| (name.to_string(), String::new())).collect();
-        let mut cluster = Self { table: Membership::founded(&founders), retention: Retention::default(), lanes: BTreeMap::new(), way_ticks: 0, sent: BTreeMap::new(), on_way: VecDeque::new(), ticks: 0, away: BTreeSet::new(), lives: 0 };
+        let mut cluster = Self { table: Membership::founded(&founders), rules: Agreed::default(), retention: Retention::default(), lanes: BTreeMap::new(), way_ticks: 0, sent: BTreeMap::new(), on_way: VecDeque::new(), ticks: 0, away: BTreeSet::new(), lives: 0 };
         names.iter().for_each(|name| cluster.begin(name));
         cluster
     }
@@ -97,6 +99,7 @@ impl Cluster {
         let recovery = Recovery { identity, groups, torn_bytes: 0, unsettled: false, damaged: Vec::new(), lost_batches: 0, log_bytes: 0, segments: 0 };
         let mut lane = Lane::open(config, &recovery, memory.clone());
         lane.set_table(&self.table);
+        lane.set_rules(&self.rules);
         self.lanes.insert(name, (lane, memory));
         self.away.remove(name);
         self.connect();

@@ -9,6 +9,7 @@ pub mod lane_reader;
 pub mod lane_session;
 pub mod operator;
 pub mod publisher;
+pub mod rule_setter;
 pub mod state_keeper;
 pub mod subscriber;
 
@@ -20,6 +21,7 @@ use lane_reader::LaneReader;
 use lane_session::LaneSession;
 use operator::Operator;
 use publisher::Publishers;
+use rule_setter::RuleSetter;
 use state_keeper::StateKeeper;
 use subscriber::Subscriber;
 
@@ -32,6 +34,7 @@ pub struct Clients {
     lane_sessions: Vec<LaneSession>,
     state_keepers: Vec<StateKeeper>,
     operator: Operator,
+    rule_setter: RuleSetter,
 }
 
 impl Clients {
@@ -47,6 +50,7 @@ impl Clients {
             lane_sessions: (0..setup.causal).map(|number| LaneSession::new(seed, number)).collect(),
             state_keepers: (0..if setup.has_states { setup.members } else { 0 }).map(|node| StateKeeper::new(seed, node)).collect(),
             operator: Operator::new(seed),
+            rule_setter: RuleSetter::new(seed),
         };
         let counts = (setup.publishers, setup.subscribers, setup.consumers);
         (0..counts.0).for_each(|number| world.events.at(400_000, Event::Publisher { number: number as u8 }));
@@ -60,6 +64,9 @@ impl Clients {
         (0..clients.state_keepers.len()).for_each(|number| world.events.at(350_000, Event::StateKeeper { number: number as u8 }));
         if world.setup.founders < world.setup.members {
             world.events.at(700_000, Event::Operator);
+        }
+        if world.setup.selective {
+            world.events.at(750_000, Event::RuleSetter);
         }
         clients
     }
@@ -75,6 +82,7 @@ impl Clients {
             Event::LaneSession { number } => self.lane_sessions[number as usize].act(world),
             Event::StateKeeper { number } => self.state_keepers[number as usize].act(world),
             Event::Operator => self.operator.act(world),
+            Event::RuleSetter => self.rule_setter.act(world),
             _ => return,
         };
         let at_us = world.now_us + gap_us;

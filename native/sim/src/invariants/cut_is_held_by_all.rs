@@ -5,7 +5,24 @@
 use crate::lane::raise;
 use crate::world::World;
 use vexfs_core::causal::actor::Actor;
-use vexfs_core::membership::Role;
+use vexfs_core::ids::MemberId;
+use vexfs_core::membership::{Membership, Role};
+
+/// Of entries that are cut now, one that not all hold and that somebody who is to hold it has had the stub of alone.
+fn never_whole(world: &World, table: &Membership, actor: Actor, last: u64) -> Option<String> {
+    let first = world.history.lane.cuts.get(&actor).copied().unwrap_or(0) + 1;
+    for counter in first..=last {
+        for holders in world.history.lane.all(actor, counter).iter().filter(|fact| fact.there).filter_map(|fact| fact.holders.as_ref()) {
+            let is_due = |id: &MemberId, role: Role| role == Role::Voter || role == Role::Learner && holders.members.contains(id);
+            let had = |id: MemberId| world.members.iter().any(|member| member.id == id && member.whole_ever.contains(&(actor, counter)));
+            let lacking = table.iter().find(|(id, row)| is_due(id, row.role) && !had(*id));
+            if let Some((_, row)) = lacking {
+                return Some(format!("{} has never had entry {counter} whole", row.name));
+            }
+        }
+    }
+    None
+}
 
 /// A member lets go of an origin's entries up to `last`.
 pub fn check(world: &mut World, node: usize, actor: Actor, last: u64) {
@@ -18,6 +35,9 @@ pub fn check(world: &mut World, node: usize, actor: Actor, last: u64) {
     };
     let lacking = table.iter().filter(|(_, row)| has_say(row.role)).find(|(id, _)| !had(*id));
     let stable = table.role(world.members[node].id).is_some_and(has_say) && lacking.is_none();
+    if let Some(what) = never_whole(world, table, actor, last).filter(|_| stable) {
+        return world.history.violate("cut_is_held_by_all", format!("{node} lets go of entries up to {last} of {actor:?}, and {what}"));
+    }
     if stable {
         return raise(&mut world.history.lane.cuts, actor, last);
     }

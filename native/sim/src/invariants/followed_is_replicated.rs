@@ -3,7 +3,9 @@
 
 use crate::history::Delivery;
 use crate::lane::Past;
+use crate::member::Member;
 use crate::world::World;
+use vexfs_core::causal::actor::Actor;
 use vexfs_core::ids::{GroupId, MemberId};
 
 pub fn check(world: &mut World, group: GroupId, items: &[Delivery]) {
@@ -11,7 +13,12 @@ pub fn check(world: &mut World, group: GroupId, items: &[Delivery]) {
         let Some(follows) = world.history.follows.get(&item.id) else { continue };
         let has_had = |id: &MemberId| {
             let member = world.members.iter().find(|member| member.id == *id);
-            member.is_some_and(|member| follows.iter().all(|(actor, counter)| member.held_ever.get(actor).is_some_and(|held| held >= counter)))
+            let whole = |member: &Member, actor: &Actor, counter: u64| {
+                let selected = world.history.lane.all(*actor, counter).iter().any(|fact| fact.holders.is_some());
+                !selected || member.whole_ever.contains(&(*actor, counter))
+            };
+            let has = |member: &Member, actor: &Actor, counter: u64| member.held_ever.get(actor).is_some_and(|held| *held >= counter) && whole(member, actor, counter);
+            member.is_some_and(|member| follows.iter().all(|(actor, counter)| has(member, actor, *counter)))
         };
         // Of whichever configuration its member knew of at the time.
         let majority = |voters: &[MemberId]| 2 * voters.iter().filter(|id| has_had(id)).count() > voters.len();

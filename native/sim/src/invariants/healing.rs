@@ -2,7 +2,7 @@
 //! synchrony: Dwork, Lynch and Stockmeyer 1988; the liveness the paper's section 5.6 asks timing for).
 
 use crate::clients::operator;
-use crate::invariants::{followed_comes, origins_converge, states_are_whole};
+use crate::invariants::{followed_comes, held_is_whole, origins_converge, states_are_whole};
 use crate::member::{Member, Stage};
 use crate::world::World;
 use vexfs_core::ids::{GroupId, Index, MemberId};
@@ -48,7 +48,7 @@ pub fn healed(world: &World) -> bool {
     }
     let members: Vec<&Member> = world.members.iter().filter(|member| operator::belongs(&table, member)).collect();
     let waiting = members.iter().any(|member| member.stage == Stage::Waiting);
-    !waiting && states_are_whole::are_back(world) && followed_comes::waiting(world).is_none() && world.groups().all(|group| has_healed(&members, group, &table)) && origins_converge::wrong(world).is_none()
+    !waiting && states_are_whole::are_back(world) && followed_comes::waiting(world).is_none() && world.groups().all(|group| has_healed(&members, group, &table)) && origins_converge::wrong(world).is_none() && held_is_whole::wrong(world).is_none()
 }
 
 fn has_healed(members: &[&Member], group: GroupId, table: &Membership) -> bool {
@@ -79,12 +79,12 @@ pub fn check(world: &mut World) {
         return;
     }
     let table = operator::table(world).unwrap_or_default();
-    if open(world, &table) == 0 && (origins_converge::wrong(world).is_some() || !states_are_whole::are_back(world)) {
+    if open(world, &table) == 0 && (origins_converge::wrong(world).is_some() || held_is_whole::wrong(world).is_some() || !states_are_whole::are_back(world)) {
         // Those invariants say it better.
         return;
     }
     let groups: Vec<String> = world.groups().map(|group| format!("group {group}: {}", describe(world, group))).collect();
-    let what = format!("{} requests open; {}", open(world, &table), groups.join("; "));
+    let what = format!("{} requests open; {}{}", open(world, &table), groups.join("; "), stubs(world));
     world.history.violate("healing", what);
 }
 
@@ -114,6 +114,18 @@ fn describe(world: &World, group: GroupId) -> String {
     let confs = world.members.iter().filter_map(|member| member.group(group)).map(|group| group.conf());
     let confs = confs.map(|conf| format!("{}/{}+{}", names(&conf.voters), names(&conf.outgoing), names(&conf.learners)));
     format!("{}; configurations {}", states.collect::<Vec<_>>().join("; "), confs.collect::<Vec<_>>().join(" "))
+}
+
+/// What members know of the causal lane and do not hold: what follows it may wait for nothing else.
+fn stubs(world: &World) -> String {
+    let mut told = String::new();
+    for member in &world.members {
+        let Some(running) = &member.running else { continue };
+        let lane = running.groups.lane();
+        let behind = lane.held().zip(lane.known_here()).filter(|((_, held), (_, known))| held < known);
+        told.extend(behind.map(|((actor, held), (_, known))| format!("; {} holds {held} of {known} of {}~{:x}", member.name, name_of(world, actor.member), actor.incarnation)));
+    }
+    told
 }
 
 fn name_of(world: &World, id: MemberId) -> &str {

@@ -29,6 +29,7 @@ pub mod groups_go_on;
 pub mod hashes_agree;
 pub mod healing;
 pub mod held_back_is_bounded;
+pub mod held_is_whole;
 pub mod ids_are_written_once;
 pub mod journals_are_kept;
 pub mod kept_is_durable;
@@ -73,6 +74,7 @@ pub fn after_flush(world: &mut World, node: usize, group: GroupId) {
     configurations_agree::check(world, node, group, &status);
     leaders_stay::check(world, node, group, &status);
     mark_goes_last::note(world, node, group, &status);
+    held_is_whole::note_rules(world, node);
     if status.applied >= world.history.of(group).observed {
         journal::observe(world, node, group);
     }
@@ -81,6 +83,8 @@ pub fn after_flush(world: &mut World, node: usize, group: GroupId) {
 /// As `after_flush`, of the causal lane.
 pub fn after_lane_flush(world: &mut World, node: usize) {
     delivered_stays_delivered::check(world, node);
+    held_is_whole::note_rules(world, node);
+    held_is_whole::check_told(world, node);
     memory_is_bounded::check(world, node);
     memory_is_bounded::check_lane(world, node);
 }
@@ -161,6 +165,7 @@ pub fn at_the_end(world: &mut World) {
         journals_are_kept::check(world, group);
     }
     origins_converge::check(world);
+    held_is_whole::check(world);
     kept_is_durable::check_everywhere(world, &members);
     members.iter().for_each(|node| lane_reader::read_all(world, *node));
 }

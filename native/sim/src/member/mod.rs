@@ -15,7 +15,7 @@ use crate::plants::Plant;
 use crate::setup::Setup;
 use crate::shadow::{farther, Reach, Shadow};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use vexfs_core::causal::actor::{Actor, Clock};
 use vexfs_core::causal::reader::{Bounds, ReadError, Reader};
@@ -182,6 +182,14 @@ pub struct Member {
     pub shadow: Shadow,
     /// Entries of the causal lane that have come to disk since somebody looked.
     pub on_disk: Vec<Dot>,
+    /// Of those, what not all hold, and whether it is a stub.
+    pub selected: Vec<(Actor, u64, bool)>,
+    /// What it has the stub of.
+    pub stubs: BTreeSet<(Actor, u64)>,
+    /// What not all hold and it has had whole on its disk, at any time.
+    pub whole_ever: BTreeSet<(Actor, u64)>,
+    /// It was a learner when its lane was last flushed: what it was given since it may have been given as one.
+    pub was_learner: bool,
     /// What was delivered of the causal lane in any of its lives, as far as its disk must have it still.
     pub delivered_ever: Past,
     /// The highest stamp among that.
@@ -247,6 +255,10 @@ impl Member {
             batches: 0,
             shadow: Shadow::new(setup.groups),
             on_disk: Vec::new(),
+            selected: Vec::new(),
+            stubs: BTreeSet::new(),
+            whole_ever: BTreeSet::new(),
+            was_learner: false,
             delivered_ever: Past::new(),
             held_ever: Past::new(),
             stamp_delivered: 0,

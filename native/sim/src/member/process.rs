@@ -67,6 +67,7 @@ impl Member {
         if !batch.is_empty() {
             self.shadow.apply(&batch.ops);
             self.on_disk.extend(lane::dots(&batch.ops));
+            self.selected.extend(lane::selected(&batch.ops));
         }
         let settled = batch.settles && running.log.clear_unsettled().is_ok();
         let finished = Finished { settled, ..batch.finish() };

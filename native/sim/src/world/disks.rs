@@ -85,6 +85,7 @@ impl World {
             let (Op::Entries { entries, .. } | Op::Repair { entries, .. }) = op else { continue };
             for entry in entries {
                 invariants::ids_are_written_once::check(self, node, entry);
+                invariants::held_is_whole::check_written(self, node, entry);
                 let Some(running) = &mut self.members[node].running else { return };
                 let known = lane::note_written(&mut self.history, node, id, &mut running.lane.own, entry);
                 invariants::dots_are_unique::check_author(self, node, known);
@@ -127,6 +128,8 @@ impl World {
                 }
                 let dots = std::mem::take(&mut self.members[node].on_disk);
                 dots.iter().for_each(|dot| lane::raise(&mut self.members[node].held_ever, dot.actor, dot.counter));
+                let selected = std::mem::take(&mut self.members[node].selected);
+                invariants::held_is_whole::note_written(self, node, &selected);
                 invariants::dots_are_unique::check(self, node, &dots);
                 invariants::given_up_stays::check(self, node, &dots);
                 invariants::recovery_is_faithful::check_blocks(self, node);

@@ -62,11 +62,13 @@ impl World {
         }
         let member = &mut self.members[node];
         member.on_disk.clear();
+        member.selected.clear();
         let origins = member.shadow.origins();
         let dots = origins.flat_map(|(_, origin)| origin.written().map(|(counter, print)| Dot { actor: origin.actor, counter, print }));
         let dots: Vec<Dot> = dots.collect();
         dots.iter().for_each(|dot| raise(&mut member.held_ever, dot.actor, dot.counter));
         invariants::dots_are_unique::check(self, node, &dots);
+        invariants::held_is_whole::note_start(self, node);
     }
 
     /// A member was added: its process is started.

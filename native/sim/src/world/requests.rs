@@ -16,6 +16,7 @@ use vexfs_core::ids::{GroupId, Index, RequestId};
 use vexfs_core::member::FIRST_GROUP;
 use vexfs_core::membership::MemberCommand;
 use vexfs_core::ordered::effects::{Completion, End};
+use vexfs_core::replication::Rules;
 
 impl World {
     /// Hands in a member command.
@@ -30,6 +31,23 @@ impl World {
         let submission = Submission::parse(bytes.into()).ok()?;
         member.submit(submission, 1, self.now_us);
         self.remember(node, FIRST_GROUP, request, operator::asked(command), 1);
+        self.plan_flush(node);
+        Some(request)
+    }
+
+    /// Hands in rules of replication.
+    pub fn set_rules(&mut self, node: usize, rules: &Rules) -> Option<RequestId> {
+        let member = &mut self.members[node];
+        if !member.runs() {
+            return None;
+        }
+        let (request, mut table) = (member.next_request(), Vec::new());
+        rules.encode(&mut table);
+        let mut bytes = event::rules_submission(&member.name, &table);
+        event::stamp(&mut bytes, member.id, request, 0);
+        let submission = Submission::parse(bytes.into()).ok()?;
+        member.submit(submission, 1, self.now_us);
+        self.remember(node, FIRST_GROUP, request, Asked::Members { what: format!("{} rules of replication", rules.list.len()) }, 1);
         self.plan_flush(node);
         Some(request)
     }
