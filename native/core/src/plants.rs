@@ -117,6 +117,8 @@ pub enum CorePlant {
     StubsGivenEarly,
     /// Who is to hold an entry is told by the rules of the moment.
     RulesOfTheMoment,
+    /// What does not come whole for a while counts as held, whatever others say.
+    UnheldUnasked,
 }
 
 #[cfg(feature = "plants")]

@@ -101,6 +101,7 @@ pub enum Plant {
     StubsKept,
     StubsGivenEarly,
     RulesOfTheMoment,
+    UnheldUnasked,
 }
 
 use Plant::*;
@@ -207,6 +208,7 @@ pub static PLANTS: &[PlantRow] = &[
     row(StubsKept, "stubs-kept", "a learner that becomes a voter does not fetch what it has stubs of", &["held_is_whole"]),
     row(StubsGivenEarly, "stubs-given-early", "stubs are given of what only its writer may hold", &["held_is_whole"]),
     row(RulesOfTheMoment, "rules-of-the-moment", "who is to hold an entry is told by the rules that a member has just now, not by those that its writer went by", &["held_is_whole"]),
+    row(UnheldUnasked, "unheld-unasked", "what does not come whole for a while counts as held, though others have it", &["held_is_whole"]),
     row(ContextDropped, "context-dropped", "a session of the causal lane that moves goes on at once, whatever was delivered where it comes to", &["session_guarantees"]),
 ];
 
@@ -266,7 +268,7 @@ impl Plant {
 
     /// Whether rules must say who holds what for it to show.
     pub fn has_rules(self) -> bool {
-        matches!(self, StubsHeld | StubsCut | StubsKept | StubsGivenEarly | RulesOfTheMoment)
+        matches!(self, StubsHeld | StubsCut | StubsKept | StubsGivenEarly | RulesOfTheMoment | UnheldUnasked)
     }
 
     /// Whether something must be cut for it to show.
@@ -349,6 +351,7 @@ impl Plant {
             StubsKept => CorePlant::StubsKept,
             StubsGivenEarly => CorePlant::StubsGivenEarly,
             RulesOfTheMoment => CorePlant::RulesOfTheMoment,
+            UnheldUnasked => CorePlant::UnheldUnasked,
             _ => return None,
         })
     }

@@ -153,13 +153,17 @@ impl<R: EntryReader> Lane<R> {
     fn give_up_what_is_gone(&mut self) {
         let me = self.config.me;
         let mut others = self.table.iter().filter(|(id, row)| *id != me && row.role != Role::Removed);
-        if plants::is(CorePlant::NothingGivenUp) || self.table.is_empty() || !others.all(|(id, _)| self.followed.answered.contains(&id)) || !self.ids.is_complete() {
+        let said_so = others.all(|(id, _)| self.followed.answered.contains(&id));
+        if plants::is(CorePlant::NothingGivenUp) || self.table.is_empty() || !self.ids.is_complete() || !said_so && !plants::is(CorePlant::UnheldUnasked) {
             return;
         }
         for (id, counter) in std::mem::take(&mut self.followed.asked_whole) {
             let origin = &mut self.origins[id.at()];
             origin.unheld.insert(counter, counter);
             origin.in_vain = None;
+        }
+        if !said_so {
+            return;
         }
         let asked_at = self.followed.asked_at;
         let waited: Vec<(OriginId, u64)> = self.followed.wanted.iter().filter(|(_, (_, since))| *since < asked_at).map(|(id, (counter, _))| (*id, *counter)).collect();
