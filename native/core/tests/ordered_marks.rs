@@ -137,6 +137,16 @@ fn who_was_the_only_voter_for_a_while_settles_its_log_with_those_who_came_since(
     assert!(torn_with(&[0, 1], &changes[..3]).group(1).is_settled(), "a learner has no say");
 }
 
+/// Its log begins with it alone, and others have votes since.
+#[test]
+fn who_founded_a_cluster_alone_settles_its_log_with_those_who_came_since() {
+    let changes: &[(&[_], bool)] = &[(&[(0, Change::Learner)], false), (&[(0, Change::Voter)], true), (&[], false)];
+    let mut world = torn_with(&[1], changes);
+    assert_eq!(world.group(1).conf().voters.len(), 2);
+    assert!(!world.group(1).is_settled());
+    assert!(torn_with(&[1], &changes[..1]).group(1).is_settled(), "a learner has no say");
+}
+
 /// A write of before a repair may come to its end after it: it is not taken for one of those that Raft asks for anew.
 #[test]
 fn writes_after_a_repair_are_numbered_behind_those_before_it() {

@@ -296,7 +296,7 @@ impl<R: EntryReader> Protocol<R> {
         *self.shared.round_trips.lock() = self.round_trips.told(now_us);
         self.tell_clock();
         let tick_us = TICK.as_micros() as u32;
-        self.member.measured(&self.round_trips.distances(tick_us), self.round_trips.bulk_distances(now_us, tick_us));
+        self.member.measured(&self.round_trips.distances(tick_us), &self.round_trips.bulk_lines(now_us, tick_us));
         self.push(questions);
     }
 

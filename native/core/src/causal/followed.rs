@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const PATIENCE_TICKS: u64 = if cfg!(feature = "plants") { 50 } else { 200 };
 
 /// Entries that are asked for at a time of which there may be only stubs.
-const ASKED_WHOLE_MAX: usize = 256;
+const ASKED_WHOLE_MAX: usize = 32;
 
 /// Invariant: `gone` of an origin is at most what was waited for.
 pub struct Followed {
@@ -81,7 +81,9 @@ impl<R: EntryReader> Lane<R> {
     pub(super) fn tick_followed(&mut self) {
         let (delivered, ticks) = (&self.delivered, self.ticks);
         self.followed.wanted.retain(|id, (counter, _)| delivered.get(*id) < *counter);
-        if ticks < self.followed.asked_at + PATIENCE_TICKS {
+        // As long as an answer may take.
+        let farthest = self.lines.iter().filter(|(id, _)| self.peers.get(id).is_some_and(|peer| peer.up)).map(|(_, line)| line.distance).max();
+        if ticks < self.followed.asked_at + PATIENCE_TICKS.max(2 * farthest.unwrap_or(0)) {
             return;
         }
         let long: Vec<OriginId> = self.followed.wanted.iter().filter(|(_, (_, since))| ticks >= since + PATIENCE_TICKS).map(|(id, _)| *id).collect();

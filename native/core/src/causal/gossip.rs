@@ -17,8 +17,9 @@ const ASK_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub(super) const TAKE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Origins whose entries are asked for at a time.
 const PULLS_MAX: usize = 16;
-/// Ticks after which an answer is not expected any more, or two round trips if these are longer.
+/// Ticks in which an answer is expected; later only as long as what was asked after it on the same line is not answered.
 const ANSWER_TICKS: u64 = 100;
+const ANSWER_TICKS_MAX: u64 = 6_000;
 /// Ticks after which it is told that nobody is there who has what is missing.
 pub(super) const LACKING_TICKS: u64 = 1_000;
 /// Ticks after which the question who this member was is asked again.
@@ -46,7 +47,7 @@ impl<R: EntryReader> Lane<R> {
 
     /// Ticks to a member and back, behind what is queued there.
     fn distance(&self, member: MemberId) -> u64 {
-        self.distances.get(&member).copied().unwrap_or(0)
+        self.lines.get(&member).map_or(0, |line| line.distance)
     }
 
     /// Asks what the others have of this member's actors: at once, and until they have answered.
@@ -159,9 +160,10 @@ impl<R: EntryReader> Lane<R> {
         for at in 0..self.origins.len() {
             let (ticks, fetch_ticks) = (self.ticks, self.config.fetch_ticks);
             let origin = &mut self.origins[at];
-            // An answer that is on its way over a slow line would come twice, and take it up for as long again.
-            let patience = |from| ANSWER_TICKS.max(2 * self.distances.get(&from).copied().unwrap_or(0));
-            origin.pulling.take_if(|pulling| ticks >= pulling.since + patience(pulling.from));
+            origin.pulling.take_if(|pulling| {
+                let line = self.lines.get(&pulling.from).copied().unwrap_or_default();
+                ticks >= pulling.since + ANSWER_TICKS && (line.has_answered(pulling.since) || ticks >= pulling.since + ANSWER_TICKS_MAX)
+            });
             origin.missing_since = origin.missing().map(|_| origin.missing_since.unwrap_or(ticks));
             origin.stuck = origin.missing().map(|(first, _)| origin.stuck.filter(|(same, _)| *same == first).unwrap_or((first, ticks)));
             let missing = origin.missing_since.is_some_and(|since| ticks >= since + fetch_ticks || !origin.lost.is_empty());

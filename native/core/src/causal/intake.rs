@@ -5,6 +5,7 @@ use super::cut::sum_of;
 use super::head::{Head, Holders};
 use super::ids::{Admitted, Dot};
 use super::{pop_if, Lane, WHOLE_EVERY};
+use crate::clock::Ranges;
 use crate::entry;
 use crate::event::Submission;
 use crate::ids::{Index, RequestId, Term};
@@ -12,6 +13,7 @@ use crate::log::{LogEntry, Op};
 use crate::ordered::effects::{Completion, Effects, End, KeptEntry, KeptEvent};
 use crate::ordered::store::EntryReader;
 use crate::plants::{self, CorePlant};
+use crate::stub;
 use bytes::Bytes;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -178,6 +180,10 @@ impl<R: EntryReader> Lane<R> {
         }
         let group = origin.group;
         self.note_stub(id, counter, &data);
+        if !stub::is_stub(&data) {
+            let origin = &mut self.origins[id.at()];
+            origin.unheld = origin.unheld.without(&Ranges::of(counter, counter));
+        }
         let origin = &mut self.origins[id.at()];
         origin.tally.append(counter, sum_of(&data, &context));
         self.writing.bytes += data.len() + context.len() + 64;

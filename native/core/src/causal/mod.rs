@@ -43,7 +43,8 @@ use followed::Followed;
 use ids::Ids;
 use intake::{Intake, Unsent};
 use origin::Origin;
-use peer::Peer;
+use crate::peer::round_trips::BulkLine;
+use peer::{Line, Peer};
 use recent::Recent;
 use selective::Selective;
 use crate::snapshot::keeper::Job;
@@ -141,8 +142,11 @@ pub struct Lane<R> {
     /// Tick of the last push.
     pushed_at: u64,
     peers: BTreeMap<MemberId, Peer>,
-    /// Ticks that a question to a member and its answer take, behind what is queued for either.
-    distances: BTreeMap<MemberId, u64>,
+    /// To the members, as far as they are measured.
+    lines: BTreeMap<MemberId, Line>,
+    /// Of each origin the last entry that anybody held some seconds ago, and lately (see `tick_held`).
+    held_before: Clock,
+    held_lately: Clock,
     ops: Vec<Op>,
     /// Of what is in `ops`.
     writing: Writing,
@@ -205,6 +209,7 @@ impl<R: EntryReader> Lane<R> {
         self.scan_ids();
         self.tick_gossip();
         self.tick_followed();
+        self.tick_held();
         if self.ids.is_complete() {
             self.tick_stubs();
             self.tick_pulls();
@@ -244,14 +249,20 @@ impl<R: EntryReader> Lane<R> {
     }
 
     /// How far the members are now.
-    pub fn measured(&mut self, distances: BTreeMap<MemberId, u64>) {
-        self.distances = distances;
+    pub fn measured(&mut self, lines: &BTreeMap<MemberId, BulkLine>) {
+        let answered = |line: &BulkLine| line.answered_ago.map(|ago| self.ticks.saturating_sub(ago));
+        let line = |line: &BulkLine| Line { distance: line.distance, answered: answered(line), is_stuck: line.is_stuck };
+        self.lines = lines.iter().map(|(member, found)| (*member, line(found))).collect();
     }
 
     /// Frames to a member were dropped: it may miss any of them.
     pub fn overflowed(&mut self, member: MemberId) {
         if let Some(peer) = self.peers.get_mut(&member) {
             (peer.told, peer.sent, peer.asked_at) = (None, None, None);
+        }
+        // The question may be among them.
+        for origin in &mut self.origins {
+            origin.pulling.take_if(|pulling| pulling.from == member);
         }
     }
 

@@ -115,6 +115,13 @@ impl Origin {
         if self.unheld.is_empty() { first(&self.stubs) } else { first(&self.stubs.without(&self.unheld)) }
     }
 
+    /// What has gone before the first that is still wanted need not be told apart any more: no more of it is asked for.
+    pub fn forget_gone(&mut self) {
+        let through = self.wanted.iter().next().map_or(self.last, |(first, _)| first - 1).min(self.looked);
+        let before = Ranges::of(1, through);
+        (self.stubs, self.unheld) = (self.stubs.without(&before), self.unheld.without(&before));
+    }
+
     /// The last entry that can be delivered next: what damage takes of those that were delivered holds up none after them.
     pub fn ready(&self) -> u64 {
         self.readable_from(self.delivered + 1)

@@ -3,10 +3,30 @@
 use super::actor::{Clock, OriginId};
 use super::message::Form;
 
+/// The way to a member and back, behind what is queued for either. In ticks of the lane.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Line {
+    pub distance: u64,
+    /// When the last question was asked that has an answer.
+    pub answered: Option<u64>,
+    /// The member answers nothing at all.
+    pub is_stuck: bool,
+}
+
+impl Line {
+    /// Whether what was asked at a time has had its answer, or will have none: answers come in the order of their questions.
+    /// An answer that is on its way over a slow line would come twice, and take it up for as long again.
+    pub fn has_answered(&self, asked: u64) -> bool {
+        self.is_stuck || self.answered.is_none_or(|at| at > asked)
+    }
+}
+
 #[derive(Default)]
 pub struct Peer {
     /// Frames to it arrive, as far as is known.
     pub up: bool,
+    /// It has said all that it has, in this life of both.
+    pub has_told: bool,
     /// What it has said that it has on disk, whole.
     pub holds: Clock,
     /// What it has said that it knows beyond that: of some of it, the stubs are on its disk.

@@ -4,6 +4,7 @@ use super::actor::{Clock, OriginId};
 use super::gossip::TAKE_BYTES_MAX;
 use super::head::Head;
 use super::intake::{last_hlc, log_entry};
+use super::origin::Pulling;
 use super::message::{Entries, Held, HeldAnswer, HeldQuery, KnownOf, Needed, Pull, ANSWER, CUT, ENTRIES_BYTES, ENTRIES_MAX};
 use super::{Lane, FIRST_ORIGIN};
 use crate::bytes_le::u64_at;
@@ -52,7 +53,9 @@ impl<R: EntryReader> Lane<R> {
         }
         let Some(id) = self.origin_of(entries.actor) else { return };
         let origin = &mut self.origins[id.at()];
-        let asked = origin.pulling.take_if(|pulling| entries.answer && pulling.from == from).map_or(entries.first, |pulling| pulling.first);
+        // One that comes late is of an earlier question, and ends no later one.
+        let answers = |pulling: &mut Pulling| entries.answer && pulling.from == from && (entries.first == pulling.first || entries.cut);
+        let asked = origin.pulling.take_if(answers).map_or(entries.first, |pulling| pulling.first);
         let end = entries.first + entries.list.len() as u64 - u64::from(!entries.list.is_empty());
         let own = Some(id) == self.me;
         if own && end > origin.last {
@@ -159,7 +162,7 @@ impl<R: EntryReader> Lane<R> {
         }
         let mut lost = held.all;
         if held.all {
-            (peer.holds, peer.knows) = (Clock::default(), Clock::default());
+            (peer.holds, peer.knows, peer.has_told) = (Clock::default(), Clock::default(), true);
         }
         if held.life != mine && held.life != 0 {
             // It takes an earlier process for this one.
@@ -234,7 +237,7 @@ impl<R: EntryReader> Lane<R> {
         if peer.life.replace(life) != Some(life) {
             // It may have lost what it had.
             (peer.told, peer.sent, peer.holds, peer.begins) = (None, None, Clock::default(), Clock::default());
-            (peer.knows, peer.waits_for) = (Clock::default(), Clock::default());
+            (peer.knows, peer.waits_for, peer.has_told) = (Clock::default(), Clock::default(), false);
             self.replicated = Clock::default();
         }
         let of = self.origins.iter().filter(|origin| origin.actor.member == from);

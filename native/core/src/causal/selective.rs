@@ -5,7 +5,7 @@
 //! Who becomes a voter fetches whatever it has stubs of; until then it does not hold it, and says so. What no member has
 //! whole any more has its stub everywhere (`unheld`).
 
-use super::actor::{Actor, OriginId};
+use super::actor::{Actor, Clock, OriginId};
 use super::head::{Head, Holders};
 use super::message::Form;
 use super::Lane;
@@ -24,6 +24,8 @@ use std::sync::Arc;
 
 /// What the log says of a number that stands for no origin: there may be stubs in it.
 const HAS_STUBS: HardState = HardState { term: Term(2), vote: MemberId(0), commit: Index(0) };
+/// Ticks between two looks at who holds what; what counts is the look before the last.
+const HELD_TICKS: u64 = 300;
 /// Ranges of one origin's stubs that are known at a time.
 const RANGES_MAX: usize = 1_024;
 
@@ -81,7 +83,8 @@ impl<R: EntryReader> Lane<R> {
     /// In which form what is asked for is of use.
     pub(super) fn form_of(&self, id: OriginId, counter: u64) -> Form {
         let origin = &self.origins[id.at()];
-        let votes = !self.is_learner(self.config.me) && (self.selective.has_stubs || self.rules_version() > Index(0));
+        // Without rules there are none, and older versions know no forms.
+        let votes = !self.is_learner(self.config.me) && (!origin.stubs.is_empty() || self.rules_version() > Index(0));
         match votes || origin.wanted.contains(counter) {
             _ if origin.unheld.contains(counter) => Form::Any,
             true => Form::Whole,
@@ -196,7 +199,10 @@ impl<R: EntryReader> Lane<R> {
                 match origin.unheld.is_empty() {
                     true if origin.wanted == origin.stubs => {}
                     true => origin.wanted = origin.stubs.clone(),
-                    false => origin.wanted = origin.stubs.without(&origin.unheld),
+                    false => {
+                        origin.wanted = origin.stubs.without(&origin.unheld);
+                        origin.forget_gone();
+                    }
                 }
             }
         }
@@ -207,15 +213,30 @@ impl<R: EntryReader> Lane<R> {
         !self.is_learner(self.config.me) && !plants::is(CorePlant::StubsKept)
     }
 
-    /// Members that do not hold all that they know of.
+    /// Members that do not hold what somebody held some seconds ago, or have not said so in this life of both.
     pub fn fetching(&self) -> BTreeSet<MemberId> {
-        if self.rules_version() == Index(0) {
-            return BTreeSet::new();
-        }
-        let here = self.origins.iter().any(|origin| origin.held() < origin.known_here());
-        let ids = || (0..self.origins.len()).map(|at| OriginId(at as u16));
-        let others = self.peers.iter().filter(|(_, peer)| ids().any(|id| peer.holds.get(id) < peer.knows(id))).map(|(id, _)| *id);
+        let others = self.peers.iter().filter(|(_, peer)| !peer.has_told || !peer.holds.covers(&self.held_before)).map(|(id, _)| *id);
+        let lacks = |(id, counter): (OriginId, u64)| self.origins[id.at()].held() < counter;
+        let here = self.held_before.iter().any(lacks);
         others.chain(here.then_some(self.config.me)).collect()
+    }
+
+    /// Notes now and then what anybody holds, as it was a while ago.
+    pub(super) fn tick_held(&mut self) {
+        if self.ticks % HELD_TICKS != 1 {
+            return;
+        }
+        let mut now = Clock::default();
+        for (at, origin) in self.origins.iter().enumerate() {
+            let id = OriginId(at as u16);
+            let most = self.peers.values().filter(|peer| peer.up).map(|peer| peer.holds.get(id)).max();
+            now.set(id, origin.held().max(most.unwrap_or(0)));
+        }
+        self.held_before = match self.ticks {
+            1 => now.clone(),
+            _ => std::mem::take(&mut self.held_lately),
+        };
+        self.held_lately = now;
     }
 
     fn look_on(&mut self, id: OriginId) {

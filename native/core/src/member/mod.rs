@@ -20,6 +20,7 @@ use crate::ordered::receive::Refused;
 use crate::ordered::store::EntryReader;
 use crate::ordered::{Group, GroupError};
 use crate::peer::frame::Frame;
+use crate::peer::round_trips::BulkLine;
 use crate::plants::{self, CorePlant};
 use crate::snapshot::keeper::Done;
 use crate::snapshot::states::States;
@@ -31,6 +32,8 @@ pub const FIRST_GROUP: GroupId = GroupId(0);
 
 /// Ticks after which the removal of a mark is asked for again.
 const UNMARK_TICKS: u64 = 200;
+/// Ticks between two looks at who lacks what others hold of the causal lane.
+const FETCHING_TICKS: u64 = 10;
 
 pub struct Member<R: EntryReader> {
     groups: BTreeMap<GroupId, Group<R>>,
@@ -121,9 +124,6 @@ impl<R: EntryReader> Member<R> {
             // Whoever hears that rules are set writes by them.
             self.lane.set_rules(first.machine().replication());
         }
-        if let Some(first) = self.groups.get_mut(&FIRST_GROUP) {
-            first.set_fetching(self.lane.fetching());
-        }
         if !effects.follows.is_empty() {
             // Readers are about to wait for it.
             self.touch_lane().want(effects.follows.drain(..));
@@ -204,6 +204,9 @@ impl<R: EntryReader> Member<R> {
         }
         self.touch_lane().tick();
         self.ticks += 1;
+        if let Some(first) = self.groups.get_mut(&FIRST_GROUP).filter(|first| first.leads() && self.ticks % FETCHING_TICKS == 0) {
+            first.set_fetching(self.lane.fetching());
+        }
         // All of them are asked: each remembers since when.
         let settled = self.groups.values_mut().map(Group::is_settled_on_disk).fold(true, |all, one| all & one);
         let marked = settled && self.lane.is_settled_on_disk() && self.groups.values().any(Group::is_marked);
@@ -272,8 +275,8 @@ impl<R: EntryReader> Member<R> {
         self.touch_lane().link_down(member);
     }
 
-    /// How long it takes to the members and back, in ticks; `bulk`: behind what is queued for them and by them.
-    pub fn measured(&mut self, round_trips: &BTreeMap<MemberId, usize>, bulk: BTreeMap<MemberId, u64>) {
+    /// How long it takes to the members and back, in ticks; `bulk`: of the lines that the causal lane goes by.
+    pub fn measured(&mut self, round_trips: &BTreeMap<MemberId, usize>, bulk: &BTreeMap<MemberId, BulkLine>) {
         self.groups.values_mut().for_each(|group| group.measured(round_trips));
         self.lane.measured(bulk);
     }

@@ -323,8 +323,11 @@ impl<R: EntryReader> Group<R> {
     /// settle it with.
     pub fn torn(&mut self) {
         self.marked = true;
-        if self.conf.votes(self.config.me) {
-            self.settle_with(self.conf.voting_but(self.config.me));
+        let others = self.conf.voting_but(self.config.me);
+        // Until all is applied that is known to be committed, nobody says that this member is alone.
+        let known = !others.is_empty() || self.machine.applied() >= self.found_commit;
+        if known && self.conf.votes(self.config.me) {
+            self.settle_with(others);
         } else {
             self.settle_as(Some(Settling::of_a_learner(self.pace.most())));
         }

@@ -361,10 +361,11 @@ impl<R: EntryReader> Group<R> {
 
     /// Notes who the other voters are, as of an index; nobody is left to settle anything with where there are none.
     pub(super) fn settle_among(&mut self, as_of: Index, others: BTreeSet<MemberId>) {
-        if others.is_empty() {
-            self.settling = None;
-        } else if let Some(settling) = &mut self.settling {
+        let Some(settling) = &mut self.settling else { return };
+        if !others.is_empty() {
             settling.others_are(as_of, others);
+        } else if settling.is_news(as_of) {
+            self.settling = None;
         }
     }
 

@@ -107,7 +107,7 @@ impl Settling {
     /// The voters have changed since this log ends. One that was left out may never come back to say its term; it need
     /// not: nobody else listens to it, so that together with the lost vote of this member it is no majority.
     pub fn others_are(&mut self, as_of: Index, others: BTreeSet<MemberId>) {
-        if as_of <= self.as_of {
+        if !self.is_news(as_of) {
             return;
         }
         (self.as_of, self.learner) = (as_of, false);
@@ -117,6 +117,11 @@ impl Settling {
         let others = &self.others;
         self.terms.retain(|member, _| others.contains(member));
         self.heard.retain(|member, _| others.contains(member));
+    }
+
+    /// Whether who the others are was not known as of there yet.
+    pub fn is_news(&self, as_of: Index) -> bool {
+        as_of > self.as_of
     }
 
     pub fn left_out(&self, member: MemberId) -> bool {

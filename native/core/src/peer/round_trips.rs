@@ -17,6 +17,8 @@ const KEPT: usize = 256;
 const LATELY: usize = 8;
 /// After which a question counts as lost: the way out may have been full.
 const PATIENCE_US: u64 = 10_000_000;
+/// An urgent question that has waited so long waits for a process that stands still.
+const STUCK_US: u64 = 3_000_000;
 /// Time of the question, as the asker has it, and the channel.
 const QUESTION_BYTES: usize = 9;
 /// The same, and milliseconds since 1970 of whoever answers.
@@ -47,6 +49,17 @@ pub struct RoundTrip {
     pub clock_offset_ms: i64,
 }
 
+/// The way to a member and back on its connection for bulk, in ticks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BulkLine {
+    /// What most questions took of late, or what the one under way has taken already.
+    pub distance: u64,
+    /// How long ago the last question was asked that has an answer.
+    pub answered_ago: Option<u64>,
+    /// Not even what is urgent is answered.
+    pub is_stuck: bool,
+}
+
 /// What the clock on the wall shows here, and one that never stands still or jumps.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Now {
@@ -57,6 +70,10 @@ pub struct Now {
 #[derive(Default)]
 struct Asked {
     since_us: Option<u64>,
+    /// When the last question was asked that was answered.
+    answered_us: Option<u64>,
+    /// Since when no question has had an answer, those included that count as lost.
+    silent_since_us: Option<u64>,
     recent: Vec<u32>,
     /// Of the last answers how long they took, and the other clock's lead in milliseconds.
     clocks: VecDeque<(u32, i64)>,
@@ -83,6 +100,10 @@ impl Asked {
             self.smoothed_us += (took - self.smoothed_us) / 8.0;
         }
         self.answers += 1;
+    }
+
+    fn waiting_us(&self, now_us: u64) -> u64 {
+        self.silent_since_us.map_or(0, |since| now_us.saturating_sub(since))
     }
 
     /// The shortest way of late, and what it has told.
@@ -164,6 +185,7 @@ impl RoundTrips {
         let asked = self.links.iter_mut().filter(|(_, asked)| due(asked));
         let question = |((member, channel), asked): (&(MemberId, Channel), &mut Asked)| {
             asked.since_us = Some(now_us);
+            asked.silent_since_us.get_or_insert(now_us);
             (*member, *channel, build_question(now_us, *channel))
         };
         asked.map(question).collect()
@@ -197,6 +219,7 @@ impl RoundTrips {
         if asked.since_us.take_if(|since| *since == at_us).is_some() {
             let took_us = now.us.saturating_sub(at_us).min(u64::from(u32::MAX)) as u32;
             let there_now_ms = u64_at(&frame.body, QUESTION_BYTES).saturating_add(u64::from(took_us) / 2_000);
+            (asked.answered_us, asked.silent_since_us) = (Some(at_us), None);
             asked.note(took_us, there_now_ms.wrapping_sub(now.wall_ms) as i64);
             self.distances.entry((from, channel)).or_default().note(took_us);
         }
@@ -223,14 +246,21 @@ impl RoundTrips {
         urgent.map(|((member, _), distance)| (*member, distance.us().div_ceil(tick_us) as usize)).collect()
     }
 
-    /// The same on those for bulk, with what is queued there: as far as it has taken already where no answer has come.
-    pub fn bulk_distances(&self, now_us: u64, tick_us: u32) -> BTreeMap<MemberId, u64> {
+    /// Of the connections for bulk, with what is queued there.
+    pub fn bulk_lines(&self, now_us: u64, tick_us: u32) -> BTreeMap<MemberId, BulkLine> {
+        let ticks = |us: u64| us.div_ceil(u64::from(tick_us));
         let bulk = self.links.iter().filter(|((_, channel), _)| *channel == Channel::Bulk);
-        let us = |link: &(MemberId, Channel), asked: &Asked| {
-            let waiting_us = asked.since_us.map_or(0, |since| now_us.saturating_sub(since));
-            self.distances.get(link).map_or(0, |distance| u64::from(distance.us())).max(waiting_us)
+        let line = |(link, asked): (&(MemberId, Channel), &Asked)| {
+            let distance_us = self.distances.get(link).map_or(0, |distance| u64::from(distance.us()));
+            let urgent = self.links.get(&(link.0, Channel::Urgent));
+            let line = BulkLine {
+                distance: ticks(distance_us.max(asked.waiting_us(now_us))),
+                answered_ago: asked.answered_us.map(|at| ticks(now_us.saturating_sub(at))),
+                is_stuck: urgent.is_none_or(|urgent| urgent.waiting_us(now_us) >= STUCK_US),
+            };
+            (link.0, line)
         };
-        bulk.map(|(link, asked)| (link.0, us(link, asked).div_ceil(u64::from(tick_us)))).collect()
+        bulk.map(line).collect()
     }
 
     /// By connection.
@@ -331,11 +361,18 @@ mod tests {
     fn a_full_line_is_far_from_the_first_question_on() {
         let (mut a, mut b) = linked();
         trip(&mut a, &mut b, 0, 30_000);
-        assert_eq!((b.distances(10_000)[&A], b.bulk_distances(1, 10_000)[&A]), (3, 3));
-        b.ask(at(1_000_000));
-        assert_eq!((b.distances(10_000)[&A], b.bulk_distances(3_000_000, 10_000)[&A]), (3, 200));
+        let line = |b: &RoundTrips, now_us| b.bulk_lines(now_us, 10_000)[&A];
+        assert_eq!((b.distances(10_000)[&A], line(&b, 1_000_000)), (3, BulkLine { distance: 3, answered_ago: Some(100), is_stuck: false }));
+        let urgent = b.ask(at(1_000_000)).remove(0);
+        assert_eq!(line(&b, 5_000_000), BulkLine { distance: 400, answered_ago: Some(500), is_stuck: true });
+        let answer = a.receive(B, &frame_of(&urgent), at(0)).unwrap();
+        b.receive(A, &frame_of(&answer), at(5_000_000));
+        // What counts as lost is still waited for: the line has not become shorter.
+        b.ask(at(1_000_000 + PATIENCE_US));
+        assert_eq!(line(&b, 2_000_000 + PATIENCE_US), BulkLine { distance: 1_100, answered_ago: Some(1_200), is_stuck: false });
+        assert_eq!(b.distances(10_000)[&A], 400);
         b.link_up(A, Channel::Bulk);
-        assert_eq!(b.bulk_distances(4_000_000, 10_000)[&A], 0, "nothing is queued there");
+        assert_eq!(line(&b, 0), BulkLine::default(), "nothing is queued there");
     }
 
     #[test]

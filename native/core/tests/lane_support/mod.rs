@@ -29,9 +29,15 @@ pub struct Memory {
 }
 
 impl EntryReader for Memory {
-    fn entries(&self, group: GroupId, low: Index, high: Index, _: u64) -> Result<Vec<LogEntry>, String> {
-        let entries = self.entries.borrow();
-        let read: Vec<LogEntry> = (low.0..high.0).map_while(|index| entries.get(&(group, Index(index))).cloned()).collect();
+    fn entries(&self, group: GroupId, low: Index, high: Index, bytes_max: u64) -> Result<Vec<LogEntry>, String> {
+        let (entries, mut bytes) = (self.entries.borrow(), 0);
+        let there = (low.0..high.0).map_while(|index| entries.get(&(group, Index(index))).cloned());
+        let fits = |entry: &LogEntry| {
+            let is_first = bytes == 0;
+            bytes += entry.data.len() as u64;
+            is_first || bytes <= bytes_max
+        };
+        let read: Vec<LogEntry> = there.take_while(fits).collect();
         if read.is_empty() { Err("there is no such entry".to_string()) } else { Ok(read) }
     }
 }

@@ -15,8 +15,8 @@ impl World {
         let now_us = now.us;
         let Some(running) = self.members[node].awake().filter(|running| now_us >= running.probed_us + PROBE_US) else { return };
         running.probed_us = now_us;
-        let bulk = running.round_trips.bulk_distances(now_us, TICK_US as u32);
-        running.groups.measured(&running.round_trips.distances(TICK_US as u32), bulk);
+        let bulk = running.round_trips.bulk_lines(now_us, TICK_US as u32);
+        running.groups.measured(&running.round_trips.distances(TICK_US as u32), &bulk);
         let questions = if self.setup.regions.is_some() { running.round_trips.ask(now) } else { Vec::new() };
         questions.into_iter().for_each(|question| self.send(node, question));
     }
