@@ -284,6 +284,10 @@ fn what_nobody_has_whole_any_more_counts_as_held_once_all_have_said_so() {
     cluster.tick(LONG_TICKS);
     assert_eq!(vectors(&mut cluster, "b", "a"), (4, 4));
     assert_eq!(vectors(&mut cluster, "d", "a"), (1, 4));
+    // And where its disk cannot give the stub any more.
+    cluster.damage("b", "a", 3);
+    cluster.tick(2 * LONG_TICKS);
+    assert_eq!((vectors(&mut cluster, "b", "a"), has_stub(&mut cluster, "b", "a", 3)), ((4, 4), Some(true)));
 }
 
 /// A learner that was left with what only it was to hold has stubs in front of it, and so does not tell of it.

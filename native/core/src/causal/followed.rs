@@ -82,7 +82,7 @@ impl<R: EntryReader> Lane<R> {
         let (delivered, ticks) = (&self.delivered, self.ticks);
         self.followed.wanted.retain(|id, (counter, _)| delivered.get(*id) < *counter);
         // As long as an answer may take.
-        let farthest = self.lines.iter().filter(|(id, _)| self.peers.get(id).is_some_and(|peer| peer.up)).map(|(_, line)| line.distance).max();
+        let farthest = self.lines.iter().filter(|(id, line)| !line.is_stuck && self.peers.get(id).is_some_and(|peer| peer.up)).map(|(_, line)| line.distance).max();
         if ticks < self.followed.asked_at + PATIENCE_TICKS.max(2 * farthest.unwrap_or(0)) {
             return;
         }
@@ -145,7 +145,7 @@ impl<R: EntryReader> Lane<R> {
         let is_wanted = origin.wanted.contains(first);
         if origin.pulling.is_none() && (is_wanted || !origin.has(first)) {
             origin.known = origin.known.max(first);
-            origin.pulling = Some(Pulling { from, first, since: ticks });
+            origin.pulling = Some(Pulling { from, first, since: ticks, may_be_lost: false });
             let (actor, last) = (origin.actor, if is_wanted { first } else { origin.known });
             let pull = Pull { actor, first, last, form: self.form_of(id, first) };
             self.send(from, Channel::Bulk, FrameKind::Pull, |out| pull.encode(out));

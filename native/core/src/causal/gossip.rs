@@ -162,7 +162,7 @@ impl<R: EntryReader> Lane<R> {
             let origin = &mut self.origins[at];
             origin.pulling.take_if(|pulling| {
                 let line = self.lines.get(&pulling.from).copied().unwrap_or_default();
-                ticks >= pulling.since + ANSWER_TICKS && (line.has_answered(pulling.since) || ticks >= pulling.since + ANSWER_TICKS_MAX)
+                ticks >= pulling.since + ANSWER_TICKS && (pulling.may_be_lost || line.has_answered(pulling.since) || ticks >= pulling.since + ANSWER_TICKS_MAX)
             });
             origin.missing_since = origin.missing().map(|_| origin.missing_since.unwrap_or(ticks));
             origin.stuck = origin.missing().map(|(first, _)| origin.stuck.filter(|(same, _)| *same == first).unwrap_or((first, ticks)));
@@ -217,10 +217,16 @@ impl<R: EntryReader> Lane<R> {
             return;
         }
         // Another one each time, and not all of one for all origins.
+        // Nor does one that is slow keep all others from being asked.
+        let asked = |member: &MemberId| self.origins.iter().filter(|origin| origin.pulling.is_some_and(|pulling| pulling.from == *member)).count();
+        having.retain(|member| asked(member) < PULLS_MAX / 2);
+        if having.is_empty() {
+            return;
+        }
         let from = having[(turn + id.at()) % having.len()];
         let origin = &mut self.origins[id.at()];
         let pull = Pull { actor: origin.actor, first, last, form };
-        origin.pulling = Some(Pulling { from, first, since: self.ticks });
+        origin.pulling = Some(Pulling { from, first, since: self.ticks, may_be_lost: false });
         self.send(from, Channel::Bulk, FrameKind::Pull, |out| pull.encode(out));
     }
 }

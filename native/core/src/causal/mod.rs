@@ -260,10 +260,8 @@ impl<R: EntryReader> Lane<R> {
         if let Some(peer) = self.peers.get_mut(&member) {
             (peer.told, peer.sent, peer.asked_at) = (None, None, None);
         }
-        // The question may be among them.
-        for origin in &mut self.origins {
-            origin.pulling.take_if(|pulling| pulling.from == member);
-        }
+        let pulls = self.origins.iter_mut().filter_map(|origin| origin.pulling.as_mut());
+        pulls.filter(|pulling| pulling.from == member).for_each(|pulling| pulling.may_be_lost = true);
     }
 
     /// A write is on disk, and all before it.

@@ -15,6 +15,8 @@ pub struct Pulling {
     pub first: u64,
     /// Tick at which it was asked.
     pub since: u64,
+    /// The question may have been dropped.
+    pub may_be_lost: bool,
 }
 
 /// Whose turn it is among what is wanted, and among those who may have it.
@@ -117,7 +119,7 @@ impl Origin {
 
     /// What has gone before the first that is still wanted need not be told apart any more: no more of it is asked for.
     pub fn forget_gone(&mut self) {
-        let through = self.wanted.iter().next().map_or(self.last, |(first, _)| first - 1).min(self.looked);
+        let through = self.wanted.iter().next().map_or(u64::MAX, |(first, _)| first - 1).min(self.looked).min(self.known_here());
         let before = Ranges::of(1, through);
         (self.stubs, self.unheld) = (self.stubs.without(&before), self.unheld.without(&before));
     }

@@ -8,6 +8,7 @@
 use super::actor::{Actor, Clock, OriginId};
 use super::head::{Head, Holders};
 use super::message::Form;
+use super::peer::Peer;
 use super::Lane;
 use crate::clock::Ranges;
 use crate::event::Submission;
@@ -213,17 +214,20 @@ impl<R: EntryReader> Lane<R> {
         !self.is_learner(self.config.me) && !plants::is(CorePlant::StubsKept)
     }
 
-    /// Members that do not hold what somebody held some seconds ago, or have not said so in this life of both.
+    /// Members that do not hold what they know of, or what somebody held some seconds ago, or have not said so in this life
+    /// of both.
     pub fn fetching(&self) -> BTreeSet<MemberId> {
-        let others = self.peers.iter().filter(|(_, peer)| !peer.has_told || !peer.holds.covers(&self.held_before)).map(|(id, _)| *id);
-        let lacks = |(id, counter): (OriginId, u64)| self.origins[id.at()].held() < counter;
-        let here = self.held_before.iter().any(lacks);
+        let lacks = |peer: &Peer| !peer.has_told || !peer.holds.covers(&self.held_before) || !peer.holds.covers(&peer.knows);
+        let others = self.peers.iter().filter(|(_, peer)| lacks(peer)).map(|(id, _)| *id);
+        let here = self.held_before.iter().any(|(id, counter)| self.origins[id.at()].held() < counter) || self.origins.iter().any(|origin| origin.held() < origin.known_here());
         others.chain(here.then_some(self.config.me)).collect()
     }
 
     /// Notes now and then what anybody holds, as it was a while ago.
     pub(super) fn tick_held(&mut self) {
-        if self.ticks % HELD_TICKS != 1 {
+        // More often at first: after a start little is known.
+        let every = if self.ticks < 2 * HELD_TICKS { HELD_TICKS / 5 } else { HELD_TICKS };
+        if self.ticks % every != 1 {
             return;
         }
         let mut now = Clock::default();

@@ -204,8 +204,12 @@ impl<R: EntryReader> Member<R> {
         }
         self.touch_lane().tick();
         self.ticks += 1;
-        if let Some(first) = self.groups.get_mut(&FIRST_GROUP).filter(|first| first.leads() && self.ticks % FETCHING_TICKS == 0) {
-            first.set_fetching(self.lane.fetching());
+        if let Some(first) = self.groups.get_mut(&FIRST_GROUP) {
+            if !first.leads() {
+                first.set_fetching(None);
+            } else if !first.knows_fetching() || self.ticks % FETCHING_TICKS == 0 {
+                first.set_fetching(Some(self.lane.fetching()));
+            }
         }
         // All of them are asked: each remembers since when.
         let settled = self.groups.values_mut().map(Group::is_settled_on_disk).fold(true, |all, one| all & one);

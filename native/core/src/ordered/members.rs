@@ -39,7 +39,7 @@ impl<R: EntryReader> reconcile::Known for Group<R> {
     }
 
     fn fetches(&self, id: MemberId) -> bool {
-        self.fetching.contains(&id)
+        self.fetching.as_ref().is_none_or(|fetching| fetching.contains(&id))
     }
 }
 
@@ -66,9 +66,13 @@ impl<R: EntryReader> Group<R> {
         }
     }
 
-    /// Members that do not hold all that they know of in the causal lane.
-    pub fn set_fetching(&mut self, members: BTreeSet<MemberId>) {
+    /// Members that lack what others hold of the causal lane; whether it is time to say so again.
+    pub fn set_fetching(&mut self, members: Option<BTreeSet<MemberId>>) {
         self.fetching = members;
+    }
+
+    pub fn knows_fetching(&self) -> bool {
+        self.fetching.is_some()
     }
 
     pub fn conf(&self) -> &Conf {

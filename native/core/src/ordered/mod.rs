@@ -128,7 +128,8 @@ pub struct Group<R: EntryReader> {
     goal: Membership,
     /// Members that wait to be settled in any group of theirs.
     unsettled_elsewhere: BTreeSet<MemberId>,
-    fetching: BTreeSet<MemberId>,
+    /// Members that lack what others hold of the causal lane; `None` where that is not known.
+    fetching: Option<BTreeSet<MemberId>>,
     snapshots: Snapshots,
     /// Commands that a leader has declined, to be answered in the next flush.
     declined: Vec<(RequestId, MemberRefused)>,
@@ -167,7 +168,7 @@ pub struct Group<R: EntryReader> {
     term: Term,
     /// The commit mark as last handed to the log, and as it is on disk.
     persisted_commit: Index,
-    /// Commit mark that recovery found.
+    /// What was known to be committed when this member started, or its log was torn.
     found_commit: Index,
     durable_commit: Index,
     /// Marks on their way: number of the write, commit index.
@@ -262,7 +263,7 @@ impl<R: EntryReader> Group<R> {
             conf_since: (Index(0), usize::MAX),
             goal: Membership::default(),
             unsettled_elsewhere: BTreeSet::new(),
-            fetching: BTreeSet::new(),
+            fetching: None,
             snapshots: Snapshots::resumed(machine.bytes()),
             machine,
             declined: Vec::new(),
@@ -323,6 +324,7 @@ impl<R: EntryReader> Group<R> {
     /// settle it with.
     pub fn torn(&mut self) {
         self.marked = true;
+        self.found_commit = self.found_commit.max(Index(self.raw.raft.raft_log.committed));
         let others = self.conf.voting_but(self.config.me);
         // Until all is applied that is known to be committed, nobody says that this member is alone.
         let known = !others.is_empty() || self.machine.applied() >= self.found_commit;

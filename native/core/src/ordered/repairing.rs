@@ -406,7 +406,7 @@ impl<R: EntryReader> Group<R> {
         self.machine = *machine;
         self.machine.journal_begins(Beginning { first: mark.first, prior_term: mark.prior_term, prior_hash: None });
         self.conf = Arc::new(info.meta.conf.clone());
-        let counted_on = self.settling.as_ref().is_some_and(|settling| !settling.is_learner()) && self.conf.votes(self.config.me);
+        let counted_on = self.settling.as_ref().is_some_and(|settling| !settling.is_learner() || mark.index >= self.found_commit) && self.conf.votes(self.config.me);
         if counted_on {
             self.settle_among(mark.index, self.conf.voting_but(self.config.me));
         }

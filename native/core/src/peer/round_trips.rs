@@ -222,6 +222,10 @@ impl RoundTrips {
             (asked.answered_us, asked.silent_since_us) = (Some(at_us), None);
             asked.note(took_us, there_now_ms.wrapping_sub(now.wall_ms) as i64);
             self.distances.entry((from, channel)).or_default().note(took_us);
+        } else if at_us <= now.us && asked.silent_since_us.is_some_and(|since| since <= at_us) {
+            // It counted as lost. What was asked behind it is still under way.
+            (asked.answered_us, asked.silent_since_us) = (Some(at_us), asked.since_us);
+            self.distances.entry((from, channel)).or_default().note((now.us - at_us).min(u64::from(u32::MAX)) as u32);
         }
         None
     }
@@ -363,14 +367,17 @@ mod tests {
         trip(&mut a, &mut b, 0, 30_000);
         let line = |b: &RoundTrips, now_us| b.bulk_lines(now_us, 10_000)[&A];
         assert_eq!((b.distances(10_000)[&A], line(&b, 1_000_000)), (3, BulkLine { distance: 3, answered_ago: Some(100), is_stuck: false }));
-        let urgent = b.ask(at(1_000_000)).remove(0);
+        let asked = b.ask(at(1_000_000));
         assert_eq!(line(&b, 5_000_000), BulkLine { distance: 400, answered_ago: Some(500), is_stuck: true });
-        let answer = a.receive(B, &frame_of(&urgent), at(0)).unwrap();
+        let answer = a.receive(B, &frame_of(&asked[0]), at(0)).unwrap();
         b.receive(A, &frame_of(&answer), at(5_000_000));
         // What counts as lost is still waited for: the line has not become shorter.
         b.ask(at(1_000_000 + PATIENCE_US));
         assert_eq!(line(&b, 2_000_000 + PATIENCE_US), BulkLine { distance: 1_100, answered_ago: Some(1_200), is_stuck: false });
-        assert_eq!(b.distances(10_000)[&A], 400);
+        // Nor is it for nothing that its answer comes late.
+        let answer = a.receive(B, &frame_of(&asked[1]), at(0)).unwrap();
+        b.receive(A, &frame_of(&answer), at(3_000_000 + PATIENCE_US));
+        assert_eq!(line(&b, 3_000_000 + PATIENCE_US), BulkLine { distance: 200, answered_ago: Some(1_200), is_stuck: false });
         b.link_up(A, Channel::Bulk);
         assert_eq!(line(&b, 0), BulkLine::default(), "nothing is queued there");
     }
