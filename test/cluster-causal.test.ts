@@ -2,7 +2,7 @@
 import test from 'ava';
 import { ApiClient, ApiServer, type Coordinator, CoordinatorError, type Delivery, type EventInput, type Receipt } from '../dist/index.js';
 import { CausalPlace, CursorCodec } from '../dist/events/index.js';
-import { codeOf, Embedded, fileWrite, take, until, writes } from './helpers/cluster.js';
+import { codeOf, Embedded, fileWrite, persist, take, until, writes } from './helpers/cluster.js';
 
 const causal = { consistency: 'causal' } as const;
 const pathsOf = (deliveries: readonly Delivery[]): (string | null)[] => deliveries.map(({ event }) => event.path);
@@ -323,7 +323,8 @@ test.serial('whoever was removed acknowledges nothing more, before it is sure th
     failed = true;
   });
   await c.publish(fileWrite('/before'), causal);
-  await (await cluster.leader()).members.remove('c');
+  // Until all have said what they have of the lane.
+  await persist('the removal', async () => (await cluster.leader()).members.remove('c'));
   await until('it to be refused', async () => (await codeOf(c.publish(fileWrite('/after'), causal))) === 'MEMBER_REMOVED');
   // Its own log may have said so first: then it is sure at once. The others' word alone is believed only much later.
   const saysItself = c.status().members.some(({ id, role }) => id === 'c' && role === 'removed');
