@@ -7,8 +7,15 @@ import type { LaneEvent } from '../../dist/coordinator/own-lane.js';
 const WRITE_MS = 4;
 const catalogue = new Catalogue();
 
+interface LanePlace {
+  readonly event: OrderedEvent;
+  readonly index: bigint;
+  readonly offset: number;
+}
+
 export class SimulatedLane {
   readonly #entries: OrderedEvent[][] = [];
+  readonly #places = new Map<string, LanePlace>();
   #opens = 0;
 
   constructor(readonly actor: string) {}
@@ -18,10 +25,19 @@ export class SimulatedLane {
     return this.#entries.flat().filter(({ code }) => code !== DEGRADED && code !== PLACED).map(({ id }) => id);
   }
 
-  /** On disk at once; answered later, if the process still runs then. */
+  /** On disk at once; answered later, if the process still runs then. What is there already keeps its place, as in the product (decision 25). */
   publish(events: readonly EventInput[], said: Said, runs: () => boolean): Promise<Receipt[]> {
-    const index = BigInt(this.#entries.push(events.map((event, at) => stored(event, index_(this.#entries.length) + BigInt(at), this.actor))));
-    const receipts = (this.#entries.at(-1) as OrderedEvent[]).map(({ id, hlc }, offset) => ({ eventId: id, level: 'causal', lane: 'causal', group: 0, index, offset, hlc, clock: { [this.actor]: index.toString() }, duplicate: false, ...said }) as Receipt);
+    const isNew = ({ id }: EventInput) => id === undefined || !this.#places.has(id);
+    const [all, index] = [events.map((event) => ({ event, fresh: isNew(event) })), this.#entries.length + 1];
+    const entry = all.filter(({ fresh }) => fresh).map(({ event }, at) => stored(event, index_(index - 1) + BigInt(at), this.actor));
+    if (entry.length > 0) this.#entries.push(entry);
+    for (const [offset, event] of entry.entries()) this.#places.set(event.id, { event, index: BigInt(index), offset });
+    const written = entry.values();
+    const receipts = all.map(({ event, fresh }) => {
+      const id = fresh ? (written.next().value as OrderedEvent).id : (event.id as string);
+      const place = this.#places.get(id) as LanePlace;
+      return { eventId: id, level: 'causal', lane: 'causal', group: 0, index: place.index, offset: place.offset, hlc: place.event.hlc, clock: { [this.actor]: place.index.toString() }, duplicate: !fresh, ...said } as Receipt;
+    });
     return new Promise((resolve) => {
       setTimeout(() => {
         if (runs()) resolve(receipts);

@@ -215,6 +215,8 @@ impl RoundTrips {
         if frame.kind == FrameKind::Probe {
             return Some((from, channel, build_answer(at_us, channel, now.wall_ms)));
         }
+        // Before what it shows is compared with the clock as it is set now.
+        self.note_step(now);
         let asked = self.links.get_mut(&(from, channel))?;
         if asked.since_us.take_if(|since| *since == at_us).is_some() {
             let took_us = now.us.saturating_sub(at_us).min(u64::from(u32::MAX)) as u32;
@@ -473,6 +475,21 @@ mod tests {
         assert_eq!(b.clock_ahead_ms(), 100_000);
         b.ask(Now { us: 3_000_000, wall_ms: 10_000 });
         assert_eq!(b.clock_ahead_ms(), 0);
+    }
+
+    /// Between the setting and the next question: it was taken for set twice as far.
+    #[test]
+    fn an_answer_that_comes_after_the_clock_was_set_knows_of_it() {
+        let (mut a, mut b) = linked();
+        for (us, asked_ms, answered_ms) in [(0, 7_000, 7_000), (1_000_000, 8_000, 58_000)] {
+            for question in b.ask(Now { us, wall_ms: asked_ms }) {
+                let answer = a.receive(B, &frame_of(&question), Now { us, wall_ms: asked_ms }).unwrap();
+                b.receive(A, &frame_of(&answer), Now { us, wall_ms: answered_ms });
+            }
+        }
+        assert_eq!(b.clock_ahead_ms(), 50_000);
+        b.ask(Now { us: 2_000_000, wall_ms: 59_000 });
+        assert_eq!(b.clock_ahead_ms(), 50_000);
     }
 
     #[test]
