@@ -140,6 +140,9 @@ impl<R: EntryReader> Lane<R> {
 
     /// Whoever has an entry may have lost some in front of it, and so does not tell of it.
     fn pull_from(&mut self, from: MemberId, id: OriginId, first: u64) {
+        if plants::is(CorePlant::NothingFetched) {
+            return;
+        }
         let ticks = self.ticks;
         let origin = &mut self.origins[id.at()];
         let is_wanted = origin.wanted.contains(first);
