@@ -186,6 +186,10 @@ impl<R: EntryReader> Lane<R> {
         let is_old = |since: u64| self.ticks >= since + PATIENCE_TICKS;
         let mut list = BTreeSet::new();
         for (at, origin) in self.origins.iter().enumerate() {
+            if origin.wanted.is_empty() && origin.stuck.is_none() {
+                // As nearly all are, in each tick.
+                continue;
+            }
             let id = OriginId(at as u16);
             let wanted = origin.wanted.without(&origin.mending);
             let stubs = wanted.iter().filter(|_| is_old(origin.wanted_since) && self.fetches_all());

@@ -66,7 +66,7 @@ impl<R: EntryReader> Group<R> {
         }
     }
 
-    /// Members that lack what others hold of the causal lane; whether it is time to say so again.
+    /// Members that lack what others hold of the causal lane; `None` where that is not known.
     pub fn set_fetching(&mut self, members: Option<BTreeSet<MemberId>>) {
         self.fetching = members;
     }
